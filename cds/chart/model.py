@@ -1,0 +1,194 @@
+"""The chart: a patient's record as the rules see it, as of one moment.
+
+Everything here is plain, immutable data in the field's own words. A chart holds only what was known at
+`Chart.as_of`: what became known later (a correction, an end date, a scan) is not in it. All dates are calendar
+days as written at their source; every measurement is on the linear scale of its marker's unit family.
+
+Three-valued fields are `bool | None`: `None` means *unknown*, never *no*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, time
+from decimal import Decimal
+from types import MappingProxyType
+
+Tri = bool | None
+"""A three-valued truth: True, False, or None for unknown."""
+
+_NOTHING: Mapping[str, bool] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How a value was obtained: two results compare only if these agree. `None`: not stated by anyone."""
+
+    specimen: str | None = None  # "serum" | "plasma" | ...
+    tube: str | None = None  # additive: "edta", "citrate", "serum-gel", ...
+    isolation: str | None = None  # "sec", "uc", "precipitation", ...
+    assay: str | None = None  # "flow-cytometry", "elisa", "rt-qpcr", ...
+    platform: str | None = None  # instrument
+    reagents: str | None = None  # antibody clone or primer set, with calibrator
+    normaliser: str | None = None  # reference gene, spike-in, or "none"
+    efficiency: Decimal | None = None  # qPCR efficiency as a fraction (1.00 = perfect doubling); only for delta-Ct
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One marker measurement: one specimen, one method, one value, in a status that counts.
+
+    `low` and `high` bound the value on the linear scale of the unit family (`family`): equal for a plain number,
+    `(0, LOD)` for a value below the limit of detection. Both are None if there is no usable number; `faults`
+    then says why.
+
+    `faults` holds any of: "no-collection-date", "no-unit", "negative", "zero-without-lod", "conflict" (another
+    value for the same day), "after-as-of" (collected after the moment of the chart), "no-value",
+    "unreadable-value", "different-analyte", "unit-not-convertible", "efficiency-not-stated".
+    """
+
+    ref: str  # "Observation/123"
+    marker: str  # key of rules/markers/
+    collected: date | None
+    collected_time: time | None = None
+    shown: str = ""  # value and unit as the laboratory wrote them: "5.6 10*6/mL", "<0.5 ..."
+    low: float | None = None
+    high: float | None = None
+    family: str | None = None  # unit family: only values of one family can be compared
+    unit: str | None = None  # the family's own unit, in which low and high are given
+    lod: float | None = None  # limit of detection in `unit`
+    censored: bool = False  # True if the value is below the LOD (an interval, not a number)
+    per_ev_low: float | None = None  # the value per total EV count, as an interval; None: cannot be formed
+    per_ev_high: float | None = None
+    total_ev: str | None = None  # total EV count as shown: "1.1e10 {particles}/mL"
+    analyte: str | None = None  # what it really is, if not this marker ("soluble PD-L1"): fault "different-analyte"
+    method: Method = Method()
+    laboratory: str | None = None
+    lot: str | None = None
+    bridged: bool = False  # the laboratory states bridging to its earlier lot, kit, LOD or to the earlier laboratory
+    checks: Mapping[str, bool] = field(default=_NOTHING)
+    # quality and controls that were stated, True = clear / passed / tolerant, False = failed; a missing key is unknown:
+    # "haemolysis", "residual-platelets", "lipaemia", "dna-control", "drug-tolerance"
+    cva: float | None = None  # analytical coefficient of variation as a fraction, if the laboratory states it
+    cvi: float | None = None  # within-person coefficient of variation as a fraction, if the laboratory states it
+    specimen_id: str | None = None
+    status: str = "final"  # final | amended | corrected
+    known: str = ""  # when it became known, as text
+    known_assumed: bool = False  # True: no issue or update time given, taken from the collection time
+    declared: frozenset[str] = frozenset()  # names of fields filled from the laboratory's declaration
+    also: tuple[str, ...] = ()  # references of duplicates that were counted as this one result
+    regulatory: str | None = None  # "RUO", "LDT", "IVD", with accreditation as stated
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A run of one therapy class. Drugs of several classes given together make one line for each class."""
+
+    therapy: str  # key of rules/therapies/
+    drugs: tuple[str, ...]
+    start: date | None  # None: the start is not documented
+    end: date | None = None  # last day; None: open (running, or the end is not documented)
+    extent: str = (
+        "known"  # "known" | "assumed-ongoing" (open, still active by its status) | "unknown" (how long: unknown)
+    )
+    planned: bool = False  # not begun at the moment of the chart
+    first_dose: time | None = None
+    neoadjuvant: Tri = None
+    refs: tuple[str, ...] = ()
+
+    def runs_on(self, day: date) -> Tri:
+        """Whether this line runs on `day`: None if its start or its extent is not documented."""
+        if self.planned:
+            return False
+        if self.start is None:
+            return None if self.end is None or day <= self.end else False
+        if day < self.start:
+            return False
+        if self.end is not None:
+            return day <= self.end
+        return None if self.extent == "unknown" and day > self.start else True
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation. `curative`: a curative-intent resection of the breast primary."""
+
+    day: date
+    curative: bool
+    planned: bool = False
+    ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that disturbs markers for a while; kinds are the keys of rules/events/.
+
+    Kinds that gates use: "radiotherapy", "infection", "pregnancy", "transfusion" (operations are `Operation`s).
+    Kinds that only add a note: "g-csf", "steroid", "autoimmune", "immune-adverse-event", "vaccination",
+    "hepatic", "renal", "lactation".
+    """
+
+    kind: str
+    start: date | None  # None: onset not documented, taken as before everything
+    end: date | None = None  # last day, day of resolution, delivery; None: still on
+    ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Imaging:
+    """A response assessment by imaging: CR, PR, SD, PD, NE, or iCR, iPR, iSD, iUPD, iCPD."""
+
+    day: date
+    response: str
+    ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Disease and receptors. `other_cancer`: another active malignancy is recorded."""
+
+    invasive_breast_cancer: Tri = None
+    metastatic: Tri = None
+    other_cancer: bool = False
+    er: Tri = None
+    pr: Tri = None
+    her2: Tri = None
+    her2_changed: bool = False
+    refs: tuple[str, ...] = ()
+
+    @property
+    def hormone_receptor(self) -> Tri:
+        """ER or PR positive (Kleene's or)."""
+        if self.er or self.pr:
+            return True
+        return False if self.er is False and self.pr is False else None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something in the input that was not used: where it stood, why, and what can be done."""
+
+    where: str  # "Bundle.entry[3].resource.valueQuantity" or "line 7"
+    what: str  # "Observation/123"
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A patient's record as of one moment; see the module's docstring."""
+
+    patient: str  # "Patient/123"
+    as_of: date
+    birth_date: date | None = None
+    sex: str | None = None
+    diagnosis: Diagnosis = Diagnosis()
+    lines: tuple[Line, ...] = ()  # sorted by start
+    operations: tuple[Operation, ...] = ()  # sorted by day
+    events: tuple[Event, ...] = ()
+    imaging: tuple[Imaging, ...] = ()  # sorted by day
+    results: Mapping[str, tuple[Result, ...]] = field(default_factory=dict)  # by marker, sorted by collection
+    left_out: tuple[LeftOut, ...] = ()
+    unmapped: tuple[str, ...] = ()  # codes that look like markers and are mapped by nobody
+    birth_date_text: str | None = None

@@ -1,0 +1,243 @@
+"""Reading rule files: YAML whose every value knows where it stands.
+
+Scalars stay text until a caller says what they are (YAML's own guesses turn `no` into False and `1e3` into a string), unknown
+and duplicate keys are refused, and all problems of all files are collected before anything is raised.
+
+    problems: list[Problem] = []
+    section = read_yaml(path, problems)          # None if the file cannot be read at all
+    section.keys("marker", "title", optional=("cv",))
+    name = section.text("marker")
+    raise_if_any(problems)
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cds.errors import Problem, RuleBookError
+
+Path_ = tuple[str | int, ...]
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+class Section:
+    """A mapping in a rule file: typed access to its keys, each mistake noted with its place.
+
+    A getter that meets a mistake notes it and returns a harmless value of its type, so that reading goes on.
+    """
+
+    __slots__ = ("_marks", "_path", "_problems", "file", "value")
+
+    def __init__(
+        self,
+        file: str,
+        value: dict[str, Any],
+        path: Path_,
+        marks: dict[Path_, tuple[int, int]],
+        problems: list[Problem],
+    ):
+        self.file = file
+        self.value = value
+        self._path = path
+        self._marks = marks
+        self._problems = problems
+
+    def problem(self, message: str, hint: str = "", at: str | int | None = None) -> None:
+        """Note a mistake at this section, or at its key or item `at`."""
+        path = self._path if at is None else (*self._path, at)
+        while path and path not in self._marks:
+            path = path[:-1]
+        line, column = self._marks.get(path, (1, 1))
+        self._problems.append(Problem(self.file, line, column, message, hint))
+
+    def keys(self, *required: str, optional: Sequence[str] = ()) -> None:
+        """Refuse unknown keys (with the likely meant one) and missing ones."""
+        known = (*required, *optional)
+        for key in self.value:
+            if key not in known:
+                close = difflib.get_close_matches(key, known, n=1)
+                self.problem(
+                    f"unknown key '{key}'",
+                    f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}",
+                    at=key,
+                )
+        for key in required:
+            if key not in self.value:
+                self.problem(f"'{key}' is missing", "every file of this kind states it")
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.value
+
+    def text(self, key: str, default: str = "") -> str:
+        value = self.value.get(key)
+        if value is None:
+            return default
+        if isinstance(value, str):
+            return value
+        self.problem(f"'{key}' is to be a text", at=key)
+        return default
+
+    def choice(self, key: str, choices: Sequence[str], default: str = "") -> str:
+        value = self.text(key, default)
+        if value and value not in choices:
+            close = difflib.get_close_matches(value, choices, n=1)
+            self.problem(
+                f"'{key}: {value}' is not known",
+                f"did you mean '{close[0]}'?" if close else f"one of: {', '.join(choices)}",
+                at=key,
+            )
+            return default
+        return value
+
+    def number(self, key: str, default: float = 0.0) -> float:
+        value = self.text(key)
+        if not value:
+            return default
+        if not _NUMBER.fullmatch(value):
+            self.problem(f"'{key}: {value}' is not a number", "write 2.0 or 1e6", at=key)
+            return default
+        return float(value)
+
+    def percent(self, key: str, default: float = 0.0) -> float:
+        """`20 %` as 0.2."""
+        value = self.text(key)
+        if not value:
+            return default
+        figure = value.removesuffix("%").strip()
+        if not value.endswith("%") or not _NUMBER.fullmatch(figure):
+            self.problem(f"'{key}: {value}' is not a percentage", "write it as '20 %'", at=key)
+            return default
+        return float(figure) / 100
+
+    def days(self, key: str, default: int = 0) -> int:
+        """`42 d` (or `6 w`) as whole days; a bare whole number means days."""
+        value = self.text(key)
+        if not value:
+            return default
+        found = re.fullmatch(r"(-?\d+)\s*([dw]?)", value)
+        if not found:
+            self.problem(f"'{key}: {value}' is not a number of days", "write it as '42 d' or '6 w'", at=key)
+            return default
+        return int(found[1]) * (7 if found[2] == "w" else 1)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts; a single text counts as a list of one."""
+        value = self.value.get(key, [])
+        if isinstance(value, str):
+            return (value,)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self.problem(f"'{key}' is to be a list of texts", at=key)
+            return ()
+        return tuple(value)
+
+    def section(self, key: str) -> Section:
+        """The mapping under `key`; an empty one if it is absent or something else (which is noted)."""
+        value = self.value.get(key, {})
+        if not isinstance(value, dict):
+            self.problem(f"'{key}' is to be a mapping", "indented 'name: value' lines", at=key)
+            value = {}
+        return Section(self.file, value, (*self._path, key), self._marks, self._problems)
+
+    def sections(self, key: str) -> list[Section]:
+        """The list of mappings under `key`; a single mapping counts as a list of one."""
+        value = self.value.get(key, [])
+        if isinstance(value, dict):
+            return [self.section(key)]
+        if not isinstance(value, list):
+            self.problem(f"'{key}' is to be a list of mappings", at=key)
+            return []
+        found = []
+        for number, item in enumerate(value):
+            if isinstance(item, dict):
+                found.append(Section(self.file, item, (*self._path, key, number), self._marks, self._problems))
+            else:
+                self.problem(f"item {number + 1} of '{key}' is to be a mapping", at=key)
+        return found
+
+    def named(self, key: str) -> Iterator[tuple[str, Section]]:
+        """The mappings under `key`, with their names: `name: {…}` lines."""
+        inner = self.section(key)
+        for name in inner.value:
+            yield name, inner.section(name)
+
+
+def read_yaml(path: Path, problems: list[Problem], name: str | None = None) -> Section | None:
+    """The top mapping of a YAML file; None if it cannot be read, with the reason in `problems`. `name` is how messages call the file."""
+    return parse_yaml(path.read_text(encoding="utf-8"), problems, name or str(path))
+
+
+def parse_yaml(text: str, problems: list[Problem], name: str) -> Section | None:
+    """Like `read_yaml`, from text."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        problems.append(
+            Problem(
+                name, line, column, f"not YAML: {error.problem}", "often a missing space after ':' or a wrong indent"
+            )
+        )
+        return None
+    except yaml.YAMLError as error:
+        problems.append(Problem(name, 1, 1, f"not YAML: {error}", "save the file as UTF-8 without control characters"))
+        return None
+    marks: dict[Path_, tuple[int, int]] = {}
+    if not isinstance(node, yaml.MappingNode):
+        problems.append(Problem(name, 1, 1, "the file is to hold a mapping", "it starts with lines like 'rule: name'"))
+        return None
+    value = _plain(node, (), marks, name, problems, frozenset())
+    return Section(name, value, (), marks, problems)
+
+
+def _plain(
+    node: yaml.Node,
+    path: Path_,
+    marks: dict[Path_, tuple[int, int]],
+    name: str,
+    problems: list[Problem],
+    above: frozenset[int],
+) -> Any:
+    if id(node) in above:
+        problems.append(
+            Problem(
+                name,
+                node.start_mark.line + 1,
+                node.start_mark.column + 1,
+                "an alias that contains itself",
+                "write the value out",
+            )
+        )
+        return ""
+    marks.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+    above = above | {id(node)}
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                problems.append(Problem(name, line, column, "a key is to be a text"))
+                continue
+            key = str(key_node.value)
+            if key in found:
+                problems.append(Problem(name, line, column, f"'{key}' stands here twice", "keep one of the two"))
+                continue
+            marks[(*path, key)] = (line, column)
+            found[key] = _plain(value_node, (*path, key), marks, name, problems, above)
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, (*path, number), marks, name, problems, above) for number, item in enumerate(node.value)]
+    return str(node.value)
+
+
+def raise_if_any(problems: Sequence[Problem]) -> None:
+    """Raise `RuleBookError` with every problem, in the order of files and lines."""
+    if problems:
+        raise RuleBookError(sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column)))
