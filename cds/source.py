@@ -57,6 +57,11 @@ class Section:
         line, column = self._marks.get(path, (1, 1))
         self._problems.append(Problem(self.file, line, column, message, hint))
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Line and column at which the section stands."""
+        return self._marks.get(self._path, (1, 1))
+
     def keys(self, *required: str, optional: Sequence[str] = ()) -> None:
         """Refuse unknown keys (with the likely meant one) and missing ones."""
         known = (*required, *optional)

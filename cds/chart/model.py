@@ -67,7 +67,7 @@ class Result:
     laboratory: str | None = None
     lot: str | None = None
     bridged: bool = False  # the laboratory states bridging to its earlier lot, kit, LOD or to the earlier laboratory
-    checks: Mapping[str, bool] = field(default=_NOTHING)
+    checks: Mapping[str, bool] = field(default_factory=lambda: _NOTHING)
     # quality and controls that were stated, True = clear / passed / tolerant, False = failed; a missing key is unknown:
     # "haemolysis", "residual-platelets", "lipaemia", "dna-control", "drug-tolerance"
     cva: float | None = None  # analytical coefficient of variation as a fraction, if the laboratory states it
@@ -78,6 +78,7 @@ class Result:
     known_assumed: bool = False  # True: no issue or update time given, taken from the collection time
     declared: frozenset[str] = frozenset()  # names of fields filled from the laboratory's declaration
     also: tuple[str, ...] = ()  # references of duplicates that were counted as this one result
+    faults: frozenset[str] = frozenset()  # why it cannot be used; see above
     regulatory: str | None = None  # "RUO", "LDT", "IVD", with accreditation as stated
 
 

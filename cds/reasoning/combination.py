@@ -1,0 +1,73 @@
+"""Rules on findings: a second pass, fed by the host with the answers of component rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import NamedTuple
+
+from cds.chart.model import Chart, Tri
+from cds.reasoning.facts import WORSE_RESPONSE, response_near
+from cds.reasoning.findings import Finding
+from cds.reasoning.rulebook import FactSpec
+from cds.source import Section
+
+
+class StateOf(NamedTuple):
+    """Whether the component's state is one of these; false if it was never measured."""
+
+    component: str
+    states: tuple[str, ...]
+
+
+class SameDay(NamedTuple):
+    """Whether the components' latest samples are of one day."""
+
+    components: tuple[str, ...]
+
+
+class ImagingNear(NamedTuple):
+    """Whether the most recent response near the samples on which the components rest is one of these."""
+
+    responses: frozenset[str]
+    within: int
+
+
+def read_fact(name: str, section: Section, components: tuple[str, ...], states: tuple[str, ...]) -> FactSpec:
+    """A fact of a combining rule: `{finding: NAME, is: [STATE, …]}`, `{same_day: [NAME, …]}` or `{imaging: …, within: …}`."""
+    params: StateOf | SameDay | ImagingNear
+    if "same_day" in section:
+        section.keys("same_day")
+        params = SameDay(section.texts("same_day"))
+    elif "imaging" in section:
+        section.keys("imaging", "within")
+        params = ImagingNear(frozenset(section.texts("imaging")), section.days("within"))
+        for response in params.responses - set(WORSE_RESPONSE):
+            section.problem(f"'{response}' is no response", f"one of {', '.join(WORSE_RESPONSE)}", at="imaging")
+    else:
+        section.keys("finding", "is")
+        section.choice("finding", components)
+        for state in section.texts("is"):
+            if state not in states:
+                section.problem(f"'{state}' is no state", f"states: {', '.join(states)}", at="is")
+        params = StateOf(section.text("finding"), section.texts("is"))
+    return FactSpec(name, "combination", params, False, "always")
+
+
+def value(spec: FactSpec, chart: Chart, parts: Mapping[str, Finding]) -> Tri:
+    """The fact's truth, from the components that were measured."""
+    params = spec.params
+    if isinstance(params, StateOf):
+        part = parts.get(params.component)
+        return part is not None and part.state in params.states
+    if isinstance(params, SameDay):
+        days = {part.latest.collected for name in params.components if (part := parts.get(name)) and part.latest}
+        return len(days) == 1 and all(name in parts for name in params.components)
+    if isinstance(params, ImagingNear):
+        return response_near(chart, _resting(list(parts.values())), params.within) in params.responses
+    return None
+
+
+def _resting(parts: Sequence[Finding]) -> list[date]:
+    results = [part.latest for part in parts] + [result for part in parts for result in part.pair or ()]
+    return [result.collected for result in results if result is not None and result.collected is not None]

@@ -1,0 +1,92 @@
+"""The rule engine: durable_rules, used in the only way in which it gives right answers.
+
+A quiet host (no timer threads), one host per thread, one fixed state, one flat fact per question that holds only the words
+true, false and unknown, actions that only append to a list, every fact retracted before the call returns. This is the only
+file that imports `durable`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from durable.engine import Host, MessageNotHandledException
+
+from cds.chart.model import Tri
+from cds.errors import EngineFault
+from cds.reasoning.compilation import Compiled, compile_rule
+from cds.reasoning.rulebook import WANTED, Rule
+
+Answer = frozenset[tuple[str, str]]
+"""What an evaluator says of a question: (clause key, "") for a true clause, (clause key, fact) for one that `fact` holds back."""
+
+
+class _QuietHost(Host):  # type: ignore[misc]
+    """Without timers: theirs is a second thread in a library that is not safe with two."""
+
+    def _run(self) -> None:
+        pass
+
+
+class _Desk:
+    """One thread's host, with the list that its actions append to."""
+
+    def __init__(self, compiled: Iterable[tuple[str, Compiled]]):
+        self.host = _QuietHost()
+        self.fired: list[tuple[str, str]] = []
+        self.busy = False
+        for name, rule in compiled:
+            definition = {
+                key: {**entry, "run": self._noting(rule.meaning[key])} for key, entry in rule.definition.items()
+            }
+            self.host.register_rulesets({name: definition})
+
+    def _noting(self, meaning: tuple[str, str]) -> Callable[[Any], None]:
+        append = self.fired.append
+
+        def note(_closure: Any) -> None:
+            append(meaning)
+
+        return note
+
+
+class Engine:
+    """All rules of a book, compiled; may be called from any thread."""
+
+    def __init__(self, rules: Iterable[Rule]):
+        self._compiled = {rule.name: compile_rule(rule) for rule in rules}
+        self._rulesets = {name: f"rule{number}" for number, name in enumerate(self._compiled)}
+        self._local = threading.local()
+
+    def answer(self, rule: str, facts: Mapping[str, Tri]) -> Answer:
+        """The clauses that hold, and those that an unknown fact holds back. Raises `EngineFault`."""
+        desk: _Desk | None = getattr(self._local, "desk", None)
+        if desk is None:
+            desk = _Desk((self._rulesets[name], compiled) for name, compiled in self._compiled.items())
+            self._local.desk = desk
+        if desk.busy:
+            raise EngineFault("the engine was entered twice by one thread; actions must not evaluate")
+        compiled, ruleset = self._compiled[rule], self._rulesets[rule]
+        fact: dict[str, str] = {"id": "q", "q": "q"}
+        for name, value in facts.items():
+            if name in compiled.properties:
+                fact[compiled.properties[name]] = WANTED[value]
+        desk.busy = True
+        desk.fired.clear()
+        try:
+            try:
+                state = desk.host.assert_fact(ruleset, fact)
+            except MessageNotHandledException:
+                state = None  # nothing fired
+            if state and "exception" in state:
+                raise EngineFault(f"an action of rule {rule} failed: {state['exception']}")
+            desk.host.retract_fact(ruleset, fact)
+        except EngineFault:
+            raise
+        except Exception as error:
+            self._local.desk = None  # its state is not to be trusted any more
+            raise EngineFault(f"the rule engine refused a fact of rule {rule}: {error}") from error
+        finally:
+            desk.busy = False
+        return frozenset(desk.fired)

@@ -1,0 +1,111 @@
+"""Why a finding is what it is, why not something stronger, what is missing, and what would change it.
+
+Everything here is derived from a `Finding`; nothing is evaluated again. The words for facts stand in rules/wording/;
+numbers come from the comparison on which the finding rests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from cds.reasoning.change import Change, Comparison, Pair
+from cds.reasoning.findings import Finding
+from cds.reasoning.oracle import truth
+from cds.reasoning.rulebook import Clause, Literal, RuleBook
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """A state that the rule could have concluded, and what kept it away."""
+
+    state: str
+    clause: str
+    kept_by: tuple[str, ...]  # "not confirmed", "late_baseline", "unknown risen_per_ev" …
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The reasons of one finding, as keys of facts; `cds.advice` puts them in words."""
+
+    why: tuple[str, ...]
+    why_not: tuple[WhyNot, ...]
+    missing: tuple[str, ...]
+    would_change: tuple[str, ...]
+
+
+def explain(finding: Finding, rulebook: RuleBook) -> Explanation:
+    """The reasons of a finding."""
+    why = tuple(dict.fromkeys(str(literal) for clause in finding.holding for literal in (*clause.asked, *clause.all)))
+    rank = rulebook.rank(finding.state)
+    why_not = tuple(
+        WhyNot(clause.state, clause.key, _kept_away(clause, finding))
+        for clause in finding.rule.clauses
+        if clause.state and not clause.gate and clause.state != finding.state and rulebook.rank(clause.state) != rank
+    )
+    return Explanation(why, why_not, finding.missing, tuple(_would_change(finding)))
+
+
+def _kept_away(clause: Clause, finding: Finding) -> tuple[str, ...]:
+    kept = [str(literal) for literal in clause.asked if truth(literal, finding.facts) is not True]
+    if kept:
+        return tuple(_negated(clause.asked, finding))
+    kept = list(_negated(clause.all, finding))
+    kept += [str(literal) for literal in clause.unless if truth(literal, finding.facts) is True]
+    return tuple(kept)
+
+
+def _negated(literals: tuple[Literal, ...], finding: Finding) -> list[str]:
+    found = []
+    for literal in literals:
+        value = truth(literal, finding.facts)
+        if value is False:
+            found.append(str(Literal(literal.fact, finding.facts.get(literal.fact))))
+        elif value is None:
+            found.append(f"unknown {literal.fact}")
+    return found
+
+
+def _would_change(finding: Finding) -> list[str]:
+    """What the next sample would have to show for another state, in numbers."""
+    latest = finding.latest
+    changes = [spec for spec in finding.rule.facts if spec.kind == "value" and isinstance(spec.params, Change)]
+    pairs = [spec.params for spec in finding.rule.facts if spec.kind == "pair" and isinstance(spec.params, Pair)]
+    said: list[str] = []
+    if latest is None or not changes:
+        return said
+    first = finding.comparisons.get(changes[0].name)
+    if first is not None:
+        limit = threshold_value(first)
+        change: Change = changes[0].params
+        if change.not_fallen:
+            limit = first.reference_value.low / first.threshold
+            said.append(f"a comparable value of at most {figure(limit)} {latest.unit} would count as fallen")
+        elif finding.state in ("suspected", "watch"):
+            said.append(f"a comparable value below {figure(limit)} {latest.unit} would end the rise")
+        else:
+            said.append(f"a comparable value of at least {figure(limit)} {latest.unit} would be a rise")
+    if finding.state == "watch" and pairs and latest.collected is not None and finding.pair is None:
+        pair = pairs[0]
+        opens = latest.collected + timedelta(days=pair.apart_from)
+        closes = latest.collected + timedelta(days=pair.apart_to)
+        if finding.anchor_day is not None:
+            opens = max(opens, finding.anchor_day + timedelta(days=pair.second_from))
+        said.append(f"a second such sample from {opens.isoformat()} to {closes.isoformat()} would confirm it")
+    return said
+
+
+def threshold_value(comparison: Comparison) -> float:
+    """The value at which the sample would be just at its threshold, in the unit of the marker's family."""
+    return comparison.reference_value.high * comparison.threshold
+
+
+def figure(number: float) -> str:
+    """Three significant digits, without an exponent where a person would not write one."""
+    if number == 0:
+        return "0"
+    if 0.001 <= abs(number) < 10000:
+        text = f"{number:.3g}"
+        return f"{number:.0f}" if "e" in text else text
+    mantissa, exponent = f"{number:.2e}".split("e")
+    return f"{mantissa}e{int(exponent)}"

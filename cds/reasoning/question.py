@@ -1,0 +1,337 @@
+"""One question about one chart: which line it is about, which samples count, what they are compared with.
+
+Paragraph numbers in brackets are those of docs/readings.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+from cds.chart.model import Chart, Line, Operation, Result, Tri
+from cds.reasoning.rulebook import Rule, RuleBook
+from cds.reasoning.statistics import Interval, geometric_mean, lowest
+
+
+class Sample:
+    """A dated result inside a question: its place in the order of samples and its day of the line."""
+
+    __slots__ = ("before", "day", "index", "result", "usable")
+
+    def __init__(self, result: Result, index: int):
+        self.result = result
+        self.index = index
+        self.day = 0  # days since the line's first dose, or since the operation
+        self.before = False  # drawn before the first dose
+        self.usable: bool | None = None  # None: not asked yet
+
+    @property
+    def collected(self) -> date:
+        collected = self.result.collected
+        assert collected is not None  # noqa: S101 - only dated results become samples
+        return collected
+
+    @property
+    def value(self) -> Interval:
+        return Interval(self.result.low or 0.0, self.result.high or 0.0)
+
+
+class Reference(NamedTuple):
+    """What a sample is compared with: a mean of `n` baseline samples, or one nadir."""
+
+    kind: str  # baseline | late-baseline | nadir
+    samples: tuple[Sample, ...]
+    n: int
+
+
+class Question:
+    """One rule asked of one chart. `applies` is three-valued; `line` or `operation` is what the question is about."""
+
+    def __init__(self, chart: Chart, rule: Rule, book: RuleBook, *, off_line: Line | None = None):
+        self.chart = chart
+        self.rule = rule
+        self.book = book
+        self.marker = book.catalogue.markers[rule.watches]
+        self.results = chart.results.get(rule.watches, ())
+        self.samples = [
+            Sample(result, index)
+            for index, result in enumerate(
+                result for result in self.results if result.collected is not None and result.collected <= chart.as_of
+            )
+        ]
+        self.latest = self.samples[-1] if self.samples else None
+        self.line: Line | None = None
+        self.operation: Operation | None = None
+        self.start: date | None = None
+        self.before = False  # the latest sample is only before the line
+        self.is_second = False  # an operation's sample that counts only as the second of a pair
+        self.unusable: Callable[[Question, Sample], bool] = _never
+        self.confirmations: dict[int, tuple[Tri, tuple[Sample, Sample] | None]] = {}  # by pair, found once
+        self.compared: dict[Any, Any] = {}  # comparisons by sample and change, formed once
+        self._references: dict[int, Reference | None] = {}
+        self._baselines: tuple[list[Sample], list[Sample]] | None = None
+        self._judged: list[Sample] | None = None
+        if off_line is not None:
+            self.line, self.start = off_line, off_line.start
+            self.anchored: Tri = True
+        else:
+            self.anchored = self._anchor()
+        if self.start is not None:
+            self._number_days(self.start)
+
+    # which line ------------------------------------------------------------------------------------------------
+
+    def _anchor(self) -> Tri:
+        """Find the line or operation; whether there is one, three-valued."""
+        if self.latest is None:
+            return False
+        if not self.chart.lines and not self.chart.operations:
+            return None  # [2] a chart without any therapy
+        if self.rule.anchor.operation:
+            return self._anchor_to_operation(self.latest)
+        return self._anchor_to_line(self.latest)
+
+    def _anchor_to_line(self, latest: Sample) -> Tri:
+        day, as_of = latest.collected, self.chart.as_of
+        own = self.rule.anchor.therapies
+        lines = [line for line in self.chart.lines if line.therapy in own]
+        for line in lines:
+            if not line.planned and line.start == day and _before_dose(latest.result, line):
+                return self._settle(line, before=True)  # [7]
+        found: Line | None = None
+        maybe = False
+        for line in lines:
+            runs = self.runs(line, day)
+            if runs is None:
+                maybe = True
+            elif runs and line.start is not None and (found is None or _started(line, own) >= _started(found, own)):
+                found = line
+        if found is None:
+            if maybe:
+                return None
+            coming = [
+                line
+                for line in lines
+                if line.start is not None and 0 < (line.start - day).days <= self.book.windows.baseline_before
+            ]
+            if coming:
+                return self._settle(min(coming, key=_start), before=True)  # [7]
+            return False
+        ended = found.end is not None and found.end <= as_of
+        newer = [
+            line
+            for line in self.chart.lines
+            if not line.planned and line.start is not None and line.start > day and (ended or line.therapy in own)
+        ]
+        if newer:  # [8]
+            new = min(newer, key=_start)
+            near = (_start(new) - day).days <= self.book.windows.baseline_before
+            return self._settle(new, before=True) if new.therapy in own and near else False
+        return self._settle(found, before=False)
+
+    def runs(self, line: Line, day: date) -> Tri:
+        """Whether `line`, or what it leaves behind [6], runs on `day`."""
+        runs = line.runs_on(day)
+        if runs is not False or line.planned or line.end is None or line.start is None or day <= line.end:
+            return runs
+        days, cut_short = self.book.windows.lasting.get(line.therapy, (0, False))
+        if (day - line.end).days > days:
+            return False
+        return not (
+            cut_short
+            and any(
+                not other.planned and other.start is not None and line.start < other.start <= day
+                for other in self.chart.lines
+                if other is not line
+            )
+        )
+
+    def _anchor_to_operation(self, latest: Sample) -> Tri:
+        day = latest.collected
+        curative = [operation for operation in self.chart.operations if operation.curative]
+        done = [operation for operation in curative if not operation.planned and operation.day <= day]
+        if done:
+            operation = done[-1]
+            self.operation, self.start = operation, operation.day
+            since = (day - operation.day).days
+            if since <= self.rule.anchor.until:
+                return True
+            self.is_second = since <= self.rule.anchor.second_until
+            return self.is_second  # whether it is one is decided by the pair's first sample: see `facts`
+        for operation in curative:
+            if 0 < (operation.day - day).days <= self.book.windows.baseline_before:
+                self.operation, self.start, self.before = operation, operation.day, True
+                return True
+        return False
+
+    def _settle(self, line: Line, before: bool) -> bool:
+        self.line, self.start, self.before = line, line.start, before
+        return True
+
+    def _number_days(self, start: date) -> None:
+        first_dose = self.line.first_dose if self.line is not None else None
+        for sample in self.samples:
+            sample.day = (sample.collected - start).days
+            sample.before = sample.day < 0 or (
+                sample.day == 0
+                and first_dose is not None
+                and sample.result.collected_time is not None
+                and sample.result.collected_time < first_dose
+            )
+
+    # which samples ---------------------------------------------------------------------------------------------
+
+    def usable(self, sample: Sample) -> bool:
+        """Whether the sample passes every gate that each sample must pass [12, 14, 29]."""
+        if sample.usable is None:
+            sample.usable = not sample.result.faults and not self.unusable(self, sample)
+        return sample.usable
+
+    def comparable(self, one: Sample, other: Sample) -> Tri:
+        """Whether two samples measure the same thing the same way [13]; None if an element is not stated."""
+        a, b = one.result, other.result
+        later = a if one.index > other.index else b
+        if a.family != b.family or a.family is None or a.method.efficiency != b.method.efficiency:
+            return False
+        answer: Tri = True
+        for element in self.book.windows.elements:
+            left, right = getattr(a.method, element), getattr(b.method, element)
+            if left is None or right is None:
+                answer = None
+            elif left != right:
+                return False
+        if not later.bridged:
+            for left, right in ((a.laboratory, b.laboratory), (a.lot, b.lot)):
+                if left is None or right is None:
+                    answer = None
+                elif left != right:
+                    return False
+            if (a.censored or b.censored) and a.lod != b.lod:
+                return False
+        return answer
+
+    def baseline_samples(self) -> tuple[list[Sample], list[Sample]]:
+        """Usable samples in the baseline window, and in the window of a late baseline."""
+        if self._baselines is None:
+            early: list[Sample] = []
+            late: list[Sample] = []
+            windows = self.book.windows
+            for sample in self.samples:
+                if sample.day < -windows.baseline_before:
+                    continue
+                if sample.day > windows.late_baseline:
+                    break
+                if self.usable(sample):
+                    (early if sample.before else late).append(sample)
+            # Only a therapy line knows a late baseline: an operation has removed the source by then [18].
+            self._baselines = (early, [] if self.operation is not None else late)
+        return self._baselines
+
+    @property
+    def only_baseline(self) -> bool:
+        """The latest sample can only serve as a baseline: it lies before the line, or is a late baseline itself [7, 18]."""
+        if self.before:
+            return True
+        if self.latest is None or self.rule.reference != "baseline" or self.operation is not None:
+            return False
+        early, _ = self.baseline_samples()
+        return self.latest.day <= self.book.windows.late_baseline and not early
+
+    def reference(self, sample: Sample) -> Reference | None:
+        """What `sample` is compared with; None if nothing usable and comparable is there."""
+        if sample.index not in self._references:
+            finder = self._nadir if self.rule.reference == "nadir" else self._baseline
+            self._references[sample.index] = finder(sample)
+        return self._references[sample.index]
+
+    def _baseline(self, sample: Sample) -> Reference | None:
+        early, late = self.baseline_samples()
+        for kind, candidates in (("baseline", early), ("late-baseline", late)):
+            found = tuple(other for other in candidates if self.comparable(other, sample))
+            if found:
+                return Reference(kind, found, len(found))
+        return None
+
+    def nadir_window(self, sample: Sample) -> date:
+        """The first day from which a value may be a nadir for `sample` [24]."""
+        assert self.start is not None  # noqa: S101 - a question that applies has a start
+        first = self.start - timedelta(days=self.book.windows.baseline_before)
+        for operation in self.chart.operations:
+            if operation.curative and not operation.planned and operation.day <= sample.collected:
+                first = max(first, operation.day + timedelta(days=self.rule.nadir_after_operation))
+        return first
+
+    def _nadir(self, sample: Sample) -> Reference | None:
+        first = self.nadir_window(sample)
+        found = tuple(
+            other
+            for other in self.samples[: sample.index]
+            if first <= other.collected < sample.collected and self.usable(other) and self.comparable(other, sample)
+        )
+        return Reference("nadir", found, 1) if found else None
+
+    def reference_exists(self) -> bool:
+        """Whether any usable sample could serve as a reference for the latest, comparable or not [17]."""
+        if self.latest is None:
+            return False
+        if self.rule.reference == "nadir":
+            first = self.nadir_window(self.latest)
+            return any(
+                first <= other.collected < self.latest.collected and self.usable(other)
+                for other in self.samples[: self.latest.index]
+            )
+        early, late = self.baseline_samples()
+        return bool(early or late)
+
+    def judged(self) -> list[Sample]:
+        """Usable samples on the line, up to the latest and comparable with it [16]; oldest first."""
+        if self._judged is None:
+            latest = self.latest
+            self._judged = [
+                sample
+                for sample in self.samples
+                if latest is not None
+                and not sample.before
+                and self.usable(sample)
+                and (sample is latest or self.comparable(sample, latest))
+            ]
+        return self._judged
+
+
+def reference_value(reference: Reference, against: Sample, *, per_ev: bool = False) -> Interval | None:
+    """The reference's value as an interval, seen from the sample it is compared with; None if a per-EV ratio is missing."""
+    values: list[Interval] = []
+    for sample in reference.samples:
+        if per_ev:
+            if sample.result.per_ev_low is None or sample.result.per_ev_high is None:
+                return None
+            values.append(Interval(sample.result.per_ev_low, sample.result.per_ev_high))
+        else:
+            values.append(bounded(sample, against))
+    return lowest(values) if reference.kind == "nadir" else geometric_mean(values)
+
+
+def bounded(sample: Sample, *others: Sample) -> Interval:
+    """A sample's value; below the limit of detection it is bounded by the larger of the limits compared [13]."""
+    value = sample.value
+    if not sample.result.censored:
+        return value
+    return Interval(value.low, max(value.high, *(other.result.lod or 0.0 for other in others)))
+
+
+def _before_dose(result: Result, line: Line) -> bool:
+    return line.first_dose is not None and result.collected_time is not None and result.collected_time < line.first_dose
+
+
+def _start(line: Line) -> date:
+    assert line.start is not None  # noqa: S101 - callers have checked
+    return line.start
+
+
+def _started(line: Line, classes: tuple[str, ...]) -> tuple[date, int]:
+    return _start(line), classes.index(line.therapy)
+
+
+def _never(_question: Question, _sample: Sample) -> bool:
+    return False

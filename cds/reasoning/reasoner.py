@@ -1,0 +1,240 @@
+"""From a chart to its findings: facts are formed, engine and oracle both answer, the finding is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from cds.chart.model import Chart, Tri
+from cds.errors import Disagreement
+from cds.reasoning import combination, oracle
+from cds.reasoning.change import Change, Comparison, Pair, compare, confirmation
+from cds.reasoning.engine import Answer, Engine
+from cds.reasoning.facts import KINDS
+from cds.reasoning.findings import Evaluation, Finding, Held
+from cds.reasoning.question import Question, Sample
+from cds.reasoning.rulebook import Clause, Rule, RuleBook
+
+_ABOUT_MARKER_GATES = ("scope", "data", "therapy")
+
+
+class Reasoner:
+    """A rule book ready to evaluate charts; safe to share between threads."""
+
+    def __init__(self, rulebook: RuleBook):
+        self.rulebook = rulebook
+        self.engine = Engine(rulebook.rules)
+        self._rank = {state.name: place for place, state in enumerate(rulebook.states)}
+        self._clauses = {rule.name: {clause.key: clause for clause in rule.clauses} for rule in rulebook.rules}
+        self._order = {
+            rule.name: {clause.key: (self._rank.get(clause.state, -1), n) for n, clause in enumerate(rule.clauses)}
+            for rule in rulebook.rules
+        }
+        self._unusable = {rule.watches: self._unusable_for(rule.watches) for rule in rulebook.rules if rule.watches}
+        self._about_marker = {state.name for state in rulebook.states if state.about_marker}
+
+    def evaluate(self, chart: Chart) -> Evaluation:
+        """Every finding of the chart. Raises `EngineFault` or `Disagreement`; then there is no result at all."""
+        answers: dict[str, Finding] = {}
+        for rule in self.rulebook.rules:
+            if rule.combines:
+                parts = {name: answers[part] for name, part in rule.combines.items() if part in answers}
+                if parts:
+                    answers[rule.name] = self._combined(chart, rule, parts)
+            elif chart.results.get(rule.watches):
+                answers[rule.name] = self._answered(chart, rule)
+        whole = {name: finding for name, finding in answers.items() if not finding.rule.part}
+        return Evaluation(chart, self._together(whole), self.rulebook.hash, self._silent(chart), whole)
+
+    def question(self, chart: Chart, rule: Rule) -> Question:
+        """The question that the rule asks of the chart."""
+        question = Question(chart, rule, self.rulebook)
+        question.unusable = self._unusable[rule.watches]
+        return question
+
+    def facts(self, question: Question) -> dict[str, Tri]:
+        """Every fact that is asked; what comes after a gate that ends the asking is not formed."""
+        facts: dict[str, Tri] = {}
+        self._form(question, "always", facts)
+        if facts["applies"] is True:
+            self._form(question, "applies", facts)
+            facts["judged"] = not question.only_baseline
+            if facts["judged"]:
+                self._form(question, "judged", facts)
+        return facts
+
+    @staticmethod
+    def _form(question: Question, stage: str, facts: dict[str, Tri]) -> None:
+        for spec in question.rule.facts:
+            if spec.lazy == stage:
+                facts[spec.name] = KINDS[spec.kind].answer(question, spec.params)
+
+    def _unusable_for(self, marker: str) -> Callable[[Question, Sample], bool]:
+        checks = self.rulebook.catalogue.markers[marker].checks
+        tests = [
+            (KINDS[spec.kind].of_sample, spec.params)
+            for gate in self.rulebook.gates
+            if gate.every_sample
+            for spec, _, _ in gate.fails_on
+            if not (spec.kind == "check" and spec.params not in checks)
+        ]
+        asked = [(test, params) for test, params in tests if test is not None]
+
+        def unusable(question: Question, sample: Sample) -> bool:
+            for test, params in asked:  # noqa: SIM110 - the hottest loop of an evaluation
+                if test(question, params, sample) is not False:
+                    return True
+            return False
+
+        return unusable
+
+    # one answer ------------------------------------------------------------------------------------------------
+
+    def _asked(self, rule: Rule, facts: Mapping[str, Tri]) -> Answer:
+        said = self.engine.answer(rule.name, facts)
+        checked = oracle.answer(rule, facts)
+        if said != checked:
+            raise Disagreement(
+                f"engine and oracle disagree on rule {rule.name}: engine {sorted(said)}, oracle {sorted(checked)}, "
+                f"facts {dict(sorted(facts.items()))}"
+            )
+        return said
+
+    def _answered(self, chart: Chart, rule: Rule) -> Finding:
+        question = self.question(chart, rule)
+        facts = self.facts(question)
+        comparisons: dict[str, Comparison] = {}
+        pair = None
+        if facts.get("judged") and question.latest is not None:
+            for spec in rule.facts:
+                if isinstance(spec.params, Change) and spec.kind == "value":
+                    found = compare(question, spec.params, question.latest)
+                    if found is not None:
+                        comparisons[spec.name] = found
+                elif isinstance(spec.params, Pair) and spec.kind == "pair" and facts.get(spec.name):
+                    pair = confirmation(question, spec.params)[1]
+        latest = question.latest
+        started = question.start is not None and latest is not None
+        return self._finding(
+            rule,
+            facts,
+            Finding(
+                rule=rule,
+                state="",
+                clause=None,
+                holding=(),
+                notes=(),
+                cannot_exclude=(),
+                facts=facts,
+                missing=(),
+                latest=latest.result if latest is not None else None,
+                line=question.line,
+                operation=question.operation,
+                day=latest.day if started and latest is not None else None,
+                comparisons=comparisons,
+                pair=(pair[0].result, pair[1].result) if pair else None,
+                judged=tuple(sample.result for sample in question.judged()) if facts.get("judged") else (),
+            ),
+        )
+
+    def _combined(self, chart: Chart, rule: Rule, parts: Mapping[str, Finding]) -> Finding:
+        facts = {spec.name: combination.value(spec, chart, parts) for spec in rule.facts if spec.kind == "combination"}
+        measured = tuple(parts.values())
+        newest = max(measured, key=lambda part: (part.latest.collected if part.latest else None) or chart.as_of)
+        leading = next((part for part in measured if part.line is not None), newest)
+        return self._finding(
+            rule,
+            facts,
+            Finding(
+                rule=rule,
+                state="",
+                clause=None,
+                holding=(),
+                notes=tuple(dict.fromkeys(note for part in measured for note in part.notes)),
+                cannot_exclude=(),
+                facts=facts,
+                missing=tuple(dict.fromkeys(name for part in measured for name in part.missing)),
+                latest=newest.latest,
+                line=leading.line,
+                operation=None,
+                day=newest.day,
+                comparisons={},
+                pair=None,
+                judged=(),
+                parts=measured,
+            ),
+        )
+
+    def _finding(self, rule: Rule, facts: Mapping[str, Tri], draft: Finding) -> Finding:
+        clauses = self._clauses[rule.name]
+        held: dict[str, list[str]] = {}
+        true: list[Clause] = []
+        for key, fact in sorted(self._asked(rule, facts)):
+            if fact:
+                held.setdefault(key, []).append(fact)
+            else:
+                true.append(clauses[key])
+        order = self._order[rule.name]
+        concluding = sorted((clause for clause in true if clause.state), key=lambda clause: order[clause.key])
+        open_states = [Held(clauses[key].state, key, tuple(names)) for key, names in held.items() if clauses[key].state]
+        if concluding:
+            first = concluding[0]
+            state = first.state
+            holding = tuple(clause for clause in concluding if clause.state == state)
+            missing = tuple(lit.fact for clause in holding for lit in clause.all if lit.wanted is None)
+        else:
+            # Nothing holds: either something unknown keeps it so, or the rule has a gap. Neither is "no flag".
+            first, state, holding = None, "not-evaluable", ()
+            missing = tuple(dict.fromkeys(name for item in open_states for name in item.facts))
+        rank = self._rank[state]
+        stronger = tuple(item for item in open_states if self._rank[item.state] < rank) if concluding else ()
+        notes = [clause.note for clause in holding if clause.note]
+        notes += [clause.note for clause in true if not clause.state]
+        return replace(
+            draft,
+            state=state,
+            clause=first,
+            holding=holding,
+            notes=tuple(dict.fromkeys((*notes, *draft.notes))),
+            cannot_exclude=tuple(sorted(stronger, key=lambda item: (self._rank[item.state], item.clause))),
+            missing=tuple(dict.fromkeys((*missing, *(draft.missing if state == "not-evaluable" else ())))),
+        )
+
+    # all answers of a marker -----------------------------------------------------------------------------------
+
+    def _together(self, answers: Mapping[str, Finding]) -> tuple[Finding, ...]:
+        """One finding per question; what would be the same for several rules of a marker is said once."""
+        by_markers: dict[tuple[str, ...], list[Finding]] = {}
+        for finding in answers.values():
+            by_markers.setdefault(self._family(finding), []).append(finding)
+        shown: list[Finding] = []
+        for findings in by_markers.values():
+            speaking = [finding for finding in findings if finding.state != "not-applicable"]
+            said: dict[tuple[str, str], list[Finding]] = {}
+            for finding in speaking or sorted(findings, key=lambda finding: not finding.notes):
+                said.setdefault(self._sameness(finding), []).append(finding)
+            shown += [replace(group[0], also=tuple(other.rule.name for other in group[1:])) for group in said.values()]
+        return tuple(sorted(shown, key=lambda finding: (finding.markers, self._rank[finding.state], finding.rule.name)))
+
+    @staticmethod
+    def _family(finding: Finding) -> tuple[str, ...]:
+        return finding.markers[:1] if finding.rule.watches else finding.markers
+
+    def _sameness(self, finding: Finding) -> tuple[str, str]:
+        gate = finding.clause.gate if finding.clause is not None else ""
+        if finding.state in self._about_marker or gate in _ABOUT_MARKER_GATES:
+            return finding.state, finding.clause.key if finding.clause is not None else ""
+        return finding.rule.name, ""
+
+    def _silent(self, chart: Chart) -> tuple[tuple[str, str], ...]:
+        markers = self.rulebook.catalogue.markers
+        return tuple(
+            (name, f"evidence {markers[name].must_not_use} must not be used")
+            for name, results in sorted(chart.results.items())
+            if results and markers[name].must_not_use
+        )
+
+
+def states(findings: Iterable[Finding]) -> dict[str, str]:
+    """State by rule: the short form that tests and tables use."""
+    return {finding.rule.name: finding.state for finding in findings}
