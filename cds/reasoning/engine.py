@@ -30,17 +30,21 @@ class _QuietHost(Host):  # type: ignore[misc]
 
 
 class _Desk:
-    """One thread's host, with the list that its actions append to."""
+    """One thread's host, with the list that its actions append to. A rule is registered when it is first asked."""
 
-    def __init__(self, compiled: Iterable[tuple[str, Compiled]]):
+    def __init__(self) -> None:
         self.host = _QuietHost()
         self.fired: list[tuple[str, str]] = []
         self.busy = False
-        for name, rule in compiled:
-            definition = {
-                key: {**entry, "run": self._noting(rule.meaning[key])} for key, entry in rule.definition.items()
+        self._registered: set[str] = set()
+
+    def register(self, ruleset: str, compiled: Compiled) -> None:
+        if ruleset not in self._registered:
+            rules = {
+                key: {**entry, "run": self._noting(compiled.meaning[key])} for key, entry in compiled.definition.items()
             }
-            self.host.register_rulesets({name: definition})
+            self.host.register_rulesets({ruleset: rules})
+            self._registered.add(ruleset)
 
     def _noting(self, meaning: tuple[str, str]) -> Callable[[Any], None]:
         append = self.fired.append
@@ -63,14 +67,14 @@ class Engine:
         """The clauses that hold, and those that an unknown fact holds back. Raises `EngineFault`."""
         desk: _Desk | None = getattr(self._local, "desk", None)
         if desk is None:
-            desk = _Desk((self._rulesets[name], compiled) for name, compiled in self._compiled.items())
-            self._local.desk = desk
+            desk = self._local.desk = _Desk()
         if desk.busy:
             raise EngineFault("the engine was entered twice by one thread; actions must not evaluate")
         compiled, ruleset = self._compiled[rule], self._rulesets[rule]
+        desk.register(ruleset, compiled)
         fact: dict[str, str] = {"id": "q", "q": "q"}
         for name, value in facts.items():
-            if name in compiled.properties:
+            if name in compiled.properties and (value is not False or name in compiled.told_if_false):
                 fact[compiled.properties[name]] = WANTED[value]
         desk.busy = True
         desk.fired.clear()

@@ -43,6 +43,7 @@ class Reference(NamedTuple):
     kind: str  # baseline | late-baseline | nadir
     samples: tuple[Sample, ...]
     n: int
+    plain: Interval | None = None  # its value, if no value of it depends on what it is compared with
 
 
 class Question:
@@ -69,6 +70,7 @@ class Question:
         self.unusable: Callable[[Question, Sample], bool] = _never
         self.confirmations: dict[int, tuple[Tri, tuple[Sample, Sample] | None]] = {}  # by pair, found once
         self.compared: dict[Any, Any] = {}  # comparisons by sample and change, formed once
+        self._means: dict[tuple[int, ...], Reference] = {}  # references by their samples
         self._references: dict[int, Reference | None] = {}
         self._baselines: tuple[list[Sample], list[Sample]] | None = None
         self._judged: list[Sample] | None = None
@@ -245,12 +247,23 @@ class Question:
             self._references[sample.index] = finder(sample)
         return self._references[sample.index]
 
+    def _reference(self, kind: str, samples: tuple[Sample, ...], n: int) -> Reference:
+        key = tuple([sample.index for sample in samples])
+        known = self._means.get(key)
+        if known is None:
+            plain = None
+            if not any(sample.result.censored for sample in samples):
+                values = [sample.value for sample in samples]
+                plain = lowest(values) if kind == "nadir" else geometric_mean(values)
+            known = self._means[key] = Reference(kind, samples, n, plain)
+        return known
+
     def _baseline(self, sample: Sample) -> Reference | None:
         early, late = self.baseline_samples()
         for kind, candidates in (("baseline", early), ("late-baseline", late)):
             found = tuple(other for other in candidates if self.comparable(other, sample))
             if found:
-                return Reference(kind, found, len(found))
+                return self._reference(kind, found, len(found))
         return None
 
     def nadir_window(self, sample: Sample) -> date:
@@ -269,7 +282,7 @@ class Question:
             for other in self.samples[: sample.index]
             if first <= other.collected < sample.collected and self.usable(other) and self.comparable(other, sample)
         )
-        return Reference("nadir", found, 1) if found else None
+        return self._reference("nadir", found, 1) if found else None
 
     def reference_exists(self) -> bool:
         """Whether any usable sample could serve as a reference for the latest, comparable or not [17]."""
@@ -301,6 +314,8 @@ class Question:
 
 def reference_value(reference: Reference, against: Sample, *, per_ev: bool = False) -> Interval | None:
     """The reference's value as an interval, seen from the sample it is compared with; None if a per-EV ratio is missing."""
+    if not per_ev and reference.plain is not None:
+        return reference.plain
     values: list[Interval] = []
     for sample in reference.samples:
         if per_ev:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from cds.chart.model import Chart, Tri
 from cds.errors import Disagreement
@@ -28,6 +29,29 @@ class Reasoner:
         self._clauses = {rule.name: {clause.key: clause for clause in rule.clauses} for rule in rulebook.rules}
         self._order = {
             rule.name: {clause.key: (self._rank.get(clause.state, -1), n) for n, clause in enumerate(rule.clauses)}
+            for rule in rulebook.rules
+        }
+        self._plan = {
+            (rule.name, stage): [
+                (spec.name, KINDS[spec.kind].value, KINDS[spec.kind].of_sample or _not_asked, spec.params)
+                for spec in rule.facts
+                if spec.lazy == stage and spec.kind in KINDS
+            ]
+            for rule in rulebook.rules
+            for stage in ("always", "applies", "judged")
+        }
+        self._changes = {
+            rule.name: [
+                (spec.name, spec.params)
+                for spec in rule.facts
+                if spec.kind == "value" and isinstance(spec.params, Change)
+            ]
+            for rule in rulebook.rules
+        }
+        self._pairs = {
+            rule.name: [
+                (spec.name, spec.params) for spec in rule.facts if spec.kind == "pair" and isinstance(spec.params, Pair)
+            ]
             for rule in rulebook.rules
         }
         self._unusable = {rule.watches: self._unusable_for(rule.watches) for rule in rulebook.rules if rule.watches}
@@ -63,11 +87,15 @@ class Reasoner:
                 self._form(question, "judged", facts)
         return facts
 
-    @staticmethod
-    def _form(question: Question, stage: str, facts: dict[str, Tri]) -> None:
-        for spec in question.rule.facts:
-            if spec.lazy == stage:
-                facts[spec.name] = KINDS[spec.kind].answer(question, spec.params)
+    def _form(self, question: Question, stage: str, facts: dict[str, Tri]) -> None:
+        latest = question.latest
+        for name, value, of_sample, params in self._plan[question.rule.name, stage]:
+            if value is not None:
+                facts[name] = value(question, params)
+            elif latest is None:
+                facts[name] = False
+            else:
+                facts[name] = of_sample(question, params, latest)
 
     def _unusable_for(self, marker: str) -> Callable[[Question, Sample], bool]:
         checks = self.rulebook.catalogue.markers[marker].checks
@@ -106,35 +134,24 @@ class Reasoner:
         comparisons: dict[str, Comparison] = {}
         pair = None
         if facts.get("judged") and question.latest is not None:
-            for spec in rule.facts:
-                if isinstance(spec.params, Change) and spec.kind == "value":
-                    found = compare(question, spec.params, question.latest)
-                    if found is not None:
-                        comparisons[spec.name] = found
-                elif isinstance(spec.params, Pair) and spec.kind == "pair" and facts.get(spec.name):
-                    pair = confirmation(question, spec.params)[1]
+            for name, change in self._changes[rule.name]:
+                found = compare(question, change, question.latest)
+                if found is not None:
+                    comparisons[name] = found
+            for name, wanted in self._pairs[rule.name]:
+                if pair is None and facts.get(name):
+                    pair = confirmation(question, wanted)[1]
         latest = question.latest
-        started = question.start is not None and latest is not None
         return self._finding(
             rule,
             facts,
-            Finding(
-                rule=rule,
-                state="",
-                clause=None,
-                holding=(),
-                notes=(),
-                cannot_exclude=(),
-                facts=facts,
-                missing=(),
-                latest=latest.result if latest is not None else None,
-                line=question.line,
-                operation=question.operation,
-                day=latest.day if started and latest is not None else None,
-                comparisons=comparisons,
-                pair=(pair[0].result, pair[1].result) if pair else None,
-                judged=tuple(sample.result for sample in question.judged()) if facts.get("judged") else (),
-            ),
+            latest=latest.result if latest is not None else None,
+            line=question.line,
+            operation=question.operation,
+            day=latest.day if question.start is not None and latest is not None else None,
+            comparisons=comparisons,
+            pair=(pair[0].result, pair[1].result) if pair else None,
+            judged=tuple(sample.result for sample in question.judged()) if facts.get("judged") else (),
         )
 
     def _combined(self, chart: Chart, rule: Rule, parts: Mapping[str, Finding]) -> Finding:
@@ -145,27 +162,19 @@ class Reasoner:
         return self._finding(
             rule,
             facts,
-            Finding(
-                rule=rule,
-                state="",
-                clause=None,
-                holding=(),
-                notes=tuple(dict.fromkeys(note for part in measured for note in part.notes)),
-                cannot_exclude=(),
-                facts=facts,
-                missing=tuple(dict.fromkeys(name for part in measured for name in part.missing)),
-                latest=newest.latest,
-                line=leading.line,
-                operation=None,
-                day=newest.day,
-                comparisons={},
-                pair=None,
-                judged=(),
-                parts=measured,
-            ),
+            latest=newest.latest,
+            line=leading.line,
+            operation=None,
+            day=newest.day,
+            comparisons={},
+            pair=None,
+            judged=(),
+            parts=measured,
         )
 
-    def _finding(self, rule: Rule, facts: Mapping[str, Tri], draft: Finding) -> Finding:
+    def _finding(self, rule: Rule, facts: Mapping[str, Tri], **basis: Any) -> Finding:
+        """The state and its reasons, on a basis of data."""
+        parts: tuple[Finding, ...] = basis.get("parts", ())
         clauses = self._clauses[rule.name]
         held: dict[str, list[str]] = {}
         true: list[Clause] = []
@@ -190,14 +199,19 @@ class Reasoner:
         stronger = tuple(item for item in open_states if self._rank[item.state] < rank) if concluding else ()
         notes = [clause.note for clause in holding if clause.note]
         notes += [clause.note for clause in true if not clause.state]
-        return replace(
-            draft,
+        notes += [note for part in parts for note in part.notes]
+        if state == "not-evaluable":
+            missing += tuple(name for part in parts for name in part.missing)
+        return Finding(
+            rule=rule,
             state=state,
             clause=first,
             holding=holding,
-            notes=tuple(dict.fromkeys((*notes, *draft.notes))),
+            notes=tuple(dict.fromkeys(notes)),
             cannot_exclude=tuple(sorted(stronger, key=lambda item: (self._rank[item.state], item.clause))),
-            missing=tuple(dict.fromkeys((*missing, *(draft.missing if state == "not-evaluable" else ())))),
+            facts=facts,
+            missing=tuple(dict.fromkeys(missing)),
+            **basis,
         )
 
     # all answers of a marker -----------------------------------------------------------------------------------
@@ -233,6 +247,10 @@ class Reasoner:
             for name, results in sorted(chart.results.items())
             if results and markers[name].must_not_use
         )
+
+
+def _not_asked(_question: Question, _params: object, _sample: Sample) -> Tri:
+    return None
 
 
 def states(findings: Iterable[Finding]) -> dict[str, str]:
