@@ -181,6 +181,9 @@ class Item:
     Items come sorted by `known`, versions of one resource in the order in which they replace one another. `known` goes
     by issue or last update or receipt; where none is stated it is `FROM_EVER`, and the reader puts the resource's own
     first clock in its place: `item.known_or(when(resource.get("onsetDateTime")))`.
+
+    "Issue" is `issued`, `authoredOn`, `dateAsserted`, `recordedDate` or `recorded`, as the type has it. What a later
+    update may have added (an end, a resolution, a changed status) is known since `updated`, not since `known`.
     """
 
     resource: dict[str, Any]
@@ -189,6 +192,7 @@ class Item:
     known: Known
     version: int  # rises from one version of the same `ref` to the next
     index: Mapping[str, dict[str, Any]]  # every resource of the input, by "Type/id" and by full URL
+    updated: Known = FROM_EVER  # the later of issue and last update: since when its present content is known
 
     def known_or(self, clock: When | None) -> Known:
         """When it became known, falling back on its own first clock."""

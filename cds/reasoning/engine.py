@@ -11,12 +11,18 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from durable.engine import Host, MessageNotHandledException
-
 from cds.chart.model import Tri
 from cds.errors import EngineFault
 from cds.reasoning.compilation import Compiled, compile_rule
 from cds.reasoning.rulebook import WANTED, Rule
+
+try:
+    from durable.engine import Host, MessageNotHandledException
+except ImportError as error:  # pragma: no cover - only where the engine was built for another Python
+    raise ImportError(
+        "the rule engine durable_rules cannot be imported: it works on Python 3.11 and 3.12 only (its C code uses a call that "
+        "3.13 removed). Next step: make the environment anew with one of these, `make clean && make test`"
+    ) from error
 
 Answer = frozenset[tuple[str, str]]
 """What an evaluator says of a question: (clause key, "") for a true clause, (clause key, fact) for one that `fact` holds back."""

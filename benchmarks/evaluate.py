@@ -1,0 +1,135 @@
+"""JSON bytes → findings, as a multiple of `orjson.loads` on the same bytes in the same run; growth; memory.
+
+Each round times parsing and evaluation of the same bundles one after the other, so that both see the same machine; the
+ratio is the median over rounds. Run by `make bench`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from cds.chart import Moment, read
+from cds.reasoning.loading import default_rulebook, load_rulebook, shipped_rules
+from cds.reasoning.reasoner import Reasoner
+from cds.workbench.synth import make_patient
+
+AS_OF = Moment.parse("2026-06-30")
+
+
+def bundles(count: int, visits: int | None = None) -> list[bytes]:
+    """Generated transaction bundles as bytes."""
+    return [msgspec.json.encode(make_patient(11, index, visits=visits).bundle) for index in range(count)]
+
+
+def evaluate(reasoner: Reasoner, data: bytes) -> int:
+    """One bundle from bytes to findings; how many engine rules fired."""
+    chart = read(data, reasoner.rulebook.catalogue).as_of(AS_OF)
+    evaluation = reasoner.evaluate(chart)
+    return sum(len(finding.holding) + len(finding.notes) for finding in evaluation.answers.values())
+
+
+def seconds(work: Callable[[bytes], Any], items: Sequence[bytes]) -> float:
+    gc.collect()
+    started = time.perf_counter()
+    for item in items:
+        work(item)
+    return time.perf_counter() - started
+
+
+def end_to_end(reasoner: Reasoner, count: int, rounds: int) -> None:
+    data = bundles(count)
+    resources = [len(orjson.loads(item)["entry"]) for item in data]
+    fired = sum(evaluate(reasoner, item) for item in data)
+    ratios = []
+    for _ in range(rounds):
+        parse = seconds(orjson.loads, data)
+        ours = seconds(lambda item: evaluate(reasoner, item), data)
+        ratios.append(ours / parse)
+    print(f"{count:,} bundles, {statistics.mean(map(len, data)):,.0f} bytes and {statistics.mean(resources):.0f} resources")
+    print(f"each; {fired:,} clauses held, {fired / count:.1f} a bundle")
+    middle = statistics.median(ratios)
+    print(f"bytes to findings = {middle:.1f} x orjson.loads ({min(ratios):.1f} to {max(ratios):.1f}, {rounds} rounds)")
+
+
+def growth_with_results(reasoner: Reasoner) -> None:
+    print("\nresults per patient | x orjson.loads | microseconds a result, relative to the first row")
+    first = 0.0
+    for visits in (10, 50, 200, 1000, 5000):
+        data = bundles(3, visits)
+        repeat = max(1, 200 // visits)
+        parse = min(seconds(orjson.loads, data * repeat) for _ in range(3))
+        ours = min(seconds(lambda item: evaluate(reasoner, item), data * repeat) for _ in range(3))
+        each = ours / (repeat * len(data) * visits)
+        first = first or each
+        print(f"{visits:19,} | {ours / parse:14.1f} | {each / first:.2f}")
+
+
+def growth_with_rules(count: int) -> None:
+    print("\nrules for markers that the patient lacks | time relative to none")
+    data = bundles(count)
+    base = 0.0
+    for extra in (0, 50, 200, 500):
+        with tempfile.TemporaryDirectory() as folder:
+            reasoner = Reasoner(load_rulebook(_more_rules(Path(folder), extra)))
+            seconds(lambda item, r=reasoner: evaluate(r, item), data)  # type: ignore[misc]
+            took = min(seconds(lambda item, r=reasoner: evaluate(r, item), data) for _ in range(3))  # type: ignore[misc]
+        base = base or took
+        print(f"{extra:40} | {took / base:.2f}")
+
+
+def _more_rules(folder: Path, extra: int) -> Path:
+    import shutil
+
+    rules = folder / "rules"
+    shutil.copytree(shipped_rules(), rules)
+    marker = (rules / "markers" / "tgfb1-ev.yaml").read_text(encoding="utf-8")
+    rule = (rules / "resistance" / "hotair-rise-on-neoadjuvant-chemotherapy.yaml").read_text(encoding="utf-8")
+    for number in range(extra):
+        name = f"extra{number}-ev"
+        text = marker.replace("tgfb1-soluble", f"{name}-soluble").replace("tgfb1-ev", name)
+        (rules / "markers" / f"{name}.yaml").write_text(text, encoding="utf-8")
+        own = rule.replace("hotair-rise-on-neoadjuvant-chemotherapy", f"extra{number}-rise").replace("hotair-ev", name)
+        (rules / "resistance" / f"extra{number}-rise.yaml").write_text(own, encoding="utf-8")
+    return rules
+
+
+def memory(reasoner: Reasoner, evaluations: int) -> None:
+    data = bundles(200)
+
+    def resident() -> float:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * 4096 / 2**20
+
+    for place in range(evaluations // 10):
+        evaluate(reasoner, data[place % len(data)])
+    before = resident()
+    for place in range(evaluations):
+        evaluate(reasoner, data[place % len(data)])
+    print(f"\nmemory over {evaluations:,} evaluations: {before:.1f} to {resident():.1f} MiB after warm-up")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundles", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--evaluations", type=int, default=100_000)
+    arguments = parser.parse_args()
+    reasoner = Reasoner(default_rulebook())
+    end_to_end(reasoner, arguments.bundles, arguments.rounds)
+    growth_with_results(reasoner)
+    growth_with_rules(min(200, arguments.bundles))
+    memory(reasoner, arguments.evaluations)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Text from anywhere, made safe inside GitHub Flavored Markdown.
+
+Clients differ: some render raw HTML inside Markdown, some turn bare addresses into links. So a text that was inserted can
+neither mark up nor link, whatever it holds; it is shown as it was written.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_MARKUP = re.compile(r"([\\`*_\[\]~|#$])")
+_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
+_ADDRESS = re.compile(r"(?i)\bwww(?=\.)|\b[a-z][a-z0-9+.-]*(?=://)|\bmailto(?=:)|\bxmpp(?=:)|(?<=\S)(?=@)")
+_WORD_JOINER = "\u2060"  # invisible; parts an address from its scheme so that no client makes a link of it
+_LONGEST = 240
+
+
+def plain(text: str, longest: int = _LONGEST) -> str:
+    """One line without control and direction characters, of at most `longest` characters."""
+    spaced = " ".join(text.split())
+    kept = "".join(sign for sign in spaced if unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    return kept if len(kept) <= longest else kept[: longest - 1].rstrip() + "…"
+
+
+def escaped(text: str, longest: int = _LONGEST) -> str:
+    """`text` as it is to be read, on one line: nothing in it is markup, HTML or a link."""
+    apart = _ADDRESS.sub(lambda found: found.group() + _WORD_JOINER, plain(text, longest))
+    return _MARKUP.sub(r"\\\1", apart.translate(_HTML))
+
+
+def link(label: str, address: str) -> str:
+    """A link to an https address of our own catalogue; the bare label if the address is none."""
+    if not re.fullmatch(r"https://[^\s<>\[\]\\]+", address):
+        return escaped(label)
+    return f"[{escaped(label)}]({address.replace('(', '%28').replace(')', '%29')})"

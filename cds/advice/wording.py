@@ -1,0 +1,152 @@
+"""Words for keys: states, facts, gates, notes and options, from the rule book's wording files.
+
+A site may overlay these files, so a key without words falls back on itself, written as words; it never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cds.advice.advisory import About, Option
+from cds.reasoning.findings import Finding
+from cds.reasoning.rulebook import Clause, RuleBook
+
+_METHOD_PARTS = ("laboratory", "lot")
+
+
+class Wording:
+    """The rule book's words, with what must be known of the rule book to choose among them."""
+
+    def __init__(self, book: RuleBook):
+        self._book = book
+        self._cards: Mapping[str, Any] = book.wording.get("cards", {})
+        self._labels: Mapping[str, Any] = book.wording.get("labels", {})
+        self._advice: Mapping[str, Any] = book.wording.get("advice", {})
+
+    # single words --------------------------------------------------------------------------------------------------
+
+    def _label(self, section: str, key: str) -> str:
+        found = self._labels.get(section, {}).get(key)
+        return found if isinstance(found, str) else key.replace("_", " ").replace("-", " ")
+
+    def marker(self, key: str) -> str:
+        marker = self._book.catalogue.markers.get(key)
+        return marker.short if marker is not None and marker.short else key
+
+    def therapy(self, key: str) -> str:
+        therapy = self._book.catalogue.therapies.classes.get(key)
+        title = getattr(therapy, "title", "")
+        return title if isinstance(title, str) and title else key.replace("-", " ")
+
+    def state(self, state: str) -> str:
+        word = self._cards.get("states", {}).get(state, {}).get("word")
+        return word if isinstance(word, str) else state.replace("-", " ")
+
+    def fact(self, name: str) -> str:
+        return self._label("facts", name) if name in self._labels.get("facts", {}) else self._label("failures", name)
+
+    def failure(self, name: str) -> str:
+        return self._label("failures", name)
+
+    def gate(self, name: str) -> str:
+        return self._label("gates", name)
+
+    def certainty(self, key: str) -> str:
+        return self._label("certainty", key) if key else ""
+
+    def note(self, key: str) -> str:
+        return str(self._cards.get("notes", {}).get(key, {}).get("text", key.replace("-", " ")))
+
+    # lists ---------------------------------------------------------------------------------------------------------
+
+    def limitations(self, marker: str) -> tuple[str, ...]:
+        return tuple(self._cards.get("limitations", {}).get(marker, ()))
+
+    def not_for(self) -> tuple[str, ...]:
+        return tuple(self._cards.get("not_for", ()))
+
+    def attributes(self) -> tuple[tuple[str, str], ...]:
+        return tuple(self._cards.get("attributes", {}).items())
+
+    def about(self, site: About) -> About:
+        """What the site states of itself; where it states nothing, the words for that."""
+        stands: Mapping[str, str] = self._cards.get("about", {})
+        names = ("developer", "funding", "contact", "regulatory", "user", "validation")
+        return About(**{name: getattr(site, name) or stands.get(name, "") for name in names}, software=site.software)
+
+    def option(self, key: str) -> Option:
+        words = self._advice.get("options", {}).get(key, {})
+        studies = self._book.evidence.studies
+        sources = tuple(
+            studies[source].citation if source in studies else "engineering default of this project"
+            for source in words.get("sources", ())
+        )
+        return Option(key, words.get("label", key), words.get("text", key.replace("-", " ")), sources)
+
+    def overrides(self) -> tuple[str, Mapping[str, str]]:
+        """The code system (its last path segment) of the reasons for not following, and their labels by code."""
+        reasons = self._advice.get("overrides", {})
+        return self._advice.get("override_system", ""), {code: words["label"] for code, words in reasons.items()}
+
+    # sentences -----------------------------------------------------------------------------------------------------
+
+    def headline(self, finding: Finding, **words: str) -> str:
+        """The state in one sentence of less than 140 characters."""
+        own = self._cards.get("by_rule", {}).get(finding.rule.name, {})
+        common = self._cards.get("states", {}).get(finding.state, {})
+        template = own.get(finding.state) or common.get("headline") or "{marker}: " + self.state(finding.state)
+        said = " ".join(template.format(suspicion=own.get("suspicion", finding.rule.title), **words).split())
+        return said if len(said) < 140 else said[:138].rstrip() + "…"
+
+    def explanation(self, finding: Finding) -> str:
+        own = self._cards.get("by_rule", {}).get(finding.rule.name, {})
+        common = self._cards.get("states", {}).get(finding.state, {})
+        return str(own.get(f"{finding.state}_explain") or common.get("explain", ""))
+
+    def missing(self, fact: str, finding: Finding) -> tuple[str, ...]:
+        """What would settle an unknown fact of the finding."""
+        if fact == "applies":
+            unknown = [literal.fact for literal in finding.rule.only_if if finding.facts.get(literal.fact) is None]
+            if unknown:
+                return tuple(self._missing(name) for name in unknown)
+        return (self._missing(fact),)
+
+    def _missing(self, fact: str) -> str:
+        known = self._labels.get("missing", {})
+        return str(known[fact]) if fact in known else self.fact(fact)
+
+    def reasons(self, finding: Finding) -> tuple[str, ...]:
+        """What failed or is missing, for a state that is about that; empty for the others."""
+        said: list[str] = []
+        for part in finding.parts:
+            if part.state == finding.state:
+                said += [f"{self.marker(part.rule.watches)}: {reason}" for reason in self.reasons(part)]
+        if not said:
+            for clause in finding.holding:
+                said += self._reason(clause, finding)
+        if not said and finding.clause is None:
+            said = [f"missing: {words}" for name in finding.missing for words in self.missing(name, finding)]
+        return tuple(dict.fromkeys(said))
+
+    def _reason(self, clause: Clause, finding: Finding) -> list[str]:
+        if clause.gate:
+            fact = clause.all[0]
+            if fact.wanted is None:
+                return [f"missing: {words}" for words in self.missing(fact.fact, finding)]
+            if fact.fact == "method-not-stated":
+                return [f"missing: {', '.join(self.unstated(finding))}"]
+            return [self.failure(fact.fact)] if fact.wanted else []
+        if finding.state == "hold":
+            windows = [lit.fact for lit in clause.all if lit.wanted and finding.rule.fact(lit.fact).kind == "day"]
+            return [self.fact(name) for name in windows or [lit.fact for lit in clause.all]]
+        return []
+
+    def unstated(self, finding: Finding) -> tuple[str, ...]:
+        """The elements of its method that the latest result does not state."""
+        latest = finding.latest
+        if latest is None:
+            return ()
+        absent = [name for name in self._book.windows.elements if getattr(latest.method, name) is None]
+        absent += [name for name in _METHOD_PARTS if getattr(latest, name) is None]
+        return tuple(self._label("missing", name) for name in absent)

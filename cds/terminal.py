@@ -1,0 +1,73 @@
+"""What the command line shows a person: reports of findings, tables, progress; plain text when piped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+_COLOURS = {
+    "suspected": "bold red",
+    "persistent": "bold red",
+    "watch": "yellow",
+    "hold": "cyan",
+    "discordant": "magenta",
+    "data-quality": "yellow",
+    "not-evaluable": "yellow",
+}
+
+
+def console(*, error: bool = False) -> Console:
+    """A console that is plain when its stream is no terminal, and never cuts a piped line."""
+    stream = sys.stderr if error else sys.stdout
+    return Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
+
+
+def state_text(state: str) -> str:
+    """A state in its colour (markup; plain where there is no terminal)."""
+    colour = _COLOURS.get(state, "green" if state == "no-flag" else "dim")
+    return f"[{colour}]{escape(state)}[/]"
+
+
+class Step(Protocol):
+    """What a long task calls when one item is done."""
+
+    def __call__(self) -> None: ...
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Step]:
+    """A progress bar on stderr for long work, silent where stderr is no terminal."""
+    shown = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console(error=True),
+        disable=not sys.stderr.isatty() or total < 2,
+        transient=True,
+    )
+    with shown:
+        task = shown.add_task(title, total=total)
+        yield lambda: shown.advance(task)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table for people; tab-separated lines when piped. Cells may carry rich markup."""
+    out = console()
+    if not sys.stdout.isatty():
+        for row in rows:
+            out.print("\t".join(row))
+        return
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    out.print(shown)
