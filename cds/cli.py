@@ -57,14 +57,18 @@ def _files(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix in (".json", ".ndjson") and not p.name.startswith("."))
+            inside = sorted(
+                p for p in path.rglob("*") if p.suffix in (".json", ".ndjson") and not p.name.startswith(".")
+            )
             if not inside:
                 raise InputError(f"{path}: no .json or .ndjson file in this folder")
             found += inside
         elif path.exists():
             found.append(path)
         else:
-            raise InputError(f"{path}: no such file; name a FHIR JSON file, NDJSON, a hook request, or a folder of them")
+            raise InputError(
+                f"{path}: no such file; name a FHIR JSON file, NDJSON, a hook request, or a folder of them"
+            )
     return found
 
 
@@ -212,10 +216,17 @@ def evidence(
     studies = book.evidence.studies.values()
     if as_json:
         rows = [
-            {"id": item.id, "item": item.item, "disposition": item.disposition, "dois": list(item.dois)} for item in items
+            {"id": item.id, "item": item.item, "disposition": item.disposition, "dois": list(item.dois)}
+            for item in items
         ]
         cited = [
-            {"id": s.id, "citation": s.citation, "status": s.status, "certainty": s.certainty, "rules": used.get(s.id, [])}
+            {
+                "id": s.id,
+                "citation": s.citation,
+                "status": s.status,
+                "certainty": s.certainty,
+                "rules": used.get(s.id, []),
+            }
             for s in studies
         ]
         typer.echo(json.dumps({"inventory": rows, "studies": cited}, ensure_ascii=False))

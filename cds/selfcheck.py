@@ -51,12 +51,16 @@ def self_test(reasoner: Reasoner) -> Check:
 def checks(rules: Path | None) -> Iterator[Check]:
     """Every check, in the order in which they depend on each other."""
     fits = platform.python_version_tuple()[:2] in (("3", "11"), ("3", "12"))
-    yield Check("python", fits, platform.python_version() + ("" if fits else ": use 3.11 or 3.12, durable_rules needs it"))
+    yield Check(
+        "python", fits, platform.python_version() + ("" if fits else ": use 3.11 or 3.12, durable_rules needs it")
+    )
     for package in _PACKAGES:
         try:
             yield Check(package, True, version(package))
         except PackageNotFoundError:
-            yield Check(package, package == "exowatch", "not installed; from a checkout this is fine for exowatch itself")
+            yield Check(
+                package, package == "exowatch", "not installed; from a checkout this is fine for exowatch itself"
+            )
     folder = rules or shipped_rules()
     try:
         book = load_rulebook(folder)

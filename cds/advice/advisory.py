@@ -200,6 +200,7 @@ class Advisory:
     why_not: tuple[WhyNot, ...]
     would_change: tuple[str, ...]
     notes: tuple[str, ...]
+    advises: bool  # whether the rule has options for this state, helpful here or not
     options: tuple[Option, ...]
     evidence: tuple[Reference, ...]
     contradicting: tuple[Reference, ...]

@@ -224,3 +224,30 @@ def relative(target: str) -> str:
     if target.count("/") > 1:
         return "/".join(target.rsplit("/", 2)[1:])
     return target
+
+
+_ISSUED = {
+    "Observation": "issued",
+    "DiagnosticReport": "issued",
+    "MedicationRequest": "authoredOn",
+    "MedicationStatement": "dateAsserted",
+    "MedicationDispense": "whenHandedOver",
+    "Condition": "recordedDate",
+    "Immunization": "recorded",
+}
+
+
+def known_since(resource: Mapping[str, Any], received: Known = FROM_EVER) -> tuple[Known, Known]:
+    """When a resource was issued (else last updated, else received), and when its present content was known at the latest."""
+    issued = when(resource.get(_ISSUED.get(resource["resourceType"], "issued")))
+    meta = resource.get("meta")
+    updated = when(meta.get("lastUpdated")) if meta.__class__ is dict else None
+    # A year or a month says nothing about when: it would hide the datum for as long, or show it too early.
+    if issued is None or issued.day is None:
+        known = received if updated is None or updated.day is None else Known.at(updated)
+        return known, known
+    known = Known.at(issued)
+    if updated is None or updated.day is None:
+        return known, known
+    later = Known.at(updated)
+    return known, later if later.order > known.order else known

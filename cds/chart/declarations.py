@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from cds.chart.clock import relative, when
@@ -45,11 +44,11 @@ class Assay:
     lod: tuple[Decimal, str] | None = None  # value and unit
     cva: float | None = None
     cvi: float | None = None
-    checks: Mapping[str, bool] = MappingProxyType({})
+    checks: Mapping[str, bool] = field(default_factory=dict)
     lot: str | None = None
     bridged: bool = False
     regulatory: str | None = None
-    units: Mapping[str, str] = MappingProxyType({})  # the laboratory's own spelling -> one of the marker's file
+    units: Mapping[str, str] = field(default_factory=dict)  # the laboratory's own spelling -> one of the marker's file
     valid_from: date = date.min
     valid_to: date = date.max
 
@@ -226,7 +225,7 @@ def _checks(entry: Section) -> Mapping[str, bool]:
             answer = checks.choice(name, tuple(CHECKS[name]))
             if answer:
                 answers[name] = CHECKS[name][answer]
-    return MappingProxyType(answers)
+    return answers
 
 
 def _spellings(entry: Section, units: Units) -> Mapping[str, str]:
@@ -238,7 +237,7 @@ def _spellings(entry: Section, units: Units) -> Mapping[str, str]:
         if meant not in known:
             spelt.problem(f"the marker is not measured in '{meant}'", f"its file accepts {', '.join(known)}", at=own)
         spellings[normalised(own)] = meant
-    return MappingProxyType(spellings)
+    return spellings
 
 
 def _day(entry: Section, key: str, default: date) -> date:

@@ -449,7 +449,7 @@ def _read_off(section: Section, context: Context) -> Pair | None:
 
 def _off_therapy(question: Question, pair: Pair | None) -> Tri:
     """Whether the rise would be confirmed against the last line of the class, which has ended."""
-    if pair is None or question.latest is None:
+    if pair is None or question.latest is None or question.anchored:
         return False
     past = [
         line

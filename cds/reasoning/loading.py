@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -73,9 +74,13 @@ def load_rulebook(rules: Path | None = None) -> RuleBook:
             withheld[rule.name] = f"rests on retracted evidence: {', '.join(retracted)}"
         else:
             rules_read.append(rule)
-    _check_together(rules_read, withheld, folder, problems)
+    _check_together(rules_read, withheld, problems)
     raise_if_any(problems)
-    rules_read.sort(key=lambda rule: (bool(rule.combines), rule.name))
+    shared = [folder / "states.yaml", *sorted((folder / "gates").glob("*.yaml"))]
+    rules_read = [
+        replace(rule, hash=_hash_of([*shared, *_files_of(rule, rules_read, folder)], folder))
+        for rule in sorted(rules_read, key=lambda rule: (bool(rule.combines), rule.name))
+    ]
     return RuleBook(
         tuple(rules_read),
         withheld,
@@ -94,6 +99,17 @@ def load_rulebook(rules: Path | None = None) -> RuleBook:
 def default_rulebook() -> RuleBook:
     """The shipped rule book, read once per process."""
     return load_rulebook()
+
+
+def _files_of(rule: Rule, rules: list[Rule], folder: Path) -> list[Path]:
+    """The files that can change the rule's answers, besides states and gates: its own, its marker's, its parts'."""
+    own = [folder / rule.file]
+    if rule.watches:
+        own.append(folder / "markers" / f"{rule.watches}.yaml")
+    for part in rules:
+        if part.name in rule.combines.values():
+            own += _files_of(part, rules, folder)
+    return [path for path in own if path.exists()]
 
 
 def _hash_of(paths: list[Path], folder: Path) -> str:
@@ -311,7 +327,6 @@ class _RuleReader:
             false_alarms=section.texts("false_alarms"),
             not_for=section.texts("not_for"),
             file=section.file,
-            hash=hashlib.sha256(repr(sorted(section.value.items())).encode()).hexdigest(),
         )
 
     def _gates_asked(self) -> tuple[Gate, ...]:
@@ -448,7 +463,7 @@ class _RuleReader:
         return found
 
 
-def _check_together(rules: list[Rule], withheld: Mapping[str, str], folder: Path, problems: list[Problem]) -> None:
+def _check_together(rules: list[Rule], withheld: Mapping[str, str], problems: list[Problem]) -> None:
     from cds.reasoning.compilation import check_limits  # compiles only to see that the engine will take the rule
 
     names: dict[str, str] = {}

@@ -1,0 +1,180 @@
+"""Numbers in words: change from the reference, how its limit was built, and what the next sample would have to show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import timedelta
+
+from cds.advice.advisory import ChangeFromReference, WhyNot
+from cds.advice.wording import Wording
+from cds.chart.model import Result
+from cds.reasoning.change import Change, Comparison, Pair
+from cds.reasoning.explanation import explain, figure, threshold_value
+from cds.reasoning.findings import Finding
+from cds.reasoning.oracle import truth
+from cds.reasoning.rulebook import FactSpec, RuleBook
+
+_CONFIDENCE = {1.645: "one-sided 95 %", 1.96: "two-sided 95 %", 2.326: "one-sided 99 %"}
+_CV_SOURCE = {
+    "default": "both assumed by this project, not stated by the laboratory; no published value",
+    "laboratory": "both stated by the laboratory",
+    "laboratory and default": "one stated by the laboratory, the other assumed by this project",
+}
+_REFERENCE = {
+    "baseline": "before the treatment",
+    "late-baseline": "after treatment had begun (late reference)",
+    "nadir": "lowest of the earlier values",
+}
+
+
+def changes(finding: Finding, words: Wording) -> Iterator[ChangeFromReference]:
+    """Each comparison on which the finding rests, its parts' included."""
+    for part in finding.parts:
+        yield from changes(part, words)
+    for name, comparison in finding.comparisons.items():
+        yield _change(finding, name, comparison, words)
+
+
+def _change(finding: Finding, name: str, comparison: Comparison, words: Wording) -> ChangeFromReference:
+    low, high = comparison.ratio
+    change: Change = finding.rule.fact(name).params
+    result = comparison.sample.result
+    limit = f"{figure(comparison.threshold)} ×"
+    if change.not_fallen:
+        limit = f"{figure(1 / comparison.threshold)} × or less"
+    elif not comparison.per_ev and not _inverse(result):
+        limit += f", that is {figure(threshold_value(comparison))} {result.unit}"
+    return ChangeFromReference(
+        marker=words.marker(result.marker),
+        quantity="value per EV" if comparison.per_ev else "value",
+        reference=_reference(comparison),
+        reference_value=_reference_value(comparison),
+        fold=fold(low, high),
+        fold_low=low,
+        fold_high=None if math.isinf(high) else high,
+        threshold=comparison.threshold,
+        limit=limit,
+        built=_built(comparison, change),
+        reached=finding.facts.get(name),
+    )
+
+
+def fold(low: float, high: float) -> str:
+    """A ratio as it may be claimed: a bound where a value lies below the limit of detection."""
+    if low == high:
+        return f"{figure(low)} ×"
+    if math.isinf(high):
+        return f"≥ {figure(low)} ×"
+    return f"≤ {figure(high)} ×" if low <= 0 else f"{figure(low)} to {figure(high)} ×"
+
+
+def _reference(comparison: Comparison) -> str:
+    samples = comparison.reference.samples
+    days = ", ".join(sample.collected.isoformat() for sample in samples)
+    kind = comparison.reference.kind
+    if kind == "nadir":
+        return f"{_REFERENCE[kind]} ({days})"
+    count = "1 sample" if len(samples) == 1 else f"geometric mean of {len(samples)} samples"
+    return f"{count} {_REFERENCE.get(kind, kind)} ({days})"
+
+
+def _reference_value(comparison: Comparison) -> str:
+    low, high = comparison.reference_value
+    said = figure(high) if low == high else f"{figure(low)} to {figure(high)}"
+    result = comparison.sample.result
+    if comparison.per_ev:
+        return f"{said} per EV"
+    return f"{said} on the linear scale" if _inverse(result) else f"{said} {result.unit or ''}".rstrip()
+
+
+def _built(comparison: Comparison, change: Change) -> str:
+    confidence = _CONFIDENCE.get(comparison.z, "")
+    declared = comparison.sample.result.declared & {"cva", "cvi"}
+    source = _CV_SOURCE.get(comparison.cv_source, comparison.cv_source)
+    if declared:
+        source += "; as the laboratory declared it once"
+    n = comparison.reference.n
+    said = (
+        f"the larger of the reference change value {figure(comparison.reference_change)} "
+        f"(Z {comparison.z:g}{', ' + confidence if confidence else ''}; analytical CV {_percent(comparison.cva)}, "
+        f"within-person CV {_percent(comparison.cvi)}: {source}; "
+        f"{n} reference {'sample' if n == 1 else 'samples'}, 1 later sample) and the floor {comparison.floor:g}"
+    )
+    return f"{said}; {change.rise.because}" if change.rise.because else said
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.3g} %"
+
+
+def _inverse(result: Result) -> bool:
+    """A ΔCt falls where the marker rises: its limits are told as ratios, never in its own unit."""
+    return result.family is not None and "delta" in result.family
+
+
+def would_change(finding: Finding, book: RuleBook, words: Wording) -> Iterator[str]:
+    """What a next comparable sample, or missing data, would change."""
+    for part in finding.parts:
+        yield from (f"{words.marker(part.rule.watches)}: {said}" for said in would_change(part, book, words))
+    if finding.parts:
+        return
+    spec = next(
+        (spec for spec in finding.rule.facts if spec.kind == "value" and spec.name in finding.comparisons), None
+    )
+    if spec is not None:
+        yield _next_value(spec, finding.comparisons[spec.name], finding)
+        yield from _next_pair(finding)
+    if finding.state == "not-evaluable":
+        for name in finding.missing:
+            yield from (f"it can be judged once this is stated: {said}" for said in words.missing(name, finding))
+        if unstated := words.unstated(finding):
+            yield f"it can be judged once these are stated: {', '.join(unstated)}"
+
+
+def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str:
+    result, change = comparison.sample.result, spec.params
+    reached = finding.facts.get(spec.name)
+    if change.not_fallen:
+        edge, ratio = comparison.reference_value.low / comparison.threshold, 1 / comparison.threshold
+        where, then = ("of at most", "would count as fallen") if reached else ("above", "would count as not fallen")
+    else:
+        edge, ratio = threshold_value(comparison), comparison.threshold
+        where, then = ("below", "would end the rise") if reached else ("of at least", "would be a rise")
+    limit = f"{figure(ratio)} × its reference" if _inverse(result) else f"{figure(edge)} {result.unit}"
+    return f"a comparable value {where} {limit} {then}"
+
+
+def _next_pair(finding: Finding) -> Iterator[str]:
+    """When a second sample would confirm, if nothing else keeps the stronger state away."""
+    latest, anchor = finding.latest, finding.anchor_day
+    if finding.state != "watch" or latest is None or latest.collected is None or anchor is None:
+        return
+    for clause in finding.rule.clauses:
+        if clause.state not in ("suspected", "persistent") or clause.gate:
+            continue
+        open_facts = [literal.fact for literal in clause.all if truth(literal, finding.facts) is not True]
+        blocked = any(truth(literal, finding.facts) for literal in clause.unless)
+        pair = finding.rule.fact(open_facts[0]).params if len(open_facts) == 1 and not blocked else None
+        if not isinstance(pair, Pair):
+            continue
+        opens = max(latest.collected + timedelta(days=pair.apart_from), anchor + timedelta(days=pair.second_from))
+        last = min((latest.collected - anchor).days + pair.apart_to, pair.second_to)
+        closes = anchor + timedelta(days=last)
+        also = ", if it exceeds the limit over the lowest value on treatment too" if pair.over_lowest else ""
+        if opens <= closes:
+            yield f"a second such sample from {opens.isoformat()} to {closes.isoformat()} would confirm it{also}"
+
+
+def why_not(finding: Finding, book: RuleBook, words: Wording) -> Iterator[WhyNot]:
+    """What kept each suspicion away, in words; nothing where the question did not come so far."""
+    for item in explain(finding, book).why_not:
+        if item.state in ("suspected", "persistent") and item.kept_by and "judged" not in " ".join(item.kept_by):
+            kept = tuple(_kept(text, words) for text in item.kept_by if not text.endswith("applies"))
+            if kept:
+                yield WhyNot(item.state, words.state(item.state), kept)
+
+
+def _kept(text: str, words: Wording) -> str:
+    word, _, rest = text.partition(" ")
+    return f"{word}: {words.fact(rest)}" if word in ("not", "unknown") and rest else words.fact(text)

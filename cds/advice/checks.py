@@ -1,0 +1,93 @@
+"""Which gates a finding passed, which it failed, and why: the shared gates first, then what the rule itself asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from cds.advice.advisory import Check
+from cds.advice.wording import Wording
+from cds.chart.model import Chart
+from cds.reasoning.findings import Finding
+from cds.reasoning.rulebook import Gate, RuleBook
+
+PASSED, FAILED, UNKNOWN, NOT_ASKED = "passed", "failed", "unknown", "not asked"
+
+
+def checks(finding: Finding, chart: Chart, book: RuleBook, words: Wording) -> tuple[Check, ...]:
+    """Every gate of the finding, in the order in which they are asked; of a combined rule those of its parts."""
+    if finding.parts:
+        named = ((words.marker(part.rule.watches), checks(part, chart, book, words)) for part in finding.parts)
+        return tuple(
+            Check(f"{check.name}/{marker}", f"{marker}: {check.title}", check.outcome, check.why)
+            for marker, part in named
+            for check in part
+        )
+    asked = {clause.gate for clause in finding.rule.clauses if clause.gate}
+    shared = (_shared(gate, finding, words) for gate in book.gates if gate.name in asked)
+    return tuple(chain(shared, _own(finding, chart, words)))
+
+
+def _shared(gate: Gate, finding: Finding, words: Wording) -> Check:
+    facts = finding.facts
+    title = words.gate(gate.name)
+    if gate.name == "therapy":
+        outcome = {True: PASSED, False: FAILED, None: UNKNOWN}[facts.get("applies")]
+        why = words.missing("applies", finding) if outcome == UNKNOWN else ()
+        return Check(gate.name, title, outcome, why)
+    names = [spec.name for spec, _, _ in gate.fails_on if spec.name in facts]
+    failed = [words.failure(name) for name in names if facts[name] is True]
+    unknown = [missing for name in names if facts[name] is None for missing in words.missing(name, finding)]
+    if failed:
+        return Check(gate.name, title, FAILED, tuple(failed + [f"missing: {missing}" for missing in unknown]))
+    if unknown:
+        return Check(gate.name, title, UNKNOWN, tuple(f"missing: {missing}" for missing in unknown))
+    return Check(gate.name, title, PASSED if names else NOT_ASKED)
+
+
+def _own(finding: Finding, chart: Chart, words: Wording) -> Iterator[Check]:
+    facts = finding.facts
+    kinds: dict[str, list[str]] = {}
+    for spec in finding.rule.facts:
+        kinds.setdefault(spec.kind, []).append(spec.name)
+    if early := _asked(kinds.get("day", ()), finding):
+        too_early = tuple(words.fact(name) for name in early if facts[name])
+        yield Check("timing", words.gate("timing"), FAILED if too_early else PASSED, too_early)
+    for name, kind in (("magnitude", "value"), ("confirmation", "pair")):
+        if kinds.get(kind):
+            yield _met(name, words.gate(name), _asked(kinds[kind], finding), finding, words)
+    if imaging := kinds.get("imaging"):
+        yield _imaging(_asked(imaging, finding), finding, chart, words)
+    if finding.rule.evidence:
+        # A rule that rests on retracted evidence is not loaded, so that one which speaks has passed.
+        yield Check("evidence", words.gate("evidence"), PASSED)
+
+
+def _asked(names: Iterable[str], finding: Finding) -> list[str]:
+    return [name for name in names if name in finding.facts]
+
+
+def _met(name: str, title: str, asked: list[str], finding: Finding, words: Wording) -> Check:
+    if not asked:
+        return Check(name, title, NOT_ASKED)
+    lacking = [fact for fact in asked if finding.facts[fact] is False]
+    unknown = [fact for fact in asked if finding.facts[fact] is None]
+    if lacking:
+        return Check(name, title, FAILED, tuple(f"not: {words.fact(fact)}" for fact in lacking))
+    if unknown:
+        missing = (missing for fact in unknown for missing in words.missing(fact, finding))
+        return Check(name, title, UNKNOWN, tuple(f"missing: {said}" for said in missing))
+    return Check(name, title, PASSED)
+
+
+def _imaging(asked: list[str], finding: Finding, chart: Chart, words: Wording) -> Check:
+    title = words.gate("imaging")
+    if not asked:
+        return Check("imaging", title, NOT_ASKED)
+    if finding.state == "discordant":
+        against = tuple(words.fact(name) for name in asked if finding.facts[name])
+        return Check("imaging", title, FAILED, against)
+    if not any(finding.facts[name] for name in asked):
+        why = "no response by imaging near the samples" if chart.imaging else "no response by imaging recorded"
+        return Check("imaging", title, NOT_ASKED, (why,))
+    return Check("imaging", title, PASSED)

@@ -1,0 +1,193 @@
+"""The long text of a card: one advisory as GitHub Flavored Markdown, without HTML, for a narrow column.
+
+Every text that is inserted is escaped, whether it comes from a record or from a rule file. What a reader must not miss
+stands first: what it is, the fixed sentence, the values with their dates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from cds.advice.advisory import Advisory, ChangeFromReference, Check, Reading, Reference
+from cds.advice.markdown import escaped, link
+
+_MOST_LEFT_OUT = 8
+_SHOWN_DIGITS = 12
+
+
+def detail(advisory: Advisory, first: Iterable[str] = ()) -> str:
+    """The whole advisory; `first` are sentences that belong to the occasion and stand above it."""
+    blocks = [escaped(sentence, 400) for sentence in first]
+    blocks.append(escaped(advisory.explanation, 600))
+    blocks.append(f"**{escaped(advisory.fixed_sentence, 600)}**")
+    for title, lines in _sections(advisory):
+        listed = [f"- {line}" for line in lines if line]
+        if listed:
+            blocks.append(f"### {title}\n\n" + "\n".join(listed))
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _sections(advisory: Advisory) -> Iterator[tuple[str, Iterable[str]]]:
+    yield "Why", (escaped(reason) for reason in advisory.reasons)
+    yield "Notes", (escaped(note, 600) for note in advisory.notes)
+    yield "Values", _values(advisory)
+    yield "Change and limit", _changes(advisory.changes)
+    yield "Treatment", _treatment(advisory)
+    yield "Checks", _checks(advisory.checks)
+    yield "Missing", _missing(advisory)
+    yield "What would change this", (escaped(said, 400) for said in advisory.would_change)
+    yield (
+        "Options to consider",
+        (
+            f"{escaped(option.text, 600)} (Source: {'; '.join(map(escaped, option.sources))})"
+            for option in advisory.options
+        ),
+    )
+    yield "Evidence", map(_evidence, advisory.evidence)
+    yield "Evidence against it, or limiting it", map(_evidence, advisory.contradicting)
+    yield "Limitations", (escaped(said, 400) for said in advisory.limitations)
+    yield "What else could cause it", (escaped(said, 400) for said in advisory.false_alarms)
+    yield "Not for", (escaped("; ".join(advisory.not_for), 800),)
+    yield "Left out of this assessment", _left_out(advisory)
+    yield "About", _about(advisory)
+
+
+def _values(advisory: Advisory) -> Iterator[str]:
+    for reading in advisory.readings:
+        yield _reading(reading)
+    common = {_how(reading) for reading in advisory.readings}
+    if len(common) == 1 and any(common):
+        yield f"All by: {common.pop()}"
+    else:
+        for reading in advisory.readings:
+            if how := _how(reading):
+                yield f"{escaped(reading.ref)}: {how}"
+
+
+def _reading(reading: Reading) -> str:
+    when = reading.collected.isoformat() if reading.collected else "no collection date"
+    day = f" (day {reading.day})" if reading.day is not None else ""
+    notes = [*reading.roles, *(fault.replace("-", " ") for fault in reading.faults)]
+    total_ev = f", total EV {escaped(reading.total_ev)}" if reading.total_ev else ""
+    said = f"{when}{day}: {escaped(reading.marker)} **{escaped(reading.value)}**{total_ev}"
+    said += f" – {escaped(', '.join(notes))}" if notes else ""
+    return f"{said} ({escaped(reading.ref)}, {escaped(reading.status)})"
+
+
+def _how(reading: Reading) -> str:
+    parts = [
+        reading.method and f"method {reading.method}",
+        reading.laboratory and f"laboratory {reading.laboratory}",
+        reading.lot and f"lot {reading.lot}",
+        "; ".join(reading.quality),
+        reading.regulatory and f"regulatory status {reading.regulatory}",
+        reading.declared and f"declared by the laboratory, not sent: {', '.join(reading.declared)}",
+    ]
+    return escaped("; ".join(part for part in parts if part), 600)
+
+
+def _changes(changes: Iterable[ChangeFromReference]) -> Iterator[str]:
+    limits: dict[str, list[str]] = {}
+    for change in changes:
+        what = f"{change.marker}, {change.quantity}"
+        limits.setdefault(change.built, []).append(what)
+        yield (
+            f"{escaped(what)}: **{escaped(change.fold)}** of the reference {escaped(change.reference_value)}, "
+            f"{escaped(change.reference)}; limit {escaped(change.limit)}"
+        )
+    for built, about in limits.items():
+        of = f" of {escaped('; '.join(about))}" if len(limits) > 1 else ""
+        yield f"The limit{of} is {escaped(built, 800)}"
+
+
+def _treatment(advisory: Advisory) -> Iterator[str]:
+    treatment = advisory.treatment
+    if treatment is None:
+        return
+    said = escaped(treatment.title)
+    if treatment.drugs:
+        said += f" ({escaped(', '.join(treatment.drugs))})"
+    if treatment.start is not None:
+        said += f", {'from' if treatment.therapy else 'on'} {treatment.start.isoformat()}"
+    if treatment.therapy:
+        if treatment.end is not None:
+            said += f" to {treatment.end.isoformat()}"
+        elif treatment.assumed_ongoing:
+            said += ", taken as ongoing"
+    if treatment.day is not None:
+        said += f"; the latest sample is of day {treatment.day}"
+    yield said + (f" ({escaped(', '.join(treatment.refs))})" if treatment.refs else "")
+
+
+def _checks(checks: Iterable[Check]) -> Iterator[str]:
+    listed = list(checks)
+    for outcome, title in (("failed", "Not passed"), ("unknown", "Cannot be told")):
+        for check in listed:
+            if check.outcome == outcome:
+                why = f" ({escaped('; '.join(check.why), 400)})" if check.why else ""
+                yield f"{title}: {escaped(check.title)}{why}"
+    for outcome, title in (("passed", "Passed"), ("not asked", "Not asked")):
+        names = [
+            check.title + (f" ({'; '.join(check.why)})" if check.why else "")
+            for check in listed
+            if check.outcome == outcome
+        ]
+        if names:
+            yield f"{title}: {escaped('; '.join(names), 1200)}"
+
+
+def _missing(advisory: Advisory) -> Iterator[str]:
+    yield from (escaped(said) for said in advisory.missing)
+    for item in advisory.cannot_exclude:
+        yield f"“{escaped(item.word)}” cannot be excluded; missing: {escaped('; '.join(item.missing), 400)}"
+    for reason in advisory.why_not:
+        if reason.state != advisory.state:
+            yield f"Not “{escaped(reason.word)}”, because: {escaped('; '.join(reason.kept_by), 400)}"
+
+
+def _evidence(study: Reference) -> str:
+    direct = [study.breast and f"tumour: {study.breast}", study.therapy and f"treatment: {study.therapy}"]
+    parts = {
+        "Design": study.design,
+        "Population": study.population,
+        "Number": study.n.removeprefix("n = ").removeprefix("n "),
+        "Specimen": study.specimen,
+        "Direction": study.direction,
+        "Certainty": study.certainty,
+        "Directness to this patient": "; ".join(part for part in direct if part) or "not stated",
+        "Status": f"{study.status}, last checked {study.last_checked}".replace("checked not checked", "check: none"),
+        "Known": study.known_through.removeprefix("known "),
+        "Caution": study.caution,
+    }
+    said = ". ".join(f"{name}: {text.rstrip('.')}" for name, text in parts.items() if text)
+    return f"{link(study.citation, study.link)}. {escaped(said, 1200)}."
+
+
+def _left_out(advisory: Advisory) -> Iterator[str]:
+    for item in advisory.left_out[:_MOST_LEFT_OUT]:
+        hint = f" ({escaped(item.hint)})" if item.hint else ""
+        yield f"{escaped(item.what)}: {escaped(item.reason)}{hint}"
+    more = len(advisory.left_out) - _MOST_LEFT_OUT
+    if more > 0:
+        yield f"and {more} more"
+    if advisory.unmapped:
+        yield f"Codes that look like such a marker and are mapped by nobody: {escaped(', '.join(advisory.unmapped), 400)}"
+
+
+def _about(advisory: Advisory) -> Iterator[str]:
+    rule, about = advisory.rule, advisory.about
+    yield f"Data as of {advisory.as_of.isoformat()}"
+    yield (
+        f"Rule {escaped(rule.name)}, version {rule.hash[:_SHOWN_DIGITS]}, since {escaped(rule.since)}, "
+        f"to be reviewed by {escaped(rule.review_by)}; rule book {rule.rulebook_hash[:_SHOWN_DIGITS]}"
+        + (f"; {escaped(about.software)}" if about.software else "")
+    )
+    if rule.also:
+        yield f"The same holds for: {escaped(', '.join(rule.also))}"
+    yield escaped(rule.summary, 400)
+    yield escaped(about.user, 400)
+    yield escaped(f"{about.regulatory} {about.validation}", 600)
+    yield escaped(f"Developer: {about.developer}. Funding: {about.funding}. Contact: {about.contact}.", 600)
+    used = [f"{name}: {use}" for name, use in advisory.attributes if use != "not used"]
+    unused = ", ".join(name for name, use in advisory.attributes if use == "not used")
+    yield escaped("; ".join([*used, f"not used: {unused}"] if unused else used), 800)

@@ -1,0 +1,283 @@
+"""From findings to advisories: everything that is said about a finding, put together once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+from cds.advice.advisory import (
+    About,
+    Advisory,
+    Check,
+    LeftOutItem,
+    NotExcluded,
+    Option,
+    Reading,
+    Reference,
+    RuleStatement,
+    Treatment,
+)
+from cds.advice.changes import changes, why_not, would_change
+from cds.advice.checks import FAILED, UNKNOWN, checks
+from cds.advice.wording import Wording
+from cds.chart.declarations import CHECKS
+from cds.chart.model import Chart, Imaging, Method, Result
+from cds.reasoning.combination import ImagingNear
+from cds.reasoning.evidence import Study
+from cds.reasoning.facts import WORSE_RESPONSE
+from cds.reasoning.findings import Evaluation, Finding
+from cds.reasoning.rulebook import FactSpec, RuleBook
+
+_ANSWERS = {check: {good: answer for answer, good in answers.items()} for check, answers in CHECKS.items()}
+
+_ONLY_IF_FAILED = {  # options that help only where one of these gates failed or could not be asked
+    "redraw-specimen": ("specimen", "reading"),
+    "set-new-reference": ("comparability", "baseline"),
+}
+_INTERFERENCE = ("drug-tolerance-not-stated", "drug-bound")
+
+
+class Advisor:
+    """A rule book's words and a site's statements about itself, ready to speak about evaluations."""
+
+    def __init__(self, book: RuleBook, about: About | None = None):
+        self._book = book
+        self._words = Wording(book)
+        self._about = self._words.about(about or About())
+        self._indicator = {state.name: state.indicator for state in book.states}
+
+    def advisories(self, evaluation: Evaluation) -> tuple[Advisory, ...]:
+        """What is to be said of every finding, the first in precedence first; findings without a card included."""
+        said = [self._advisory(finding, evaluation) for finding in evaluation.findings]
+        return tuple(sorted(said, key=lambda advisory: (advisory.rank, advisory.markers, advisory.rule.name)))
+
+    def _advisory(self, finding: Finding, evaluation: Evaluation) -> Advisory:
+        chart, book, words = evaluation.chart, self._book, self._words
+        gates = checks(finding, chart, book, words)
+        missing = tuple(dict.fromkeys(said for name in finding.missing for said in words.missing(name, finding)))
+        not_excluded = tuple(self._not_excluded(finding))
+        names = tuple(words.marker(marker) for marker in finding.markers)
+        certainty = words.certainty(finding.certainty)
+        reasons = words.reasons(finding)
+        imaging = _imaging_near(finding, chart)
+        headline = words.headline(
+            finding,
+            marker=" and ".join(names),
+            certainty=certainty,
+            reason=_first_of(reasons),
+            response=imaging.response if imaging else "imaging",
+            imaged=imaging.day.isoformat() if imaging else "undated",
+            therapy=words.therapy(finding.line.therapy) if finding.line else "",
+        )
+        rule = finding.rule
+        against = [study for study in self._studies(rule.contradicting)]
+        against += [study for study in book.evidence.contradicting(rule.evidence) if study not in against]
+        return Advisory(
+            patient=chart.patient,
+            as_of=chart.as_of,
+            state=finding.state,
+            word=words.state(finding.state),
+            # A rule in shadow is evaluated and recorded, and shown to nobody.
+            indicator=self._indicator.get(finding.state, "") if rule.status == "active" else "",
+            rank=book.rank(finding.state),
+            certainty=certainty,
+            headline=headline,
+            explanation=words.explanation(finding),
+            markers=finding.markers,
+            marker_names=names,
+            rule=RuleStatement(
+                rule.name,
+                rule.title,
+                rule.summary,
+                rule.status,
+                rule.since,
+                rule.review_by,
+                rule.hash,
+                evaluation.rulebook_hash,
+                finding.also,
+            ),
+            treatment=self._treatment(finding),
+            readings=tuple(self._readings(finding, chart)),
+            changes=tuple(changes(finding, words)),
+            checks=gates,
+            reasons=reasons,
+            missing=missing,
+            cannot_exclude=not_excluded,
+            why_not=tuple(why_not(finding, book, words)),
+            would_change=tuple(dict.fromkeys(would_change(finding, book, words))),
+            notes=tuple(words.note(note) for note in self._notes(finding)),
+            advises=finding.state in rule.advise,
+            options=tuple(self._options(finding, gates, bool(missing or not_excluded))),
+            evidence=tuple(_reference(study) for study in self._studies(rule.evidence) if study not in against),
+            contradicting=tuple(_reference(study) for study in against),
+            limitations=tuple(dict.fromkeys(said for marker in finding.markers for said in words.limitations(marker))),
+            false_alarms=rule.false_alarms,
+            not_for=words.not_for() or rule.not_for,
+            attributes=words.attributes(),
+            about=self._about,
+            left_out=tuple(LeftOutItem(item.where, item.what, item.reason, item.hint) for item in chart.left_out),
+            unmapped=chart.unmapped,
+            clause=finding.clause.key if finding.clause else "",
+        )
+
+    # parts of an advisory ------------------------------------------------------------------------------------------
+
+    def _studies(self, ids: Iterable[str]) -> list[Study]:
+        known = self._book.evidence.studies
+        return [known[key] for key in ids if key in known and not known[key].retracted]
+
+    def _notes(self, finding: Finding) -> Iterator[str]:
+        yield from finding.notes
+        assumed = [
+            comparison.cv_source != "laboratory"
+            for part in (*finding.parts, finding)
+            for comparison in part.comparisons.values()
+        ]
+        if any(assumed):
+            yield "default-variation"
+
+    def _not_excluded(self, finding: Finding) -> Iterator[NotExcluded]:
+        found: dict[str, list[str]] = {}
+        for part in (finding, *finding.parts):
+            for held in part.cannot_exclude:
+                words = found.setdefault(held.state, [])
+                words += [said for fact in held.facts for said in self._words.missing(fact, part)]
+        for state, missing in sorted(found.items(), key=lambda item: self._book.rank(item[0])):
+            yield NotExcluded(state, self._words.state(state), tuple(dict.fromkeys(missing)))
+
+    def _treatment(self, finding: Finding) -> Treatment | None:
+        if finding.operation is not None:
+            operation = finding.operation
+            refs = (operation.ref,) if operation.ref else ()
+            kind = "curative operation" if operation.curative else "operation"
+            return Treatment(kind, "", (), operation.day, operation.day, False, finding.day, refs)
+        line = finding.line
+        if line is None:
+            return None
+        title, assumed = self._words.therapy(line.therapy), line.extent == "assumed-ongoing"
+        return Treatment(title, line.therapy, line.drugs, line.start, line.end, assumed, finding.day, line.refs)
+
+    def _readings(self, finding: Finding, chart: Chart) -> Iterator[Reading]:
+        for part in finding.parts or (finding,):
+            for result, roles in _roles(part, chart):
+                yield self._reading(result, roles, part.anchor_day)
+
+    def _reading(self, result: Result, roles: tuple[str, ...], anchor: date | None) -> Reading:
+        known = f"{result.known} (assumed)" if result.known and result.known_assumed else result.known
+        return Reading(
+            ref=result.ref,
+            marker=self._words.marker(result.marker),
+            value=result.shown or "no readable value",
+            collected=result.collected,
+            day=(result.collected - anchor).days if anchor and result.collected else None,
+            roles=roles,
+            total_ev=result.total_ev or "",
+            method=_method(result.method),
+            specimen=result.specimen_id or "",
+            laboratory=result.laboratory or "",
+            lot=result.lot or "",
+            status=result.status,
+            regulatory=result.regulatory or "",
+            quality=tuple(
+                f"{name}: {_ANSWERS[name][good]}" for name, good in sorted(result.checks.items()) if name in _ANSWERS
+            ),
+            declared=tuple(sorted(result.declared)),
+            known=known,
+            faults=tuple(sorted(result.faults)),
+        )
+
+    def _options(self, finding: Finding, gates: tuple[Check, ...], incomplete: bool) -> Iterator[Option]:
+        """The rule's options for the state, without those that would help nothing here."""
+        open_gates = {check.name.partition("/")[0] for check in gates if check.outcome in (FAILED, UNKNOWN)}
+        facts = [part.facts for part in finding.parts or (finding,)]
+        for key in finding.rule.advise.get(finding.state, ()):
+            if key == "complete-missing-data" and not incomplete and "comparability" not in open_gates:
+                continue
+            if key in _ONLY_IF_FAILED and open_gates.isdisjoint(_ONLY_IF_FAILED[key]):
+                continue
+            if key == "check-assay-interference" and not any(
+                known.get(name, False) is not False for known in facts for name in _INTERFERENCE
+            ):
+                continue
+            yield self._words.option(key)
+
+
+def _roles(finding: Finding, chart: Chart) -> Iterator[tuple[Result, tuple[str, ...]]]:
+    """Every result that the finding rests on, oldest first, with its parts in it."""
+    references = [sample.result for found in finding.comparisons.values() for sample in found.reference.samples]
+    faulty = [result for result in chart.results.get(finding.rule.watches, ()) if result.faults]
+    results: dict[int, Result] = {}
+    for result in (
+        *references,
+        *finding.judged,
+        *(finding.pair or ()),
+        *(faulty if finding.state == "data-quality" else ()),
+    ):
+        results.setdefault(id(result), result)
+    if finding.latest is not None:
+        results.setdefault(id(finding.latest), finding.latest)
+    for key, result in sorted(results.items(), key=lambda item: (item[1].collected or date.max, item[1].ref)):
+        roles = ["reference"] if any(key == id(reference) for reference in references) else []
+        if finding.pair is not None:
+            roles += [
+                role
+                for role, one in zip(("first of the pair", "second of the pair"), finding.pair, strict=True)
+                if one is result
+            ]
+        if result is finding.latest:
+            roles.append("latest")
+        yield result, tuple(roles)
+
+
+def _method(method: Method) -> str:
+    """The method as far as it is stated."""
+    said = [method.specimen, method.tube, method.isolation, method.assay, method.platform, method.reagents]
+    said.append(f"normaliser {method.normaliser}" if method.normaliser else None)
+    said.append(f"efficiency {method.efficiency}" if method.efficiency is not None else None)
+    return ", ".join(part for part in said if part)
+
+
+def _first_of(reasons: tuple[str, ...]) -> str:
+    if not reasons:
+        return "see details"
+    more = len(reasons) - 1
+    return reasons[0] + (f", and {more} more" if more else "")
+
+
+def _reference(study: Study) -> Reference:
+    return Reference(
+        id=study.id,
+        citation=study.citation,
+        link=study.link,
+        design=study.kind,
+        population=study.population,
+        n=study.printable_n,
+        specimen=study.specimen,
+        direction=study.direction,
+        certainty=study.certainty,
+        breast=study.breast,
+        therapy=study.therapy,
+        status=study.status,
+        last_checked=study.last_checked.isoformat() if study.last_checked else "not checked",
+        known_through=study.known_through,
+        caution=study.caution,
+    )
+
+
+def _imaging_near(finding: Finding, chart: Chart) -> Imaging | None:
+    """The response that a discordant finding is about: the most recent near its samples; of one day, the worse."""
+    within = max((_within(spec) for spec in finding.rule.facts), default=0)
+    resting = [result for part in (*finding.parts, finding) for result in (part.latest, *(part.pair or ())) if result]
+    near = [
+        seen
+        for seen in chart.imaging
+        if any(result.collected and abs((seen.day - result.collected).days) <= within for result in resting)
+    ]
+    return max(near, key=lambda seen: (seen.day, WORSE_RESPONSE.get(seen.response, -1)), default=None)
+
+
+def _within(spec: FactSpec) -> int:
+    """So many days imaging may lie from a sample, if the fact is about imaging."""
+    if isinstance(spec.params, ImagingNear):
+        return spec.params.within
+    return int(spec.params[1]) if spec.kind == "imaging" else 0

@@ -1,0 +1,200 @@
+"""The catalogue: which codes mean which marker, in which units, and what laboratories, therapies and events there are.
+
+Everything here is read from `rules/`, so that a site adds a marker, a laboratory or a local code without Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from cds.chart.context import EventCatalogue, load_events
+from cds.chart.declarations import Declarations, Laboratory, load_declarations
+from cds.chart.therapy import TherapyCatalogue, load_therapies
+from cds.chart.units import SCALES, Family, Unit, Units, normalised
+from cds.errors import Problem
+from cds.source import Section, raise_if_any, read_yaml
+
+CANONICAL = "https://exowatch.example/fhir"
+MARKER_SYSTEM = f"{CANONICAL}/CodeSystem/exosomal-marker"
+METHOD_SYSTEM = f"{CANONICAL}/CodeSystem/exosomal-method"
+
+PARTS = (
+    "limit-of-detection", "total-ev", "analytical-cv", "within-person-cv", "amplification-efficiency", "haemolysis",
+    "lipaemia", "residual-platelets", "dna-control", "drug-tolerance", "bridging", "isolation", "tube",
+    "specimen-type", "platform", "reagents", "normaliser", "reagent-lot", "regulatory-status",
+)  # fmt: skip
+"""What a component of a marker Observation can say."""
+
+
+class Meaning(NamedTuple):
+    """What a code stands for: a marker on a scale, another `analyte` of the same name, or neither (`ignored`)."""
+
+    marker: str
+    scale: str = "linear"
+    analyte: str | None = None
+    ignored: bool = False
+    laboratory: Laboratory | None = None  # for a laboratory's own code
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A marker as its file describes it; coefficients of variation are fractions."""
+
+    name: str
+    title: str
+    short: str
+    families: Mapping[str, Family]
+    units: Units
+    cva: float
+    cvi: float
+    checks: Mapping[str, str]  # check -> "any", "plasma" (only for it) or "stated" (either answer will do)
+    cargo: str = ""
+    compartment: str = ""
+    gene: Mapping[str, str] = field(default_factory=dict)
+    bound_by: str = ""  # therapy class whose drugs bind what the assay measures
+    must_not_use: str = ""  # the retracted evidence record: results are logged and never interpreted
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything that is needed to turn FHIR resources into a chart."""
+
+    markers: Mapping[str, Marker]
+    therapies: TherapyCatalogue
+    events: EventCatalogue
+    declarations: Declarations
+    codes: Mapping[tuple[str, str], Meaning]  # by (system, code)
+    parts: Mapping[tuple[str, str], str]  # components, by (system, code)
+    suspicious: re.Pattern[str]  # what an unmapped code that may be a marker looks like
+
+
+def load_catalogue(rules: Path) -> Catalogue:
+    """The catalogue of a rules folder. Raises `RuleBookError` with every problem found."""
+    problems: list[Problem] = []
+    catalogue = read_catalogue(rules, problems)
+    raise_if_any(problems)
+    return catalogue
+
+
+def read_catalogue(rules: Path, problems: list[Problem]) -> Catalogue:
+    """Like `load_catalogue`, but mistakes are added to `problems`."""
+    markers: dict[str, Marker] = {}
+    codes: dict[tuple[str, str], Meaning] = {}
+    for path in sorted((rules / "markers").glob("*.yaml")):
+        section = read_yaml(path, problems, str(path.relative_to(rules)))
+        if section is None:
+            continue
+        marker = _marker(section)
+        if marker.name in markers:
+            section.problem(f"the marker '{marker.name}' has two files", at="marker")
+        markers[marker.name] = marker
+        _codes(section, marker, codes)
+    declarations = load_declarations(rules, {name: marker.units for name, marker in markers.items()}, problems)
+    for local in declarations.codes:
+        known = codes.setdefault(
+            (local.system, local.code), Meaning(local.marker, local.scale, laboratory=local.laboratory)
+        )
+        if (known.marker, known.scale, known.analyte) != (local.marker, local.scale, None):
+            problems.append(
+                Problem(f"labs/{local.laboratory.name}.yaml", 1, 1, f"code '{local.code}' already means {known.marker}")
+            )
+    parts = {(MARKER_SYSTEM, part): part for part in PARTS}
+    for (system, code), part in declarations.parts.items():
+        if part not in PARTS:
+            problems.append(
+                Problem("labs", 1, 1, f"'{part}' (for '{code}') is no part of a result", f"one of: {', '.join(PARTS)}")
+            )
+        parts[system, code] = part
+    return Catalogue(
+        markers,
+        load_therapies(rules, problems),
+        load_events(rules, problems),
+        declarations,
+        codes,
+        parts,
+        _suspicious(markers),
+    )
+
+
+def _marker(section: Section) -> Marker:
+    retracted = section.text("must_not_use")
+    section.keys(
+        "marker", "title", "short", "cargo", "compartment", "codes", "units", *(() if retracted else ("cv", "checks")),
+        optional=("gene", "other_analytes", "ignored", "bound_by", "must_not_use", "cv", "checks"),
+    )  # fmt: skip
+    families: dict[str, Family] = {}
+    units: dict[tuple[str, str], Unit] = {}
+    for name, entry in section.named("units"):
+        family = _family(name, entry)
+        families[name] = family
+        for text, factor in family.factors.items():
+            if (family.scale, text) in units:
+                entry.problem(f"'{text}' is a unit of two families", "values of two families never compare", "accepts")
+            units[family.scale, text] = Unit(family, factor)
+    cv = section.section("cv")
+    if cv.value:
+        cv.keys("analytical", "within_person", "because")
+    checks = section.section("checks")
+    gene = section.section("gene")
+    return Marker(
+        section.text("marker"),
+        section.text("title"),
+        section.text("short"),
+        families,
+        units,
+        cv.percent("analytical"),
+        cv.percent("within_person"),
+        {name: checks.choice(name, ("any", "plasma", "stated"), "any") for name in checks.value},
+        section.text("cargo"),
+        section.text("compartment"),
+        {name: gene.text(name) for name in gene.value},
+        section.text("bound_by"),
+        retracted,
+    )
+
+
+def _family(name: str, entry: Section) -> Family:
+    entry.keys("canonical", "accepts", optional=("scale", "per_ev"))
+    accepts = entry.section("accepts")
+    factors: dict[str, Decimal] = {}
+    for text in accepts.value:
+        if accepts.number(text) <= 0:
+            accepts.problem(f"'{text}' needs a factor above 0", "how many canonical units it is", at=text)
+            continue
+        factors[normalised(text)] = Decimal(accepts.text(text))
+    canonical = entry.text("canonical")
+    if factors.get(normalised(canonical)) != 1:
+        entry.problem("the canonical unit is to be accepted with factor 1", at="accepts")
+    return Family(
+        name,
+        canonical,
+        entry.choice("scale", SCALES, "linear"),
+        entry.choice("per_ev", ("divide", "itself")),
+        factors,
+    )
+
+
+def _codes(section: Section, marker: Marker, codes: dict[tuple[str, str], Meaning]) -> None:
+    for kind in ("codes", "other_analytes", "ignored"):
+        for entry in section.sections(kind):
+            entry.keys("code", optional=("system", {"codes": "scale", "other_analytes": "is"}.get(kind, "is")))
+            key = entry.text("system", MARKER_SYSTEM), entry.text("code")
+            if key in codes and not (kind == "ignored" and codes[key].ignored):
+                entry.problem(f"code '{key[1]}' already means {codes[key].marker}", at="code")
+            codes[key] = Meaning(
+                marker.name,
+                entry.choice("scale", SCALES, "linear") if kind == "codes" else "linear",
+                entry.text("is", key[1]) if kind == "other_analytes" else None,
+                kind == "ignored",
+            )
+
+
+def _suspicious(markers: Mapping[str, Marker]) -> re.Pattern[str]:
+    symbols = {marker.gene["symbol"] for marker in markers.values() if marker.gene.get("symbol")}
+    words = [r"exosom", r"extracellular.?vesic", r"\bs?EVs?\b", *(rf"\b{re.escape(symbol)}" for symbol in symbols)]
+    return re.compile("|".join(words), re.IGNORECASE)

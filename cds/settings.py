@@ -1,0 +1,83 @@
+"""Settings of an installation: environment variables with the prefix `EXOWATCH_`, or a `.env` file of them.
+
+An unknown variable with the prefix is refused, so that a misspelt setting never passes for a default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from cds.errors import ExowatchError
+
+PREFIX = "EXOWATCH_"
+
+
+class SettingsError(ExowatchError):
+    """Settings that cannot be used; names each variable, what is wrong with it, and what it should be."""
+
+
+def _address(value: str) -> str:
+    if value and not value.startswith(("https://", "http://")):
+        raise ValueError("write an absolute address, such as https://exowatch.example/fhir")
+    return value.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Settings(BaseSettings):
+    """Every setting of the service, with its default; see docs/integrators.md."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    canonical: Address = Field("https://exowatch.example/fhir", min_length=1, description="base of all canonical URLs")
+    public_base_url: Address = Field("", description="where the site publishes its rules; cards link there")
+    rules_dir: Path | None = Field(None, description="a folder of rules; default: the shipped ones")
+    open_mode: bool = Field(False, description="answer anybody, on the loopback address only; for development")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="browser origins that may call, separated by commas"
+    )
+    max_body_bytes: int = Field(8_000_000, gt=0, description="largest request that is read")
+    max_results: int = Field(20_000, gt=0, description="most resources that one request may hold")
+    developer: str = Field("", description="who develops and maintains the rules in use, as shown on cards")
+    funding: str = Field("", description="who pays for it, as shown on cards")
+    contact: str = Field("", description="whom users may ask, as shown on cards")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level that is logged")
+
+    @cached_property
+    def origins(self) -> tuple[str, ...]:
+        return tuple(origin.strip().rstrip("/") for origin in self.allowed_origins if origin.strip())
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """The settings of this process, `overrides` (from a command line) first. Raises `SettingsError`."""
+    environment = os.environ if environment is None else environment
+    stated: dict[str, Any] = {}
+    unknown: list[str] = []
+    for name, value in environment.items():
+        if not name.upper().startswith(PREFIX):
+            continue
+        key = name[len(PREFIX) :].lower()
+        if key not in Settings.model_fields:
+            close = difflib.get_close_matches(key, Settings.model_fields, n=1)
+            unknown.append(f"{name} is no setting" + (f"; did you mean {PREFIX}{close[0].upper()}?" if close else ""))
+        else:
+            stated[key] = tuple(value.split(",")) if key == "allowed_origins" else value
+    if unknown:
+        raise SettingsError("\n".join(unknown))
+    stated |= {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return Settings(**stated)
+    except ValidationError as error:
+        problems = (
+            f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}" for problem in error.errors()
+        )
+        raise SettingsError("\n".join(problems)) from error
