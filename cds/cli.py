@@ -6,18 +6,27 @@ Exit codes: 0 done; 1 done, and something failed that was to be checked (rule te
 from __future__ import annotations
 
 import json
+import uuid
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from cds import terminal
+from cds.advice.advisory import Advisory
+from cds.advice.cards import CardWriter, Occasion
+from cds.advice.report import explanation, report
+from cds.advice.statements import Advisor
 from cds.chart import Moment, Record, read_all
 from cds.errors import ExowatchError, InputError, RuleBookError
+from cds.reasoning.findings import Evaluation
 from cds.reasoning.loading import load_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
+from cds.settings import load_settings
 
 app = typer.Typer(
     add_completion=False,
@@ -88,9 +97,8 @@ def evaluate(
     cards: Annotated[bool, typer.Option("--cards", help="CDS Hooks cards instead of a report.")] = False,
 ) -> None:
     """Evaluate patients: the state of each question, why, the numbers, what is missing."""
-    from cds.advice import advisories, cards_for, report_lines
-
     reasoner, moment = _reasoner(rules), _moment(as_of)
+    advisor = Advisor(reasoner.rulebook, load_settings().about())
     paths = _files(files)
     unreadable = 0
     with terminal.progress("evaluating", len(paths)) as step:
@@ -105,29 +113,38 @@ def evaluate(
                 records = []
             for record in records:
                 evaluation = reasoner.evaluate(record.as_of(moment))
-                said = advisories(evaluation, reasoner.rulebook)
+                said = advisor.advisories(evaluation)
                 if cards:
-                    typer.echo(json.dumps({"cards": cards_for(said)}, ensure_ascii=False, indent=2))
+                    _print_cards(evaluation, said, reasoner)
                 elif as_json:
-                    answer = {
-                        "patient": evaluation.chart.patient,
-                        "as_of": evaluation.chart.as_of.isoformat(),
-                        "rulebook": evaluation.rulebook_hash,
-                        "findings": [advisory.as_dict() for advisory in said],
-                        "left_out": [
-                            {"where": item.where, "what": item.what, "reason": item.reason, "hint": item.hint}
-                            for item in evaluation.chart.left_out
-                        ],
-                        "unmapped": list(evaluation.chart.unmapped),
-                        "silent": [{"marker": marker, "reason": reason} for marker, reason in evaluation.silent],
-                    }
-                    typer.echo(json.dumps(answer, ensure_ascii=False))
+                    typer.echo(msgspec.json.encode(_answer(evaluation, said)).decode())
                 else:
-                    for line in report_lines(evaluation, said):
-                        terminal.console().print(line)
+                    for line in report(evaluation.chart, said, evaluation.silent):
+                        terminal.console().print(line, markup=False)
             step()
     if unreadable:
         raise typer.Exit(2)
+
+
+def _answer(evaluation: Evaluation, said: Sequence[Advisory]) -> dict[str, object]:
+    chart = evaluation.chart
+    return {
+        "patient": chart.patient,
+        "as_of": chart.as_of,
+        "rulebook": evaluation.rulebook_hash,
+        "findings": said,
+        "left_out": chart.left_out,
+        "unmapped": chart.unmapped,
+        "silent": [{"marker": marker, "reason": reason} for marker, reason in evaluation.silent],
+    }
+
+
+def _print_cards(evaluation: Evaluation, said: Sequence[Advisory], reasoner: Reasoner) -> None:
+    settings = load_settings()
+    writer = CardWriter(reasoner.rulebook, settings.canonical, settings.public_base_url)
+    patient = evaluation.chart.patient
+    instance = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{settings.canonical}/{patient}"))
+    typer.echo(json.dumps({"cards": writer.cards(said, Occasion(instance, patient))}, ensure_ascii=False, indent=2))
 
 
 @app.command()
@@ -138,16 +155,20 @@ def explain(
     rules: RulesDir = None,
 ) -> None:
     """Explain one rule's answer: why, why not a stronger state, what is missing, what would change it."""
-    from cds.advice import explanation_lines
-
     reasoner, moment = _reasoner(rules), _moment(as_of)
     known = [entry.name for entry in reasoner.rulebook.rules]
     if rule not in known:
         raise InputError(f"there is no rule '{rule}'; rules: {', '.join(known)}")
+    advisor = Advisor(reasoner.rulebook)
     for record in _records(file, reasoner):
         evaluation = reasoner.evaluate(record.as_of(moment))
-        for line in explanation_lines(evaluation, rule, reasoner.rulebook):
-            terminal.console().print(line)
+        finding = evaluation.answers.get(rule)
+        terminal.console().print(f"{evaluation.chart.patient} as of {evaluation.chart.as_of}", markup=False)
+        if finding is None:
+            terminal.console().print("  the rule was not asked: no result of its marker is known", markup=False)
+            continue
+        for line in explanation(advisor.advisory(finding, evaluation)):
+            terminal.console().print(line, markup=False)
 
 
 @rules_app.command("list")
@@ -263,7 +284,7 @@ def serve(
     rules: RulesDir = None,
 ) -> None:
     """Serve CDS Hooks."""
-    from cds.service import run_server
+    from cds.service.server import run_server
 
     run_server(_reasoner(rules), host=host, port=port, dev=dev)
 

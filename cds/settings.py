@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         (), description="browser origins that may call, separated by commas"
     )
     max_body_bytes: int = Field(8_000_000, gt=0, description="largest request that is read")
-    max_results: int = Field(20_000, gt=0, description="most resources that one request may hold")
+    max_resources: int = Field(20_000, gt=0, description="most resources that one request may hold")
     developer: str = Field("", description="who develops and maintains the rules in use, as shown on cards")
     funding: str = Field("", description="who pays for it, as shown on cards")
     contact: str = Field("", description="whom users may ask, as shown on cards")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cds.chart.context import EventCatalogue, load_events
 from cds.chart.declarations import Declarations, Laboratory, load_declarations
@@ -60,6 +60,14 @@ class Marker:
     must_not_use: str = ""  # the retracted evidence record: results are logged and never interpreted
 
 
+class Recognised(NamedTuple):
+    """What an Observation's codes say it is; all empty for one that is none of our business."""
+
+    meaning: Meaning | None = None
+    total_ev: bool = False
+    suspicious: str = ""  # an unmapped code in the words of a marker
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """Everything that is needed to turn FHIR resources into a chart."""
@@ -68,9 +76,10 @@ class Catalogue:
     therapies: TherapyCatalogue
     events: EventCatalogue
     declarations: Declarations
-    codes: Mapping[tuple[str, str], Meaning]  # by (system, code)
-    parts: Mapping[tuple[str, str], str]  # components, by (system, code)
+    codes: Mapping[tuple[Any, Any], Meaning]  # by (system, code)
+    parts: Mapping[tuple[Any, Any], str]  # components, by (system, code)
     suspicious: re.Pattern[str]  # what an unmapped code that may be a marker looks like
+    recognised: dict[Any, Recognised] = field(default_factory=dict, compare=False, repr=False)  # codes seen before
 
 
 def load_catalogue(rules: Path) -> Catalogue:

@@ -239,15 +239,21 @@ _ISSUED = {
 
 def known_since(resource: Mapping[str, Any], received: Known = FROM_EVER) -> tuple[Known, Known]:
     """When a resource was issued (else last updated, else received), and when its present content was known at the latest."""
-    issued = when(resource.get(_ISSUED.get(resource["resourceType"], "issued")))
+    issued = _stated(resource.get(_ISSUED.get(resource["resourceType"], "issued")))
     meta = resource.get("meta")
-    updated = when(meta.get("lastUpdated")) if meta.__class__ is dict else None
+    updated = _stated(meta.get("lastUpdated")) if isinstance(meta, dict) else None
+    if issued is None or updated is None:
+        known = issued or updated or received
+        return known, known
+    return issued, updated if updated.order > issued.order else issued
+
+
+def _stated(text: object) -> Known | None:
+    return _known_at(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=65536)
+def _known_at(text: str) -> Known | None:
+    read = _when(text)
     # A year or a month says nothing about when: it would hide the datum for as long, or show it too early.
-    if issued is None or issued.day is None:
-        known = received if updated is None or updated.day is None else Known.at(updated)
-        return known, known
-    known = Known.at(issued)
-    if updated is None or updated.day is None:
-        return known, known
-    later = Known.at(updated)
-    return known, later if later.order > known.order else known
+    return None if read is None or read.day is None else Known.at(read)

@@ -40,7 +40,7 @@ class Assay:
     """One marker as a laboratory measures it, from `valid_from` to `valid_to` (both included)."""
 
     marker: str
-    method: Method = Method()
+    method: Method = Method()  # noqa: RUF009 - immutable
     lod: tuple[Decimal, str] | None = None  # value and unit
     cva: float | None = None
     cvi: float | None = None

@@ -120,7 +120,7 @@ def _refusal(data: bytes, error: Exception) -> InputError:
         )
     for start, (what, hint) in _NOT_JSON.items():
         if data.lstrip().startswith(start):
-            return InputError(f"The input is not JSON: {what}. {hint.capitalize()}")
+            return InputError(f"The input is not JSON: {what}. {hint[0].upper()}{hint[1:]}")
     try:
         data.decode()
     except UnicodeDecodeError as bad:
@@ -240,13 +240,13 @@ def _add_bundle(bundle: dict[str, Any], path: str, envelope: Envelope) -> None:
         return
     add = envelope.entries.append
     for number, entry in enumerate(entries):
-        resource = entry.get("resource") if entry.__class__ is dict else None
-        if resource.__class__ is dict:
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if isinstance(resource, dict):
             url = entry.get("fullUrl")
             kind = resource.get("resourceType")
             place = f"{path}.entry[{number}].resource"
-            if kind.__class__ is str and kind not in ("Bundle", "OperationOutcome"):
-                add(Entry(resource, place, url if url.__class__ is str and url else None))
+            if isinstance(kind, str) and kind not in ("Bundle", "OperationOutcome"):
+                add(Entry(resource, place, url if isinstance(url, str) and url else None))
             else:
                 _add(resource, place, None, envelope)
         else:

@@ -62,7 +62,7 @@ def linear(value: Decimal, unit: Unit, efficiency: Decimal | None = None) -> flo
 
     A ΔCt counts cycles down from a reference: (1 + efficiency) to the power of -ΔCt. Without an efficiency: ValueError.
     """
-    if not value.is_finite() or abs(value.adjusted()) > 60:
+    if not value.is_finite() or (value and abs(value.adjusted()) > 60):
         return None
     scaled = value * unit.factor
     if unit.family.scale == "linear":
@@ -92,13 +92,12 @@ def fraction_of_efficiency(value: Decimal, percent: bool) -> Decimal | None:
 
 def figure(value: object) -> Decimal | None:
     """A JSON number as a finite decimal; None for text, booleans, infinities and anything else."""
-    kind = value.__class__
-    if kind is Decimal:
-        return value if value.is_finite() else None  # type: ignore[attr-defined,return-value]
-    if kind is int:
-        return Decimal(value)  # type: ignore[arg-type]
-    if kind is float:
-        return Decimal(repr(value)) if math.isfinite(value) else None  # type: ignore[arg-type]
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else None
+    if isinstance(value, int):
+        return None if isinstance(value, bool) else Decimal(value)
+    if isinstance(value, float):
+        return Decimal(repr(value)) if math.isfinite(value) else None
     return None
 
 

@@ -1,0 +1,279 @@
+"""FHIR JSON in, `Record` out: whose each resource is, which of them are marker results, and which replace which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from cds.chart.assay import Json, items, laboratory_of, sample_of, text
+from cds.chart.catalogue import Catalogue, Meaning
+from cds.chart.clock import FROM_EVER, Item, Known, When, known_since, relative, when
+from cds.chart.context import read_context
+from cds.chart.envelope import Entry, Envelope, unpack
+from cds.chart.model import LeftOut
+from cds.chart.patients import Patients
+from cds.chart.record import CountVersion, Identity, Record
+from cds.chart.results import (
+    ABSENT,
+    COUNTS,
+    REVISED,
+    collected,
+    read_result,
+    recognise,
+)  # fmt: skip
+from cds.chart.therapy import read_therapy
+from cds.chart.values import read_count
+from cds.chart.versions import Version, Versions, rank_of, revision
+from cds.errors import InputError
+
+_SHARED = frozenset(
+    {"Medication", "Organization", "Device", "Substance", "Practitioner", "PractitionerRole", "Location"}
+)
+_NAMES = {
+    name.lower(): name
+    for name in ("Observation", "Patient", "Specimen", "Condition", "Procedure", "MedicationRequest",
+                 "MedicationStatement", "MedicationAdministration", "MedicationDispense", "DiagnosticReport")
+}  # fmt: skip
+
+
+def read(
+    data: bytes | str | Json | list[Any],
+    catalogue: Catalogue,
+    *,
+    patient: str | None = None,
+    received: datetime | None = None,
+) -> Record:
+    """The record of one patient from FHIR R4 JSON: a Bundle, a list, a resource, NDJSON or a CDS Hooks request.
+
+    `patient` ("123", "Patient/123" or a full URL) is needed only if the input holds several and none is named by a
+    hook. `received` (aware) is when data without issue and update time count as known; without it each counts as known
+    since its own first clock. What could not be used is in `Record.left_out`. Raises `InputError` if nothing can be read,
+    or if it is open whose record it is.
+    """
+    envelope = unpack(data)
+    patients = Patients(envelope.entries)
+    name = patient or envelope.patient
+    if name is not None:
+        key = patients.named(name)
+    else:
+        keys = patients.keys()
+        if not keys:
+            raise InputError("The input names no patient. Add the Patient resource, or say whose record it is")
+        if len(keys) > 1:
+            raise InputError(
+                f"The input holds {len(keys)} patients ({', '.join(keys[:3])}{' …' if len(keys) > 3 else ''}). "
+                "Say which one is meant, or read them all"
+            )
+        key = keys[0]
+    return _Reading(envelope, patients, catalogue, received).record(key, envelope.entries, patients.owners)
+
+
+def read_all(
+    data: bytes | str | Json | list[Any], catalogue: Catalogue, *, received: datetime | None = None
+) -> list[Record]:
+    """The records of all patients of an input, in the order in which they first appear in it.
+
+    What belongs to nobody in particular (a medication, an organisation) is at the service of every record; a clinical
+    resource without a subject is left out of each. Raises `InputError` if nothing can be read.
+    """
+    envelope = unpack(data)
+    patients = Patients(envelope.entries)
+    reading = _Reading(envelope, patients, catalogue, received)
+    keys = patients.keys()
+    if len(keys) == 1:
+        return [reading.record(keys[0], envelope.entries, patients.owners)]
+    own: dict[str | None, list[Entry]] = {key: [] for key in (*keys, None)}
+    for entry, owner in zip(envelope.entries, patients.owners, strict=True):
+        own[owner].append(entry)
+    ownerless = own[None]
+    return [
+        reading.record(key, [*own[key], *ownerless], [*[key] * len(own[key]), *[None] * len(ownerless)]) for key in keys
+    ]
+
+
+class _Reading:
+    """One pass over an input; the index of references is shared by all its patients."""
+
+    def __init__(self, envelope: Envelope, patients: Patients, catalogue: Catalogue, received: datetime | None):
+        self.patients = patients
+        self.catalogue = catalogue
+        self.left_out = envelope.left_out
+        self.received = FROM_EVER
+        if received is not None:
+            aware = received if received.tzinfo is not None else received.replace(tzinfo=UTC)
+            stamp = aware.isoformat()
+            self.received = Known.at(When(stamp, aware.date(), aware.date(), aware.time(), aware.astimezone(UTC)))
+        self.index: dict[str, Json] = {}
+        self.refs: dict[int, str] = {}  # how results call the resource object
+        for resource, path, url in envelope.entries:
+            name = resource.get("id")
+            ref = f"{resource['resourceType']}/{name}" if name and isinstance(name, str) else url or path
+            self.refs[id(resource)] = ref
+            self.index[ref] = resource
+            if url is not None:
+                self.index[url] = resource
+
+    def record(self, patient: str, entries: Sequence[Entry], owners: Sequence[str | None]) -> Record:
+        markers: list[tuple[Entry, Meaning]] = []
+        counts: list[Entry] = []
+        others: list[Item] = []
+        people: list[Json] = []
+        left_out: list[LeftOut] = []
+        unmapped: dict[str, None] = {}
+        alone = len(self.patients.keys()) <= 1
+        catalogue, refs, index, received = self.catalogue, self.refs, self.index, self.received
+        for entry, whose in zip(entries, owners, strict=True):
+            resource, path, _ = entry
+            kind = resource["resourceType"]
+            if kind in _SHARED:
+                continue
+            if whose != patient and (whose is not None or not alone):
+                left_out.append(_not_theirs(refs[id(resource)], path, whose, patient))
+                continue
+            if kind == "Observation":
+                meaning, total_ev, suspicious = recognise(resource, catalogue)
+                if meaning is not None:
+                    if not meaning.ignored:
+                        markers.append((entry, meaning))
+                    continue
+                if total_ev:
+                    counts.append(entry)
+                    continue
+                if suspicious:
+                    unmapped[suspicious] = None
+            elif kind == "Patient":
+                people.append(resource)
+                continue
+            elif kind == "Specimen":
+                continue
+            elif kind.lower() in _NAMES and kind not in _NAMES.values():
+                left_out.append(LeftOut(path, kind, f"'{kind}' is no resource type", f"write {_NAMES[kind.lower()]}"))
+                continue
+            known, updated = known_since(resource, received)
+            others.append(Item(resource, path, refs[id(resource)], known, 0, index, updated))
+        _number_versions(others)
+        exposures, unread_therapy = read_therapy(others, catalogue)
+        context, unread_context = read_context(others, catalogue)
+        results = self._results(markers, others, left_out)
+        return Record(
+            self._identity(patient, people),
+            catalogue,
+            results,
+            self._counts(counts, left_out),
+            exposures,
+            context,
+            (*self.left_out, *left_out, *unread_therapy, *unread_context),
+            tuple(unmapped),
+            tuple(others),
+            self._panels(entries) if counts else (),
+        )
+
+    def _identity(self, patient: str, people: list[Json]) -> Identity:
+        if not people:
+            return Identity(patient)
+        # Of several versions the newest; of equals the last, as in a Bundle that repeats the patient.
+        person = max(enumerate(people), key=lambda pair: (revision(pair[1]), pair[0]))[1]
+        sex = person.get("gender")
+        return Identity(patient, when(person.get("birthDate")), sex if isinstance(sex, str) else None)
+
+    def _results(
+        self, markers: list[tuple[Entry, Meaning]], others: list[Item], left_out: list[LeftOut]
+    ) -> list[list[Version]]:
+        groups = Versions()
+        for entry, meaning in markers:
+            resource = entry.resource
+            status = text(resource.get("status")) or ""
+            ref = self.refs[id(resource)]
+            known, updated = known_since(resource, self.received)
+            if status in REVISED:
+                known = updated
+            result = None
+            if status in COUNTS:
+                result = read_result(resource, ref, meaning, known, self.catalogue, self.index)
+                taken = result.collected
+                if known.assumed:
+                    known = _supposed(resource, result.known)
+            else:
+                stated = collected(resource, sample_of(resource, self.index))
+                taken = None if stated is None else stated.first
+                known = Known.supposed(stated) if known.assumed else known
+                if status not in ABSENT:
+                    left_out.append(
+                        LeftOut(
+                            f"{entry.path}.status", ref, f"status '{str(status)[:40]}' is none that FHIR knows",
+                            "final, amended and corrected count; ask the sender",
+                        )
+                    )  # fmt: skip
+            version = Version(known, updated, resource, result, self._linked(resource))
+            groups.add(entry, ref, meaning.marker, version, taken, status in REVISED or status in ABSENT)
+        if markers:
+            for item in others:  # a later version of a result may carry another code: then it is no result any more
+                if item.ref in groups:
+                    groups.join(item.ref, Version(item.updated, item.updated, item.resource, None))
+        return groups.in_order()
+
+    def _counts(self, entries: list[Entry], left_out: list[LeftOut]) -> list[list[CountVersion]]:
+        found: dict[str, list[CountVersion]] = {}
+        for entry in entries:
+            resource, ref = entry.resource, self.refs[id(entry.resource)]
+            status = text(resource.get("status")) or ""
+            sample = sample_of(resource, self.index)
+            taken = collected(resource, sample)
+            known, updated = known_since(resource, self.received)
+            if status in REVISED:
+                known = updated
+            if known.assumed:
+                known = Known.supposed(taken)
+            count = read_count(resource) if status in COUNTS else None
+            if count is None and status not in ABSENT:
+                left_out.append(
+                    LeftOut(
+                        entry.path, ref, "a total EV count that cannot be read", "a number above 0 in {particles}/mL"
+                    )
+                )
+            laboratory, _ = laboratory_of(resource, Meaning(""), self.index, self.catalogue)
+            rank = rank_of(known, updated, resource)
+            day = None if taken is None else taken.first
+            found.setdefault(ref, []).append(CountVersion(known, rank, ref, count, day, laboratory, sample.identity))
+        return [sorted(versions, key=lambda version: version.rank) for versions in found.values()]
+
+    def _linked(self, resource: Json) -> frozenset[str]:
+        """The Observations that this one names, as results call them."""
+        if "hasMember" not in resource and "derivedFrom" not in resource:
+            return frozenset()
+        targets = [*items(resource.get("hasMember")), *items(resource.get("derivedFrom"))]
+        references = [reference for reference in (text(target.get("reference")) for target in targets) if reference]
+        found = [(reference, self.index.get(reference)) for reference in references]
+        return frozenset(
+            relative(reference) if resource is None else self.refs[id(resource)] for reference, resource in found
+        )
+
+    def _panels(self, entries: Sequence[Entry]) -> tuple[frozenset[str], ...]:
+        return tuple(
+            self._linked(entry.resource)
+            for entry in entries
+            if "hasMember" in entry.resource and entry.resource["resourceType"] == "Observation"
+        )
+
+
+def _supposed(resource: Mapping[str, Any], text: str) -> Known:
+    return Known.supposed(when(text))
+
+
+def _number_versions(items: list[Item]) -> None:
+    """Sort by `known`, and number the versions of one resource in the order in which they replace one another."""
+    if len({item.ref for item in items}) == len(items):
+        return
+    items.sort(key=lambda item: (item.known.order, item.updated.order, revision(item.resource)))
+    seen: dict[str, int] = {}
+    for item in items:
+        item.version = seen[item.ref] = seen.get(item.ref, -1) + 1
+        if item.version and not item.updated.assumed:
+            item.known = item.updated
+
+
+def _not_theirs(ref: str, path: str, whose: str | None, patient: str) -> LeftOut:
+    if whose is None:
+        return LeftOut(path, ref, "it does not say whose it is, and the input holds several patients", "add a subject")
+    return LeftOut(path, ref, f"belongs to {whose}, not to {patient}", "send it with that patient's record")

@@ -1,0 +1,164 @@
+"""A patient's record: everything that was read, from which the chart of any moment is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from cds.chart.catalogue import Catalogue
+from cds.chart.clock import Item, Known, Moment, When, when
+from cds.chart.context import Context
+from cds.chart.model import Chart, LeftOut, Result
+from cds.chart.occasions import in_order
+from cds.chart.therapy import Exposures
+from cds.chart.values import Count, per_ev
+from cds.chart.versions import Version
+
+
+@dataclass(slots=True)
+class CountVersion:
+    """One version of an Observation that holds a total EV count; `count` is None if its status does not count."""
+
+    known: Known
+    rank: tuple[Any, ...]
+    ref: str
+    count: Count | None
+    day: date | None
+    laboratory: str | None
+    specimen: str | None
+
+
+class Identity(NamedTuple):
+    """Who the patient is, as far as rules ask."""
+
+    patient: str
+    birth_date: When | None = None
+    sex: str | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known of one patient, with the time at which each datum became known.
+
+    `left_out` lists what was not used, `unmapped` the codes that look like markers and are mapped by nobody.
+    """
+
+    identity: Identity
+    catalogue: Catalogue
+    results: list[list[Version]]  # per result its versions, in the order in which they replace one another
+    counts: list[list[CountVersion]]
+    exposures: Exposures
+    context: Context
+    left_out: tuple[LeftOut, ...] = ()
+    unmapped: tuple[str, ...] = ()
+    items: tuple[Item, ...] = ()
+    panels: tuple[frozenset[str], ...] = field(default=())  # Observations that one panel holds together
+
+    @property
+    def patient(self) -> str:
+        """`Patient/123`."""
+        return self.identity.patient
+
+    def as_of(self, moment: Moment | date | datetime | str) -> Chart:
+        """The chart as of a day (all that became known on it counts) or an instant.
+
+        Raises `InputError` if the moment cannot be read.
+        """
+        moment = Moment.of(moment)
+        imaging = self.context.imaging(moment)
+        operations = self.context.operations(moment)
+        born = self.identity.birth_date
+        return Chart(
+            patient=self.identity.patient,
+            as_of=moment.day,
+            # Of a year or a month, the last day: nobody is taken for older than they may be.
+            birth_date=born.last if born is not None else None,
+            sex=self.identity.sex,
+            diagnosis=self.context.diagnosis(moment),
+            lines=self.exposures.lines(moment, imaging, operations),
+            operations=operations,
+            events=self.context.events(moment),
+            imaging=imaging,
+            results=self._results(moment),
+            left_out=self.left_out,
+            unmapped=self.unmapped,
+            birth_date_text=born.text if born is not None else None,
+        )
+
+    def moments(self) -> tuple[date, ...]:
+        """The days on which something became known, in order."""
+        days = {version.known.day for versions in self.results for version in versions}
+        days |= {version.known.day for versions in self.counts for version in versions}
+        days |= {item.known_or(first_clock(item.resource)).day for item in self.items}
+        days |= {item.updated.day for item in self.items if not item.updated.assumed}
+        return tuple(sorted(days - {date.min}))
+
+    def _results(self, moment: Moment) -> Mapping[str, tuple[Result, ...]]:
+        found: dict[str, list[Result]] = {}
+        counts = self._counts(moment) if self.counts else []
+        for versions in self.results:
+            version = _current(versions, moment)
+            if version is None or version.result is None:
+                continue
+            result = version.result
+            if counts and result.total_ev is None:
+                result = self._per_ev(result, version, counts)
+            if result.marker in found:
+                found[result.marker].append(result)
+            else:
+                found[result.marker] = [result]
+        return {marker: in_order(found[marker], moment.day) for marker in sorted(found)}
+
+    def _counts(self, moment: Moment) -> list[CountVersion]:
+        current = (_current(versions, moment) for versions in self.counts)
+        return [version for version in current if version is not None and version.count is not None]
+
+    def _per_ev(self, result: Result, version: Version, counts: list[CountVersion]) -> Result:
+        """The result with the total EV count that another Observation holds, if exactly one count belongs to it."""
+        linked: set[str] = set(version.linked)
+        for panel in self.panels:
+            if result.ref in panel:
+                linked |= panel
+        belonging = [count for count in counts if count.ref in linked]
+        belonging = belonging or [count for count in counts if _same_specimen(count, result)]
+        different = {count.count for count in belonging}
+        if len(different) != 1:
+            return result
+        count = different.pop()
+        family = self.catalogue.markers[result.marker].families.get(result.family or "")
+        low, high = per_ev(result.low, result.high, family, count)
+        return replace(result, per_ev_low=low, per_ev_high=high, total_ev=count.shown if count is not None else None)
+
+
+def _same_specimen(count: CountVersion, result: Result) -> bool:
+    """One specimen; or, where neither names one, one day and one laboratory."""
+    if count.specimen is not None or result.specimen_id is not None:
+        return count.specimen == result.specimen_id
+    return count.day is not None and count.day == result.collected and count.laboratory == result.laboratory
+
+
+def _current(versions: list[Any], moment: Moment) -> Any:
+    """The last version known at the moment; None if none was."""
+    if len(versions) == 1:
+        return versions[0] if versions[0].known.by(moment) else None
+    return next((version for version in reversed(versions) if version.known.by(moment)), None)
+
+
+_FIRST_CLOCKS = (
+    "effectiveDateTime", "performedDateTime", "onsetDateTime", "authoredOn", "recordedDate", "occurrenceDateTime",
+)  # fmt: skip
+_FIRST_PERIODS = ("effectivePeriod", "performedPeriod", "onsetPeriod", "period")
+
+
+def first_clock(resource: Mapping[str, Any]) -> When | None:
+    """When what a resource tells was true: the time that stands in where nothing says when it became known."""
+    for name in _FIRST_CLOCKS:
+        if found := when(resource.get(name)):
+            return found
+    for name in _FIRST_PERIODS:
+        period = resource.get(name)
+        if isinstance(period, dict) and (found := when(period.get("start"))):
+            return found
+    return None

@@ -1,0 +1,194 @@
+"""The web service: CDS Hooks over HTTP. Everything that is not about HTTP is in `cds.service.desk`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from cds.errors import ExowatchError
+from cds.reasoning.reasoner import Reasoner
+from cds.service.desk import Clock, Desk
+from cds.service.hook_request import LOOPBACK
+from cds.service.logs import ERROR, note, where
+from cds.service.problems import Problem, answer
+from cds.service.selftest import self_test
+from cds.settings import Settings
+
+
+class RefusedToStart(ExowatchError):
+    """The service may not start with these settings; says which, and what to do."""
+
+
+def create_app(settings: Settings, reasoner: Reasoner, *, clock: Clock | None = None) -> FastAPI:
+    """The service for a rule book. Raises `RefusedToStart` for settings under which anybody could ask.
+
+    `clock` says as of when requests are answered (default: now).
+    """
+    if not settings.open_mode:
+        raise RefusedToStart(
+            "No client is trusted: nobody could ask, or anybody. For development on this machine set "
+            "EXOWATCH_OPEN_MODE=true; it answers on the loopback address only"
+        )
+    app = FastAPI(title="Exowatch", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    routes = _Routes(Desk(settings, reasoner, clock or _now), reasoner)
+    body = [Depends(_body_reader(settings.max_body_bytes))]
+    for path in ("/cds-services", "/cds-services/"):
+        app.add_api_route(path, routes.discovery, methods=["GET"])
+    for path in ("/cds-services/{service}", "/cds-services/{service}/"):
+        app.add_api_route(path, routes.call, methods=["POST"], dependencies=body)
+    app.add_api_route("/health", routes.health, methods=["GET"])
+    app.add_api_route("/ready", routes.ready, methods=["GET"])
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_fault)
+    app.add_middleware(_LoopbackOnly)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            max_age=600,
+        )
+    return app
+
+
+class _Routes:
+    """One method for each address. They are plain functions: the framework runs each call in a thread of its own,
+    and the engine keeps one host for each thread."""
+
+    def __init__(self, desk: Desk, reasoner: Reasoner):
+        self._desk = desk
+        self._reasoner = reasoner
+
+    def discovery(self) -> Response:
+        return answer(HTTPStatus.OK, self._desk.discovery())
+
+    def call(self, service: str, request: Request) -> Response:
+        started = time.perf_counter()
+        number = str(uuid.uuid4())
+        known = service if service in self._desk.services else "unknown"
+        fields: dict[str, Any] = {"request": number, "service": known, "bytes": len(request.state.body)}
+        try:
+            said = self._desk.answer(service, request.state.body)
+        except Problem as problem:
+            response = problem.response()
+            fields |= {"code": problem.code, "place": _known_place(problem.place)}
+        except Exception as error:
+            # Not being able to evaluate must never look like having nothing to say.
+            note("fault", ERROR, request=number, error=type(error).__name__, where=where(error))
+            response = _fault(number)
+        else:
+            response = answer(HTTPStatus.OK, {"cards": said.cards})
+            fields |= {"cards": len(said.cards), "findings": dict(said.findings)}
+        response.headers["X-Request-ID"] = number
+        elapsed = round(1000 * (time.perf_counter() - started), 2)
+        note("call", status=response.status_code, milliseconds=elapsed, **fields)
+        return response
+
+    def health(self) -> Response:
+        """Whether the process answers at all."""
+        return answer(HTTPStatus.OK, {"status": "ok"})
+
+    def ready(self) -> Response:
+        """Whether it reasons as it should: a synthetic patient whose answer is known."""
+        book = self._reasoner.rulebook
+        wrong = self_test(self._reasoner)
+        if wrong:
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "exception", wrong).response()
+        rules = {"rules": len(book.rules), "withheld": len(book.withheld), "rulebook": book.hash}
+        return answer(HTTPStatus.OK, {"status": "ready", **rules})
+
+
+def _body_reader(most: int) -> Callable[[Request], Any]:
+    """Reads the body into `request.state.body`: JSON in UTF-8, of at most `most` bytes."""
+
+    async def read_body(request: Request) -> None:
+        kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+        charset = parameters.partition("charset=")[2].strip(' "')
+        if kind.strip() not in ("application/json", "application/fhir+json") or charset not in ("", "utf-8", "utf8"):
+            raise Problem(415, "not-supported", "the body is to be application/json in UTF-8", "Content-Type")
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Problem(415, "not-supported", "the body is to be sent without compression", "Content-Encoding")
+        stated = request.headers.get("content-length", "")
+        body = bytearray()
+        if not (stated.isdigit() and int(stated) > most):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most:
+                    break
+            else:
+                request.state.body = bytes(body)
+                return
+        raise Problem(413, "too-long", f"the body is to have at most {most} bytes")
+
+    return read_body
+
+
+class _LoopbackOnly:
+    """Without client trust only this machine may ask, and under its own name: a name that a web page made to point here
+    is refused, and so is a proxy."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not _is_local(scope):
+            refused = Problem(403, "forbidden", "development mode answers on the loopback address only, without proxy")
+            await refused.response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _is_local(scope: Scope) -> bool:
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    stated = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+    host = stated.get("host", "").rsplit(":", 1)[0] if not stated.get("host", "").endswith("]") else stated["host"]
+    client = (scope.get("client") or ("", 0))[0]
+    forwarded = "forwarded" in stated or "x-forwarded-for" in stated
+    return host.strip("[]") in LOOPBACK and (client in LOOPBACK or client.startswith("127.")) and not forwarded
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+def _known_place(place: str) -> str:
+    """A place for the log: names of fields are ours or of the specification, but never anything after a number."""
+    return place.partition("[")[0]
+
+
+def _fault(number: str) -> Response:
+    text = f"the request could not be evaluated; this says nothing about the patient. The log names request {number}"
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "exception", text).response()
+
+
+async def _on_problem(_request: Request, problem: Exception) -> Response:
+    if not isinstance(problem, Problem):
+        raise problem
+    note("refused", status=problem.status, code=problem.code)
+    return problem.response()
+
+
+async def _on_http_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    code = {404: "not-found", 405: "not-supported"}.get(error.status_code, "processing")
+    response = Problem(error.status_code, code, HTTPStatus(error.status_code).phrase).response()
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _on_fault(_request: Request, error: Exception) -> Response:
+    number = str(uuid.uuid4())
+    note("fault", ERROR, request=number, error=type(error).__name__, where=where(error))
+    return _fault(number)

@@ -1,0 +1,114 @@
+"""From the bytes of a CDS Hooks request to its cards; knows nothing of HTTP but the status of a refusal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from cds.advice.advisory import About
+from cds.advice.cards import Card, CardWriter, Occasion
+from cds.advice.statements import Advisor
+from cds.chart import read
+from cds.chart.model import Chart
+from cds.errors import InputError
+from cds.reasoning.reasoner import Reasoner
+from cds.service.discovery import Service, services
+from cds.service.hook_request import HookRequest, read_request
+from cds.service.prefetch import delivered
+from cds.service.problems import Problem
+from cds.settings import Settings
+
+Clock = Callable[[], datetime]
+"""Says what time it is, with a time zone: the moment as of which a request is answered."""
+
+_ORDERED = ("MedicationRequest", "Medication")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The cards of a call, and the counts that a log may hold."""
+
+    cards: list[Card]
+    findings: Mapping[str, int]  # how many findings there are of each state
+    resources: int
+
+
+class Desk:
+    """Answers hook requests with one rule book; safe to share between threads."""
+
+    def __init__(self, settings: Settings, reasoner: Reasoner, clock: Clock):
+        book = reasoner.rulebook
+        about = About(
+            developer=settings.developer, funding=settings.funding, contact=settings.contact, software=software()
+        )
+        self.services = services(book.catalogue)
+        self._settings = settings
+        self._reasoner = reasoner
+        self._clock = clock
+        self._advisor = Advisor(book, about)
+        self._writer = CardWriter(book, settings.canonical, settings.public_base_url)
+
+    def discovery(self) -> dict[str, Any]:
+        """The discovery document."""
+        return {"services": [service.definition() for service in self.services.values()]}
+
+    def answer(self, service: str, body: bytes) -> Answer:
+        """The cards for a request. Raises `Problem` for a request that gets none; other errors are faults of ours."""
+        offered = self.services.get(service)
+        if offered is None:
+            raise Problem(404, "not-found", f"there is no such service; there are: {', '.join(self.services)}")
+        request = read_request(body, offered.hook, open_mode=self._settings.open_mode)
+        try:
+            return self._answer(offered, request)
+        except InputError as error:
+            raise Problem(400, "structure", str(error), "prefetch") from error
+
+    def _answer(self, service: Service, request: HookRequest) -> Answer:
+        data, left_out = delivered(request.prefetch, service.templates, request.patient, self._settings.max_resources)
+        now = self._clock()
+        chart = self._chart(request, data, now)
+        chart = replace(chart, left_out=(*chart.left_out, *left_out))
+        evaluation = self._reasoner.evaluate(chart)
+        occasion = Occasion(
+            request.instance,
+            f"Patient/{request.patient}",
+            f"Encounter/{request.encounter}" if request.encounter else "",
+            self._ordered(request, data, now),
+        )
+        cards = self._writer.cards(self._advisor.advisories(evaluation), occasion)
+        return Answer(cards, Counter(finding.state for finding in evaluation.findings), len(data))
+
+    def _chart(self, request: HookRequest, prefetch: Mapping[str, Any], now: datetime) -> Chart:
+        captured = {"hook": request.hook, "context": {"patientId": request.patient}, "prefetch": dict(prefetch)}
+        return read(captured, self._reasoner.rulebook.catalogue).as_of(now)
+
+    def _ordered(self, request: HookRequest, data: Mapping[str, Any], now: datetime) -> dict[str, tuple[str, ...]]:
+        """Drugs in the orders at hand, by therapy class: read as the chart would read them once they are signed."""
+        orders = [order for order in request.draft_orders if order["resourceType"] in _ORDERED]
+        if not orders:
+            return {}
+        signed = [
+            {**order, "status": "active", "intent": "order", "authoredOn": now.date().isoformat()}
+            if order["resourceType"] == "MedicationRequest"
+            else order
+            for order in orders
+        ]
+        entries = [{"resource": order} for order in signed]
+        bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+        chart = self._chart(request, {"patient": data["patient"], "orders": bundle}, now)
+        found: dict[str, tuple[str, ...]] = {}
+        for line in chart.lines:
+            found[line.therapy] = (*found.get(line.therapy, ()), *line.drugs)
+        return found
+
+
+def software() -> str:
+    """Name and version of this software, as cards state it."""
+    try:
+        return f"Exowatch {version('exowatch')}"
+    except PackageNotFoundError:
+        return "Exowatch, version of a checkout"

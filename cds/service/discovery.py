@@ -1,0 +1,114 @@
+"""The CDS Services on offer, and the prefetch each asks for: searches that every client of CDS Hooks 1.0 to 3.0 can run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cds.chart.catalogue import Catalogue
+
+SPECIFICATION = "2.0.1"
+"""The version of CDS Hooks that is implemented: the newest one published. Answers are valid in 1.1 and 3.0 too."""
+
+_PATIENT = "patient={{context.patientId}}"
+_USAGE = (
+    "For health professionals who treat breast cancer. Needs the data of the prefetch templates: results of markers on "
+    "extracellular vesicles with their codes as in the input profile, treatment lines, operations, conditions, imaging "
+    "responses and receptors. A key without data is sent as null or as an empty Bundle; a missing required key is "
+    "answered with 412. Informs only; not for urgent decisions."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One prefetch template. `required`: without an answer to it nothing can be said."""
+
+    key: str
+    query: str
+    required: bool
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One CDS Service."""
+
+    id: str
+    hook: str
+    title: str
+    description: str
+    templates: tuple[Template, ...]
+
+    def definition(self) -> dict[str, Any]:
+        """Its entry in the discovery document."""
+        return {
+            "id": self.id,
+            "hook": self.hook,
+            "title": self.title,
+            "description": self.description,
+            "usageRequirements": _USAGE,
+            "version": SPECIFICATION,
+            "prefetch": {template.key: template.query for template in self.templates},
+        }
+
+
+def services(catalogue: Catalogue) -> Mapping[str, Service]:
+    """Every service by its id; the templates ask for the codes that the catalogue knows."""
+    asked = templates(catalogue)
+    offered = (
+        Service(
+            "exowatch-patient-view",
+            "patient-view",
+            "Exosomal markers: suspected drug resistance in breast cancer",
+            "Compares serial results of investigational markers on extracellular vesicles (TRPC5, HOTAIR, PD-L1, TGF-β1) "
+            "with the patient's own reference and says whether the change gives reason to look closer. It informs; it "
+            "does not recommend a change of treatment.",
+            asked,
+        ),
+        Service(
+            "exowatch-order-sign",
+            "order-sign",
+            "Exosomal markers: before an order is signed",
+            "The same assessment before orders are signed; a card says so if an order holds a drug of the class that it "
+            "is about. It informs; it does not recommend a change of treatment.",
+            asked,
+        ),
+    )
+    return {service.id: service for service in offered}
+
+
+def templates(catalogue: Catalogue) -> tuple[Template, ...]:
+    """The prefetch templates, each with the reason why the data are needed."""
+    codes = observation_codes(catalogue)
+    return (
+        Template(
+            "patient", "Patient/{{context.patientId}}", True, "age decides whether the rules are for this patient"
+        ),
+        Template("conditions", f"Condition?{_PATIENT}", True, "diagnosis, metastases, infection, pregnancy"),
+        Template(
+            "observations",
+            f"Observation?{_PATIENT}&code={','.join(codes)}",
+            True,
+            "marker results, total EV counts, receptors, imaging responses, and no other result",
+        ),
+        Template("medication-requests", f"MedicationRequest?{_PATIENT}", True, "treatment lines"),
+        Template("medication-statements", f"MedicationStatement?{_PATIENT}", False, "treatment lines given elsewhere"),
+        Template(
+            "medication-administrations", f"MedicationAdministration?{_PATIENT}", False, "doses as they were given"
+        ),
+        Template("procedures", f"Procedure?{_PATIENT}", True, "operations, radiotherapy, transfusions"),
+        Template("specimens", f"Specimen?{_PATIENT}", False, "tube, isolation and collection, where not in the result"),
+    )
+
+
+def observation_codes(catalogue: Catalogue) -> list[str]:
+    """Every `system|code` of an Observation that is read, sorted."""
+    found = {key for key, meaning in catalogue.codes.items() if not meaning.ignored}
+    found |= {key for key, part in catalogue.parts.items() if part == "total-ev"}
+    found |= set(_event_codes(catalogue))
+    return sorted(f"{system}|{code}" if system else code for system, code in found)
+
+
+def _event_codes(catalogue: Catalogue) -> Iterable[tuple[str, str]]:
+    return ()

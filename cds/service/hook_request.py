@@ -1,0 +1,148 @@
+"""A CDS Hooks request, read strictly: every mistake is refused with its place, before anything is evaluated.
+
+Requests of CDS Hooks 1.0 to 3.0 are taken; fields and extensions that are not known are left alone.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from cds.chart.envelope import unpack
+from cds.errors import InputError
+from cds.service.problems import Problem
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)  # decimals stay as written: 1.50 is not 1.5
+_ID = re.compile(r"[^\s/?#]{1,255}")
+_REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/[^\s/?#]{1,255}")
+_PROFESSIONALS = ("Practitioner", "PractitionerRole")
+_OTHERS = ("Patient", "RelatedPerson")
+_NOT_R4 = ("MedicationOrder", "DiagnosticOrder", "ProcedureRequest", "ReferralRequest", "DeviceUseRequest")
+
+
+@dataclass(frozen=True, slots=True)
+class HookRequest:
+    """What a call is about; `prefetch` is as it was sent."""
+
+    hook: str
+    instance: str
+    patient: str  # the bare id
+    encounter: str
+    prefetch: Mapping[str, Any]
+    draft_orders: tuple[dict[str, Any], ...]
+
+
+def read_request(body: bytes, hook: str, *, open_mode: bool = False) -> HookRequest:
+    """The request for a service of `hook`. Raises `Problem` 400 (403 for users who are no health professionals)."""
+    request = _decoded(body)
+    stated = _text(request, "hook", "hook")
+    if stated != hook:
+        raise Problem(400, "value", f"this service answers '{hook}' and no other hook", "hook")
+    instance = _text(request, "hookInstance", "hookInstance")
+    try:
+        instance = str(uuid.UUID(instance))
+    except ValueError:
+        raise Problem(400, "value", "it is to be a UUID", "hookInstance") from None
+    context = request.get("context")
+    if not isinstance(context, dict):
+        raise Problem(400, "required", "it is to be an object with the fields of the hook", "context")
+    patient = _identifier(context, "patientId")
+    encounter = _identifier(context, "encounterId") if "encounterId" in context else ""
+    _check_user(context)
+    _check_server(request, patient, open_mode)
+    prefetch = request.get("prefetch", {})
+    if not isinstance(prefetch, dict):
+        raise Problem(400, "structure", "it is to be an object of prefetch key and resource", "prefetch")
+    orders = tuple(_orders(context)) if hook in ("order-sign", "order-select") else ()
+    return HookRequest(stated, instance, patient, encounter, prefetch, orders)
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        request = _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
+        text = "the body is not one JSON object"
+        try:
+            unpack(body)  # knows the likely cause and the line
+        except InputError as error:
+            text = str(error)
+        raise Problem(400, "structure", text) from None
+    if not isinstance(request, dict):
+        raise Problem(400, "structure", "the body is to be a JSON object: a CDS Hooks request")
+    return request
+
+
+def _text(values: Mapping[str, Any], key: str, place: str) -> str:
+    value = values.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise Problem(400, "required", "it is to be a text that is not empty", place)
+    return value
+
+
+def _identifier(context: Mapping[str, Any], key: str) -> str:
+    place = f"context.{key}"
+    value = _text(context, key, place)
+    if not _ID.fullmatch(value):
+        raise Problem(400, "value", "it is to be the bare id, without a resource type, slash or blank", place)
+    return value
+
+
+def _check_user(context: Mapping[str, Any]) -> None:
+    found = _REFERENCE.fullmatch(_text(context, "userId", "context.userId"))
+    if found is None or found[1] not in (*_PROFESSIONALS, *_OTHERS):
+        kinds = ", ".join((*_PROFESSIONALS, *_OTHERS))
+        raise Problem(400, "value", f"it is to be Type/id, the type one of {kinds}", "context.userId")
+    if found[1] in _OTHERS:
+        raise Problem(403, "forbidden", "this advice is for health professionals", "context.userId")
+
+
+def _check_server(request: Mapping[str, Any], patient: str, open_mode: bool) -> None:
+    """The client's FHIR server and token: nothing is fetched with them here, but a broken pair is a broken client."""
+    server, token = request.get("fhirServer"), request.get("fhirAuthorization")
+    if server is not None:
+        address = urlsplit(server) if isinstance(server, str) else urlsplit("")
+        local = open_mode and address.scheme == "http" and address.hostname in LOOPBACK
+        if not (address.hostname and (address.scheme == "https" or local)):
+            raise Problem(400, "value", "it is to be an absolute https address", "fhirServer")
+    if token is None:
+        return
+    if server is None:
+        raise Problem(400, "required", "fhirAuthorization needs the server that it is for", "fhirServer")
+    if not isinstance(token, dict):
+        raise Problem(400, "structure", "it is to be an object", "fhirAuthorization")
+    for key in ("access_token", "token_type", "scope", "subject"):
+        _text(token, key, f"fhirAuthorization.{key}")
+    if token["token_type"] != "Bearer":  # noqa: S105 - the type of a token, not one
+        raise Problem(400, "value", "it is to be 'Bearer'", "fhirAuthorization.token_type")
+    expires = token.get("expires_in")
+    if not isinstance(expires, int) or isinstance(expires, bool):
+        raise Problem(400, "value", "it is to be a whole number of seconds", "fhirAuthorization.expires_in")
+    if token.get("patient", patient) != patient:
+        raise Problem(400, "value", "the token is for another patient than the context", "fhirAuthorization.patient")
+
+
+def _orders(context: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    bundle = context.get("draftOrders")
+    place = "context.draftOrders"
+    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
+        raise Problem(400, "required", "it is to be a Bundle of the orders at hand", place)
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list):
+        raise Problem(400, "structure", "it is to be a list", f"{place}.entry")
+    for number, entry in enumerate(entries):
+        order = entry.get("resource") if isinstance(entry, dict) else None
+        where = f"{place}.entry[{number}].resource"
+        if not isinstance(order, dict) or not isinstance(order.get("resourceType"), str):
+            raise Problem(400, "structure", "it is to be a FHIR resource", where)
+        if order["resourceType"] in _NOT_R4:
+            raise Problem(400, "not-supported", "it is of an older FHIR version; FHIR R4 is needed", where)
+        yield order

@@ -1,0 +1,79 @@
+"""What a client prefetched: checked against what was asked for, nothing else looked at.
+
+Three answers to a template are told apart: data; "there is none" (null, or a Bundle without entries); "could not be
+had" (an OperationOutcome, or no key). Only the last is missing, and missing never reads as none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cds.chart.model import LeftOut
+from cds.service.discovery import Template
+from cds.service.problems import Problem
+
+
+def delivered(
+    prefetch: Mapping[str, Any], templates: Iterable[Template], patient: str, most: int
+) -> tuple[dict[str, Any], list[LeftOut]]:
+    """The prefetched data under the asked keys, and what optional data could not be had.
+
+    Raises `Problem` 412 with every required key that is missing, 400 for what is no FHIR resource or another patient's,
+    413 for more than `most` resources.
+    """
+    data: dict[str, Any] = {}
+    left_out: list[LeftOut] = []
+    missing: list[Problem] = []
+    resources = 0
+    for template in templates:
+        key = template.key
+        place = f"prefetch.{key}"
+        value = prefetch.get(key)
+        if value is not None:
+            resources += _checked(value, place)
+        why = _why_missing(prefetch, template)
+        if not why:
+            data[key] = value
+        elif template.required:
+            missing.append(Problem(412, "required", f"{why}; needed for: {template.because}", place))
+        else:
+            left_out.append(LeftOut(place, key, why, f"may hold: {template.because}"))
+    if missing:
+        first, *more = missing
+        raise Problem(412, first.code, first.text, first.place, *more)
+    if resources > most:
+        raise Problem(413, "too-long", f"the prefetch holds {resources} resources, at most {most} are read", "prefetch")
+    _check_patient(data.get("patient"), patient)
+    return data, left_out
+
+
+def _checked(value: Any, place: str) -> int:
+    """How many resources the value holds; refuses what is no resource."""
+    if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
+        raise Problem(400, "structure", "it is to be a FHIR resource, a Bundle, or null", place)
+    if value["resourceType"] != "Bundle":
+        return 1
+    entries = value.get("entry")
+    return len(entries) if isinstance(entries, list) else 0
+
+
+def _why_missing(prefetch: Mapping[str, Any], template: Template) -> str:
+    if template.key not in prefetch:
+        return "not in the prefetch"
+    value = prefetch[template.key]
+    if value is None:
+        # A search may find nothing; the patient who is in context is there.
+        return "" if "?" in template.query else "null, though the patient is in context"
+    return "could not be obtained by the client" if value["resourceType"] == "OperationOutcome" else ""
+
+
+def _check_patient(value: Any, patient: str) -> None:
+    found = value
+    if isinstance(value, dict) and value.get("resourceType") == "Bundle":
+        entries = [entry.get("resource") for entry in value.get("entry") or () if isinstance(entry, dict)]
+        found = next((entry for entry in entries if isinstance(entry, dict)), None)
+    if not isinstance(found, dict) or found.get("resourceType") != "Patient":
+        raise Problem(400, "structure", "it is to be the Patient resource", "prefetch.patient")
+    if found.get("id") != patient:
+        raise Problem(400, "value", "it is another patient than context.patientId", "prefetch.patient.id")

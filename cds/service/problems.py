@@ -1,0 +1,43 @@
+"""Answers that are not 2xx: always a FHIR OperationOutcome, for integrators, without patient data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+
+class Problem(Exception):
+    """A request that gets no advice: the HTTP status, the code of an OperationOutcome, what is wrong, and where."""
+
+    def __init__(self, status: int, code: str, text: str, place: str = "", *more: Problem):
+        super().__init__(text)
+        self.status = status
+        self.code = code
+        self.text = text
+        self.place = place
+        self.more = more
+
+    def response(self) -> Response:
+        """The OperationOutcome of this problem, and of those that came with it."""
+        return answer(self.status, outcome(self, *self.more))
+
+
+def outcome(*problems: Problem) -> dict[str, Any]:
+    """An OperationOutcome with one issue for each problem."""
+    return {"resourceType": "OperationOutcome", "issue": [_issue(problem) for problem in problems]}
+
+
+def _issue(problem: Problem) -> dict[str, Any]:
+    place = f"{problem.place}: " if problem.place else ""
+    issue: dict[str, Any] = {"severity": "error", "code": problem.code, "diagnostics": f"{place}{problem.text}"}
+    if problem.place:
+        issue["expression"] = [problem.place]
+    return issue
+
+
+def answer(status: int, body: Any) -> Response:
+    """JSON, the same bytes for the same content; not to be kept by anything between here and the caller."""
+    content = msgspec.json.encode(body, order="deterministic")
+    return Response(content, status, headers={"Cache-Control": "no-store"}, media_type="application/json")

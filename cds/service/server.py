@@ -1,0 +1,78 @@
+"""Running the service: on which address, with which settings, until when."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from cds.errors import ExowatchError
+from cds.reasoning.reasoner import Reasoner
+from cds.service.app import create_app
+from cds.settings import load_settings
+
+
+class CannotServe(ExowatchError):
+    """The service cannot be started as asked; says why and what to do."""
+
+
+def run_server(reasoner: Reasoner, *, host: str, port: int, dev: bool) -> None:
+    """Serve until interrupted. Without `dev` client trust is needed, and refused as long as none is configured.
+
+    Raises `CannotServe`.
+    """
+    with _server(reasoner, host, port, dev) as (server, listening):
+        server.run(sockets=[listening])
+
+
+@contextmanager
+def running(reasoner: Reasoner, *, port: int = 0) -> Iterator[str]:
+    """The service on loopback in a thread of its own, for as long as the context lasts; yields its base URL."""
+    with _server(reasoner, "127.0.0.1", port, dev=True) as (server, listening):
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + 30
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > deadline:
+                raise CannotServe("the service did not start; run `exowatch doctor`")
+            time.sleep(0.02)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
+
+
+@contextmanager
+def _server(reasoner: Reasoner, host: str, port: int, dev: bool) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
+    if dev and not _is_loopback(host):
+        raise CannotServe(f"--dev answers anybody, so it listens on loopback only; {host} is none. Use --host 127.0.0.1")
+    settings = load_settings(open_mode=dev or None)
+    app = create_app(settings, reasoner)
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            raise CannotServe(
+                f"cannot listen on {host}:{port}: {error.strerror}. Another program may use the port: try --port 0"
+            ) from error
+        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
+        yield uvicorn.Server(config), listening
+    finally:
+        listening.close()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

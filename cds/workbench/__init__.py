@@ -1,0 +1,1 @@
+"""For rule authors: what proves a rule before it meets a patient."""

@@ -1,0 +1,195 @@
+"""Naive reference, part 1: which therapy line or operation a sample belongs to, as of the chart's day.
+
+Sources are named after each constant: R1-R26 are the reading rules of the evidence, "reading n" is `docs/readings.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import NamedTuple
+
+from cds.chart.model import Chart, Line, Result, Tri
+
+CHEMOTHERAPY = "cytotoxic-chemotherapy"
+ENDOCRINE = "endocrine-therapy"
+ANTI_PD_1 = "anti-pd-1"
+ANTI_PD_L1 = "anti-pd-l1"
+HER2_TARGETED = "her2-targeted"
+CHECKPOINT_INHIBITORS = (ANTI_PD_1, ANTI_PD_L1)
+
+CHEMOTHERAPY_TAIL = 42  # R11: read for so long after the line's end, unless another line has begun
+ANTI_PD_L1_TAIL = 135  # PD-03: about five half-lives
+BASELINE_DAYS = 42  # G4: a baseline sample lies 1-42 d before the line or operation
+
+
+class Place(NamedTuple):
+    """Where a sample lies: `day_zero` is the start of the line (or the operation) at issue, None if there is none."""
+
+    applies: Tri
+    day_zero: date | None = None
+    before: bool = False  # the sample is at most a baseline of that line
+    line: Line | None = None
+
+    def day(self, sample: Result) -> int:
+        """Day of therapy, or days since the operation, on which the sample was collected."""
+        assert self.day_zero is not None
+        assert sample.collected is not None
+        return (sample.collected - self.day_zero).days
+
+
+NOWHERE = Place(applies=False)
+
+
+def every(*parts: Tri) -> Tri:
+    """Kleene's and: false if one part is false, else unknown if one is unknown."""
+    if False in parts:
+        return False
+    return None if None in parts else True
+
+
+def some(parts: Iterable[Tri]) -> Tri:
+    """Kleene's or: true if one part is true, else unknown if one is unknown."""
+    known = set(parts)
+    if True in known:
+        return True
+    return None if None in known else False
+
+
+def opposite(part: Tri) -> Tri:
+    """Kleene's not."""
+    return None if part is None else not part
+
+
+def before_first_dose(sample: Result, line: Line) -> bool:
+    """Whether the sample was drawn on day 0 and is timed before the first dose (R12, reading 7)."""
+    return (
+        not line.planned
+        and sample.collected == line.start
+        and sample.collected_time is not None
+        and line.first_dose is not None
+        and sample.collected_time < line.first_dose
+    )
+
+
+def runs(chart: Chart, line: Line, day: date) -> Tri:
+    """Whether the line runs on `day`, with the time after its end in which it still counts (R11, PD-03, reading 6)."""
+    if line.planned or line.end is None or day <= line.end:
+        return line.runs_on(day)
+    past = (day - line.end).days
+    if line.therapy == ANTI_PD_L1 and past <= ANTI_PD_L1_TAIL:
+        tail: Tri = True
+    elif line.therapy == CHEMOTHERAPY and past <= CHEMOTHERAPY_TAIL:
+        tail = opposite(superseded(chart, line, day))
+    else:
+        return False
+    return None if tail and line.start is None else tail
+
+
+def superseded(chart: Chart, line: Line, day: date) -> Tri:
+    """Whether by `day` any other line has begun on a later day than `line` did."""
+    answer: Tri = False
+    for other in chart.lines:
+        if other is line or other.planned:
+            continue
+        if other.start is None:
+            begun_earlier = other.end is not None and line.start is not None and other.end <= line.start
+            if not begun_earlier:
+                answer = None
+        elif other.start <= day:
+            # The line began no later than it ended: that bounds a start that is not documented.
+            latest_start = line.start or line.end
+            assert latest_start is not None
+            if other.start > latest_start:
+                return True
+            if line.start is None:
+                answer = None
+    return answer
+
+
+def on_any(chart: Chart, classes: tuple[str, ...], sample: Result) -> Tri:
+    """Whether a line of these classes, or what counts as its tail, runs on the sample's day (reading 10)."""
+    assert sample.collected is not None
+    day = sample.collected
+    return some(
+        runs(chart, line, day)
+        for line in chart.lines
+        if line.therapy in classes and not before_first_dose(sample, line)
+    )
+
+
+def line_of(chart: Chart, classes: tuple[str, ...], sample: Result | None) -> Place:
+    """The line of these classes to which the latest sample belongs (R11, readings 2, 6, 7, 8)."""
+    if sample is None or sample.collected is None:
+        return NOWHERE
+    day = sample.collected
+    position = {id(line): number for number, line in enumerate(chart.lines)}
+
+    def by_start(line: Line) -> tuple[date, bool, int]:
+        assert line.start is not None
+        return line.start, line.therapy == ANTI_PD_L1, position[id(line)]
+
+    ours = [line for line in chart.lines if line.therapy in classes]
+
+    undosed = [line for line in ours if before_first_dose(sample, line)]
+    if undosed:
+        return _at(max(undosed, key=by_start), before=True)
+
+    answers = [(line, runs(chart, line, day)) for line in ours]
+    running = [line for line, answer in answers if answer]
+    if running:
+        line = max(running, key=by_start)
+        ended = line.end is not None and line.end <= chart.as_of
+        successors = [
+            other
+            for other in chart.lines
+            if not other.planned
+            and other.start is not None
+            and day < other.start <= chart.as_of
+            and (ended or other.therapy in classes)
+        ]
+        if not successors:
+            return _at(line, before=False)
+        # Drugs of several classes begun together count for each class (R11), so for this rule's class too.
+        successor = min(successors, key=lambda other: (other.start, other.therapy not in classes, by_start(other)))
+        if successor.therapy in classes and _days_to(successor.start, day) <= BASELINE_DAYS:
+            return _at(successor, before=True)
+        return NOWHERE
+
+    if any(answer is None for _, answer in answers):
+        return Place(applies=None)
+
+    coming = [
+        line
+        for line in ours
+        if line.start is not None
+        and 1 <= _days_to(line.start, day) <= BASELINE_DAYS
+        and (line.planned or line.start <= chart.as_of)
+    ]
+    return _at(min(coming, key=by_start), before=True) if coming else NOWHERE
+
+
+def curative_operation_of(chart: Chart, sample: Result | None) -> Place:
+    """The operation to which a sample belongs (reading 9); until which day HO-01 applies is asked there."""
+    if sample is None or sample.collected is None:
+        return NOWHERE
+    day = sample.collected
+    curative = [operation for operation in chart.operations if operation.curative]
+    done = [operation.day for operation in curative if not operation.planned and operation.day <= day]
+    if done:
+        return Place(applies=True, day_zero=max(done))
+    coming = [
+        operation.day
+        for operation in curative
+        if 1 <= _days_to(operation.day, day) <= BASELINE_DAYS and (operation.planned or operation.day <= chart.as_of)
+    ]
+    return Place(applies=True, day_zero=min(coming), before=True) if coming else NOWHERE
+
+
+def _at(line: Line, before: bool) -> Place:
+    return Place(applies=True, day_zero=line.start, before=before, line=line)
+
+
+def _days_to(start: date | None, day: date) -> int:
+    assert start is not None
+    return (start - day).days
