@@ -34,7 +34,11 @@ def run_demo(*, once: bool, port: int, out: Path) -> int:
     example.write_bytes(shipped_example())
     say(f"{PATIENTS} synthetic patients and one example are in {out}/\n", markup=False)
     rows = [
-        (path.name, ", ".join(f"{' + '.join(f.markers)}: {terminal.state_text(f.state)}" for f in findings) or "nothing to read")
+        (
+            path.name,
+            ", ".join(f"{' + '.join(f.markers)}: {terminal.state_text(f.state)}" for f in findings)
+            or "nothing to read",
+        )
         for path in sorted(out.glob("*.json"))
         if not path.name.startswith("request")
         for findings in _findings(reasoner, path)

@@ -9,12 +9,14 @@ import difflib
 import os
 from collections.abc import Mapping
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from cds.advice.advisory import About
 from cds.errors import ExowatchError
 
 PREFIX = "EXOWATCH_"
@@ -38,23 +40,31 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    canonical: Address = Field("https://exowatch.example/fhir", min_length=1, description="base of all canonical URLs")
-    public_base_url: Address = Field("", description="where the site publishes its rules; cards link there")
-    rules_dir: Path | None = Field(None, description="a folder of rules; default: the shipped ones")
-    open_mode: bool = Field(False, description="answer anybody, on the loopback address only; for development")
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="browser origins that may call, separated by commas"
+    canonical: Address = Field(
+        default="https://exowatch.example/fhir", min_length=1, description="base of all canonical URLs"
     )
-    max_body_bytes: int = Field(8_000_000, gt=0, description="largest request that is read")
-    max_resources: int = Field(20_000, gt=0, description="most resources that one request may hold")
-    developer: str = Field("", description="who develops and maintains the rules in use, as shown on cards")
-    funding: str = Field("", description="who pays for it, as shown on cards")
-    contact: str = Field("", description="whom users may ask, as shown on cards")
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level that is logged")
+    public_base_url: Address = Field(default="", description="where the site publishes its rules; cards link there")
+    rules_dir: Path | None = Field(default=None, description="a folder of rules; default: the shipped ones")
+    open_mode: bool = Field(default=False, description="answer anybody, on the loopback address only; for development")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="browser origins that may call, separated by commas"
+    )
+    max_body_bytes: int = Field(default=8_000_000, gt=0, description="largest request that is read")
+    max_resources: int = Field(default=20_000, gt=0, description="most resources that one request may hold")
+    developer: str = Field(default="", description="who develops and maintains the rules in use, as shown on cards")
+    funding: str = Field(default="", description="who pays for it, as shown on cards")
+    contact: str = Field(default="", description="whom users may ask, as shown on cards")
+    log_level: str = Field(
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level that is logged"
+    )
 
     @cached_property
     def origins(self) -> tuple[str, ...]:
         return tuple(origin.strip().rstrip("/") for origin in self.allowed_origins if origin.strip())
+
+    def about(self) -> About:
+        """What this site states of itself on every card."""
+        return About(developer=self.developer, funding=self.funding, contact=self.contact, software=software())
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -81,3 +91,11 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
             f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}" for problem in error.errors()
         )
         raise SettingsError("\n".join(problems)) from error
+
+
+def software() -> str:
+    """Name and version of this software, as cards state it."""
+    try:
+        return f"Exowatch {version('exowatch')}"
+    except PackageNotFoundError:
+        return "Exowatch, version of a checkout"

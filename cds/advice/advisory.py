@@ -67,6 +67,7 @@ class Check:
     title: str
     outcome: str
     why: tuple[str, ...] = ()
+    marker: str = ""  # of which marker, where a rule reads several; the title then begins with it
 
 
 @dataclass(frozen=True, slots=True)

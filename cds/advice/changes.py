@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from cds.advice.advisory import ChangeFromReference, WhyNot
+from cds.advice.checks import is_judged
 from cds.advice.wording import Wording
 from cds.chart.model import Result
 from cds.reasoning.change import Change, Comparison, Pair
@@ -29,11 +30,12 @@ _REFERENCE = {
 
 
 def changes(finding: Finding, words: Wording) -> Iterator[ChangeFromReference]:
-    """Each comparison on which the finding rests, its parts' included."""
+    """Each comparison on which the finding rests, its parts' included; none of a sample that failed a gate."""
     for part in finding.parts:
         yield from changes(part, words)
-    for name, comparison in finding.comparisons.items():
-        yield _change(finding, name, comparison, words)
+    if is_judged(finding):
+        for name, comparison in finding.comparisons.items():
+            yield _change(finding, name, comparison, words)
 
 
 def _change(finding: Finding, name: str, comparison: Comparison, words: Wording) -> ChangeFromReference:
@@ -119,17 +121,15 @@ def would_change(finding: Finding, book: RuleBook, words: Wording) -> Iterator[s
         yield from (f"{words.marker(part.rule.watches)}: {said}" for said in would_change(part, book, words))
     if finding.parts:
         return
-    spec = next(
-        (spec for spec in finding.rule.facts if spec.kind == "value" and spec.name in finding.comparisons), None
-    )
+    compared = finding.comparisons if is_judged(finding) else {}
+    spec = next((spec for spec in finding.rule.facts if spec.kind == "value" and spec.name in compared), None)
     if spec is not None:
-        yield _next_value(spec, finding.comparisons[spec.name], finding)
+        yield _next_value(spec, compared[spec.name], finding)
         yield from _next_pair(finding)
     if finding.state == "not-evaluable":
-        for name in finding.missing:
-            yield from (f"it can be judged once this is stated: {said}" for said in words.missing(name, finding))
-        if unstated := words.unstated(finding):
-            yield f"it can be judged once these are stated: {', '.join(unstated)}"
+        missing = [said for name in finding.missing for said in words.missing(name, finding)]
+        if missing := list(dict.fromkeys([*missing, *words.unstated(finding)])):
+            yield f"it can be judged once this is stated: {', '.join(missing)}"
 
 
 def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str:
@@ -168,6 +168,8 @@ def _next_pair(finding: Finding) -> Iterator[str]:
 
 def why_not(finding: Finding, book: RuleBook, words: Wording) -> Iterator[WhyNot]:
     """What kept each suspicion away, in words; nothing where the question did not come so far."""
+    if not is_judged(finding):
+        return
     for item in explain(finding, book).why_not:
         if item.state in ("suspected", "persistent") and item.kept_by and "judged" not in " ".join(item.kept_by):
             kept = tuple(_kept(text, words) for text in item.kept_by if not text.endswith("applies"))
@@ -177,4 +179,5 @@ def why_not(finding: Finding, book: RuleBook, words: Wording) -> Iterator[WhyNot
 
 def _kept(text: str, words: Wording) -> str:
     word, _, rest = text.partition(" ")
-    return f"{word}: {words.fact(rest)}" if word in ("not", "unknown") and rest else words.fact(text)
+    said = {"not": "not the case", "unknown": "unknown"}.get(word) if rest else None
+    return f"{said}: {words.fact(rest)}" if said else f"the case: {words.fact(text)}"

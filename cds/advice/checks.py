@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 
 from cds.advice.advisory import Check
@@ -14,12 +14,17 @@ from cds.reasoning.rulebook import Gate, RuleBook
 PASSED, FAILED, UNKNOWN, NOT_ASKED = "passed", "failed", "unknown", "not asked"
 
 
+def is_judged(finding: Finding) -> bool:
+    """Whether the latest value was judged at all: a sample that failed a gate supports no comparison, up or down."""
+    return finding.clause is None or not finding.clause.gate
+
+
 def checks(finding: Finding, chart: Chart, book: RuleBook, words: Wording) -> tuple[Check, ...]:
     """Every gate of the finding, in the order in which they are asked; of a combined rule those of its parts."""
     if finding.parts:
         named = ((words.marker(part.rule.watches), checks(part, chart, book, words)) for part in finding.parts)
         return tuple(
-            Check(f"{check.name}/{marker}", f"{marker}: {check.title}", check.outcome, check.why)
+            Check(check.name, f"{marker}: {check.title}", check.outcome, check.why, marker)
             for marker, part in named
             for check in part
         )
@@ -46,25 +51,22 @@ def _shared(gate: Gate, finding: Finding, words: Wording) -> Check:
 
 
 def _own(finding: Finding, chart: Chart, words: Wording) -> Iterator[Check]:
-    facts = finding.facts
+    facts = finding.facts if is_judged(finding) else {}
     kinds: dict[str, list[str]] = {}
     for spec in finding.rule.facts:
         kinds.setdefault(spec.kind, []).append(spec.name)
-    if early := _asked(kinds.get("day", ()), finding):
+    asked = {kind: [name for name in names if name in facts] for kind, names in kinds.items()}
+    if early := asked.get("day"):
         too_early = tuple(words.fact(name) for name in early if facts[name])
         yield Check("timing", words.gate("timing"), FAILED if too_early else PASSED, too_early)
     for name, kind in (("magnitude", "value"), ("confirmation", "pair")):
-        if kinds.get(kind):
-            yield _met(name, words.gate(name), _asked(kinds[kind], finding), finding, words)
-    if imaging := kinds.get("imaging"):
-        yield _imaging(_asked(imaging, finding), finding, chart, words)
+        if kind in asked:
+            yield _met(name, words.gate(name), asked[kind], finding, words)
+    if "imaging" in asked:
+        yield _imaging(asked["imaging"], finding, chart, words)
     if finding.rule.evidence:
         # A rule that rests on retracted evidence is not loaded, so that one which speaks has passed.
         yield Check("evidence", words.gate("evidence"), PASSED)
-
-
-def _asked(names: Iterable[str], finding: Finding) -> list[str]:
-    return [name for name in names if name in finding.facts]
 
 
 def _met(name: str, title: str, asked: list[str], finding: Finding, words: Wording) -> Check:
@@ -73,7 +75,8 @@ def _met(name: str, title: str, asked: list[str], finding: Finding, words: Wordi
     lacking = [fact for fact in asked if finding.facts[fact] is False]
     unknown = [fact for fact in asked if finding.facts[fact] is None]
     if lacking:
-        return Check(name, title, FAILED, tuple(f"not: {words.fact(fact)}" for fact in lacking))
+        why = (words.fact(fact) for fact in lacking)
+        return Check(name, title, FAILED, tuple(f"not the case: {said}" for said in why if said != title))
     if unknown:
         missing = (missing for fact in unknown for missing in words.missing(fact, finding))
         return Check(name, title, UNKNOWN, tuple(f"missing: {said}" for said in missing))

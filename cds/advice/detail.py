@@ -127,13 +127,13 @@ def _checks(checks: Iterable[Check]) -> Iterator[str]:
                 why = f" ({escaped('; '.join(check.why), 400)})" if check.why else ""
                 yield f"{title}: {escaped(check.title)}{why}"
     for outcome, title in (("passed", "Passed"), ("not asked", "Not asked")):
-        names = [
-            check.title + (f" ({'; '.join(check.why)})" if check.why else "")
-            for check in listed
-            if check.outcome == outcome
-        ]
-        if names:
-            yield f"{title}: {escaped('; '.join(names), 1200)}"
+        names: dict[str, list[str]] = {}
+        for check in listed:
+            if check.outcome == outcome:
+                why = f" ({'; '.join(check.why)})" if check.why else ""
+                names.setdefault(check.marker, []).append(check.title.removeprefix(f"{check.marker}: ") + why)
+        for marker, titles in names.items():
+            yield f"{title}{f' ({escaped(marker)})' if marker else ''}: {escaped('; '.join(titles), 1200)}"
 
 
 def _missing(advisory: Advisory) -> Iterator[str]:

@@ -19,8 +19,13 @@ _LONGEST = 240
 def plain(text: str, longest: int = _LONGEST) -> str:
     """One line without control and direction characters, of at most `longest` characters."""
     spaced = " ".join(text.split())
-    kept = "".join(sign for sign in spaced if unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    kept = spaced if spaced.isprintable() else "".join(sign for sign in spaced if not _is_hidden(sign))
     return kept if len(kept) <= longest else kept[: longest - 1].rstrip() + "…"
+
+
+def _is_hidden(sign: str) -> bool:
+    """Control, format (direction marks), surrogate, private and unassigned characters."""
+    return unicodedata.category(sign)[0] == "C"
 
 
 def escaped(text: str, longest: int = _LONGEST) -> str:

@@ -22,7 +22,9 @@ def report(chart: Chart, advisories: Sequence[Advisory], silent: Sequence[tuple[
         yield ""
         yield f"  Left out of this evaluation ({len(chart.left_out)}):"
         for item in chart.left_out:
-            yield f"    {item.what or item.where}: {item.reason} ({item.where})" + (f"; {item.hint}" if item.hint else "")
+            yield f"    {item.what or item.where}: {item.reason} ({item.where})" + (
+                f"; {item.hint}" if item.hint else ""
+            )
     if chart.unmapped:
         yield f"  Codes that look like markers and are mapped by nobody: {', '.join(chart.unmapped)}"
 

@@ -18,7 +18,7 @@ from cds.advice.advisory import (
     Treatment,
 )
 from cds.advice.changes import changes, why_not, would_change
-from cds.advice.checks import FAILED, UNKNOWN, checks
+from cds.advice.checks import FAILED, UNKNOWN, checks, is_judged
 from cds.advice.wording import Wording
 from cds.chart.declarations import CHECKS
 from cds.chart.model import Chart, Imaging, Method, Result
@@ -128,11 +128,12 @@ class Advisor:
 
     def _notes(self, finding: Finding) -> Iterator[str]:
         yield from finding.notes
-        assumed = [
+        assumed = (
             comparison.cv_source != "laboratory"
             for part in (*finding.parts, finding)
+            if is_judged(part)
             for comparison in part.comparisons.values()
-        ]
+        )
         if any(assumed):
             yield "default-variation"
 
@@ -188,7 +189,7 @@ class Advisor:
 
     def _options(self, finding: Finding, gates: tuple[Check, ...], incomplete: bool) -> Iterator[Option]:
         """The rule's options for the state, without those that would help nothing here."""
-        open_gates = {check.name.partition("/")[0] for check in gates if check.outcome in (FAILED, UNKNOWN)}
+        open_gates = {check.name for check in gates if check.outcome in (FAILED, UNKNOWN)}
         facts = [part.facts for part in finding.parts or (finding,)]
         for key in finding.rule.advise.get(finding.state, ()):
             if key == "complete-missing-data" and not incomplete and "comparability" not in open_gates:
@@ -216,14 +217,12 @@ def _roles(finding: Finding, chart: Chart) -> Iterator[tuple[Result, tuple[str, 
         results.setdefault(id(result), result)
     if finding.latest is not None:
         results.setdefault(id(finding.latest), finding.latest)
-    for key, result in sorted(results.items(), key=lambda item: (item[1].collected or date.max, item[1].ref)):
-        roles = ["reference"] if any(key == id(reference) for reference in references) else []
-        if finding.pair is not None:
-            roles += [
-                role
-                for role, one in zip(("first of the pair", "second of the pair"), finding.pair, strict=True)
-                if one is result
-            ]
+    for result in sorted(results.values(), key=lambda result: (result.collected or date.max, result.ref)):
+        roles: list[str] = []
+        if is_judged(finding):
+            roles += ["reference"] if any(result is reference for reference in references) else []
+            pair = zip(("first of the pair", "second of the pair"), finding.pair or (), strict=False)
+            roles += [role for role, one in pair if one is result]
         if result is finding.latest:
             roles.append("latest")
         yield result, tuple(roles)

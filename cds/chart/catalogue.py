@@ -57,6 +57,7 @@ class Marker:
     compartment: str = ""
     gene: Mapping[str, str] = field(default_factory=dict)
     bound_by: str = ""  # therapy class whose drugs bind what the assay measures
+    specimens: tuple[str, ...] = ()  # the only ones in which it may be measured; empty: any
     must_not_use: str = ""  # the retracted evidence record: results are logged and never interpreted
 
 
@@ -134,7 +135,7 @@ def _marker(section: Section) -> Marker:
     retracted = section.text("must_not_use")
     section.keys(
         "marker", "title", "short", "cargo", "compartment", "codes", "units", *(() if retracted else ("cv", "checks")),
-        optional=("gene", "other_analytes", "ignored", "bound_by", "must_not_use", "cv", "checks"),
+        optional=("gene", "other_analytes", "ignored", "bound_by", "must_not_use", "cv", "checks", "specimens"),
     )  # fmt: skip
     families: dict[str, Family] = {}
     units: dict[tuple[str, str], Unit] = {}
@@ -163,6 +164,7 @@ def _marker(section: Section) -> Marker:
         section.text("compartment"),
         {name: gene.text(name) for name in gene.value},
         section.text("bound_by"),
+        section.texts("specimens"),
         retracted,
     )
 

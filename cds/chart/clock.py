@@ -84,9 +84,10 @@ def _partial(text: str) -> When | None:
     found = _PARTIAL.fullmatch(text)
     if not found:
         return None
-    year, month = int(found[1]), int(found[2] or 0)
-    if not month:
+    year = int(found[1])
+    if found[2] is None:
         return When(text, date(year, 1, 1), date(year, 12, 31))
+    month = int(found[2])
     first = date(year, month, 1)
     following = date(year + month // 12, month % 12 + 1, 1) if (year, month) != (9999, 12) else date.max
     return When(text, first, following - timedelta(days=1) if following < date.max else date.max)
@@ -178,9 +179,9 @@ FROM_EVER = Known()
 class Item:
     """One resource of the patient, in one version, as the readers of the chart take it up.
 
-    Items come sorted by `known`, versions of one resource in the order in which they replace one another. `known` goes
-    by issue or last update or receipt; where none is stated it is `FROM_EVER`, and the reader puts the resource's own
-    first clock in its place: `item.known_or(when(resource.get("onsetDateTime")))`.
+    Versions of one resource come in the order in which they replace one another. `known` goes by issue or last update
+    or receipt; where none is stated it is `FROM_EVER`, and the reader puts the resource's own first clock in its place:
+    `item.known_or(when(resource.get("onsetDateTime")))`.
 
     "Issue" is `issued`, `authoredOn`, `dateAsserted`, `recordedDate` or `recorded`, as the type has it. What a later
     update may have added (an end, a resolution, a changed status) is known since `updated`, not since `known`.

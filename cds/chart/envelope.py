@@ -203,7 +203,9 @@ def _open_hook(request: dict[str, Any], envelope: Envelope) -> None:
         envelope.left_out.append(LeftOut("prefetch", "prefetch", "the request brings no data", "see the discovery"))
         return
     for key, value in prefetch.items():
-        if value is not None:  # null: the server looked, and there is none
+        if isinstance(value, list):
+            _open(value, f"prefetch.{key}", envelope)
+        elif value is not None:  # null: the server looked, and there is none
             _add(value, f"prefetch.{key}", None, envelope)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date, time
-from itertools import combinations
 from typing import Any
 
 from cds.chart.model import Method, Result
@@ -57,21 +56,34 @@ def _order(result: Result) -> tuple[Any, ...]:
 
 def _settled(results: list[Result]) -> list[Result]:
     kept: list[Result] = []
+    near: dict[object, list[int]] = {}  # what was kept, by day and by specimen
     for result in results:
-        for number, other in enumerate(kept):
-            if _same(other, result):
-                kept[number] = _merged(other, result)
+        for number in _neighbours(result, near):
+            if _same(kept[number], result):
+                kept[number] = result = _merged(kept[number], result)
                 break
         else:
+            number = len(kept)
             kept.append(result)
-    conflicting: set[int] = set()
-    for (one, left), (two, right) in combinations(enumerate(kept), 2):
-        if _contradict(left, right):
-            conflicting |= {one, two}
+        for key in _keys(result):
+            near.setdefault(key, []).append(number)
+    conflicting = {
+        number
+        for number, result in enumerate(kept)
+        if any(other != number and _contradict(result, kept[other]) for other in _neighbours(result, near))
+    }
     return [
         replace(result, faults=result.faults | {"conflict"}) if number in conflicting else result
         for number, result in enumerate(kept)
     ]
+
+
+def _keys(result: Result) -> list[object]:
+    return [key for key in (result.collected, result.specimen_id) if key is not None]
+
+
+def _neighbours(result: Result, near: Mapping[object, list[int]]) -> list[int]:
+    return sorted({number for key in _keys(result) for number in near.get(key, ())})
 
 
 def _one_occasion(left: Result, right: Result) -> bool:

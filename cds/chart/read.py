@@ -121,7 +121,7 @@ class _Reading:
         people: list[Json] = []
         left_out: list[LeftOut] = []
         unmapped: dict[str, None] = {}
-        alone = len(self.patients.keys()) <= 1
+        alone = not set(self.patients.keys()) - {patient}
         catalogue, refs, index, received = self.catalogue, self.refs, self.index, self.received
         for entry, whose in zip(entries, owners, strict=True):
             resource, path, _ = entry
@@ -166,7 +166,7 @@ class _Reading:
             (*self.left_out, *left_out, *unread_therapy, *unread_context),
             tuple(unmapped),
             tuple(others),
-            self._panels(entries) if counts else (),
+            self._panels(entries) if counts else {},
         )
 
     def _identity(self, patient: str, people: list[Json]) -> Identity:
@@ -193,7 +193,7 @@ class _Reading:
                 result = read_result(resource, ref, meaning, known, self.catalogue, self.index)
                 taken = result.collected
                 if known.assumed:
-                    known = _supposed(resource, result.known)
+                    known = Known.supposed(when(result.known))
             else:
                 stated = collected(resource, sample_of(resource, self.index))
                 taken = None if stated is None else stated.first
@@ -201,7 +201,7 @@ class _Reading:
                 if status not in ABSENT:
                     left_out.append(
                         LeftOut(
-                            f"{entry.path}.status", ref, f"status '{str(status)[:40]}' is none that FHIR knows",
+                            f"{entry.path}.status", ref, f"status '{status[:40]}' is none that FHIR knows",
                             "final, amended and corrected count; ask the sender",
                         )
                     )  # fmt: skip
@@ -249,20 +249,18 @@ class _Reading:
             relative(reference) if resource is None else self.refs[id(resource)] for reference, resource in found
         )
 
-    def _panels(self, entries: Sequence[Entry]) -> tuple[frozenset[str], ...]:
-        return tuple(
-            self._linked(entry.resource)
-            for entry in entries
-            if "hasMember" in entry.resource and entry.resource["resourceType"] == "Observation"
-        )
-
-
-def _supposed(resource: Mapping[str, Any], text: str) -> Known:
-    return Known.supposed(when(text))
+    def _panels(self, entries: Sequence[Entry]) -> Mapping[str, frozenset[str]]:
+        panels: dict[str, frozenset[str]] = {}
+        for entry in entries:
+            if "hasMember" in entry.resource and entry.resource["resourceType"] == "Observation":
+                members = self._linked(entry.resource)
+                for member in members:
+                    panels[member] = panels.get(member, frozenset()) | members
+        return panels
 
 
 def _number_versions(items: list[Item]) -> None:
-    """Sort by `known`, and number the versions of one resource in the order in which they replace one another."""
+    """Number the versions of one resource in the order in which they replace one another, and put them so."""
     if len({item.ref for item in items}) == len(items):
         return
     items.sort(key=lambda item: (item.known.order, item.updated.order, revision(item.resource)))

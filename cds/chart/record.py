@@ -54,7 +54,7 @@ class Record:
     left_out: tuple[LeftOut, ...] = ()
     unmapped: tuple[str, ...] = ()
     items: tuple[Item, ...] = ()
-    panels: tuple[frozenset[str], ...] = field(default=())  # Observations that one panel holds together
+    panels: Mapping[str, frozenset[str]] = field(default_factory=dict)  # Observation -> the others of its panels
 
     @property
     def patient(self) -> str:
@@ -97,13 +97,13 @@ class Record:
 
     def _results(self, moment: Moment) -> Mapping[str, tuple[Result, ...]]:
         found: dict[str, list[Result]] = {}
-        counts = self._counts(moment) if self.counts else []
+        counts = self._counts(moment) if self.counts else None
         for versions in self.results:
             version = _current(versions, moment)
             if version is None or version.result is None:
                 continue
             result = version.result
-            if counts and result.total_ev is None:
+            if counts is not None and result.total_ev is None:
                 result = self._per_ev(result, version, counts)
             if result.marker in found:
                 found[result.marker].append(result)
@@ -111,18 +111,25 @@ class Record:
                 found[result.marker] = [result]
         return {marker: in_order(found[marker], moment.day) for marker in sorted(found)}
 
-    def _counts(self, moment: Moment) -> list[CountVersion]:
-        current = (_current(versions, moment) for versions in self.counts)
-        return [version for version in current if version is not None and version.count is not None]
+    def _counts(self, moment: Moment) -> Mapping[object, list[CountVersion]]:
+        """The total EV counts known at the moment, by what may tie a result to them."""
+        counts: dict[object, list[CountVersion]] = {}
+        for versions in self.counts:
+            version = _current(versions, moment)
+            if version is not None and version.count is not None:
+                for key in (version.ref, _occasion(version.specimen, version.day, version.laboratory)):
+                    counts.setdefault(key, []).append(version)
+        return counts
 
-    def _per_ev(self, result: Result, version: Version, counts: list[CountVersion]) -> Result:
-        """The result with the total EV count that another Observation holds, if exactly one count belongs to it."""
-        linked: set[str] = set(version.linked)
-        for panel in self.panels:
-            if result.ref in panel:
-                linked |= panel
-        belonging = [count for count in counts if count.ref in linked]
-        belonging = belonging or [count for count in counts if _same_specimen(count, result)]
+    def _per_ev(self, result: Result, version: Version, counts: Mapping[object, list[CountVersion]]) -> Result:
+        """The result with the total EV count that another Observation holds, if exactly one count belongs to it.
+
+        It belongs by a link or a common panel; else by specimen; else, where neither names one, by day and laboratory.
+        """
+        linked = version.linked | self.panels.get(result.ref, frozenset())
+        belonging = [count for ref in linked for count in counts.get(ref, ())] or counts.get(
+            _occasion(result.specimen_id, result.collected, result.laboratory), []
+        )
         different = {count.count for count in belonging}
         if len(different) != 1:
             return result
@@ -132,11 +139,10 @@ class Record:
         return replace(result, per_ev_low=low, per_ev_high=high, total_ev=count.shown if count is not None else None)
 
 
-def _same_specimen(count: CountVersion, result: Result) -> bool:
-    """One specimen; or, where neither names one, one day and one laboratory."""
-    if count.specimen is not None or result.specimen_id is not None:
-        return count.specimen == result.specimen_id
-    return count.day is not None and count.day == result.collected and count.laboratory == result.laboratory
+def _occasion(specimen: str | None, day: date | None, laboratory: str | None) -> object:
+    if specimen is not None:
+        return ("specimen", specimen)
+    return ("day", day, laboratory) if day is not None else object()  # without either, like nothing else
 
 
 def _current(versions: list[Any], moment: Moment) -> Any:

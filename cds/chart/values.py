@@ -66,8 +66,10 @@ def read_value(
     sign = _COMPARATORS.get(comparator) if comparator is None or isinstance(comparator, str) else None
     if number is None or sign is None or others or holder.get("dataAbsentReason") or _failed_control(holder):
         return Value(shown=shown, fault="unreadable-value")
-    if not isinstance(stated_unit, str) or not stated_unit.strip():
+    if not isinstance(stated_unit, str):
         return Value(shown=shown, fault="unreadable-value" if stated_unit else "no-unit")
+    if not stated_unit.strip():
+        return Value(shown=shown, fault="no-unit")
     unit = _unit(quantity, units, scale, spellings)
     if unit is None:
         return Value(shown=shown, fault="unit-not-convertible")

@@ -27,6 +27,8 @@ class Version:
 
 _STATUS = {"final": 1, "amended": 2, "corrected": 3, "cancelled": 4, "entered-in-error": 5}
 
+_REVISED = ("amended", "corrected", "cancelled", "entered-in-error")
+
 
 def rank_of(known: Known, updated: Known, resource: Mapping[str, Any]) -> tuple[Any, ...]:
     """Orders the versions of one resource: by when they became known, then by number, then by how final they are."""
@@ -93,6 +95,12 @@ class Versions:
 
 
 def _order(versions: list[Version]) -> None:
+    latest = max((version.updated for version in versions), key=lambda known: known.order)
+    newest = max((version.known for version in versions), key=lambda known: known.order)
+    for version in versions:
+        # A bare "entered-in-error" without any date withdraws what is there; it does not come before it.
+        if version.known.assumed and version.resource.get("status") in _REVISED:
+            version.known, version.updated = newest, latest
     ranked = sorted(
         (rank_of(version.known, version.updated, version.resource), _content(version), number, version)
         for number, version in enumerate(versions)

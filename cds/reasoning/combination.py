@@ -33,6 +33,9 @@ class ImagingNear(NamedTuple):
     within: int
 
 
+_JUDGED = ("suspected", "persistent", "watch", "no-flag")
+
+
 def read_fact(name: str, section: Section, components: tuple[str, ...], states: tuple[str, ...]) -> FactSpec:
     """A fact of a combining rule: `{finding: NAME, is: [STATE, …]}`, `{same_day: [NAME, …]}` or `{imaging: …, within: …}`."""
     params: StateOf | SameDay | ImagingNear
@@ -69,5 +72,7 @@ def value(spec: FactSpec, chart: Chart, parts: Mapping[str, Finding]) -> Tri:
 
 
 def _resting(parts: Sequence[Finding]) -> list[date]:
-    results = [part.latest for part in parts] + [result for part in parts for result in part.pair or ()]
+    """The days of the samples on which the common state rests: of the components that were judged."""
+    judged = [part for part in parts if part.state in _JUDGED]
+    results = [part.latest for part in judged] + [result for part in judged for result in part.pair or ()]
     return [result.collected for result in results if result is not None and result.collected is not None]

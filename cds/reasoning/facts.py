@@ -215,7 +215,7 @@ def _applies(question: Question, _params: object) -> Tri:
         return False
     for line in question.chart.lines:
         if line.therapy in question.rule.anchor.not_during:
-            runs = question.runs(line, question.latest.collected)
+            runs = question.runs_at(line, question.latest)
             if runs:
                 return False
             if runs is None:
@@ -262,9 +262,7 @@ def drug_present(question: Question, therapy: str, sample: Sample) -> Tri:
     for line in question.chart.lines:
         if line.therapy != therapy:
             continue
-        if line.start == sample.collected and _drawn_before(sample, line.first_dose):
-            continue
-        runs = question.runs(line, sample.collected)
+        runs = question.runs_at(line, sample)
         if runs:
             return True
         if runs is None:
@@ -272,13 +270,35 @@ def drug_present(question: Question, therapy: str, sample: Sample) -> Tri:
     return answer
 
 
-def _drawn_before(sample: Sample, dose: Any) -> bool:
-    drawn = sample.result.collected_time
-    return dose is not None and drawn is not None and drawn < dose
+def _read_pair_of(section: Section, context: Context) -> Pair | None:
+    """The confirmation that the key `pair` names; None without the key."""
+    if "pair" not in section:
+        return None
+    spec = context.facts.get(section.text("pair"))
+    if spec is None or not isinstance(spec.params, Pair):
+        section.problem("'pair' names no confirmation", "name a fact of the kind 'pair'", at="pair")
+        return None
+    params: Pair = spec.params
+    return params
 
 
-def _bound_drug(question: Question, _params: object, sample: Sample) -> Tri:
-    return bool(question.marker.bound_by) and drug_present(question, question.marker.bound_by, sample)
+def _resting(question: Question, pair: Pair | None) -> list[Sample]:
+    """The samples on which the state rests: the latest, and the pair that confirms it."""
+    found = confirmation(question, pair)[1] if pair is not None else None
+    return [sample for sample in (question.latest, *(found or ())) if sample is not None]
+
+
+def _read_bound_drug(section: Section, context: Context) -> Pair | None:
+    section.keys("bound_drug", optional=("pair",))
+    return _read_pair_of(section, context)
+
+
+def _bound_drug(question: Question, pair: Pair | None) -> Tri:
+    """Whether a drug that binds the analyte is about for any sample on which the state rests."""
+    if not question.marker.bound_by:
+        return False
+    answers = {drug_present(question, question.marker.bound_by, sample) for sample in _resting(question, pair)}
+    return True if True in answers else None if None in answers else False
 
 
 def _neoadjuvant(question: Question, _params: object) -> Tri:
@@ -378,51 +398,65 @@ def _read_operation(section: Section, _context: Context) -> int:
 
 
 def _unstated(question: Question, _params: object, sample: Sample) -> Tri:
+    if question.before:
+        return False  # nothing is compared yet [13]
     result = sample.result
-    return (
-        result.laboratory is None
-        or (result.lot is None and not result.bridged)
-        or any(getattr(result.method, element) is None for element in question.book.windows.elements)
+    return (not result.bridged and (result.laboratory is None or result.lot is None)) or any(
+        getattr(result.method, element) is None for element in question.book.windows.elements
     )
 
 
-def _reference(question: Question, wanted: str, sample: Sample) -> Tri:
+def _read_reference(section: Section, context: Context) -> tuple[str, Pair | None]:
+    section.keys("reference", optional=("pair",))
+    wanted = section.choice("reference", ["missing", "not-comparable", "late", "only"])
+    return wanted, _read_pair_of(section, context)
+
+
+def _reference(question: Question, params: tuple[str, Pair | None]) -> Tri:
+    wanted, pair = params
+    if question.latest is None:
+        return False
     if wanted == "only":
         return question.only_baseline
-    found = question.reference(sample)
     if wanted == "late":
-        return found is not None and found.kind == "late-baseline"
-    if found is not None or not question.usable(sample):
+        references = [question.reference(sample) for sample in _resting(question, pair)]
+        return any(found is not None and found.kind == "late-baseline" for found in references)
+    if question.latest.result.faults or question.only_baseline or question.reference(question.latest) is not None:
         return False
     return question.reference_exists() is (wanted == "not-comparable")
+
+
+def _wrong_specimen(question: Question, _params: object, sample: Sample) -> Tri:
+    """Whether the marker may be measured only in other specimens."""
+    allowed = question.marker.specimens
+    if not allowed:
+        return False
+    specimen = sample.result.method.specimen
+    return None if specimen is None else specimen not in allowed
 
 
 # imaging ---------------------------------------------------------------------------------------------------------
 
 WORSE_RESPONSE = {
-    name: rank for rank, name in enumerate(("CR", "iCR", "PR", "iPR", "NE", "SD", "iSD", "iUPD", "PD", "iCPD"))
+    name: rank for rank, name in enumerate(("NE", "CR", "iCR", "PR", "iPR", "SD", "iSD", "iUPD", "PD", "iCPD"))
 }
-"""Responses by RECIST 1.1 and iRECIST, the better first."""
+"""Responses by RECIST 1.1 and iRECIST, the better first; what could not be evaluated never outweighs what could."""
 
 
 def _read_imaging(section: Section, context: Context) -> tuple[frozenset[str], int, Pair | None]:
     section.keys("imaging", "within", optional=("pair",))
-    pair = context.facts.get(section.text("pair")) if "pair" in section else None
-    if "pair" in section and (pair is None or not isinstance(pair.params, Pair)):
-        section.problem("'pair' names no confirmation", "name a fact of the kind 'pair'", at="pair")
-        pair = None
-    return frozenset(section.texts("imaging")), section.days("within"), pair.params if pair else None
+    responses = frozenset(section.texts("imaging"))
+    for response in responses - set(WORSE_RESPONSE):
+        section.problem(f"'{response}' is no response", f"one of {', '.join(WORSE_RESPONSE)}", at="imaging")
+    return responses, section.days("within"), _read_pair_of(section, context)
 
 
 def _imaging(question: Question, params: tuple[frozenset[str], int, Pair | None]) -> Tri:
     responses, within, pair = params
-    if question.latest is None or not question.chart.imaging:
+    if not question.chart.imaging:
         return False
-    resting = [question.latest.collected]
-    if pair is not None:
-        _, found = confirmation(question, pair)
-        resting += [sample.collected for sample in found or ()]
-    return response_near(question.chart, resting, within) in responses
+    days = [sample.collected for sample in _resting(question, pair)]
+    return response_near(question.chart, days, within) in responses
 
 
 def response_near(chart: Chart, days: Sequence[date], within: int) -> str | None:
@@ -506,15 +540,16 @@ KINDS: dict[str, Kind] = {
     ),
     "assumed_ongoing": Kind(_nothing("assumed_ongoing"), _assumed_ongoing, stage="applies"),
     "interference": Kind(_read_interference, of_sample=_interference, can_be_unknown=True, stage="applies"),
-    "bound_drug": Kind(_nothing("bound_drug"), of_sample=_bound_drug, can_be_unknown=True, stage="applies"),
+    "bound_drug": Kind(_read_bound_drug, _bound_drug, can_be_unknown=True),
     "fault": Kind(_read_fault, _fault, stage="always"),
     "check": Kind(_choice("check"), of_sample=_check, can_be_unknown=True, stage="applies"),
     "event": Kind(_read_event, of_sample=_event, stage="applies"),
     "given": Kind(_read_given, of_sample=_transfusion_like, stage="applies"),
     "operation": Kind(_read_operation, of_sample=_operation, stage="applies"),
-    "unstated": Kind(_nothing("unstated"), of_sample=_unstated),
-    "reference": Kind(
-        _choice("reference", "missing", "not-comparable", "late", "only"), of_sample=_reference, stage="applies"
+    "unstated": Kind(_nothing("unstated"), of_sample=_unstated, stage="applies"),
+    "reference": Kind(_read_reference, _reference, stage="applies"),
+    "specimen": Kind(
+        _choice("specimen", "not allowed"), of_sample=_wrong_specimen, can_be_unknown=True, stage="applies"
     ),
     "imaging": Kind(_read_imaging, _imaging),
     "off_therapy": Kind(_read_off, _off_therapy, can_be_unknown=True, stage="always"),

@@ -424,24 +424,41 @@ class _RuleReader:
                 when = FLAGS[_ASKED[entry.choice("asked", list(_ASKED))]] if "asked" in entry else asked
                 key = entry.text("id", f"{state}/{number}")
                 clauses.append(
-                    Clause(
-                        key if all(key != known.key for known in clauses) else f"{key}/{state}/{number}",
-                        state,
-                        self._literals(entry, "all"),
-                        self._literals(entry, "unless"),
-                        when,
-                        self._note(entry, entry.text("note")),
-                        certainty,
+                    self._formed(
+                        entry,
+                        Clause(
+                            key if all(key != known.key for known in clauses) else f"{key}/{state}/{number}",
+                            state,
+                            self._literals(entry, "all"),
+                            self._literals(entry, "unless"),
+                            when,
+                            self._note(entry, entry.text("note")),
+                            certainty,
+                        ),
                     )
                 )
         for note, entry in self.section.named("notes"):
             entry.keys("all", optional=("unless", "asked"))
             when = FLAGS[_ASKED[entry.choice("asked", list(_ASKED), "if the rule applies")]]
             self._note(entry, note)
-            clauses.append(
-                Clause(f"note/{note}", "", self._literals(entry, "all"), self._literals(entry, "unless"), when, note)
+            added = Clause(
+                f"note/{note}", "", self._literals(entry, "all"), self._literals(entry, "unless"), when, note
             )
+            clauses.append(self._formed(entry, added))
         return clauses
+
+    def _formed(self, section: Section, clause: Clause) -> Clause:
+        """The clause, after a check that every fact it uses is formed by the time it is asked."""
+        order = ("always", "applies", "judged")
+        stage = next(name for name, flags in FLAGS.items() if flags == clause.asked)
+        for literal in (*clause.all, *clause.unless):
+            spec = self.facts.get(literal.fact)
+            if spec is not None and order.index(spec.lazy) > order.index(stage):
+                needed = next(words for words, name in _ASKED.items() if name == spec.lazy)
+                section.problem(
+                    f"'{literal.fact}' is not known yet when this is asked", f"add 'asked: {needed}'", at="all"
+                )
+        return clause
 
     def _note(self, section: Section, note: str) -> str:
         known = self.wording.get("cards", {}).get("notes", {})

@@ -22,7 +22,7 @@ def answer(rule: Rule, facts: Mapping[str, Tri]) -> frozenset[tuple[str, str]]:
     """The clauses that hold as (key, ""), and (key, fact) for each fact whose being unknown holds one back."""
     said: set[tuple[str, str]] = set()
     for clause in rule.clauses:
-        if not _asked(clause, facts) or _excluded(clause, facts):
+        if not _asked(clause, facts) or not _formed(clause, facts) or _excluded(clause, facts):
             continue
         value: Tri = True
         for literal in clause.all:
@@ -43,6 +43,14 @@ def _asked(clause: Clause, facts: Mapping[str, Tri]) -> bool:
     return True
 
 
+def _formed(clause: Clause, facts: Mapping[str, Tri]) -> bool:
+    """Whether every fact of the clause was formed; one that was not makes the clause not asked."""
+    for literal in (*clause.all, *clause.unless):  # noqa: SIM110
+        if literal.fact not in facts:
+            return False
+    return True
+
+
 def _excluded(clause: Clause, facts: Mapping[str, Tri]) -> bool:
     for literal in clause.unless:  # noqa: SIM110
         if truth(literal, facts) is True:
@@ -51,7 +59,7 @@ def _excluded(clause: Clause, facts: Mapping[str, Tri]) -> bool:
 
 
 def truth(literal: Literal, facts: Mapping[str, Tri]) -> Tri:
-    """A literal's truth; a fact that was not formed is unknown."""
+    """A literal's truth."""
     value = facts.get(literal.fact)
     if literal.wanted is None:
         return value is None

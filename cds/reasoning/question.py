@@ -98,9 +98,11 @@ class Question:
         day, as_of = latest.collected, self.chart.as_of
         own = self.rule.anchor.therapies
         lines = [line for line in self.chart.lines if line.therapy in own]
-        for line in lines:
-            if not line.planned and line.start == day and _before_dose(latest.result, line):
-                return self._settle(line, before=True)  # [7]
+        undosed = [
+            line for line in lines if not line.planned and line.start == day and _before_dose(latest.result, line)
+        ]
+        if undosed:
+            return self._settle(undosed[-1], before=True)  # [7]
         found: Line | None = None
         maybe = False
         for line in lines:
@@ -127,27 +129,44 @@ class Question:
             if not line.planned and line.start is not None and line.start > day and (ended or line.therapy in own)
         ]
         if newer:  # [8]
-            new = min(newer, key=_start)
+            new = min(newer, key=lambda line: (_start(line), line.therapy not in own))
             near = (_start(new) - day).days <= self.book.windows.baseline_before
             return self._settle(new, before=True) if new.therapy in own and near else False
         return self._settle(found, before=False)
 
     def runs(self, line: Line, day: date) -> Tri:
         """Whether `line`, or what it leaves behind [6], runs on `day`."""
-        runs = line.runs_on(day)
-        if runs is not False or line.planned or line.end is None or line.start is None or day <= line.end:
-            return runs
+        if line.planned or line.end is None or day <= line.end:
+            return line.runs_on(day)
         days, cut_short = self.book.windows.lasting.get(line.therapy, (0, False))
         if (day - line.end).days > days:
             return False
-        return not (
-            cut_short
-            and any(
-                not other.planned and other.start is not None and line.start < other.start <= day
-                for other in self.chart.lines
-                if other is not line
-            )
-        )
+        lasts = _not(self._superseded(line, day)) if cut_short else True
+        return None if lasts and line.start is None else lasts
+
+    def _superseded(self, line: Line, day: date) -> Tri:
+        """Whether by `day` another line has begun, on a later day than this one."""
+        answer: Tri = False
+        # A start that is not documented is bounded by the end: no line begins after it has ended.
+        latest_start = line.start or line.end
+        assert latest_start is not None  # noqa: S101 - only asked of a line that has ended
+        for other in self.chart.lines:
+            if other is line or other.planned:
+                continue
+            if other.start is None:
+                if other.end is None or line.start is None or other.end > line.start:
+                    answer = None
+            elif latest_start < other.start <= day:
+                return True
+            elif line.start is None and other.start <= day:
+                answer = None
+        return answer
+
+    def runs_at(self, line: Line, sample: Sample) -> Tri:
+        """Whether the line runs when the sample is drawn: not if it is drawn on day 0 before the first dose [7]."""
+        if line.start == sample.collected and not line.planned and _before_dose(sample.result, line):
+            return False
+        return self.runs(line, sample.collected)
 
     def _anchor_to_operation(self, latest: Sample) -> Tri:
         day = latest.collected
@@ -260,6 +279,8 @@ class Question:
 
     def _baseline(self, sample: Sample) -> Reference | None:
         early, late = self.baseline_samples()
+        if sample.day <= self.book.windows.late_baseline:
+            late = []  # no sample is its own baseline
         for kind, candidates in (("baseline", early), ("late-baseline", late)):
             found = tuple(other for other in candidates if self.comparable(other, sample))
             if found:
@@ -346,6 +367,10 @@ def _start(line: Line) -> date:
 
 def _started(line: Line, classes: tuple[str, ...]) -> tuple[date, int]:
     return _start(line), classes.index(line.therapy)
+
+
+def _not(value: Tri) -> Tri:
+    return None if value is None else not value
 
 
 def _never(_question: Question, _sample: Sample) -> bool:

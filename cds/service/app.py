@@ -16,11 +16,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cds.errors import ExowatchError
 from cds.reasoning.reasoner import Reasoner
+from cds.selfcheck import self_test
 from cds.service.desk import Clock, Desk
 from cds.service.hook_request import LOOPBACK
 from cds.service.logs import ERROR, note, where
 from cds.service.problems import Problem, answer
-from cds.service.selftest import self_test
 from cds.settings import Settings
 
 
@@ -102,9 +102,9 @@ class _Routes:
     def ready(self) -> Response:
         """Whether it reasons as it should: a synthetic patient whose answer is known."""
         book = self._reasoner.rulebook
-        wrong = self_test(self._reasoner)
-        if wrong:
-            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "exception", wrong).response()
+        check = self_test(self._reasoner)
+        if not check.ok:
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "exception", check.detail).response()
         rules = {"rules": len(book.rules), "withheld": len(book.withheld), "rulebook": book.hash}
         return answer(HTTPStatus.OK, {"status": "ready", **rules})
 

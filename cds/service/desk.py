@@ -6,14 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from cds.advice.advisory import About
 from cds.advice.cards import Card, CardWriter, Occasion
 from cds.advice.statements import Advisor
-from cds.chart import read
 from cds.chart.model import Chart
+from cds.chart.read import read
 from cds.errors import InputError
 from cds.reasoning.reasoner import Reasoner
 from cds.service.discovery import Service, services
@@ -42,14 +40,11 @@ class Desk:
 
     def __init__(self, settings: Settings, reasoner: Reasoner, clock: Clock):
         book = reasoner.rulebook
-        about = About(
-            developer=settings.developer, funding=settings.funding, contact=settings.contact, software=software()
-        )
         self.services = services(book.catalogue)
         self._settings = settings
         self._reasoner = reasoner
         self._clock = clock
-        self._advisor = Advisor(book, about)
+        self._advisor = Advisor(book, settings.about())
         self._writer = CardWriter(book, settings.canonical, settings.public_base_url)
 
     def discovery(self) -> dict[str, Any]:
@@ -104,11 +99,3 @@ class Desk:
         for line in chart.lines:
             found[line.therapy] = (*found.get(line.therapy, ()), *line.drugs)
         return found
-
-
-def software() -> str:
-    """Name and version of this software, as cards state it."""
-    try:
-        return f"Exowatch {version('exowatch')}"
-    except PackageNotFoundError:
-        return "Exowatch, version of a checkout"

@@ -14,6 +14,7 @@ import uvicorn
 from cds.errors import ExowatchError
 from cds.reasoning.reasoner import Reasoner
 from cds.service.app import create_app
+from cds.service.logs import configure_logs
 from cds.settings import load_settings
 
 
@@ -26,6 +27,7 @@ def run_server(reasoner: Reasoner, *, host: str, port: int, dev: bool) -> None:
 
     Raises `CannotServe`.
     """
+    configure_logs(load_settings().log_level)
     with _server(reasoner, host, port, dev) as (server, listening):
         server.run(sockets=[listening])
 
@@ -51,7 +53,9 @@ def running(reasoner: Reasoner, *, port: int = 0) -> Iterator[str]:
 @contextmanager
 def _server(reasoner: Reasoner, host: str, port: int, dev: bool) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
     if dev and not _is_loopback(host):
-        raise CannotServe(f"--dev answers anybody, so it listens on loopback only; {host} is none. Use --host 127.0.0.1")
+        raise CannotServe(
+            f"--dev answers anybody, so it listens on loopback only; {host} is none. Use --host 127.0.0.1"
+        )
     settings = load_settings(open_mode=dev or None)
     app = create_app(settings, reasoner)
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)

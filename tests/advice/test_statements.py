@@ -76,7 +76,7 @@ def test_a_first_rise_says_what_would_confirm_it_and_when(advise: Advise) -> Non
     assert said.state == "watch"
     assert "a second such sample from 2025-04-07 to 2025-05-19 would confirm it" in said.would_change
     assert [(item.state, item.kept_by) for item in said.why_not] == [
-        ("suspected", ("not: confirmed by a second sample",))
+        ("suspected", ("not the case: confirmed by a second sample",))
     ]
 
 
@@ -126,6 +126,9 @@ def test_what_cannot_be_judged_says_why(advise: Advise, what: str, more: dict[st
     assert reason in said.reasons
     assert reason in said.headline
     assert any(check.outcome in ("failed", "unknown") and check.why for check in said.checks)
+    assert said.changes == ()  # a sample that cannot be judged supports no comparison
+    assert not any("rise" in text for text in said.would_change)
+    assert not {"magnitude", "confirmation"} & {check.name for check in said.checks if check.outcome == "passed"}
 
 
 def test_a_record_without_treatment_names_the_treatment_record(advise: Advise) -> None:

@@ -1,4 +1,4 @@
-"""Naive reference, part 3: one function per rule, chart to state, to check the real engine against.
+"""Naive reference, part 4: one function per rule, chart to state, to check the real engine against.
 
 It is written from the evidence and `docs/readings.md` alone, shares nothing with `cds.reasoning`, and prefers plain
 steps over speed. Where the two sources leave something open it takes the weaker state.
@@ -10,28 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from cds.chart.model import Chart, Result, Tri
+from tests.reference.gates import asked_first, asked_next, earliest_pair, rise, run_to_latest, with_imaging
 from tests.reference.samples import (
     HOTAIR,
-    LATE_BASELINE_DAYS,
     PD_L1,
     TGF_B1,
     TRPC5,
     Baseline,
     Series,
     baseline,
-    before_samples,
     comparable,
     day_of,
-    disturbed,
-    faulty,
-    interfered,
-    method_stated,
     not_fallen,
     on_therapy,
     risen,
     risen_per_ev,
-    source_stated,
-    specimen_clear,
     upper_end,
 )
 from tests.reference.therapy import (
@@ -48,8 +41,6 @@ from tests.reference.therapy import (
     opposite,
 )
 
-ADULT = 18  # G0
-PAIR_APART = (14, 56)  # G7, R18
 FIRST_RISE, EARLY_UNTIL = 42, 60  # G7, R17: TRPC5, HO-03; PD-04/05: both samples from day 60
 ENDOCRINE_UNTIL = 90  # HO-02
 NADIR_AFTER_OPERATION = 75  # R14
@@ -59,10 +50,6 @@ POSTOPERATIVE_HOLD = 75  # R22: day 28-74; before, physiology holds
 POSTOPERATIVE_FIRST = (75, 120)
 POSTOPERATIVE_SECOND = 176
 POSTOPERATIVE_APART = (21, 56)
-IMAGING_DAYS = 28  # G10
-
-PROGRESSION = {"PD", "iUPD", "iCPD"}  # R24
-RESPONSE = {"CR", "PR", "iCR", "iPR"}
 
 WATCHED = {
     "trpc5-rise-on-chemotherapy": (TRPC5,),
@@ -80,8 +67,6 @@ ONE_STATE = (
     *("out-of-scope", "data-quality", "hold", "discordant", "suspected", "persistent", "watch"),
     *("not-evaluable", "background", "no-flag", "not-applicable"),
 )
-
-Pair = tuple[Result, Result]
 
 
 def judge(chart: Chart) -> dict[str, str]:
@@ -102,107 +87,6 @@ def marker_state(chart: Chart, marker: str, states: Mapping[str, str]) -> str:
     assert chart.results.get(marker), "a marker without a result has no state (R3)"
     own = {states[rule] for rule, markers in WATCHED.items() if marker in markers}
     return next(state for state in ONE_STATE if state in own)
-
-
-# What every rule asks first
-
-
-def in_scope(chart: Chart) -> Tri:
-    """G0: an adult with invasive breast cancer."""
-    adult: Tri = None
-    if chart.birth_date is not None:
-        born, today = chart.birth_date, chart.as_of
-        adult = today.year - born.year - ((today.month, today.day) < (born.month, born.day)) >= ADULT
-    return every(adult, chart.diagnosis.invasive_breast_cancer)
-
-
-def asked_first(series: Series, place: Place, applies: Tri) -> str | None:
-    """Scope, data faults, whether the rule applies (readings 1, 2, 14): the state, or None to read on."""
-    chart = series.chart
-    scope = in_scope(chart)
-    if scope is False:
-        return "out-of-scope"
-    if faulty(series, place):
-        return "data-quality"
-    if scope is None or not (chart.lines or chart.operations) or applies is None:
-        return "not-evaluable"
-    return None if applies else "not-applicable"
-
-
-def asked_next(series: Series, place: Place, base: Baseline | None, late_allowed: bool = True) -> str | None:
-    """Specimen, comparability, baseline, physiology (readings 3, 4): the state, or None to judge the value."""
-    latest = series.latest
-    assert latest is not None
-    if not specimen_clear(series, latest):
-        return "not-evaluable"
-    physiology = disturbed(series.chart, day_of(latest))
-    if place.before:
-        return physiology or "background"
-    if not method_stated(latest.method) or not source_stated(latest):
-        return "not-evaluable"
-    if base is None:
-        only_baseline = late_allowed and place.day(latest) <= LATE_BASELINE_DAYS
-        # An earlier sample that does not compare is a matter of comparability, not of a late baseline (reading 17).
-        if not only_baseline or before_samples(series.usable, place):
-            return "not-evaluable"
-        return physiology or "background"
-    return physiology
-
-
-def with_imaging(chart: Chart, state: str, rests_on: Sequence[Result]) -> str:
-    """G10, R24, reading 28: what the newest imaging around the samples on which a state rests makes of it."""
-    near = [
-        assessment
-        for assessment in chart.imaging
-        if any(abs((assessment.day - day_of(sample)).days) <= IMAGING_DAYS for sample in rests_on)
-    ]
-    if not near:
-        return state
-    newest_day = max(assessment.day for assessment in near)
-    newest = {assessment.response for assessment in near if assessment.day == newest_day}
-    if state == "no-flag" and newest & PROGRESSION:
-        return "discordant"
-    if state in ("watch", "suspected") and newest <= RESPONSE:
-        return "discordant"
-    return state
-
-
-# Confirmation (R18, reading 22)
-
-
-def run_to_latest(judged: Sequence[Result], qualifies: Callable[[Result], bool]) -> list[Result]:
-    """The successive samples up to the last that all qualify."""
-    run: list[Result] = []
-    for sample in reversed(judged):
-        if not qualifies(sample):
-            break
-        run.insert(0, sample)
-    return run
-
-
-def earliest_pair(run: Sequence[Result], place: Place, second_from: int) -> Pair | None:
-    """The pair with the earliest second sample, then the earliest first, that lies 14-56 d apart."""
-    for second in run:
-        if place.day(second) >= second_from:
-            for first in run:
-                if PAIR_APART[0] <= place.day(second) - place.day(first) <= PAIR_APART[1]:
-                    return first, second
-    return None
-
-
-def rise(series: Series, place: Place, pair: Pair | None, base: Callable[[Result], Baseline | None]) -> str:
-    """`suspected` if confirmed and nothing caps it, else `watch` (R25)."""
-    latest = series.latest
-    assert latest is not None
-    if pair is None:
-        return "watch"
-    for sample in (latest, *pair):
-        used = base(sample)
-        if used is None or used.late:
-            return "watch"
-        if series.marker == PD_L1 and interfered(series.chart, sample) is not False:
-            return "watch"
-    return "suspected"
 
 
 # One function per rule
@@ -226,13 +110,12 @@ def trpc5_rise_on_chemotherapy(series: Series) -> str:
     if risen_per_ev(series, latest, base) is False:
         return with_imaging(chart, "no-flag", [latest])
 
-    def qualifies(sample: Result) -> bool:
+    def qualifies(sample: Result) -> bool | None:
         own = baseline(series, sample, place)
+        if own is None:
+            return None
         return (
-            own is not None
-            and place.day(sample) >= FIRST_RISE
-            and risen(series, sample, own)
-            and risen_per_ev(series, sample, own) is True
+            place.day(sample) >= FIRST_RISE and risen(series, sample, own) and risen_per_ev(series, sample, own) is True
         )
 
     pair = earliest_pair(run_to_latest(series.judged(place), qualifies), place, EARLY_UNTIL)
@@ -245,9 +128,9 @@ def hotair_after_surgery(series: Series) -> str:
     chart, latest = series.chart, series.latest
     place = curative_operation_of(chart, latest)
 
-    def stayed(sample: Result) -> bool:
+    def stayed(sample: Result) -> bool | None:
         own = baseline(series, sample, place, late_allowed=False)
-        return own is not None and not_fallen(series, sample, own)
+        return None if own is None else not_fallen(series, sample, own)
 
     def is_first(sample: Result) -> bool:
         return POSTOPERATIVE_FIRST[0] <= place.day(sample) <= POSTOPERATIVE_FIRST[1]
@@ -308,9 +191,9 @@ def hotair_rise_on_endocrine_therapy(series: Series) -> str:
     if place.day(latest) < ENDOCRINE_UNTIL:
         return "hold"
 
-    def qualifies(sample: Result) -> bool:
+    def qualifies(sample: Result) -> bool | None:
         own = nadir(sample)
-        return own is not None and place.day(sample) >= ENDOCRINE_UNTIL and risen(series, sample, own)
+        return None if own is None else place.day(sample) >= ENDOCRINE_UNTIL and risen(series, sample, own)
 
     pair = earliest_pair(run_to_latest(series.judged(place), qualifies), place, ENDOCRINE_UNTIL)
     return with_imaging(chart, rise(series, place, pair, nadir), [latest, *(pair or ())])
@@ -343,9 +226,9 @@ def pdl1_rise_on_checkpoint_inhibitor(series: Series) -> str:
     if day < CHECKPOINT_RISE:
         return "hold"
 
-    def late_rise(sample: Result) -> bool:
+    def late_rise(sample: Result) -> bool | None:
         own = baseline(series, sample, place)
-        return own is not None and place.day(sample) >= CHECKPOINT_RISE and risen(series, sample, own)
+        return None if own is None else place.day(sample) >= CHECKPOINT_RISE and risen(series, sample, own)
 
     def over_lowest(sample: Result, start: Result) -> bool:
         ends = [
@@ -403,9 +286,9 @@ def _rise_over_baseline(series: Series, place: Place, first_from: int) -> Readin
     if place.day(latest) < EARLY_UNTIL:
         return Reading("hold")
 
-    def qualifies(sample: Result) -> bool:
+    def qualifies(sample: Result) -> bool | None:
         own = baseline(series, sample, place)
-        return own is not None and place.day(sample) >= first_from and risen(series, sample, own)
+        return None if own is None else place.day(sample) >= first_from and risen(series, sample, own)
 
     pair = earliest_pair(run_to_latest(series.judged(place), qualifies), place, EARLY_UNTIL)
     return Reading(rise(series, place, pair, lambda sample: baseline(series, sample, place)), (latest, *(pair or ())))

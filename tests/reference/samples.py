@@ -42,11 +42,11 @@ FAULTS_NEARBY = {"negative", "zero-without-lod", "conflict"}
 
 
 class Baseline(NamedTuple):
-    """What a sample is compared with: the upper ends of a geometric mean of `count` samples, or of a nadir."""
+    """What a sample is compared with: the upper ends of a geometric mean of `size` samples, or of a nadir."""
 
     high: float
     per_ev_high: float | None
-    count: int
+    size: int
     late: bool = False
 
 
@@ -203,32 +203,32 @@ def baseline(series: Series, sample: Result, place: Place, late_allowed: bool = 
     return None
 
 
-def threshold(series: Series, sample: Result, count: int) -> float:
-    """The least ratio that counts as a change against `count` baseline samples (3.2, R13, reading 21)."""
+def threshold(series: Series, sample: Result, size: int) -> float:
+    """The least ratio that counts as a change against `size` baseline samples (3.2, R13, reading 21)."""
     cva, cvi = DEFAULT_CVS[series.marker]
     cva = cva if sample.cva is None else sample.cva
     cvi = cvi if sample.cvi is None else sample.cvi
     deviation = math.sqrt(math.log(1 + cva**2 + cvi**2))
-    return max(math.exp(Z * deviation * math.sqrt(1 / count + 1)), FLOOR)
+    return max(math.exp(Z * deviation * math.sqrt(1 / size + 1)), FLOOR)
 
 
 def risen(series: Series, sample: Result, base: Baseline) -> bool:
     """Whether a rise of the value can be claimed, even from the unfavourable ends (R15)."""
     assert sample.low is not None
-    return sample.low / base.high >= threshold(series, sample, base.count) * (1 - TOLERANCE)
+    return sample.low / base.high >= threshold(series, sample, base.size) * (1 - TOLERANCE)
 
 
 def risen_per_ev(series: Series, sample: Result, base: Baseline) -> Tri:
     """The same for the value per total EV; unknown if it or one of its baseline has no total EV count (reading 19)."""
     if sample.per_ev_low is None or base.per_ev_high is None:
         return None
-    return sample.per_ev_low / base.per_ev_high >= threshold(series, sample, base.count) * (1 - TOLERANCE)
+    return sample.per_ev_low / base.per_ev_high >= threshold(series, sample, base.size) * (1 - TOLERANCE)
 
 
 def not_fallen(series: Series, sample: Result, base: Baseline) -> bool:
     """Whether the value certainly stayed above the limit of a fall (HO-01, reading 27)."""
     assert sample.low is not None
-    return sample.low / base.high > (1 + TOLERANCE) / threshold(series, sample, base.count)
+    return sample.low / base.high > (1 + TOLERANCE) / threshold(series, sample, base.size)
 
 
 def disturbed(chart: Chart, day: date) -> str | None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import lru_cache
 from random import Random
 from typing import TypeVar
 
 T = TypeVar("T")
+
+_EXACT = Context(prec=28)
 
 # Acklam's rational approximation to the inverse of the normal distribution: numerator and denominator, middle and tail.
 _MIDDLE = (
@@ -72,13 +74,13 @@ class Chance:
 
 def power(exponent: float) -> float:
     """e to the power of `exponent`, rounded alike everywhere."""
-    return float(Decimal(exponent).exp())
+    return float(_EXACT.exp(Decimal(exponent)))
 
 
 @lru_cache(maxsize=64)
 def spread(cv: float) -> float:
     """The standard deviation of the logarithm that belongs to a coefficient of variation."""
-    return float((1 + Decimal(cv) ** 2).ln().sqrt())
+    return float(_EXACT.sqrt(_EXACT.ln(Decimal(1.0 + cv * cv))))
 
 
 def normal_quantile(probability: float) -> float:
@@ -86,7 +88,7 @@ def normal_quantile(probability: float) -> float:
     if probability > 0.5:
         return -normal_quantile(1.0 - probability) if probability < 1.0 else -normal_quantile(2.0**-54)
     if probability < _TAIL_FROM:
-        q = float((-2 * Decimal(probability).ln()).sqrt())
+        q = float(_EXACT.sqrt(-2 * _EXACT.ln(Decimal(probability))))
         return _horner(_TAIL[0], q) / _horner(_TAIL[1], q)
     q = probability - 0.5
     return q * _horner(_MIDDLE[0], q * q) / _horner(_MIDDLE[1], q * q)

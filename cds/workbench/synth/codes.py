@@ -39,7 +39,7 @@ DRUGS: Mapping[str, Codes] = {
     }.items()
 }
 CONDITIONS: Mapping[str, tuple[Codes, str]] = {
-    "invasive": (((SNOMED, "254837009"), (_ICD_10_CM, "C50.919")), "Malignant neoplasm of breast"),
+    "invasive": (((SNOMED, "254837009"),), "Malignant neoplasm of breast"),
     "dcis": (((SNOMED, "109889007"), (_ICD_10_CM, "D05.10")), "Ductal carcinoma in situ of breast"),
     "liver": (((SNOMED, "94381002"),), "Liver metastasis"),
     "bone": (((SNOMED, "94222008"),), "Bone metastasis"),

@@ -8,8 +8,19 @@ from decimal import Decimal
 from typing import Any
 
 from cds.workbench.synth.codes import (
-    CANONICAL, CONDITIONS, DRUGS, LOINC, MARKER_SYSTEM, METHOD_SYSTEM, PROCEDURE_INTENT, PROCEDURES, RECEPTORS, SNOMED,
-    SPECIMENS, TREATMENT_INTENT, UCUM,
+    CANONICAL,
+    CONDITIONS,
+    DRUGS,
+    LOINC,
+    MARKER_SYSTEM,
+    METHOD_SYSTEM,
+    PROCEDURE_INTENT,
+    PROCEDURES,
+    RECEPTORS,
+    SNOMED,
+    SPECIMENS,
+    TREATMENT_INTENT,
+    UCUM,
 )  # fmt: skip
 from cds.workbench.synth.person import Disturbance, Imaging, Measurement, Operation, Person, Therapy, Version
 
@@ -83,7 +94,7 @@ def _quantity(value: Decimal, unit: str | None, comparator: str | None = None) -
     if comparator:
         quantity["comparator"] = comparator
     if unit is not None:
-        quantity |= {"unit": unit, "system": UCUM, "code": unit}
+        quantity |= {"system": UCUM, "code": unit}
     return quantity
 
 
@@ -237,9 +248,9 @@ def _specimen(person: Person, measurement: Measurement) -> Json:
         "type": _coded(SNOMED, SPECIMENS[assay.specimen]),
         "subject": _subject(person),
     }
-    if measurement.collected is not None:
-        specimen["collection"] = {"collectedDateTime": measurement.collected}
     if not assay.declared:
+        if measurement.collected is not None:
+            specimen["collection"] = {"collectedDateTime": measurement.collected}
         specimen["identifier"] = [{"value": measurement.specimen_id}]
         specimen["processing"] = [{"procedure": _coded(METHOD_SYSTEM, assay.isolation)}]
         specimen["container"] = [{"additiveCodeableConcept": _coded(METHOD_SYSTEM, assay.tube)}]

@@ -1,0 +1,321 @@
+"""CDS Hooks over HTTP: discovery, cards, and refusals that name the place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fhir.resources.R4B.operationoutcome import OperationOutcome
+from starlette.testclient import TestClient
+
+from tests.advice.test_cards import check_card
+from tests.service.conftest import PATIENT, ROOT
+
+VIEW, SIGN = "/cds-services/exowatch-patient-view", "/cds-services/exowatch-order-sign"
+SAMPLES = ROOT.parent / "shared" / "samples" / "cdshooks"
+Body = dict[str, Any]
+
+
+def refusal(response: Any, status: int) -> dict[str, Any]:
+    """The OperationOutcome of a refusal."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"].split(";")[0] == "application/json"
+    found: dict[str, Any] = response.json()
+    OperationOutcome.model_validate(found)
+    assert PATIENT not in response.text
+    return found
+
+
+def places(outcome: dict[str, Any]) -> list[str]:
+    return [issue["expression"][0] for issue in outcome["issue"] if "expression" in issue]
+
+
+# discovery ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/cds-services", "/cds-services/"])
+def test_discovery_names_both_services(client: TestClient, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 200
+    services = response.json()["services"]
+    assert [(service["id"], service["hook"]) for service in services] == [
+        ("exowatch-patient-view", "patient-view"),
+        ("exowatch-order-sign", "order-sign"),
+    ]
+    for service in services:
+        assert service.keys() == {"id", "hook", "title", "description", "usageRequirements", "version", "prefetch"}
+        assert re.fullmatch(r"\d+\.\d+\.\d+", service["version"])
+
+
+def test_prefetch_templates_are_portable(client: TestClient) -> None:
+    prefetch = client.get("/cds-services").json()["services"][0]["prefetch"]
+    for key, template in prefetch.items():
+        assert re.fullmatch(r"[A-Za-z0-9_-]+", key)
+        assert set(re.findall(r"\{\{(.*?)\}\}", template)) == {"context.patientId"}
+        kind, _, query = template.partition("?")
+        assert re.fullmatch(r"[A-Z][A-Za-z]+|Patient/\{\{context\.patientId\}\}", kind)
+        assert {part.partition("=")[0] for part in query.split("&") if part} <= {"patient", "code"}
+    codes = prefetch["observations"].partition("code=")[2].split(",")
+    system = "https://exowatch.example/fhir/CodeSystem/exosomal-marker"
+    assert {
+        f"{system}|trpc5-ev",
+        f"{system}|hotair-ev-delta-ct",
+        f"{system}|pdl1-soluble",
+        f"{system}|total-ev",
+    } <= set(codes)
+    assert "http://loinc.org|83052-1" not in codes  # tissue PD-L1 is another question: not asked for
+
+
+# cards -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_example_is_suspected(client: TestClient, request_body: Body) -> None:
+    response = client.post(VIEW, json=request_body)
+    assert response.status_code == 200, response.text
+    (card,) = response.json()["cards"]
+    check_card(card)
+    assert card["indicator"] == "warning"
+    assert card["summary"].startswith("TRPC5-EV: suspected acquired resistance to chemotherapy")
+    assert "2025-04-21 (day 105): TRPC5-EV **6.3 10\\*6/mL**" in card["detail"]
+    assert response.headers["cache-control"] == "no-store"
+
+
+def test_the_same_request_gets_the_same_bytes(client: TestClient, request_body: Body) -> None:
+    assert client.post(VIEW, json=request_body).content == client.post(f"{VIEW}/", json=request_body).content
+
+
+def test_known_none_is_an_empty_list_of_cards(client: TestClient, request_body: Body) -> None:
+    empty: Body = {"resourceType": "Bundle", "type": "searchset"}
+    patient = request_body["prefetch"]["patient"]
+    for nothing in (None, empty, {**empty, "total": 0, "entry": []}):
+        request_body["prefetch"] = dict.fromkeys(request_body["prefetch"], nothing) | {"patient": patient}
+        response = client.post(VIEW, json=request_body)
+        assert (response.status_code, response.content) == (200, b'{"cards":[]}')
+
+
+def test_a_single_resource_stands_for_a_bundle(client: TestClient, request_body: Body) -> None:
+    conditions = request_body["prefetch"]["conditions"]["entry"]
+    request_body["prefetch"]["conditions"] = conditions[0]["resource"]
+    assert len(client.post(VIEW, json=request_body).json()["cards"]) == 1
+
+
+def test_what_is_not_known_of_the_protocol_is_left_alone(client: TestClient, request_body: Body) -> None:
+    plain = client.post(VIEW, json=request_body).content
+    request_body |= {"extension": {"org.example.x": {"y": 1}}, "other": [None]}
+    request_body["context"]["extension"] = {"a": 1}
+    request_body["prefetch"]["unasked"] = {"resourceType": "Condition", "id": "x"}
+    assert client.post(VIEW, json=request_body).content == plain
+
+
+@pytest.mark.parametrize("how", ["absent", "outcome"])
+def test_optional_data_that_could_not_be_had_are_named_on_the_card(
+    client: TestClient, request_body: Body, how: str
+) -> None:
+    if how == "absent":
+        del request_body["prefetch"]["medication-statements"]
+    else:
+        request_body["prefetch"]["medication-statements"] = {
+            "resourceType": "OperationOutcome",
+            "issue": [{"severity": "error", "code": "forbidden"}],
+        }
+    (card,) = client.post(VIEW, json=request_body).json()["cards"]
+    assert "### Left out" in card["detail"]
+    assert "medication-statements" in card["detail"]
+
+
+def test_an_order_of_the_same_class_is_named(client: TestClient, request_body: Body) -> None:
+    order = request_body["prefetch"]["medication-requests"]["entry"][0]["resource"] | {"id": "draft", "status": "draft"}
+    request_body["hook"] = "order-sign"
+    request_body["context"]["draftOrders"] = {"resourceType": "Bundle", "entry": [{"resource": order}]}
+    (card,) = client.post(SIGN, json=request_body).json()["cards"]
+    check_card(card)
+    assert card["detail"].startswith("The order at hand holds paclitaxel, of the class")
+    request_body["context"]["draftOrders"] = {"resourceType": "Bundle", "entry": []}
+    (card,) = client.post(SIGN, json=request_body).json()["cards"]
+    assert "order at hand" not in card["detail"]
+
+
+# refusals ----------------------------------------------------------------------------------------------------------
+
+
+def put(*path: str, value: Any) -> Callable[[Body], None]:
+    def change(body: Body) -> None:
+        for key in path[:-1]:
+            body = body[key]
+        body[path[-1]] = value
+
+    return change
+
+
+def drop(*path: str) -> Callable[[Body], None]:
+    def change(body: Body) -> None:
+        for key in path[:-1]:
+            body = body[key]
+        del body[path[-1]]
+
+    return change
+
+
+TOKEN = {"access_token": "secret-canary", "token_type": "Bearer", "expires_in": 300, "scope": "x", "subject": "s"}
+SERVER = put("fhirServer", value="https://ehr.example/fhir")
+OUTCOME = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "timeout"}]}
+
+REFUSALS: list[tuple[str, list[Callable[[Body], None]], int, str]] = [
+    ("no hook", [drop("hook")], 400, "hook"),
+    ("another hook", [put("hook", value="order-sign")], 400, "hook"),
+    ("a hook that is no text", [put("hook", value=7)], 400, "hook"),
+    ("no instance", [drop("hookInstance")], 400, "hookInstance"),
+    ("an instance that is no UUID", [put("hookInstance", value="1")], 400, "hookInstance"),
+    ("no context", [drop("context")], 400, "context"),
+    ("a context that is a list", [put("context", value=[])], 400, "context"),
+    ("no patient", [drop("context", "patientId")], 400, "context.patientId"),
+    ("a blank patient", [put("context", "patientId", value=" ")], 400, "context.patientId"),
+    ("a patient with a type", [put("context", "patientId", value="Patient/1")], 400, "context.patientId"),
+    ("an encounter with a type", [put("context", "encounterId", value="Encounter/1")], 400, "context.encounterId"),
+    ("no user", [drop("context", "userId")], 400, "context.userId"),
+    ("a user without a type", [put("context", "userId", value="example")], 400, "context.userId"),
+    ("a user who is a patient", [put("context", "userId", value="Patient/1")], 403, "context.userId"),
+    ("a plain http server", [put("fhirServer", value="http://ehr.example/fhir")], 400, "fhirServer"),
+    ("a token without a server", [put("fhirAuthorization", value=TOKEN)], 400, "fhirServer"),
+    (
+        "a token of another patient",
+        [SERVER, put("fhirAuthorization", value=TOKEN | {"patient": "other"})],
+        400,
+        "fhirAuthorization.patient",
+    ),
+    (
+        "another type of token",
+        [SERVER, put("fhirAuthorization", value=TOKEN | {"token_type": "bearer"})],
+        400,
+        "fhirAuthorization.token_type",
+    ),
+    (
+        "an expiry that is a text",
+        [SERVER, put("fhirAuthorization", value=TOKEN | {"expires_in": "300"})],
+        400,
+        "fhirAuthorization.expires_in",
+    ),
+    ("a prefetch that is a list", [put("prefetch", value=[])], 400, "prefetch"),
+    ("no prefetch", [drop("prefetch")], 412, "prefetch.patient"),
+    ("a required key missing", [drop("prefetch", "observations")], 412, "prefetch.observations"),
+    ("required data not obtained", [put("prefetch", "conditions", value=OUTCOME)], 412, "prefetch.conditions"),
+    ("no patient resource", [put("prefetch", "patient", value=None)], 412, "prefetch.patient"),
+    ("a key that is no resource", [put("prefetch", "procedures", value="none")], 400, "prefetch.procedures"),
+    ("another patient", [put("prefetch", "patient", "id", value="other")], 400, "prefetch.patient.id"),
+    ("a patient that is none", [put("prefetch", "patient", value={"resourceType": "Group"})], 400, "prefetch.patient"),
+]
+
+
+@pytest.mark.parametrize(("what", "changes", "status", "place"), REFUSALS, ids=[row[0] for row in REFUSALS])
+def test_a_request_that_cannot_be_answered_is_refused_with_its_place(
+    client: TestClient, request_body: Body, what: str, changes: list[Callable[[Body], None]], status: int, place: str
+) -> None:
+    for change in changes:
+        change(request_body)
+    outcome = refusal(client.post(VIEW, json=request_body), status)
+    assert places(outcome)[0] == place
+    assert place in outcome["issue"][0]["diagnostics"]
+    assert "secret-canary" not in json.dumps(outcome)
+
+
+def test_every_missing_key_is_named_at_once(client: TestClient, request_body: Body) -> None:
+    request_body["prefetch"] = {}
+    named = places(refusal(client.post(VIEW, json=request_body), 412))
+    assert named == [
+        f"prefetch.{key}" for key in ("patient", "conditions", "observations", "medication-requests", "procedures")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("orders", "place"),
+    [
+        (None, "context.draftOrders"),
+        ({"resourceType": "List"}, "context.draftOrders"),
+        ({"resourceType": "Bundle", "entry": [{}]}, "context.draftOrders.entry[0].resource"),
+        (
+            {"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "MedicationOrder"}}]},
+            "context.draftOrders.entry[0].resource",
+        ),
+    ],
+)
+def test_orders_are_checked(client: TestClient, request_body: Body, orders: Any, place: str) -> None:
+    request_body["hook"] = "order-sign"
+    request_body["context"]["draftOrders"] = orders
+    assert places(refusal(client.post(SIGN, json=request_body), 400)) == [place]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b"{", "ends too early"),
+        (b'{"hook": "patient-view",}', "line 1"),
+        (b"[]", "JSON object"),
+        (b'"text"', "JSON object"),
+        (b"[" * 100_000, "one JSON object|nested deeper"),
+        (b'{"hook": "\xff"}', "UTF-8"),
+        (b'{"hook": NaN}', "line 1"),
+        (b'{"a":1}\n{"b":2}', "one JSON object"),
+    ],
+)
+def test_what_is_no_json_object_is_refused(client: TestClient, content: bytes, words: str) -> None:
+    outcome = refusal(client.post(VIEW, content=content, headers={"content-type": "application/json"}), 400)
+    assert re.search(words, outcome["issue"][0]["diagnostics"])
+
+
+def test_a_deep_prefetch_is_refused(client: TestClient, request_body: Body) -> None:
+    deep: Any = {}
+    for _ in range(80):
+        deep = {"extension": [deep]}
+    request_body["prefetch"]["conditions"] = {"resourceType": "Condition", **deep}
+    refusal(client.post(VIEW, json=request_body), 400)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "text/plain"},
+        {"content-type": "application/xml"},
+        {"content-type": "application/json; charset=latin-1"},
+        {"content-type": "application/json", "content-encoding": "gzip"},
+    ],
+)
+def test_other_content_types_are_refused(client: TestClient, headers: dict[str, str]) -> None:
+    refusal(client.post(VIEW, content=b"{}", headers=headers), 415)
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_body_over_the_limit_is_refused(client: TestClient, length: bool) -> None:
+    body = b" " * 400_001
+    content: Any = body if length else iter([body[:200_000], body[200_000:]])
+    refusal(client.post(VIEW, content=content, headers={"content-type": "application/json"}), 413)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/cds-services/none", 404),
+        ("GET", "/nothing", 404),
+        ("GET", VIEW, 405),
+        ("DELETE", "/cds-services", 405),
+        ("GET", "/openapi.json", 404),
+    ],
+)
+def test_unknown_addresses_and_methods_are_refused(client: TestClient, method: str, path: str, status: int) -> None:
+    refusal(client.request(method, path, json={} if method == "POST" else None), status)
+
+
+# the validator's own samples ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample requests are not here")
+@pytest.mark.parametrize(
+    ("sample", "status", "place"), [("good", 412, "prefetch.patient"), ("bad", 400, "context.patientId")]
+)
+def test_the_sample_requests_of_the_fhir_validator(client: TestClient, sample: str, status: int, place: str) -> None:
+    content = (SAMPLES / f"cdshooks-request-patient-view-{sample}.json").read_bytes()
+    response = client.post(VIEW, content=content, headers={"content-type": "application/json"})
+    assert places(refusal(response, status))[0] == place
