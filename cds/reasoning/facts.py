@@ -208,6 +208,8 @@ def _applies(question: Question, _params: object) -> Tri:
     """The anchor, what must not run beside it, and the co-conditions: Kleene's and."""
     if question.latest is None:
         return False
+    if not question.chart.lines and not question.chart.operations:
+        return None  # [2] a chart without any therapy
     answer = question.anchored
     if question.is_second:
         answer = _is_second(question)
@@ -368,14 +370,14 @@ def _read_event(section: Section, _context: Context) -> tuple[str, int]:
     return section.text("event"), section.days("for")
 
 
-def _transfusion_like(question: Question, params: tuple[str, int], sample: Sample) -> Tri:
+def _given(question: Question, params: tuple[str, int], sample: Sample) -> Tri:
     if not question.chart.events:
         return False
     kind, days = params
     return any(
         event.kind == kind
-        and event.start is not None
-        and event.start <= sample.collected <= (event.end or event.start) + timedelta(days=days)
+        and (event.start is None or event.start <= sample.collected)
+        and ((last := event.end or event.start) is None or sample.collected <= last + timedelta(days=days))
         for event in question.chart.events
     )
 
@@ -544,7 +546,7 @@ KINDS: dict[str, Kind] = {
     "fault": Kind(_read_fault, _fault, stage="always"),
     "check": Kind(_choice("check"), of_sample=_check, can_be_unknown=True, stage="applies"),
     "event": Kind(_read_event, of_sample=_event, stage="applies"),
-    "given": Kind(_read_given, of_sample=_transfusion_like, stage="applies"),
+    "given": Kind(_read_given, of_sample=_given, stage="applies"),
     "operation": Kind(_read_operation, of_sample=_operation, stage="applies"),
     "unstated": Kind(_nothing("unstated"), of_sample=_unstated, stage="applies"),
     "reference": Kind(_read_reference, _reference, stage="applies"),

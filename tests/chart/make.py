@@ -8,7 +8,7 @@ from typing import Any
 
 from cds.chart.catalogue import MARKER_SYSTEM, METHOD_SYSTEM, Catalogue, load_catalogue
 from cds.chart.model import Chart, Result
-from cds.chart.read import read
+from cds.chart.reading import read
 from cds.chart.units import UCUM
 
 Json = dict[str, Any]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cds.chart.catalogue import METHOD_SYSTEM, load_catalogue
-from cds.chart.read import read
+from cds.chart.reading import read
 from cds.errors import RuleBookError
 from tests.chart.make import LAB, MILLION, PATIENT, RULES, bundle, coded, observation, part, quantity, result
 

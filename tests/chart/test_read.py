@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from cds.chart import Moment, read, read_all
 from cds.chart.catalogue import MARKER_SYSTEM
-from cds.chart.clock import Moment, when
-from cds.chart.read import read, read_all
+from cds.chart.clock import when
 from cds.errors import InputError
 from tests.chart.make import PATIENT, bundle, catalogue, chart, coded, observation, quantity, results
 
@@ -48,6 +48,7 @@ HOOK = {
 )
 def test_envelopes(data: Any) -> None:
     record = read(data, catalogue())
+    assert [one.patient for one in read_all(data, catalogue())] == [record.patient]
     assert record.patient == "Patient/1"
     assert [result.ref for result in record.as_of("2030-01-01").results["trpc5-ev"]] == ["Observation/o1"]
 

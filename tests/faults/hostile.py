@@ -16,8 +16,22 @@ from datetime import date
 from typing import Any
 
 from tests.faults.literals import (
-    CHECKS, CODES, COMPARATORS, DATES, DEEP, ENTRIES, MEGABYTE, OTHER_VALUES, STATUSES, SYSTEMS, TEXTS, TOTALS,
-    UNITS, VALUES, WRONG,
+    CHECKS,
+    CODES,
+    COMPARATORS,
+    DATES,
+    DEEP,
+    ENTRIES,
+    MEGABYTE,
+    NO_NUMBER,
+    OTHER_VALUES,
+    STATUSES,
+    SYSTEMS,
+    TEXTS,
+    TOTALS,
+    UNITS,
+    VALUES,
+    WRONG,
 )  # fmt: skip
 from tests.patients.archetypes import patient
 
@@ -135,7 +149,7 @@ _SINGLE_PARTICLES = _both(
 
 def _values() -> Iterator[Hostile]:
     yield from _each("value", (*_QUANTITY, "value"), VALUES, _LONGER)
-    yield from _each("value", (*_QUANTITY, "value"), WRONG, _EXPONENT)
+    yield from _each("value", (*_QUANTITY, "value"), NO_NUMBER, _EXPONENT)
     yield from _each("comparator", (*_QUANTITY, "comparator"), COMPARATORS, _put((*_QUANTITY, "comparator"), '">="'))
     yield from _each("unit", (*_QUANTITY, "code"), UNITS, _PLAIN_UNIT)
     yield from _each("unit", (*_QUANTITY, "code"), WRONG, _SINGLE_PARTICLES)
@@ -171,7 +185,12 @@ def _elements() -> Iterator[Hostile]:
     twice = _put(("status",), '"final","status":"entered-in-error"')
     yield _made("status twice, the last in error", twice, amended)
 
-    more = _put(("code", "coding"), f'[{{"system":"http://loinc.org","code":"x"}},{{"system":"{_MARKER}","code":"trpc5-ev"}}]')
+    # FHIR allows no space around a code, yet what it means is plain.
+    spaced = _put((*_CODING, "code"), '"trpc5-ev "')
+    more = _put(
+        ("code", "coding"), f'[{{"system":"http://loinc.org","code":"x"}},{{"system":"{_MARKER}","code":"trpc5-ev"}}]'
+    )
+    yield _made("code followed by a space", spaced, more, False)
     yield from _each("code", (*_CODING, "code"), CODES, more)
     yield from _each("code.coding.code", (*_CODING, "code"), WRONG, more)
     yield from _each("code.coding.system", (*_CODING, "system"), WRONG, more)
@@ -257,7 +276,7 @@ def _components() -> Iterator[Hostile]:
         return change
 
     longer = at("total-ev", "valueQuantity", "value", literal="12.0")
-    for label, literal in (*TOTALS, *WRONG):
+    for label, literal in (*TOTALS, *NO_NUMBER):
         yield _made(f"total-ev {label}", at("total-ev", "valueQuantity", "value", literal=literal), longer)
     for label, literal in (("{copies}/mL", '"{copies}/mL"'), ("pg/mL", '"pg/mL"'), *WRONG):
         yield _made(f"total-ev unit {label}", at("total-ev", "valueQuantity", "code", literal=literal), longer)
@@ -289,7 +308,7 @@ def _components() -> Iterator[Hostile]:
     limit = at("limit-of-detection", "valueQuantity", "value", literal="0.50")
     above = at("limit-of-detection", "valueQuantity", "value", literal="10")
     yield _made("limit of detection above the value", above, limit)
-    for label, literal in WRONG:
+    for label, literal in NO_NUMBER:
         # Far above any limit, a value stands without one.
         spoilt = at("limit-of-detection", "valueQuantity", "value", literal=literal)
         yield _made(f"limit of detection {label}", spoilt, limit, False)
@@ -297,7 +316,13 @@ def _components() -> Iterator[Hostile]:
 
 def _whose() -> Iterator[Hostile]:
     absolute = _put(("subject", "reference"), '"https://exowatch.example/fhir/Patient/a01"')
-    for target in ("Patient/other", "Patient/A01", "Patient/a01x", "https://other.example/fhir/Patient/a01", "Group/a01"):
+    for target in (
+        "Patient/other",
+        "Patient/A01",
+        "Patient/a01x",
+        "https://other.example/fhir/Patient/a01",
+        "Group/a01",
+    ):
         yield _made(f"subject {target}", _put(("subject", "reference"), json.dumps(target)), absolute)
     for label, literal in WRONG:
         # A single patient's record may leave the subject out; whose it is stays plain.
@@ -307,7 +332,8 @@ def _whose() -> Iterator[Hostile]:
     for label, literal in WRONG:
         yield _made(f"id {label}", _put(("id",), literal), tagged, False)
         yield _made(f"identifier {label}", _put(("identifier",), literal), tagged, False)
-    yield _made("id of an earlier result", _put(("id",), '"a01-o4"'), tagged)
+    # Two results under one id by mistake: specimen and day tell them apart, so both may stand.
+    yield _made("id of an earlier result", _put(("id",), '"a01-o4"'), tagged, False)
 
     def another(draft: _Draft) -> None:
         other = copy.deepcopy(draft.result) | {"id": "a01-o6"}
@@ -389,7 +415,9 @@ def _whole() -> Iterator[Hostile]:
     for kind in ("observation", "Observations", "Media", "DiagnosticReport"):
         yield _made(f"resourceType {kind}", _put(("resourceType",), json.dumps(kind)), reversed_order)
     nested = _put(("extension",), DEEP)
-    yield _made("extension nested 100,000 deep", nested, _put(("extension",), '[{"url":"https://a.example","valueCode":"x"}]'))
+    yield _made(
+        "extension nested 100,000 deep", nested, _put(("extension",), '[{"url":"https://a.example","valueCode":"x"}]')
+    )
     many = "[" + ",".join(['{"system":"http://loinc.org","code":"x"}'] * 100_000) + "]"
     yield _made("100,000 codings, none ours", _put(("code", "coding"), many), reversed_order)
     stuffed = "[" + ",".join(["null"] * 500_000) + "]"

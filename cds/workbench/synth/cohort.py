@@ -39,11 +39,11 @@ class SynthPatient:
 def make_patient(seed: int, index: int, visits: int | None = None) -> SynthPatient:
     """Patient number `index` (from 0) of the cohort `seed`.
 
-    `visits` sets the number of samples drawn on treatment; by default three to six.
+    `visits` sets the number of samples drawn on treatment; by default three to five.
     """
     chance = Chance(seed, index, "life")
     scenario = chance.weighted(SCENARIOS)
-    count = chance.integer(3, 6)
+    count = chance.integer(3, 5)
     count = count if visits is None else visits
     interval = min(scenario.interval, max(1, _LONGEST // max(count, 1)))
     horizon = scenario.first_visit + interval * count
@@ -204,7 +204,7 @@ def _imaging(
     immune = scenario.regimens[0][0].name in ("pembrolizumab", "atezolizumab")
     scans: list[Imaging] = []
     progression: date | None = None
-    every = max(84, horizon // 8)
+    every = max(84, horizon // 6)
     for day in range(every, horizon + 1, every):
         when = start + timedelta(days=day + chance.integer(-5, 5))
         if seen is not None and day >= seen:

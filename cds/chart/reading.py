@@ -72,7 +72,7 @@ def read(
 def read_all(
     data: bytes | str | Json | list[Any], catalogue: Catalogue, *, received: datetime | None = None
 ) -> list[Record]:
-    """The records of all patients of an input, in the order in which they first appear in it.
+    """The records of all patients of an input, in the order in which they first appear in it (a hook's only its own).
 
     What belongs to nobody in particular (a medication, an organisation) is at the service of every record; a clinical
     resource without a subject is left out of each. Raises `InputError` if nothing can be read.
@@ -80,7 +80,7 @@ def read_all(
     envelope = unpack(data)
     patients = Patients(envelope.entries)
     reading = _Reading(envelope, patients, catalogue, received)
-    keys = patients.keys()
+    keys = [patients.named(envelope.patient)] if envelope.patient is not None else patients.keys()
     if len(keys) == 1:
         return [reading.record(keys[0], envelope.entries, patients.owners)]
     own: dict[str | None, list[Entry]] = {key: [] for key in (*keys, None)}
