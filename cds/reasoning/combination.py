@@ -7,8 +7,8 @@ from datetime import date
 from typing import NamedTuple
 
 from cds.chart.model import Chart, Tri
-from cds.reasoning.facts import WORSE_RESPONSE, response_near
 from cds.reasoning.findings import Finding
+from cds.reasoning.kinds.imaging import WORSE_RESPONSE, response_near
 from cds.reasoning.rulebook import FactSpec
 from cds.source import Section
 

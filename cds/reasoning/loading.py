@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from cds.chart.catalogue import Catalogue, read_catalogue
-
 from cds.errors import Problem
 from cds.reasoning.evidence import EvidenceCatalogue, load_evidence
-from cds.reasoning.facts import KINDS, Context, Days
+from cds.reasoning.kinds import KINDS, Context, Days
 from cds.reasoning.rulebook import Anchor, Clause, FactSpec, Gate, Literal, Rise, Rule, RuleBook, State, Windows
 from cds.source import Section, raise_if_any, read_yaml
 

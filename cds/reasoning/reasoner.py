@@ -11,8 +11,8 @@ from cds.errors import Disagreement
 from cds.reasoning import combination, oracle
 from cds.reasoning.change import Change, Comparison, Pair, compare, confirmation
 from cds.reasoning.engine import Answer, Engine
-from cds.reasoning.facts import KINDS
 from cds.reasoning.findings import Evaluation, Finding, Held
+from cds.reasoning.kinds import KINDS
 from cds.reasoning.question import Question, Sample
 from cds.reasoning.rulebook import Clause, Rule, RuleBook
 
@@ -80,12 +80,21 @@ class Reasoner:
         """Every fact that is asked; what comes after a gate that ends the asking is not formed."""
         facts: dict[str, Tri] = {}
         self._form(question, "always", facts)
+        self._add_conditions(question, facts)
         if facts["applies"] is True:
             self._form(question, "applies", facts)
             facts["judged"] = not question.only_baseline
             if facts["judged"]:
                 self._form(question, "judged", facts)
         return facts
+
+    @staticmethod
+    def _add_conditions(question: Question, facts: dict[str, Tri]) -> None:
+        """A rule's co-conditions are part of whether it applies; without any therapy nothing can be said of that."""
+        if not question.chart.lines and not question.chart.operations:
+            return
+        for literal in question.rule.only_if:
+            facts["applies"] = oracle.kleene_and(facts["applies"], oracle.truth(literal, facts))
 
     def _form(self, question: Question, stage: str, facts: dict[str, Tri]) -> None:
         latest = question.latest

@@ -10,8 +10,8 @@ from typing import Any
 
 from cds.advice.cards import Card, CardWriter, Occasion
 from cds.advice.statements import Advisor
+from cds.chart import read
 from cds.chart.model import Chart
-from cds.chart.read import read
 from cds.errors import InputError
 from cds.reasoning.reasoner import Reasoner
 from cds.service.discovery import Service, services

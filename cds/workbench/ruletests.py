@@ -341,11 +341,12 @@ class _Reader:
             results = [test.results[place].result for place in places]
             if day is None or len({(result.low, result.high) for result in results}) < 2:
                 continue
-            if len({result.laboratory for result in results}) == 1 and None not in (
-                identifiers := [result.specimen_id for result in results]
+            if (
+                len({result.laboratory for result in results}) == 1
+                and None not in (identifiers := [result.specimen_id for result in results])
+                and len(set(identifiers)) == len(identifiers)
             ):
-                if len(set(identifiers)) == len(identifiers):
-                    continue
+                continue
             for place in places:
                 stated = test.results[place]
                 faults = stated.result.faults | {"conflict"}

@@ -25,7 +25,8 @@ REFERENCE_DATE = date(2026, 6, 30)
 """Stands for today: every cohort ends before it, whenever it is made."""
 
 _LONGEST = 3650  # days; beyond as many visits as fit into it, visits lie closer together
-_TWOFOLD = 2.5  # a true level that any assay's reference change lies below, give or take
+_RISEN = 3.0  # no marker's reference change is larger, so a true level this high is one that a rule can see
+_CONFIRMING = range(14, 57)  # days between two samples that confirm each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ def _imaging(
     """Scans every twelve weeks. Progression shows a drawn lead time after the onset: mostly later, at times before."""
     if scenario.operation is not None:
         return None, ()
-    lead = chance.integer(-21, 105)
+    lead = chance.integer(-14, 140)
     seen = None if not course.resistant or course.onset is None else course.onset + lead
     immune = scenario.regimens[0][0].name in ("pembrolizumab", "atezolizumab")
     scans: list[Imaging] = []
@@ -263,7 +264,13 @@ def _truth(
     reported: Report,
 ) -> dict[str, Any]:
     onset = start + timedelta(days=course.onset) if course.resistant and course.onset is not None else None
-    crossed = next((day for day in days if day > 0 and course.level(day) >= _TWOFOLD), None)
+    ended = min((therapy.end for therapy in person.therapies if therapy.end), default=REFERENCE_DATE)
+    above = [
+        day
+        for day in days
+        if course.resistant and day >= 60 and course.level(day) >= _RISEN and start + timedelta(days=day) <= ended
+    ]
+    confirmed = next((day for day in above if any(day - other in _CONFIRMING for other in above)), None)
     return {
         "patient": person.id,
         "file": _file_name(index),
@@ -276,11 +283,12 @@ def _truth(
         "parameters": dict(course.parameters),
         "resistant": course.resistant,
         "onset": onset.isoformat() if onset else None,
-        "first_sample_above": (start + timedelta(days=crossed)).isoformat() if crossed and course.resistant else None,
+        "first_risen": (start + timedelta(days=above[0])).isoformat() if above else None,
+        "confirmed": (start + timedelta(days=confirmed)).isoformat() if confirmed else None,
         "progression": progression.isoformat() if progression else None,
         "lead_days": (progression - onset).days if progression and onset else None,
         "rule": scenario.rule,
         "can_flag": scenario.can_flag,
-        "should_flag": course.resistant and scenario.can_flag and crossed is not None,
+        "should_flag": scenario.can_flag and confirmed is not None,
         "faults": [{"kind": fault.kind, "result": fault.result} for fault in reported.faults],
     }

@@ -39,18 +39,18 @@ def slow_rise(chance: Chance, horizon: int) -> Course:
 
 
 def step(chance: Chance, horizon: int) -> Course:
-    onset, height = _onset(chance, horizon), _digits(chance.uniform(2.5, 5.0))
+    onset, height = _onset(chance, horizon), _digits(chance.uniform(2.8, 6.0))
     return Course("step", True, lambda day: height if day >= onset else 1.0, onset, {"height": height})
 
 
 def exponential(chance: Chance, horizon: int) -> Course:
-    onset, doubling = _onset(chance, horizon), chance.integer(25, 60)
+    onset, doubling = _onset(chance, horizon), chance.integer(18, 40)
     return Course("exponential", True, _growth(onset, doubling), onset, {"doubling_days": doubling})
 
 
 def response_then_escape(chance: Chance, horizon: int) -> Course:
-    onset, doubling = _onset(chance, horizon), chance.integer(25, 50)
-    floor = _digits(chance.uniform(0.3, 0.6))
+    onset, doubling = _onset(chance, horizon), chance.integer(14, 30)
+    floor = _digits(chance.uniform(0.4, 0.7))
     grow = _growth(onset, doubling)
 
     def level(day: int) -> float:
@@ -106,7 +106,7 @@ def draw_course(chance: Chance, horizon: int) -> Course:
 
 
 def _onset(chance: Chance, horizon: int) -> int:
-    return chance.integer(min(42, horizon // 2), max(43, horizon * 2 // 3))
+    return chance.integer(min(28, horizon // 4), max(42, horizon // 2))
 
 
 def _growth(onset: int, doubling: int) -> Shape:

@@ -1,0 +1,87 @@
+"""Facts about the patient and the calendar."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from cds.chart.model import Tri
+from cds.reasoning.kinds.kind import Context, Days, Kind, choice, nothing
+from cds.reasoning.question import Question, Sample
+from cds.source import Section
+
+
+def _read_day(section: Section, context: Context) -> Days:
+    section.keys("day")
+    window = section.section("day")
+    if "before" in window:
+        limit: Days = context.limit(window, "before", Days)
+        return Days(None, (limit.first or 0) - 1)
+    window.keys("within")
+    within: Days = context.limit(window, "within", Days)
+    return within
+
+
+def _day(_question: Question, window: Days, sample: Sample) -> Tri:
+    return window.holds(sample.day)
+
+
+def _stale(question: Question, _params: object) -> Tri:
+    latest = question.latest
+    days = question.rule.stale_after
+    return latest is not None and days > 0 and (question.chart.as_of - latest.collected).days > days
+
+
+def _disease(question: Question, is_absent: bool) -> Tri:
+    disease = question.chart.diagnosis.invasive_breast_cancer
+    return None if disease is None else disease is not is_absent
+
+
+def _read_age(section: Section, _context: Context) -> int:
+    section.keys("age")
+    return int(section.section("age").number("under"))
+
+
+def age_on(birth: date, day: date) -> int:
+    """Completed years."""
+    return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
+
+
+def _age(question: Question, under: int) -> Tri:
+    birth = question.chart.birth_date
+    return None if birth is None else age_on(birth, question.chart.as_of) < under
+
+
+def _recorded(question: Question, what: str) -> Tri:
+    diagnosis = question.chart.diagnosis
+    return diagnosis.other_cancer if what == "other-cancer" else diagnosis.metastatic is True
+
+
+def _receptor(question: Question, receptor: str) -> Tri:
+    diagnosis = question.chart.diagnosis
+    return diagnosis.her2 if receptor == "her2" else diagnosis.hormone_receptor
+
+
+def _receptor_doubtful(question: Question, _params: object) -> Tri:
+    diagnosis = question.chart.diagnosis
+    return diagnosis.her2 is None or diagnosis.her2_changed
+
+
+def _sex(question: Question, sex: str) -> Tri:
+    return question.chart.sex == sex
+
+
+KINDS = {
+    "day": Kind(_read_day, of_sample=_day),
+    "stale": Kind(nothing("stale"), _stale, stage="applies"),
+    "disease": Kind(
+        lambda s, _c: (s.keys("disease", "is"), s.choice("is", ["absent", "present"]) == "absent")[1],
+        _disease,
+        can_be_unknown=True,
+        stage="always",
+    ),
+    "age": Kind(_read_age, _age, can_be_unknown=True, stage="always"),
+    "recorded": Kind(choice("recorded", "metastatic", "other-cancer"), _recorded, stage="always"),
+    "receptor": Kind(choice("receptor", "hormone", "her2"), _receptor, can_be_unknown=True, stage="always"),
+    "her2_doubtful": Kind(nothing("her2_doubtful"), _receptor_doubtful, stage="applies"),
+    "sex": Kind(choice("sex", "male", "female"), _sex, stage="always"),
+}

@@ -1,0 +1,147 @@
+"""Facts about single samples: faults, checks, events, references."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from cds.chart.model import Tri
+from cds.reasoning.change import Pair
+from cds.reasoning.kinds.kind import Context, Kind, choice, nothing, read_pair_of, resting
+from cds.reasoning.question import Question, Sample
+from cds.source import Section
+
+
+def _read_fault(section: Section, _context: Context) -> tuple[frozenset[str], str]:
+    section.keys("fault", optional=("where",))
+    return frozenset(section.texts("fault")), section.choice("where", ["anywhere", "near", "latest"], "latest")
+
+
+def _fault(question: Question, params: tuple[frozenset[str], str]) -> Tri:
+    faults, where = params
+    if where == "latest":
+        return question.latest is not None and not faults.isdisjoint(question.latest.result.faults)
+    near = question.book.windows.fault_before
+    for result in question.results:
+        if result.faults and not faults.isdisjoint(result.faults):
+            if where == "anywhere" or (question.latest is not None and result is question.latest.result):
+                return True
+            if (
+                question.start is not None
+                and result.collected is not None
+                and (question.start - result.collected).days <= near
+            ):
+                return True
+    return False
+
+
+def _check(question: Question, check: str, sample: Sample) -> Tri:
+    """Whether a check that the marker requires failed; None if it was not stated, or if it is unknown to be required."""
+    wanted = question.marker.checks.get(check)
+    if wanted is None:
+        return False
+    stated = sample.result.checks.get(check)
+    if wanted == "stated":
+        return None if stated is None else False
+    specimen = sample.result.method.specimen
+    if wanted != "any" and specimen != wanted:
+        return None if specimen is None and stated is not True else False
+    return None if stated is None else not stated
+
+
+def _event(question: Question, params: tuple[str, int], sample: Sample) -> Tri:
+    if not question.chart.events:
+        return False
+    kind, days = params
+    day = sample.collected
+    return any(
+        event.kind == kind
+        and (event.start is None or event.start <= day)
+        and (event.end is None or day <= event.end + timedelta(days=days))
+        for event in question.chart.events
+    )
+
+
+def _read_event(section: Section, _context: Context) -> tuple[str, int]:
+    section.keys("event", optional=("for",))
+    return section.text("event"), section.days("for")
+
+
+def _given(question: Question, params: tuple[str, int], sample: Sample) -> Tri:
+    if not question.chart.events:
+        return False
+    kind, days = params
+    return any(
+        event.kind == kind
+        and (event.start is None or event.start <= sample.collected)
+        and ((last := event.end or event.start) is None or sample.collected <= last + timedelta(days=days))
+        for event in question.chart.events
+    )
+
+
+def _read_given(section: Section, _context: Context) -> tuple[str, int]:
+    section.keys("given", optional=("for",))
+    return section.text("given"), section.days("for")
+
+
+def _operation(question: Question, days: int, sample: Sample) -> Tri:
+    return any(
+        not operation.planned and 0 <= (sample.collected - operation.day).days <= days
+        for operation in question.chart.operations
+    )
+
+
+def _read_operation(section: Section, _context: Context) -> int:
+    section.keys("operation", "for")
+    return section.days("for")
+
+
+def _unstated(question: Question, _params: object, sample: Sample) -> Tri:
+    if question.before:
+        return False  # nothing is compared yet [13]
+    result = sample.result
+    return (not result.bridged and (result.laboratory is None or result.lot is None)) or any(
+        getattr(result.method, element) is None for element in question.book.windows.elements
+    )
+
+
+def _read_reference(section: Section, context: Context) -> tuple[str, Pair | None]:
+    section.keys("reference", optional=("pair",))
+    wanted = section.choice("reference", ["missing", "not-comparable", "late", "only"])
+    return wanted, read_pair_of(section, context)
+
+
+def _reference(question: Question, params: tuple[str, Pair | None]) -> Tri:
+    wanted, pair = params
+    if question.latest is None:
+        return False
+    if wanted == "only":
+        return question.only_baseline
+    if wanted == "late":
+        references = [question.reference(sample) for sample in resting(question, pair)]
+        return any(found is not None and found.kind == "late-baseline" for found in references)
+    if question.latest.result.faults or question.only_baseline or question.reference(question.latest) is not None:
+        return False
+    return question.reference_exists() is (wanted == "not-comparable")
+
+
+def _wrong_specimen(question: Question, _params: object, sample: Sample) -> Tri:
+    """Whether the marker may be measured only in other specimens."""
+    allowed = question.marker.specimens
+    if not allowed:
+        return False
+    specimen = sample.result.method.specimen
+    return None if specimen is None else specimen not in allowed
+
+
+KINDS = {
+    "fault": Kind(_read_fault, _fault, stage="always"),
+    "check": Kind(choice("check"), of_sample=_check, can_be_unknown=True, stage="applies"),
+    "event": Kind(_read_event, of_sample=_event, stage="applies"),
+    "given": Kind(_read_given, of_sample=_given, stage="applies"),
+    "operation": Kind(_read_operation, of_sample=_operation, stage="applies"),
+    "unstated": Kind(nothing("unstated"), of_sample=_unstated, stage="applies"),
+    "reference": Kind(_read_reference, _reference, stage="applies"),
+    "specimen": Kind(
+        choice("specimen", "not allowed"), of_sample=_wrong_specimen, can_be_unknown=True, stage="applies"
+    ),
+}

@@ -1,0 +1,134 @@
+"""Facts about the therapy: whether a rule applies, what runs beside it, what has ended."""
+
+from __future__ import annotations
+
+from cds.chart.model import Tri
+from cds.reasoning.change import Pair, confirmation, run_before
+from cds.reasoning.kinds.kind import Context, Kind, nothing, read_pair_of, resting
+from cds.reasoning.question import Question, Sample
+from cds.source import Section
+
+
+def _applies(question: Question, _params: object) -> Tri:
+    """Whether there is an anchor and nothing runs beside it that must not; the reasoner adds the co-conditions."""
+    if question.latest is None:
+        return False
+    answer = question.anchored
+    if question.is_second:
+        answer = _is_second(question)
+    if answer is False:
+        return False
+    for line in question.chart.lines:
+        if line.therapy in question.rule.anchor.not_during:
+            runs = question.runs_at(line, question.latest)
+            if runs:
+                return False
+            if runs is None:
+                answer = None
+    return answer
+
+
+def _is_second(question: Question) -> Tri:
+    """Whether the samples before the latest end in a run that holds a first sample [9]."""
+    pair: Pair = question.rule.fact(question.rule.anchor.second_of).params
+    earlier = [
+        sample
+        for sample in question.samples
+        if not sample.before and sample is not question.latest and question.usable(sample)
+    ]
+    run, _ = run_before(question, pair, earlier)
+    return any(pair.first_from <= sample.day <= pair.first_to for sample in run)
+
+
+def _read_interference(section: Section, _context: Context) -> None:
+    section.keys("interference")
+
+
+def _interference(question: Question, _params: object, sample: Sample) -> Tri:
+    """Whether a drug that binds the analyte is about [11], and the assay is not declared to tolerate it."""
+    if not question.marker.bound_by:
+        return False
+    present = drug_present(question, question.marker.bound_by, sample)
+    if present is True and sample.result.checks.get("drug-tolerance") is True:
+        return False
+    return present
+
+
+def drug_present(question: Question, therapy: str, sample: Sample) -> Tri:
+    """Whether a drug of the class, or what it leaves behind, is about on the day of the sample."""
+    answer: Tri = False
+    for line in question.chart.lines:
+        if line.therapy != therapy:
+            continue
+        runs = question.runs_at(line, sample)
+        if runs:
+            return True
+        if runs is None:
+            answer = None
+    return answer
+
+
+def _read_bound_drug(section: Section, context: Context) -> Pair | None:
+    section.keys("bound_drug", optional=("pair",))
+    return read_pair_of(section, context)
+
+
+def _bound_drug(question: Question, pair: Pair | None) -> Tri:
+    """Whether a drug that binds the analyte is about for any sample on which the state rests."""
+    if not question.marker.bound_by:
+        return False
+    answers = {drug_present(question, question.marker.bound_by, sample) for sample in resting(question, pair)}
+    return True if True in answers else None if None in answers else False
+
+
+def _neoadjuvant(question: Question, _params: object) -> Tri:
+    return question.line.neoadjuvant if question.line is not None else None
+
+
+def _other_drugs(question: Question, studied: tuple[str, ...]) -> Tri:
+    return question.line is not None and not any(drug in studied for drug in question.line.drugs)
+
+
+def _assumed_ongoing(question: Question, _params: object) -> Tri:
+    return question.line is not None and question.line.extent == "assumed-ongoing"
+
+
+def _read_off(section: Section, context: Context) -> Pair | None:
+    section.keys("off_therapy")
+    spec = context.facts.get(section.text("off_therapy"))
+    if spec is None or not isinstance(spec.params, Pair):
+        section.problem("'off_therapy' names no confirmation", "name a fact of the kind 'pair'", at="off_therapy")
+        return None
+    return spec.params
+
+
+def _off_therapy(question: Question, pair: Pair | None) -> Tri:
+    """Whether the rise would be confirmed against the last line of the class, which has ended."""
+    if pair is None or question.latest is None or question.anchored:
+        return False
+    past = [
+        line
+        for line in question.chart.lines
+        if line.therapy in question.rule.anchor.therapies
+        and line.start is not None
+        and line.end is not None
+        and line.end < question.latest.collected
+    ]
+    if not past:
+        return False
+    again = Question(question.chart, question.rule, question.book, off_line=past[-1])
+    again.unusable = question.unusable
+    return confirmation(again, pair)[0]
+
+
+KINDS = {
+    "applies": Kind(nothing("applies"), _applies, can_be_unknown=True, stage="always"),
+    "neoadjuvant": Kind(nothing("neoadjuvant"), _neoadjuvant, can_be_unknown=True, stage="always"),
+    "drugs_other_than": Kind(
+        lambda s, _c: (s.keys("drugs_other_than"), s.texts("drugs_other_than"))[1], _other_drugs, stage="applies"
+    ),
+    "assumed_ongoing": Kind(nothing("assumed_ongoing"), _assumed_ongoing, stage="applies"),
+    "interference": Kind(_read_interference, of_sample=_interference, can_be_unknown=True, stage="applies"),
+    "bound_drug": Kind(_read_bound_drug, _bound_drug, can_be_unknown=True),
+    "off_therapy": Kind(_read_off, _off_therapy, can_be_unknown=True, stage="always"),
+}
