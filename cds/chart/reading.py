@@ -153,8 +153,8 @@ class _Reading:
             known, updated = known_since(resource, received)
             others.append(Item(resource, path, refs[id(resource)], known, 0, index, updated))
         _number_versions(others)
-        exposures, unread_therapy = read_therapy(others, catalogue)
-        context, unread_context = read_context(others, catalogue)
+        exposures, unread_therapy = read_therapy(others, catalogue.therapies)
+        context, unread_context = read_context(others, catalogue.events)
         results = self._results(markers, others, left_out)
         return Record(
             self._identity(patient, people),

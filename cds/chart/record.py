@@ -69,6 +69,7 @@ class Record:
         moment = Moment.of(moment)
         imaging = self.context.imaging(moment)
         operations = self.context.operations(moment)
+        diagnosis = self.context.diagnosis(moment)
         born = self.identity.birth_date
         return Chart(
             patient=self.identity.patient,
@@ -76,8 +77,8 @@ class Record:
             # Of a year or a month, the last day: nobody is taken for older than they may be.
             birth_date=born.last if born is not None else None,
             sex=self.identity.sex,
-            diagnosis=self.context.diagnosis(moment),
-            lines=self.exposures.lines(moment, imaging, operations),
+            diagnosis=diagnosis,
+            lines=self.exposures.lines(moment, imaging, operations, diagnosis),
             operations=operations,
             events=self.context.events(moment),
             imaging=imaging,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cds.chart.catalogue import Catalogue
+from cds.chart.context import LOINC
 
 SPECIFICATION = "2.0.1"
 """The version of CDS Hooks that is implemented: the newest one published. Answers are valid in 1.1 and 3.0 too."""
 
 _PATIENT = "patient={{context.patientId}}"
+_RADIOLOGY = "http://terminology.hl7.org/CodeSystem/v2-0074|RAD"
 _USAGE = (
     "For health professionals who treat breast cancer. Needs the data of the prefetch templates: results of markers on "
     "extracellular vesicles with their codes as in the input profile, treatment lines, operations, conditions, imaging "
@@ -98,6 +100,13 @@ def templates(catalogue: Catalogue) -> tuple[Template, ...]:
             "medication-administrations", f"MedicationAdministration?{_PATIENT}", False, "doses as they were given"
         ),
         Template("procedures", f"Procedure?{_PATIENT}", True, "operations, radiotherapy, transfusions"),
+        Template(
+            "imaging-reports",
+            f"DiagnosticReport?{_PATIENT}&category={_RADIOLOGY}",
+            False,
+            "responses by imaging that stand in reports",
+        ),
+        Template("immunizations", f"Immunization?{_PATIENT}", False, "vaccinations near a sample"),
         Template("specimens", f"Specimen?{_PATIENT}", False, "tube, isolation and collection, where not in the result"),
     )
 
@@ -106,9 +115,10 @@ def observation_codes(catalogue: Catalogue) -> list[str]:
     """Every `system|code` of an Observation that is read, sorted."""
     found = {key for key, meaning in catalogue.codes.items() if not meaning.ignored}
     found |= {key for key, part in catalogue.parts.items() if part == "total-ev"}
-    found |= set(_event_codes(catalogue))
-    return sorted(f"{system}|{code}" if system else code for system, code in found)
-
-
-def _event_codes(catalogue: Catalogue) -> Iterable[tuple[str, str]]:
-    return ()
+    # Codes of conditions and procedures stand in the same table; what an Observation says is coded in LOINC or is one of these.
+    found |= {
+        (system, code)
+        for (system, code), (what, _) in catalogue.events.codes.items()
+        if system == LOINC or what in ("receptor", "imaging", "spread")
+    }
+    return sorted(f"{system}|{code}" for system, code in found)

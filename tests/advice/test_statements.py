@@ -57,7 +57,7 @@ def test_a_confirmed_rise_is_told_with_everything_it_rests_on(advise: Advise) ->
     assert per_ev.reached is True
     assert said.treatment is not None
     assert (said.treatment.title, said.treatment.drugs, said.treatment.day) == (
-        "cytotoxic chemotherapy",
+        "Cytotoxic chemotherapy",
         ("paclitaxel",),
         105,
     )

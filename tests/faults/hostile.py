@@ -196,7 +196,7 @@ def _components() -> Iterator[Hostile]:
     yield from _each("component", ("component",), (*WRONG, *ENTRIES), note)
     yield _made("component missing", drop(("component",)), note)
 
-    def of(name: str, *path: str | int, literal: str | None = None) -> Change:
+    def part(name: str, *path: str | int, literal: str | None = None) -> Change:
         def change(draft: Draft) -> None:
             part = draft.part(name)
             if literal is None:
@@ -206,21 +206,21 @@ def _components() -> Iterator[Hostile]:
 
         return change
 
-    longer = of("total-ev", "valueQuantity", "value", literal="12.0")
+    longer = part("total-ev", "valueQuantity", "value", literal="12.0")
     for label, literal in (*TOTALS, *NO_NUMBER):
-        yield _made(f"total-ev {label}", of("total-ev", "valueQuantity", "value", literal=literal), longer)
+        yield _made(f"total-ev {label}", part("total-ev", "valueQuantity", "value", literal=literal), longer)
     for label, literal in (("{copies}/mL", '"{copies}/mL"'), ("pg/mL", '"pg/mL"'), *WRONG):
-        yield _made(f"total-ev unit {label}", of("total-ev", "valueQuantity", "code", literal=literal), longer)
+        yield _made(f"total-ev unit {label}", part("total-ev", "valueQuantity", "code", literal=literal), longer)
     answer = ("valueCodeableConcept", "coding", 0, "code")
     for name in ("haemolysis", "lipaemia", "residual-platelets"):
-        text = of(name, "valueCodeableConcept", "text", literal='"clear"')
-        yield _made(f"{name} missing", of(name), text)
+        text = part(name, "valueCodeableConcept", "text", literal='"clear"')
+        yield _made(f"{name} missing", part(name), text)
         for label, literal in CHECKS:
-            yield _made(f"{name} {label}", of(name, *answer, literal=literal), text)
-    clear = of("haemolysis", "valueCodeableConcept", "text", literal='"clear"')
+            yield _made(f"{name} {label}", part(name, *answer, literal=literal), text)
+    clear = part("haemolysis", "valueCodeableConcept", "text", literal='"clear"')
     for label, literal in WRONG:
-        yield _made(f"haemolysis code {label}", of("haemolysis", *answer, literal=literal), clear)
-        yield _made(f"haemolysis answer {label}", of("haemolysis", answer[0], literal=literal), clear)
+        yield _made(f"haemolysis code {label}", part("haemolysis", *answer, literal=literal), clear)
+        yield _made(f"haemolysis answer {label}", part("haemolysis", answer[0], literal=literal), clear)
 
     def twice(draft: Draft) -> None:
         stated = copy.deepcopy(draft.part("haemolysis"))
@@ -232,16 +232,16 @@ def _components() -> Iterator[Hostile]:
 
     yield _made("haemolysis clear and present", twice, clear_twice)
     for name in ("reagents", "normaliser", "reagent-lot"):
-        yield _made(f"{name} missing", of(name), longer)
-        yield _made(f"{name} another", of(name, "valueString", literal='"another"'), longer)
+        yield _made(f"{name} missing", part(name), longer)
+        yield _made(f"{name} another", part(name, "valueString", literal='"another"'), longer)
         for label, literal in (*TEXTS, *WRONG):
-            yield _made(f"{name} {label}", of(name, "valueString", literal=literal), longer)
-    limit = of("limit-of-detection", "valueQuantity", "value", literal="0.50")
-    above = of("limit-of-detection", "valueQuantity", "value", literal="10")
+            yield _made(f"{name} {label}", part(name, "valueString", literal=literal), longer)
+    limit = part("limit-of-detection", "valueQuantity", "value", literal="0.50")
+    above = part("limit-of-detection", "valueQuantity", "value", literal="10")
     yield _made("limit of detection above the value", above, limit)
     for label, literal in NO_NUMBER:
         # Far above any limit, a value stands without one.
-        spoilt = of("limit-of-detection", "valueQuantity", "value", literal=literal)
+        spoilt = part("limit-of-detection", "valueQuantity", "value", literal=literal)
         yield _made(f"limit of detection {label}", spoilt, limit, False)
 
 

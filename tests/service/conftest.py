@@ -29,6 +29,8 @@ KEYS = {
     "MedicationAdministration": "medication-administrations",
     "Procedure": "procedures",
     "Specimen": "specimens",
+    "DiagnosticReport": "imaging-reports",
+    "Immunization": "immunizations",
 }
 
 

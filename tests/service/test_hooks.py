@@ -57,7 +57,7 @@ def test_prefetch_templates_are_portable(client: TestClient) -> None:
         assert set(re.findall(r"\{\{(.*?)\}\}", template)) == {"context.patientId"}
         kind, _, query = template.partition("?")
         assert re.fullmatch(r"[A-Z][A-Za-z]+|Patient/\{\{context\.patientId\}\}", kind)
-        assert {part.partition("=")[0] for part in query.split("&") if part} <= {"patient", "code"}
+        assert {part.partition("=")[0] for part in query.split("&") if part} <= {"patient", "code", "category"}
     codes = prefetch["observations"].partition("code=")[2].split(",")
     system = "https://exowatch.example/fhir/CodeSystem/exosomal-marker"
     assert {
@@ -66,6 +66,8 @@ def test_prefetch_templates_are_portable(client: TestClient) -> None:
         f"{system}|pdl1-soluble",
         f"{system}|total-ev",
     } <= set(codes)
+    assert {"http://loinc.org|85337-4", "http://loinc.org|97509-4"} <= set(codes)  # receptors, response by imaging
+    assert "http://snomed.info/sct|254837009" not in codes  # a diagnosis is a Condition
     assert "http://loinc.org|83052-1" not in codes  # tissue PD-L1 is another question: not asked for
 
 
