@@ -24,8 +24,8 @@ from cds.chart.declarations import CHECKS
 from cds.chart.model import Chart, Imaging, Method, Result
 from cds.reasoning.combination import ImagingNear
 from cds.reasoning.evidence import Study
-from cds.reasoning.kinds.imaging import WORSE_RESPONSE
 from cds.reasoning.findings import Evaluation, Finding
+from cds.reasoning.kinds.imaging import WORSE_RESPONSE
 from cds.reasoning.rulebook import FactSpec, RuleBook
 
 _ANSWERS = {check: {good: answer for answer, good in answers.items()} for check, answers in CHECKS.items()}

@@ -90,6 +90,8 @@ class _Routes:
         else:
             response = answer(HTTPStatus.OK, {"cards": said.cards})
             fields |= {"cards": len(said.cards), "findings": dict(said.findings)}
+            if said.silent:
+                fields["silent"] = list(said.silent)
         response.headers["X-Request-ID"] = number
         elapsed = round(1000 * (time.perf_counter() - started), 2)
         note("call", status=response.status_code, milliseconds=elapsed, **fields)

@@ -32,7 +32,7 @@ class Answer:
 
     cards: list[Card]
     findings: Mapping[str, int]  # how many findings there are of each state
-    resources: int
+    silent: tuple[str, ...] = ()  # markers that were recognised and must not be used
 
 
 class Desk:
@@ -75,7 +75,11 @@ class Desk:
             self._ordered(request, data, now),
         )
         cards = self._writer.cards(self._advisor.advisories(evaluation), occasion)
-        return Answer(cards, Counter(finding.state for finding in evaluation.findings), len(data))
+        return Answer(
+            cards,
+            Counter(finding.state for finding in evaluation.findings),
+            tuple(name for name, _ in evaluation.silent),
+        )
 
     def _chart(self, request: HookRequest, prefetch: Mapping[str, Any], now: datetime) -> Chart:
         captured = {"hook": request.hook, "context": {"patientId": request.patient}, "prefetch": dict(prefetch)}

@@ -112,8 +112,12 @@ def templates(catalogue: Catalogue) -> tuple[Template, ...]:
 
 
 def observation_codes(catalogue: Catalogue) -> list[str]:
-    """Every `system|code` of an Observation that is read, sorted."""
-    found = {key for key, meaning in catalogue.codes.items() if not meaning.ignored}
+    """Every `system|code` of an Observation that is read, sorted; what must not be used is not asked for."""
+    found = {
+        key
+        for key, meaning in catalogue.codes.items()
+        if not (meaning.ignored or catalogue.markers[meaning.marker].must_not_use)
+    }
     found |= {key for key, part in catalogue.parts.items() if part == "total-ev"}
     # Codes of conditions and procedures stand in the same table; what an Observation says is coded in LOINC or is one of these.
     found |= {

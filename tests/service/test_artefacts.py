@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
-from cds.chart.catalogue import MARKER_SYSTEM
+from cds.chart.catalogue import MARKER_SYSTEM, METHOD_SYSTEM
 from cds.chart.declarations import CHECKS
 from cds.reasoning.loading import default_rulebook
 from tests.service.conftest import ROOT
@@ -40,7 +40,9 @@ def test_the_code_system_names_every_marker_and_part_that_is_read() -> None:
 
 
 def test_the_code_system_of_methods_answers_every_check() -> None:
-    assert {answer for answers in CHECKS.values() for answer in answers} <= codes("exosomal-method")
+    events = default_rulebook().catalogue.events
+    own = {code for system, code in (*events.codes, *events.answers) if system == METHOD_SYSTEM}
+    assert own | {answer for answers in CHECKS.values() for answer in answers} <= codes("exosomal-method")
 
 
 def test_the_override_reasons_are_those_of_the_cards() -> None:

@@ -67,6 +67,7 @@ def test_prefetch_templates_are_portable(client: TestClient) -> None:
         f"{system}|total-ev",
     } <= set(codes)
     assert {"http://loinc.org|85337-4", "http://loinc.org|97509-4"} <= set(codes)  # receptors, response by imaging
+    assert f"{system}|mir-567-ev" not in codes  # retracted
     assert "http://snomed.info/sct|254837009" not in codes  # a diagnosis is a Condition
     assert "http://loinc.org|83052-1" not in codes  # tissue PD-L1 is another question: not asked for
 
@@ -138,6 +139,13 @@ def test_an_order_of_the_same_class_is_named(client: TestClient, request_body: B
     request_body["context"]["draftOrders"] = {"resourceType": "Bundle", "entry": []}
     (card,) = client.post(SIGN, json=request_body).json()["cards"]
     assert "order at hand" not in card["detail"]
+
+
+def test_a_retracted_marker_yields_no_card(client: TestClient, request_body: Body) -> None:
+    observations = request_body["prefetch"]["observations"]
+    observations["entry"] = [entry for entry in observations["entry"] if entry["resource"]["id"] == "trpc5-5"]
+    observations["entry"][0]["resource"]["code"]["coding"][0]["code"] = "mir-567-ev"
+    assert client.post(VIEW, json=request_body).json() == {"cards": []}
 
 
 # refusals ----------------------------------------------------------------------------------------------------------

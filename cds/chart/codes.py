@@ -1,0 +1,143 @@
+"""What codes mean: tables of (system, code), some by prefix, as rule files write them. Displays are never read.
+
+A rule file names a system by its short name: `{snomed: ["254837009"], icd10: [C50]}`. ATC, ICD-10 and the other
+hierarchies of `_PREFIXED` are matched by prefix, of which the longest wins, so that C77.3 can differ from C77.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+from cds.source import Section
+
+T = TypeVar("T")
+
+MARKER_CODES = "https://exowatch.example/fhir/CodeSystem/exosomal-marker"
+METHOD_CODES = "https://exowatch.example/fhir/CodeSystem/exosomal-method"
+
+SYSTEMS = {
+    "snomed": ("http://snomed.info/sct",),
+    "loinc": ("http://loinc.org",),
+    "rxnorm": ("http://www.nlm.nih.gov/research/umls/rxnorm",),
+    "atc": (
+        "http://www.whocc.no/atc",
+        "http://fhir.de/CodeSystem/bfarm/atc",
+        "http://fhir.de/CodeSystem/dimdi/atc",
+        "urn:oid:2.16.840.1.113883.6.73",
+    ),
+    "icd10": (
+        "http://hl7.org/fhir/sid/icd-10",
+        "http://hl7.org/fhir/sid/icd-10-cm",
+        "http://fhir.de/CodeSystem/bfarm/icd-10-gm",
+        "http://fhir.de/CodeSystem/dimdi/icd-10-gm",
+    ),
+    "icd10pcs": ("http://www.cms.gov/Medicare/Coding/ICD10", "http://hl7.org/fhir/sid/icd-10-pcs"),
+    "ops": ("http://fhir.de/CodeSystem/bfarm/ops", "http://fhir.de/CodeSystem/dimdi/ops"),
+    "cpt": ("http://www.ama-assn.org/go/cpt",),
+    "ncit": ("http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl", "urn:oid:2.16.840.1.113883.3.26.1.1"),
+    "ajcc": ("http://cancerstaging.org",),
+    "interpretation": ("http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation",),
+    "exosomal-marker": (MARKER_CODES,),
+    "exosomal-method": (METHOD_CODES,),
+}
+"""Code systems by the short names of rule files, with every URL under which they are met."""
+
+_PREFIXED = frozenset({"atc", "icd10", "icd10pcs", "ops", "ajcc"})
+_SHORT = {url: name for name, urls in SYSTEMS.items() for url in urls}
+_REMEMBERED_AT_MOST = 20_000
+
+
+class CodeTable(Generic[T]):
+    """Meanings by (system, code)."""
+
+    __slots__ = ("_found", "_prefixes", "exact")
+
+    def __init__(self) -> None:
+        self.exact: dict[tuple[str, str], T] = {}  # by (URL, code), for who needs to list them
+        self._prefixes: dict[str, dict[str, T]] = {}
+        self._found: dict[Any, T | None] = {}
+
+    def add(self, section: Section, meaning: T, also: Any = None) -> None:
+        """Take up the codes of a `{system: [codes]}` mapping; a code that means something else already is a problem.
+
+        `also(old, new)` may join two meanings into one instead.
+        """
+        section.keys(optional=tuple(SYSTEMS))
+        for system in section.value:
+            for code in section.texts(system):
+                self._add(section, system, code, meaning, also)
+
+    def _add(self, section: Section, system: str, code: str, meaning: T, also: Any) -> None:
+        if system not in SYSTEMS:
+            return
+        if system in _PREFIXED:
+            table, keys = self._prefixes.setdefault(system, {}), [_normal(code)]
+        else:
+            table, keys = self.exact, [(url, code) for url in SYSTEMS[system]]  # type: ignore[assignment]
+        for key in keys:
+            old = table.get(key)
+            if old is not None and old != meaning and also is None:
+                section.problem(f"{system} code '{code}' already means '{old}'", "a code has one meaning", at=system)
+            table[key] = meaning if old is None or also is None else also(old, meaning)
+
+    def find(self, system: object, code: object) -> T | None:
+        """What the code means; None if the table does not know it."""
+        key = (system, code)
+        try:
+            return self._found[key]
+        except KeyError:
+            found = self._look_up(system, code)
+            if len(self._found) < _REMEMBERED_AT_MOST:
+                self._found[key] = found
+            return found
+        except TypeError:  # a system or code that is no text
+            return None
+
+    def of(self, concept: object) -> list[T]:
+        """What the codings of a CodeableConcept mean, as far as they are known."""
+        try:  # the usual shape, at half the price
+            (coding,) = concept["coding"]  # type: ignore[index]
+            found = self.find(coding["system"], coding["code"])
+            return [] if found is None else [found]
+        except (KeyError, TypeError, ValueError, IndexError):
+            found_each = (self.find(*pair) for pair in pairs(concept))
+            return [meaning for meaning in found_each if meaning is not None]
+
+    def first(self, concept: object) -> T | None:
+        """The first known meaning of a CodeableConcept; None if there is none."""
+        found = self.of(concept)
+        return found[0] if found else None
+
+    def _look_up(self, system: object, code: object) -> T | None:
+        if not isinstance(system, str) or not isinstance(code, str):
+            return None
+        found = self.exact.get((system, code.strip()))
+        if found is not None:
+            return found
+        prefixes = self._prefixes.get(_SHORT.get(system, ""))
+        if prefixes is not None:
+            text = _normal(code)
+            for length in range(len(text), 0, -1):
+                if (found := prefixes.get(text[:length])) is not None:
+                    return found
+        return None
+
+
+def _normal(code: str) -> str:
+    return code.replace(".", "").strip().upper()
+
+
+def pairs(concept: object) -> Iterator[tuple[str, str]]:
+    """(system, code) of every coding of a CodeableConcept that states both."""
+    stated = concept.get("coding") if isinstance(concept, dict) else None
+    for coding in stated if isinstance(stated, list) else [stated]:
+        if isinstance(coding, dict):
+            system, code = coding.get("system"), coding.get("code")
+            if isinstance(system, str) and isinstance(code, str) and system and code:
+                yield system, code
+
+
+def is_atc(system: str) -> bool:
+    """Whether a URL is one of those under which ATC is met."""
+    return _SHORT.get(system) == "atc"
