@@ -55,7 +55,9 @@ def end_to_end(reasoner: Reasoner, count: int, rounds: int) -> None:
         parse = seconds(orjson.loads, data)
         ours = seconds(lambda item: evaluate(reasoner, item), data)
         ratios.append(ours / parse)
-    print(f"{count:,} bundles, {statistics.mean(map(len, data)):,.0f} bytes and {statistics.mean(resources):.0f} resources")
+    print(
+        f"{count:,} bundles, {statistics.mean(map(len, data)):,.0f} bytes and {statistics.mean(resources):.0f} resources"
+    )
     print(f"each; {fired:,} clauses held, {fired / count:.1f} a bundle")
     middle = statistics.median(ratios)
     print(f"bytes to findings = {middle:.1f} x orjson.loads ({min(ratios):.1f} to {max(ratios):.1f}, {rounds} rounds)")

@@ -159,7 +159,7 @@ def explain(
     known = [entry.name for entry in reasoner.rulebook.rules]
     if rule not in known:
         raise InputError(f"there is no rule '{rule}'; rules: {', '.join(known)}")
-    advisor = Advisor(reasoner.rulebook)
+    advisor = Advisor(reasoner.rulebook, load_settings().about())
     for record in _records(file, reasoner):
         evaluation = reasoner.evaluate(record.as_of(moment))
         finding = evaluation.answers.get(rule)

@@ -62,8 +62,8 @@ class Section:
         """Line and column at which the section stands."""
         return self._marks.get(self._path, (1, 1))
 
-    def keys(self, *required: str, optional: Sequence[str] = ()) -> None:
-        """Refuse unknown keys (with the likely meant one) and missing ones."""
+    def keys(self, *required: str, optional: Sequence[str] = ()) -> Section:
+        """Refuse unknown keys (with the likely meant one) and missing ones; the section itself, for one-line readers."""
         known = (*required, *optional)
         for key in self.value:
             if key not in known:
@@ -76,6 +76,7 @@ class Section:
         for key in required:
             if key not in self.value:
                 self.problem(f"'{key}' is missing", "every file of this kind states it")
+        return self
 
     def __contains__(self, key: str) -> bool:
         return key in self.value

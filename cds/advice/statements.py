@@ -48,10 +48,11 @@ class Advisor:
 
     def advisories(self, evaluation: Evaluation) -> tuple[Advisory, ...]:
         """What is to be said of every finding, the first in precedence first; findings without a card included."""
-        said = [self._advisory(finding, evaluation) for finding in evaluation.findings]
+        said = [self.advisory(finding, evaluation) for finding in evaluation.findings]
         return tuple(sorted(said, key=lambda advisory: (advisory.rank, advisory.markers, advisory.rule.name)))
 
-    def _advisory(self, finding: Finding, evaluation: Evaluation) -> Advisory:
+    def advisory(self, finding: Finding, evaluation: Evaluation) -> Advisory:
+        """What is to be said of one finding."""
         chart, book, words = evaluation.chart, self._book, self._words
         gates = checks(finding, chart, book, words)
         missing = tuple(dict.fromkeys(said for name in finding.missing for said in words.missing(name, finding)))

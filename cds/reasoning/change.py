@@ -55,9 +55,11 @@ class Comparison:
 def compare(question: Question, change: Change, sample: Sample) -> Comparison | None:
     """The sample against its reference; None if there is no reference, or a per-EV ratio cannot be formed."""
     key = (sample.index, change.per_ev, change.rise)
-    if key not in question.compared:
-        question.compared[key] = _compare(question, change, sample)
-    return question.compared[key]
+    if key in question.compared:
+        known: Comparison | None = question.compared[key]
+        return known
+    question.compared[key] = found = _compare(question, change, sample)
+    return found
 
 
 def _compare(question: Question, change: Change, sample: Sample) -> Comparison | None:

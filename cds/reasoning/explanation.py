@@ -1,15 +1,13 @@
-"""Why a finding is what it is, why not something stronger, what is missing, and what would change it.
+"""Why a finding is what it is, why not something else, and what is missing.
 
-Everything here is derived from a `Finding`; nothing is evaluated again. The words for facts stand in rules/wording/;
-numbers come from the comparison on which the finding rests.
+Everything here is derived from a `Finding`; nothing is evaluated again. `cds.advice` puts it in words.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
-from cds.reasoning.change import Change, Comparison, Pair
+from cds.reasoning.change import Comparison
 from cds.reasoning.findings import Finding
 from cds.reasoning.oracle import truth
 from cds.reasoning.rulebook import Clause, Literal, RuleBook
@@ -31,7 +29,6 @@ class Explanation:
     why: tuple[str, ...]
     why_not: tuple[WhyNot, ...]
     missing: tuple[str, ...]
-    would_change: tuple[str, ...]
 
 
 def explain(finding: Finding, rulebook: RuleBook) -> Explanation:
@@ -43,7 +40,7 @@ def explain(finding: Finding, rulebook: RuleBook) -> Explanation:
         for clause in finding.rule.clauses
         if clause.state and not clause.gate and clause.state != finding.state and rulebook.rank(clause.state) != rank
     )
-    return Explanation(why, why_not, finding.missing, tuple(_would_change(finding)))
+    return Explanation(why, why_not, finding.missing)
 
 
 def _kept_away(clause: Clause, finding: Finding) -> tuple[str, ...]:
@@ -64,35 +61,6 @@ def _negated(literals: tuple[Literal, ...], finding: Finding) -> list[str]:
         elif value is None:
             found.append(f"unknown {literal.fact}")
     return found
-
-
-def _would_change(finding: Finding) -> list[str]:
-    """What the next sample would have to show for another state, in numbers."""
-    latest = finding.latest
-    changes = [spec for spec in finding.rule.facts if spec.kind == "value" and isinstance(spec.params, Change)]
-    pairs = [spec.params for spec in finding.rule.facts if spec.kind == "pair" and isinstance(spec.params, Pair)]
-    said: list[str] = []
-    if latest is None or not changes:
-        return said
-    first = finding.comparisons.get(changes[0].name)
-    if first is not None:
-        limit = threshold_value(first)
-        change: Change = changes[0].params
-        if change.not_fallen:
-            limit = first.reference_value.low / first.threshold
-            said.append(f"a comparable value of at most {figure(limit)} {latest.unit} would count as fallen")
-        elif finding.state in ("suspected", "watch"):
-            said.append(f"a comparable value below {figure(limit)} {latest.unit} would end the rise")
-        else:
-            said.append(f"a comparable value of at least {figure(limit)} {latest.unit} would be a rise")
-    if finding.state == "watch" and pairs and latest.collected is not None and finding.pair is None:
-        pair = pairs[0]
-        opens = latest.collected + timedelta(days=pair.apart_from)
-        closes = latest.collected + timedelta(days=pair.apart_to)
-        if finding.anchor_day is not None:
-            opens = max(opens, finding.anchor_day + timedelta(days=pair.second_from))
-        said.append(f"a second such sample from {opens.isoformat()} to {closes.isoformat()} would confirm it")
-    return said
 
 
 def threshold_value(comparison: Comparison) -> float:

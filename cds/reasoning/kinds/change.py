@@ -78,5 +78,5 @@ KINDS = {
     "value": Kind(_read_change, of_sample=_change, can_be_unknown=True),
     "pair": Kind(_read_pair, _pair, can_be_unknown=True),
     "cannot_exclude": Kind(_read_cannot_exclude, of_sample=_cannot_exclude),
-    "rising": Kind(lambda s, _c: (s.keys("rising"), int(s.number("rising", 3)))[1], _rising),
+    "rising": Kind(lambda s, _c: int(s.keys("rising").number("rising", 3)), _rising),
 }

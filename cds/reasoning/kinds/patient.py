@@ -74,7 +74,7 @@ KINDS = {
     "day": Kind(_read_day, of_sample=_day),
     "stale": Kind(nothing("stale"), _stale, stage="applies"),
     "disease": Kind(
-        lambda s, _c: (s.keys("disease", "is"), s.choice("is", ["absent", "present"]) == "absent")[1],
+        lambda s, _c: s.keys("disease", "is").choice("is", ["absent", "present"]) == "absent",
         _disease,
         can_be_unknown=True,
         stage="always",

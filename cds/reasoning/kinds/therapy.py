@@ -125,7 +125,7 @@ KINDS = {
     "applies": Kind(nothing("applies"), _applies, can_be_unknown=True, stage="always"),
     "neoadjuvant": Kind(nothing("neoadjuvant"), _neoadjuvant, can_be_unknown=True, stage="always"),
     "drugs_other_than": Kind(
-        lambda s, _c: (s.keys("drugs_other_than"), s.texts("drugs_other_than"))[1], _other_drugs, stage="applies"
+        lambda s, _c: s.keys("drugs_other_than").texts("drugs_other_than"), _other_drugs, stage="applies"
     ),
     "assumed_ongoing": Kind(nothing("assumed_ongoing"), _assumed_ongoing, stage="applies"),
     "interference": Kind(_read_interference, of_sample=_interference, can_be_unknown=True, stage="applies"),

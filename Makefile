@@ -1,0 +1,58 @@
+# `make demo` and `make test` are all that a newcomer needs; both set up the environment first.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
+	$$python -c 'import sys; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null \
+	&& { echo $$python; break; }; done)
+READY := $(VENV)/.ready
+CHARTS ?= 1000000
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench million soak lock clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+demo: $(READY) ## make a few synthetic patients, serve them on loopback, show a card (ONCE=1: show it and leave)
+	@$(BIN)/exowatch demo $(if $(ONCE),--once)
+
+test: $(READY) ## run every test
+	$(BIN)/python -m pytest -n 2 -q
+
+check: $(READY) ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## ratios to orjson, growth, memory
+	$(BIN)/python -m benchmarks.evaluate
+
+million: $(READY) ## engine = oracle = reference on random charts (CHARTS=1000000)
+	$(BIN)/python -m tests.reference.campaign --charts $(CHARTS)
+
+soak: $(READY) ## eight threads and many evaluations: nothing lost, memory flat
+	$(BIN)/python -m tests.faults.soak
+
+lock: $(READY) ## resolve the dependencies anew
+	$(BIN)/python tools/lock.py
+
+clean: ## forget the environment and what was generated
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(READY): requirements.lock requirements-build.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Exowatch needs Python 3.11 or 3.12: its rule engine, durable_rules, cannot be imported on 3.13 and later."; \
+		echo "Found: $$(python3 --version 2>&1 || echo no python3). Next step: install one of the two, or name it: make PYTHON=/path/to/python3.12 test"; \
+		exit 1; fi
+	@if ! command -v cc >/dev/null && ! command -v gcc >/dev/null; then \
+		echo "Exowatch needs a C compiler: durable_rules is built from source, there are no wheels of it."; \
+		echo "Next step: install one (Debian: apt-get install gcc)"; exit 1; fi
+	@if ! $(PYTHON) -c 'import sysconfig, pathlib, sys; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())'; then \
+		echo "Exowatch needs the headers of $(PYTHON) (Python.h): durable_rules is built from source."; \
+		echo "Next step: install them (Debian: apt-get install python3-dev)"; exit 1; fi
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-build.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-build-isolation -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
