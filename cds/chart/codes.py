@@ -72,14 +72,20 @@ class CodeTable(Generic[T]):
         if system not in SYSTEMS:
             return
         if system in _PREFIXED:
-            table, keys = self._prefixes.setdefault(system, {}), [_normal(code)]
+            self._put(self._prefixes.setdefault(system, {}), _normal(code), section, system, meaning, also)
         else:
-            table, keys = self.exact, [(url, code) for url in SYSTEMS[system]]  # type: ignore[assignment]
-        for key in keys:
-            old = table.get(key)
-            if old is not None and old != meaning and also is None:
-                section.problem(f"{system} code '{code}' already means '{old}'", "a code has one meaning", at=system)
-            table[key] = meaning if old is None or also is None else also(old, meaning)
+            for url in SYSTEMS[system]:
+                self._put(self.exact, (url, code), section, system, meaning, also)
+
+    @staticmethod
+    def _put(table: dict[Any, T], key: Any, section: Section, system: str, meaning: T, also: Any) -> None:
+        old = table.get(key)
+        if old is not None and also is not None:
+            meaning = also(old, meaning)
+        elif old is not None and old != meaning:
+            code = key if isinstance(key, str) else key[1]
+            section.problem(f"{system} code '{code}' already means '{old}'", "a code has one meaning", at=system)
+        table[key] = meaning
 
     def find(self, system: object, code: object) -> T | None:
         """What the code means; None if the table does not know it."""

@@ -1,431 +1,302 @@
-"""Therapy lines: which drug classes a patient was given, from when to when, as known at a moment.
+"""Therapy: which drugs of which class were given when, from `rules/therapies/` and the record.
 
-Administrations say more than statements, statements more than requests. Doses of one drug become a course, courses of one
-class a line; what the record leaves open stays open and is marked so.
+    catalogue = load_therapies(rules, problems)
+    exposures, left_out = read_therapy(items, catalogue)
+    lines = exposures.lines(moment, imaging, operations, diagnosis)
+
+Drugs are matched by (system, code), never by what a record calls them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, time, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from cds.chart.clock import Item, Known, Moment, When, when
+from cds.chart.clock import Item, Moment, When
+from cds.chart.codes import CodeTable, is_atc, pairs
+from cds.chart.exposure import TREATMENTS, Histories, Span, read_span, standing, stated, stated_period
+from cds.chart.lines import Drug, Stretch, TherapyClass, is_neoadjuvant, lines_of, stretch_of
 from cds.chart.model import Diagnosis, Imaging, LeftOut, Line, Operation, Tri
 from cds.errors import Problem
 from cds.source import Section, read_yaml
 
-RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
-ATC = "http://www.whocc.no/atc"
-SNOMED = "http://snomed.info/sct"
-
-_RANK = {"MedicationAdministration": 0, "Procedure": 1, "MedicationStatement": 2, "MedicationRequest": 3}
-_NOT_GIVEN = frozenset({"entered-in-error", "not-done", "not-taken", "cancelled", "unknown"})
-_PLANNED = frozenset({"draft", "intended", "preparation"})
-_OPEN = frozenset({"active", "in-progress", "on-hold"})
-_ORDERS = frozenset({"order", "original-order", "reflex-order", "filler-order", "instance-order", None})
-_NEOADJUVANT = {
-    "373847000": True,
-    "373846009": False,
-    "363676003": False,
-}  # SNOMED CT: neoadjuvant, adjuvant, palliative
-_INTENT_EXTENSION = "mcode-treatment-intent"
+_NO_DRUG = ""  # a treatment of the class, by a drug that is not named
+_PROGRESSIVE = frozenset({"PD", "iCPD"})
+_COUNTS = ("final", "amended", "corrected")
+_ANTINEOPLASTIC = ("L01", "L02")  # ATC: antineoplastic agents, endocrine therapy
+_ROUTES = ("oral", "infusion", "injection")
+_UNKNOWN = Diagnosis()
 
 
 @dataclass(frozen=True, slots=True)
-class Drug:
-    """A drug of a class. `daily`: taken every day, so that a start alone says nothing of how long."""
-
-    name: str
-    therapies: tuple[str, ...]
-    daily: bool
-    bridge: int  # doses up to so many days apart are one course
-
-
-@dataclass(frozen=True, slots=True)
-class TherapyClass:
-    """A therapy class; a pause of more than `gap` days ends its line."""
-
-    name: str
-    title: str
-    gap: int
-    bridge: int
-
-
-@dataclass(slots=True)
 class TherapyCatalogue:
-    """What the codes of drugs and procedures mean."""
+    """The therapy classes with their drugs, and the codes that tell intent and progression."""
 
-    classes: dict[str, TherapyClass] = field(default_factory=dict)
-    drugs: dict[tuple[str, str], Drug] = field(default_factory=dict)  # by (system, code)
-    prefixes: list[tuple[str, str]] = field(default_factory=list)  # ATC prefix → class, longest first
-
-    def find(self, resource: Mapping[str, Any], item: Item) -> Drug | None:
-        """The drug (or the course without a named drug) of a resource; None if no code is known."""
-        for system, code in _codings(resource, item):
-            drug = self.drugs.get((system, code))
-            if drug is not None:
-                return drug
-            if system == ATC:
-                for prefix, therapy in self.prefixes:
-                    if code.startswith(prefix):
-                        found = self.classes[therapy]
-                        return Drug(code, (therapy,), False, found.bridge)
-        return None
-
-
-def load_therapies(rules: Path, problems: list[Problem]) -> TherapyCatalogue:
-    """The therapy classes of a rules folder; mistakes are added to `problems`."""
-    catalogue = TherapyCatalogue()
-    for path in sorted((rules / "therapies").glob("*.yaml")):
-        section = read_yaml(path, problems, str(path.relative_to(rules)))
-        if section is not None:
-            _read_class(section, catalogue)
-    catalogue.prefixes.sort(key=lambda entry: -len(entry[0]))
-    return catalogue
-
-
-def _read_class(section: Section, catalogue: TherapyCatalogue) -> None:
-    section.keys("therapy", "title", "gap", "bridge", "drugs", optional=("atc", "procedures", "because"))
-    name, bridge = section.text("therapy"), section.days("bridge")
-    catalogue.classes[name] = TherapyClass(name, section.text("title"), section.days("gap"), bridge)
-    catalogue.prefixes += [(prefix, name) for prefix in section.texts("atc")]
-    for code in section.texts("procedures"):
-        catalogue.drugs[SNOMED, code] = Drug(name, (name,), False, bridge)
-    for drug, entry in section.named("drugs"):
-        entry.keys(optional=("rxnorm", "atc", "daily", "bridge"))
-        daily = entry.choice("daily", ["yes", "no"], "no") == "yes"
-        for system, key in ((RXNORM, "rxnorm"), (ATC, "atc")):
-            for code in entry.texts(key):
-                known = catalogue.drugs.get((system, code))
-                if known is not None and known.name != drug:
-                    entry.problem(f"code '{code}' already means {known.name}", at=key)
-                therapies = (*known.therapies, name) if known is not None else (name,)
-                own = entry.days("bridge", bridge) if "bridge" in entry else bridge
-                catalogue.drugs[system, code] = Drug(drug, therapies, daily, own)
+    classes: Mapping[str, TherapyClass]  # by name, sorted
+    drugs: CodeTable[tuple[Drug, ...]] = field(compare=False, repr=False)
+    procedures: CodeTable[tuple[Drug, ...]] = field(compare=False, repr=False)  # treatments without a drug
+    intents: CodeTable[str] = field(compare=False, repr=False)
+    judgements: CodeTable[str] = field(compare=False, repr=False)  # Observations of how the disease goes
+    worse: CodeTable[str] = field(compare=False, repr=False)
+    neoadjuvant_within: int = 365  # days from the first dose to the operation that it prepares
 
 
 @dataclass(slots=True)
-class _Course:
-    """One resource as a span of one drug: from `start` to `end`, both as stated."""
+class _Given:
+    """What one version of a resource says: these drugs, over this span, with this intent."""
 
-    drug: Drug
-    rank: int
-    ref: str
-    start: When | None
-    end: When | None
-    kind: str  # dose | span | open | unknown | planned
-    known: Known
-    end_known: Known
-    neoadjuvant: Tri
+    span: Span
+    drugs: tuple[Drug, ...]
+    intents: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True)
-class _Span:
-    """A course as of a day: `end` None if it runs; `extent` as in `Line`."""
-
-    drug: str
-    start: date | None
-    end: date | None
-    extent: str
-    first_dose: time | None
-    neoadjuvant: Tri
-    refs: tuple[str, ...]
-
-
-@dataclass(slots=True)
 class Exposures:
-    """Everything in a record that says what a patient was given, with its two clocks."""
+    """What the record says of a patient's drugs, at any moment."""
 
-    catalogue: TherapyCatalogue
-    versions: list[
-        list[_Course | None]
-    ]  # per resource, in the order in which they replace one another; None: not given
-    known: list[list[Known]]
+    def __init__(self, catalogue: TherapyCatalogue) -> None:
+        self._catalogue = catalogue
+        self._given: Histories[_Given] = Histories()
+        self._judged: Histories[date | None] = Histories()  # the day on which the disease was called worse
 
     def lines(
         self,
         as_of: Moment,
-        imaging: tuple[Imaging, ...] = (),
-        operations: tuple[Operation, ...] = (),
-        diagnosis: Diagnosis | None = None,
+        imaging: Sequence[Imaging] = (),
+        operations: Sequence[Operation] = (),
+        diagnosis: Diagnosis = _UNKNOWN,
     ) -> tuple[Line, ...]:
-        """The therapy lines as known at the moment, sorted by start; planned ones last of their day."""
-        courses = [course for course in self._current(as_of) if course is not None]
+        """The lines known at the moment, sorted by start (unknown first).
+
+        `imaging` tells progression; `operations` and `diagnosis` tell whether a line was neoadjuvant where the record
+        does not say so. All three are to be as of the same moment.
+        """
+        stretches: dict[tuple[str, str], list[Stretch]] = {}
+        classes = self._catalogue.classes
+        for given, settled in standing(self._given, as_of):
+            for drug in given.drugs:
+                stretch = stretch_of(given.span, drug, given.intents, as_of.day, settled)
+                if stretch is not None:
+                    key = (drug.therapy, drug.name if classes[drug.therapy].line_per_drug else "")
+                    stretches.setdefault(key, []).append(stretch)
+        if not stretches:
+            return ()
+        worse = {scan.day for scan in imaging if scan.response in _PROGRESSIVE}
+        worse |= {day for day, _ in standing(self._judged, as_of) if day is not None and day <= as_of.day}
+        within = self._catalogue.neoadjuvant_within
+
+        def prepares(start: date | None, intents: frozenset[str]) -> Tri:
+            return is_neoadjuvant(start, intents, operations, diagnosis, within)
+
         found: list[Line] = []
-        for name in self.catalogue.classes:
-            own = [course for course in courses if name in course.drug.therapies]
-            if own:
-                found += self._lines_of(name, own, as_of, imaging, operations, diagnosis)
-        return tuple(sorted(found, key=lambda line: (line.start or date.min, line.planned, line.therapy)))
+        begun: list[date] = []
+        # Those that another line can end come last: by then it is known when the others began.
+        for (therapy, _), group in sorted(stretches.items(), key=lambda entry: classes[entry[0][0]].until_other_line):
+            found += lines_of(classes[therapy], group, as_of.day, sorted(worse), begun, prepares)
+            if not classes[therapy].until_other_line:
+                begun += [line.start for line in found if line.start is not None and not line.planned]
+        found.sort(key=lambda line: (line.start or date.min, line.planned, line.therapy, line.drugs))
+        return tuple(found)
 
-    def _current(self, as_of: Moment) -> Iterable[_Course | None]:
-        for versions, known in zip(self.versions, self.known, strict=True):
-            current = None
-            for course, since in zip(versions, known, strict=True):
-                if since.by(as_of):
-                    current = course
-            yield current
+    def take_drug(self, item: Item, span: Span, drugs: tuple[Drug, ...], intents: frozenset[str]) -> None:
+        """Take up what a version of a treatment resource says."""
+        self._given.add(item, span.start, _Given(span, drugs, intents))
 
-    def _lines_of(
-        self,
-        name: str,
-        courses: Sequence[_Course],
-        as_of: Moment,
-        imaging: tuple[Imaging, ...],
-        operations: tuple[Operation, ...],
-        diagnosis: Diagnosis | None,
-    ) -> list[Line]:
-        spans = [span for drug in _by_drug(courses).values() for span in _spans(drug, as_of)]
-        lines: list[Line] = []
-        group: list[_Span] = []
-        gap = self.catalogue.classes[name].gap
-        for span in sorted(spans, key=lambda span: (span.start or date.min, span.drug)):
-            if group and _begins_anew(group, span, gap, imaging):
-                lines.append(_line(name, group, operations, diagnosis))
-                group = []
-            group.append(span)
-        if group:
-            lines.append(_line(name, group, operations, diagnosis))
-        for course in courses:
-            begins = course.start.first if course.start is not None else None
-            if course.kind == "planned" or (begins is not None and begins > as_of.day):
-                lines.append(
-                    Line(
-                        name, (course.drug.name,), begins, None, "known", True, None, course.neoadjuvant, (course.ref,)
-                    )
-                )
-        return lines
+    def withdraw(self, item: Item) -> None:
+        """A later version of a resource that counted names no drug of ours any more."""
+        if item.ref in self._given:
+            self._given.add(item, None, _Given(Span(item.ref, "void"), ()))
+        if item.ref in self._judged:
+            self._judged.add(item, None, None)
+
+    def take_judgement(self, item: Item, day: When | None) -> None:
+        """Take up that the disease was called worse on a day."""
+        self._judged.add(item, day, None if day is None else day.last)
 
 
-def _by_drug(courses: Iterable[_Course]) -> dict[str, list[_Course]]:
-    found: dict[str, list[_Course]] = {}
-    for course in courses:
-        if course.kind != "planned":
-            found.setdefault(course.drug.name, []).append(course)
-    return found
+def load_therapies(rules: Path, problems: list[Problem]) -> TherapyCatalogue:
+    """Read `rules/therapies/`; mistakes are added to `problems`."""
+    drugs: CodeTable[tuple[Drug, ...]] = CodeTable()
+    procedures: CodeTable[tuple[Drug, ...]] = CodeTable()
+    intents: CodeTable[str] = CodeTable()
+    judgements: CodeTable[str] = CodeTable()
+    worse: CodeTable[str] = CodeTable()
+    classes: dict[str, TherapyClass] = {}
+    within = 365
+    for path in sorted((rules / "therapies").glob("*.yaml")):
+        section = read_yaml(path, problems, str(path.relative_to(rules)))
+        if section is None:
+            continue
+        if "therapy" not in section:
+            section.keys("intents", "progression", "neoadjuvant_within")
+            for intent, codes in section.named("intents"):
+                intents.add(codes, intent)
+            progression = section.section("progression")
+            progression.keys("observations", "worse")
+            judgements.add(progression.section("observations"), "disease status")
+            worse.add(progression.section("worse"), "worse")
+            within = _days(section, "neoadjuvant_within", within)
+            continue
+        found = _class(section, drugs, procedures)
+        if found.name in classes:
+            section.problem(f"the therapy '{found.name}' has two files", at="therapy")
+        classes[found.name] = found
+    ordered = {name: classes[name] for name in sorted(classes)}
+    return TherapyCatalogue(ordered, drugs, procedures, intents, judgements, worse, within)
 
 
-def _spans(courses: Sequence[_Course], as_of: Moment) -> list[_Span]:
-    """The courses of one drug as spans: better sources first, what they already cover left out, near doses joined."""
-    spans: list[_Span] = []
-    for rank in sorted({course.rank for course in courses}):
-        own = [span for course in courses if course.rank == rank and (span := _span(course, as_of)) is not None]
-        bridge = courses[0].drug.bridge
-        if spans and all(span.start is not None for span in spans):
-            last = max(span.end or date.max for span in spans)
-            first = min(span.start or date.min for span in spans)
-            # A request or statement adds only what begins outside of what was really given.
-            own = [
-                span
-                for span in own
-                if span.start is not None
-                and (
-                    (last < date.max and span.start > last + timedelta(days=bridge))
-                    or (span.start < first - timedelta(days=bridge) and span.end is not None)
-                )
-            ]
-        spans += _joined(own, bridge)
-    return spans
-
-
-def _span(course: _Course, as_of: Moment) -> _Span | None:
-    start = course.start.first if course.start is not None else None
-    if start is not None and start > as_of.day:
-        return None
-    end, extent = None, "known"
-    stated = course.end.last if course.end is not None else None
-    if course.kind == "dose":
-        end = start
-    elif stated is not None and stated <= as_of.day and course.end_known.by(as_of):
-        end = stated
-    elif stated is None:
-        extent = "assumed-ongoing" if course.kind == "open" else "unknown"
-    first_dose = course.start.time if course.start is not None else None
-    return _Span(course.drug.name, start, end, extent, first_dose, course.neoadjuvant, (course.ref,))
-
-
-def _joined(spans: Sequence[_Span], bridge: int) -> list[_Span]:
-    joined: list[_Span] = []
-    for span in sorted(spans, key=lambda span: (span.start or date.min, span.end or date.max)):
-        before = joined[-1] if joined else None
-        if before is not None and (
-            before.end is None or span.start is None or (span.start - before.end).days <= bridge
-        ):
-            before.end = None if before.end is None or span.end is None else max(before.end, span.end)
-            if before.end is None:
-                before.extent = _widest(before.extent if before.extent != "known" else span.extent, span.extent)
-            before.refs += span.refs
-            before.neoadjuvant = before.neoadjuvant if before.neoadjuvant is not None else span.neoadjuvant
-        else:
-            joined.append(span)
-    return joined
-
-
-def _widest(one: str, other: str) -> str:
-    """Of two open spans: one that is still active outweighs one of which nobody knows how long it lasted."""
-    for extent in ("known", "assumed-ongoing", "unknown"):
-        if extent in (one, other):
-            return extent
-    return one
-
-
-def _begins_anew(group: Sequence[_Span], span: _Span, gap: int, imaging: tuple[Imaging, ...]) -> bool:
-    """Whether the span begins a new line: after a pause, or as another drug after progression."""
-    if span.start is None or any(one.start is None for one in group):
-        return False
-    if all(one.end is not None for one in group):
-        last = max(one.end for one in group if one.end is not None)
-        if (span.start - last).days > gap:
-            return True
-    if any(one.drug == span.drug for one in group):
-        return False
-    began = min(one.start for one in group if one.start is not None)
-    return any(scan.response in ("PD", "iCPD") and began < scan.day <= span.start for scan in imaging)
-
-
-def _line(name: str, group: Sequence[_Span], operations: tuple[Operation, ...], diagnosis: Diagnosis | None) -> Line:
-    starts = [span.start for span in group]
-    start = None if None in starts else min(day for day in starts if day is not None)
-    running = [span for span in group if span.end is None]
-    end = None if running else max(span.end for span in group if span.end is not None)
-    extent = "known"
-    for span in running:
-        extent = span.extent if extent == "known" and span is running[0] else _widest(extent, span.extent)
-    stated = [span.neoadjuvant for span in group if span.neoadjuvant is not None]
-    return Line(
-        name,
-        tuple(dict.fromkeys(span.drug for span in group if span.drug != name)) or (name,),
-        start,
-        end,
-        extent,
-        first_dose=next((span.first_dose for span in group if span.start == start), None),
-        neoadjuvant=stated[0] if stated else _neoadjuvant(start, operations, diagnosis),
-        refs=tuple(dict.fromkeys(ref for span in group for ref in span.refs)),
+def _class(
+    section: Section, drugs: CodeTable[tuple[Drug, ...]], procedures: CodeTable[tuple[Drug, ...]]
+) -> TherapyClass:
+    section.keys(
+        "therapy", "title", "gap", "bridge", "drugs", optional=("procedures", "line_per_drug", "until_other_line")
     )
+    name = section.text("therapy")
+    gap, bridge = _days(section, "gap", 42), _days(section, "bridge", 35)
+    for drug, entry in section.named("drugs"):
+        entry.keys("route", "codes", optional=("bridge",))
+        days = _days(entry, "bridge", bridge)
+        if days > gap:
+            entry.problem(
+                f"{drug} bridges {days} days, but a gap of {gap} days ends a line of {name}",
+                "a treatment that counts as going on cannot have ended: make the class's gap at least as long",
+                at="bridge" if "bridge" in entry else None,
+            )
+        oral = entry.choice("route", _ROUTES, "infusion") == "oral"
+        drugs.add(entry.section("codes"), (Drug(drug, name, oral, days),), also=_together)
+    procedures.add(section.section("procedures"), (Drug(_NO_DRUG, name, False, bridge),), also=_together)
+    per_drug = section.choice("line_per_drug", ("yes", "no"), "no") == "yes"
+    until_other = section.choice("until_other_line", ("yes", "no"), "no") == "yes"
+    return TherapyClass(name, section.text("title"), gap, per_drug, until_other)
 
 
-def _neoadjuvant(start: date | None, operations: tuple[Operation, ...], diagnosis: Diagnosis | None) -> Tri:
-    """Whether the line comes before a curative operation, as far as the record shows."""
-    if diagnosis is not None and diagnosis.metastatic:
-        return False
-    curative = [operation for operation in operations if operation.curative]
-    if start is None:
-        return None
-    if any(not operation.planned and operation.day < start for operation in curative):
-        return False
-    return True if curative else None
+def _together(old: tuple[Drug, ...], new: tuple[Drug, ...]) -> tuple[Drug, ...]:
+    """One product may hold several drugs, and one drug may belong to several classes."""
+    return (*old, *(drug for drug in new if drug not in old))
 
 
-# reading ---------------------------------------------------------------------------------------------------------
+def _days(section: Section, key: str, default: int) -> int:
+    if key not in section:
+        return default
+    stated = section.section(key)
+    stated.keys("days", "because")
+    return stated.days("days", default)
 
 
 def read_therapy(items: Sequence[Item], catalogue: TherapyCatalogue) -> tuple[Exposures, list[LeftOut]]:
-    """Everything among the resources that says what was given, and what could not be used of it."""
-    by_ref: dict[str, tuple[list[_Course | None], list[Known]]] = {}
+    """What a record says of anticancer drugs, and what of it could not be used."""
+    exposures = Exposures(catalogue)
     left_out: list[LeftOut] = []
+    judgements, drugs_of = catalogue.judgements, catalogue.drugs.of
     for item in items:
-        if item.resource["resourceType"] not in _RANK:
-            continue
-        drug = catalogue.find(item.resource, item)
-        if drug is None:
-            _note_unmapped(item, left_out)
-            continue
-        course = _course(item, drug)
-        own = item.known_or(course.start if course is not None else None)
-        courses, known = by_ref.setdefault(item.ref, ([], []))
-        courses.append(course)
-        known.append(item.updated if item.version and not item.updated.assumed else own)
-    return Exposures(catalogue, [pair[0] for pair in by_ref.values()], [pair[1] for pair in by_ref.values()]), left_out
+        resource = item.resource
+        kind = resource["resourceType"]
+        if kind == "Observation":
+            if judgements.of(resource.get("code")):
+                _read_judgement(item, exposures, catalogue, left_out)
+        elif kind in TREATMENTS:
+            if kind == "Procedure":
+                found = catalogue.procedures.of(resource.get("code"))
+            else:
+                concepts = _medication(item, left_out)
+                found = [drugs for concept in concepts for drugs in drugs_of(concept)]
+                if not found:
+                    _note_unmapped(item, concepts, left_out)
+            if not found:
+                if item.version:
+                    exposures.withdraw(item)
+                continue
+            drugs = found[0] if len(found) == 1 else tuple(dict.fromkeys(drug for each in found for drug in each))
+            span = read_span(item, left_out)
+            if span is not None:
+                exposures.take_drug(item, span, drugs, _intents(resource, catalogue.intents))
+    return exposures, left_out
 
 
-def _course(item: Item, drug: Drug) -> _Course | None:
-    """The resource as a course; None if it says that nothing was given."""
+def _medication(item: Item, left_out: list[LeftOut]) -> list[object]:
+    """The concepts that name the drug: in the resource, or in the Medication it refers to (with its ingredients)."""
     resource = item.resource
-    kind = resource["resourceType"]
-    status = resource.get("status")
-    if status in _NOT_GIVEN or resource.get("doNotPerform") is True:
-        return None
-    start, end, spanned = _when_given(resource)
-    planned = status in _PLANNED
-    if kind == "MedicationRequest":
-        if resource.get("intent") in ("proposal", "plan"):
-            planned = True
-        elif resource.get("intent") not in _ORDERS:
-            return None
-    if planned:
-        form = "planned"
-    elif end is not None or (spanned and status not in _OPEN):
-        form = "span" if end is not None else "unknown"
-    elif status in _OPEN:
-        form = "open"
-    else:
-        form = "unknown" if drug.daily else "dose"
-    end_known = item.updated if not item.updated.assumed else Known.supposed(end)
-    known = item.known_or(start)
-    return _Course(drug, _RANK[kind], item.ref, start, end, form, known, end_known, _stated_intent(resource))
-
-
-def _when_given(resource: Mapping[str, Any]) -> tuple[When | None, When | None, bool]:
-    """Start and end as stated, and whether they were stated as a period."""
-    for name in ("effective", "performed", "occurrence"):
-        period = resource.get(f"{name}Period")
-        if isinstance(period, dict):
-            return when(period.get("start")), when(period.get("end")), True
-        single = when(resource.get(f"{name}DateTime"))
-        if single is not None:
-            return single, None, False
-    for dosage in resource.get("dosageInstruction") or ():
-        repeat = dosage.get("timing", {}).get("repeat", {}) if isinstance(dosage, dict) else {}
-        bounds = repeat.get("boundsPeriod") if isinstance(repeat, dict) else None
-        if isinstance(bounds, dict) and (start := when(bounds.get("start"))) is not None:
-            return start, when(bounds.get("end")), True
-    start = when(resource.get("authoredOn"))
-    supply = resource.get("dispenseRequest")
-    days = supply.get("expectedSupplyDuration") if isinstance(supply, dict) else None
-    if start is not None and isinstance(days, dict) and days.get("code") == "d" and isinstance(days.get("value"), int):
-        return start, when((start.first + timedelta(days=days["value"])).isoformat()), True
-    return start, None, False
-
-
-def _codings(resource: Mapping[str, Any], item: Item) -> Iterable[tuple[str, str]]:
-    concept = resource.get("medicationCodeableConcept") or resource.get("code")
+    concept = resource.get("medicationCodeableConcept")
+    if concept is not None:
+        return [concept]
     reference = resource.get("medicationReference")
-    if reference is not None:
-        medication = item.resolve(reference)
-        concept = medication.get("code") if medication is not None else None
-    for coding in (concept.get("coding") if isinstance(concept, dict) else None) or ():
-        if isinstance(coding, dict) and isinstance(coding.get("system"), str) and isinstance(coding.get("code"), str):
-            yield coding["system"], coding["code"]
-
-
-def _note_unmapped(item: Item, left_out: list[LeftOut]) -> None:
-    """A drug that is not in the tables is nobody's concern, unless its code says that it treats cancer."""
-    if item.resource["resourceType"] == "Procedure":
-        return
-    for system, code in _codings(item.resource, item):
-        if system == ATC and code.startswith(("L01", "L02")):
+    medication = item.resolve(reference)
+    if medication is None:
+        if not _void(resource):
             left_out.append(
                 LeftOut(
-                    item.path, item.ref, f"anticancer drug {code} is in no therapy class", "add it to rules/therapies/"
+                    f"{item.path}.medicationReference" if reference is not None else item.path, item.ref,
+                    "the medication is not in the input" if reference is not None else "it names no medication",
+                    "send the Medication too, or code the drug in medicationCodeableConcept",
                 )
-            )
-
-
-def _stated_intent(resource: Mapping[str, Any]) -> Tri:
-    """Neoadjuvant as the resource states it, in the treatment intent or as a reason."""
-    concepts = [
-        extension.get("valueCodeableConcept")
-        for extension in resource.get("extension") or ()
-        if isinstance(extension, dict) and str(extension.get("url", "")).endswith(_INTENT_EXTENSION)
+            )  # fmt: skip
+        return []
+    ingredients = medication.get("ingredient")
+    parts = ingredients if isinstance(ingredients, list) else [ingredients]
+    return [
+        medication.get("code"),
+        *(part.get("itemCodeableConcept") for part in parts if isinstance(part, dict)),
     ]
-    for key in ("category", "reasonCode"):
-        stated = resource.get(key)
-        concepts += stated if isinstance(stated, list) else [stated]
-    for concept in concepts:
-        for coding in (concept.get("coding") if isinstance(concept, dict) else None) or ():
-            if isinstance(coding, dict) and coding.get("system") == SNOMED and coding.get("code") in _NEOADJUVANT:
-                return _NEOADJUVANT[coding["code"]]
-    return None
+
+
+def _void(resource: Mapping[str, Any]) -> bool:
+    return resource.get("status") in ("entered-in-error", "not-done", "not-taken", "cancelled")
+
+
+def _note_unmapped(item: Item, concepts: list[object], left_out: list[LeftOut]) -> None:
+    """Note a drug that no class knows if it looks like one against cancer, or if nothing says what it is."""
+    resource = item.resource
+    if not concepts or _void(resource):
+        return
+    stated = [pair for concept in concepts for pair in pairs(concept)]
+    meta = resource.get("meta")
+    profiles = meta.get("profile") if isinstance(meta, dict) else None
+    against_cancer = next(
+        (code for system, code in stated if is_atc(system) and code.strip().upper().startswith(_ANTINEOPLASTIC)), None
+    ) or (
+        "mCODE" if isinstance(profiles, list) and any("cancer-related-medication" in str(p) for p in profiles) else None
+    )
+    where = item.path if "medicationReference" in resource else f"{item.path}.medicationCodeableConcept"
+    if not stated:
+        left_out.append(LeftOut(where, item.ref, "the drug is not coded", "send its RxNorm or ATC code"))
+    elif against_cancer is not None:
+        codes = ", ".join(f"{system}|{code}"[:80] for system, code in stated[:3])
+        left_out.append(
+            LeftOut(
+                where,
+                item.ref,
+                f"an anticancer drug that no therapy class knows: {codes}",
+                "add it to rules/therapies/",
+            )
+        )
+
+
+def _intents(resource: Mapping[str, Any], known: CodeTable[str]) -> frozenset[str]:
+    """The intents that a treatment states, in an extension, its category or its reasons."""
+    found: list[str] = []
+    extensions = resource.get("extension")
+    if isinstance(extensions, list):
+        for extension in extensions:
+            if isinstance(extension, dict) and "valueCodeableConcept" in extension:
+                found += known.of(extension["valueCodeableConcept"])
+    for name in ("category", "reasonCode"):
+        concepts = resource.get(name)
+        if concepts is not None:
+            for concept in concepts if isinstance(concepts, list) else [concepts]:
+                found += known.of(concept)
+    return frozenset(found) if found else _NO_INTENT
+
+
+_NO_INTENT: frozenset[str] = frozenset()
+
+
+def _read_judgement(item: Item, exposures: Exposures, catalogue: TherapyCatalogue, left_out: list[LeftOut]) -> None:
+    resource = item.resource
+    worse = resource.get("status") in _COUNTS and catalogue.worse.of(resource.get("valueCodeableConcept"))
+    if not worse:
+        exposures.withdraw(item)
+        return
+    day = stated(item, resource, "effectiveDateTime", left_out) or stated_period(item, "effectivePeriod", left_out)[0]
+    exposures.take_judgement(item, day)

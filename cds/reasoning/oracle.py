@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cds.chart.model import Tri
-from cds.reasoning.rulebook import Clause, Literal, Rule
+from cds.reasoning.rulebook import Literal, Rule
 
 
 def kleene_and(left: Tri, right: Tri) -> Tri:
@@ -19,48 +19,41 @@ def kleene_and(left: Tri, right: Tri) -> Tri:
 
 
 def answer(rule: Rule, facts: Mapping[str, Tri]) -> frozenset[tuple[str, str]]:
-    """The clauses that hold as (key, ""), and (key, fact) for each fact whose being unknown holds one back."""
-    said: set[tuple[str, str]] = set()
+    """The clauses that hold as (key, ""), and (key, fact) for each fact whose being unknown holds one back.
+
+    A clause is not asked unless all that is to be `asked` first is true and every fact of it was formed.
+    """
+    said: list[tuple[str, str]] = []
+    asked: dict[tuple[Literal, ...], bool] = {}
     for clause in rule.clauses:
-        if not _asked(clause, facts) or not _formed(clause, facts) or _excluded(clause, facts):
+        first = asked.get(clause.asked)
+        if first is None:
+            first = asked[clause.asked] = all(truth(literal, facts) is True for literal in clause.asked)
+        if not first:
             continue
         value: Tri = True
         for literal in clause.all:
+            if literal.fact not in facts:
+                value = False
+                break
             value = kleene_and(value, truth(literal, facts))
             if value is False:
                 break
+        if value is False or any(
+            literal.fact not in facts or truth(literal, facts) is True for literal in clause.unless
+        ):
+            continue
         if value:
-            said.add((clause.key, ""))
-        elif value is None:
-            said.update((clause.key, literal.fact) for literal in clause.all if truth(literal, facts) is None)
+            said.append((clause.key, ""))
+        else:
+            said += [(clause.key, literal.fact) for literal in clause.all if truth(literal, facts) is None]
     return frozenset(said)
 
 
-def _asked(clause: Clause, facts: Mapping[str, Tri]) -> bool:
-    for literal in clause.asked:  # noqa: SIM110 - plain loops: this runs on every evaluation
-        if truth(literal, facts) is not True:
-            return False
-    return True
-
-
-def _formed(clause: Clause, facts: Mapping[str, Tri]) -> bool:
-    """Whether every fact of the clause was formed; one that was not makes the clause not asked."""
-    for literal in (*clause.all, *clause.unless):  # noqa: SIM110
-        if literal.fact not in facts:
-            return False
-    return True
-
-
-def _excluded(clause: Clause, facts: Mapping[str, Tri]) -> bool:
-    for literal in clause.unless:  # noqa: SIM110
-        if truth(literal, facts) is True:
-            return True
-    return False
-
-
 def truth(literal: Literal, facts: Mapping[str, Tri]) -> Tri:
-    """A literal's truth."""
+    """A literal's truth; a fact that was not formed is unknown."""
     value = facts.get(literal.fact)
-    if literal.wanted is None:
+    wanted = literal.wanted
+    if wanted is None:
         return value is None
-    return None if value is None else value is literal.wanted
+    return None if value is None else value is wanted

@@ -55,6 +55,7 @@ class Question:
         self.book = book
         self.marker = book.catalogue.markers[rule.watches]
         self.results = chart.results.get(rule.watches, ())
+        self.faulty = any([result.faults for result in self.results])
         self.samples = [
             Sample(result, index)
             for index, result in enumerate(

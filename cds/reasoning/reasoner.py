@@ -187,13 +187,13 @@ class Reasoner:
         clauses = self._clauses[rule.name]
         held: dict[str, list[str]] = {}
         true: list[Clause] = []
-        for key, fact in sorted(self._asked(rule, facts)):
+        order = self._order[rule.name]
+        for key, fact in sorted(self._asked(rule, facts), key=lambda said: order[said[0]]):
             if fact:
                 held.setdefault(key, []).append(fact)
             else:
                 true.append(clauses[key])
-        order = self._order[rule.name]
-        concluding = sorted((clause for clause in true if clause.state), key=lambda clause: order[clause.key])
+        concluding = [clause for clause in true if clause.state]
         open_states = [Held(clauses[key].state, key, tuple(names)) for key, names in held.items() if clauses[key].state]
         if concluding:
             first = concluding[0]

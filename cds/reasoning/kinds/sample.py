@@ -17,6 +17,8 @@ def _read_fault(section: Section, _context: Context) -> tuple[frozenset[str], st
 
 
 def _fault(question: Question, params: tuple[frozenset[str], str]) -> Tri:
+    if not question.faulty:
+        return False
     faults, where = params
     if where == "latest":
         return question.latest is not None and not faults.isdisjoint(question.latest.result.faults)

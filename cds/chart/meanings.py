@@ -1,0 +1,77 @@
+"""What clinical codes mean: the tables of `rules/events/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cds.chart.codes import CodeTable
+from cds.errors import Problem
+from cds.source import read_yaml
+
+Meaning = tuple[str, str]
+"""What a code is about (disease, spread, receptor, operation, event, imaging), and which of these."""
+
+_KNOWN: Mapping[str, frozenset[str]] = {
+    "disease": frozenset({"invasive-breast", "in-situ-breast", "metastatic", "nodes-or-doubtful", "other-cancer"}),
+    "spread": frozenset({"stage", "distant", "site"}),
+    "receptor": frozenset({"er", "pr", "her2", "her2-fish"}),
+    "operation": frozenset({"breast-resection", "other", "not-an-operation"}),
+    "imaging": frozenset({"response"}),
+    "event": frozenset(
+        {
+            "radiotherapy", "transfusion", "infection", "pregnancy", "g-csf", "steroid", "autoimmune", "hepatic", "renal",
+            "immune-adverse-event", "vaccination", "lactation",
+            # What is recognised and disturbs nothing of its own.
+            "chronic-infection", "pregnancy-over", "puerperium",
+        }
+    ),
+}  # fmt: skip
+SILENT = frozenset({"chronic-infection", "pregnancy-over", "puerperium"})
+"""Kinds of event that no chart shows."""
+
+
+@dataclass(slots=True)
+class EventCatalogue:
+    """What codes of conditions, procedures, observations and their answers mean."""
+
+    subjects: CodeTable[Meaning] = field(default_factory=CodeTable)
+    values: CodeTable[Meaning] = field(default_factory=CodeTable)
+    intents: CodeTable[str] = field(default_factory=CodeTable)
+    longest: dict[str, int] = field(default_factory=dict)  # days by which an event has ended at the latest
+
+    @property
+    def codes(self) -> Mapping[tuple[str, str], Meaning]:
+        """What a resource may be about, by (system, code); codes that are matched by prefix are not in it."""
+        return self.subjects.exact
+
+    @property
+    def answers(self) -> Mapping[tuple[str, str], Meaning]:
+        """What a coded value may mean, by (system, code)."""
+        return self.values.exact
+
+
+def load_events(rules: Path, problems: list[Problem]) -> EventCatalogue:
+    """The meaning of clinical codes in a rules folder; mistakes are added to `problems`."""
+    catalogue = EventCatalogue()
+    for path in sorted((rules / "events").glob("*.yaml")):
+        section = read_yaml(path, problems, str(path.relative_to(rules)))
+        if section is None:
+            continue
+        section.keys("events", "title", "codes", optional=("answers", "intents", "longest"))
+        what = section.choice("events", tuple(_KNOWN), "event")
+        for detail, entry in section.named("codes"):
+            if detail not in _KNOWN[what]:
+                section.section("codes").problem(
+                    f"'{detail}' is no kind of {what}", f"one of: {', '.join(sorted(_KNOWN[what]))}", at=detail
+                )
+            catalogue.subjects.add(entry, (what, detail))
+        for detail, entry in section.named("answers"):
+            catalogue.values.add(entry, (what, detail))
+        for intent, entry in section.named("intents"):
+            catalogue.intents.add(entry, intent)
+        for detail, entry in section.named("longest"):
+            entry.keys("days", "because")
+            catalogue.longest[detail] = entry.days("days")
+    return catalogue

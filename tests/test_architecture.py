@@ -1,0 +1,99 @@
+"""The tree keeps its promises: one direction of imports, narrow use of libraries, no stray names."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("chart", "reasoning", "advice", "record", "exchange", "intake", "service", "workbench", "screening")
+FOUNDATION = ("errors", "source")
+"""Root modules that every stage may use; the other root modules stand above the stages."""
+MODULES = sorted((ROOT / "cds").rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """The dotted names that a module imports, also inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def stage_of(dotted: str) -> str | None:
+    parts = dotted.split(".")
+    return parts[1] if len(parts) > 1 and parts[0] == "cds" else None
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_stage_imports_only_from_stages_before_it(path: Path) -> None:
+    own = path.relative_to(ROOT / "cds").parts[0]
+    if own not in STAGES:
+        return
+    for imported in imports(path):
+        stage = stage_of(imported)
+        if stage in STAGES:
+            assert STAGES.index(stage) <= STAGES.index(own), f"{name(path)} reaches back to {imported}"
+        elif stage is not None and stage not in FOUNDATION:
+            assert own in ("service", "workbench", "screening"), f"{name(path)} uses {imported}"
+
+
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [
+        ("durable", ("cds/reasoning/engine.py",)),
+        ("fastapi", ("cds/service",)),
+        ("starlette", ("cds/service",)),
+        ("sqlalchemy", ("cds/record",)),
+        ("typer", ("cds/cli.py",)),
+        ("yaml", ("cds/source.py",)),
+    ],
+)
+def test_a_library_stays_where_it_belongs(library: str, homes: tuple[str, ...]) -> None:
+    users = [name(path) for path in MODULES if any(i == library or i.startswith(f"{library}.") for i in imports(path))]
+    assert [user for user in users if not user.startswith(homes)] == []
+
+
+def test_the_reference_shares_no_code_with_the_rules_it_checks() -> None:
+    for path in sorted((ROOT / "tests" / "reference").glob("*.py")):
+        if path.name not in ("campaign.py", "test_agreement.py"):
+            assert not [i for i in imports(path) if i.startswith("cds.") and not i.startswith("cds.chart.model")]
+
+
+def test_the_oracle_shares_no_code_with_the_compiler() -> None:
+    used = imports(ROOT / "cds" / "reasoning" / "oracle.py")
+    assert not [i for i in used if i.startswith(("cds.reasoning.compilation", "cds.reasoning.engine"))]
+
+
+def test_artefacts_hold_no_python() -> None:
+    for folder in ("fhir", "rules"):
+        assert list((ROOT / folder).rglob("*.py")) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_no_module_is_a_drawer_or_too_long(path: Path) -> None:
+    assert path.stem not in ("utils", "util", "helpers", "helper", "manager", "common", "misc")
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+
+
+def test_no_tracked_text_names_an_index() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
+    if listed.returncode:
+        pytest.skip("not a checkout")
+    hosts = re.compile("|".join(["pypi" + r"\.org", "pythonhosted" + r"\.org", "npmjs" + r"\.org"]))
+    for file in listed.stdout.splitlines():
+        path = ROOT / file
+        if path.is_file() and path.suffix in (".py", ".md", ".toml", ".yaml", ".json", ".lock", "", ".txt"):
+            found = hosts.search(path.read_text(encoding="utf-8", errors="ignore"))
+            assert found is None, f"{file} names {found}"

@@ -1,0 +1,173 @@
+"""The command line as people and programs use it: the integrator's example, its variants, folders, errors, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "fhir" / "examples" / "trpc5-suspected.json"
+DAY = ("--as-of", "2025-04-21")
+
+
+def exowatch(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "cds.cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def changed(tmp_path: Path, change: Callable[[list[dict[str, Any]]], None]) -> str:
+    """A copy of the example with its entries changed; its path."""
+    bundle = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    change(bundle["entry"])
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(bundle), encoding="utf-8")
+    return str(path)
+
+
+def results(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The TRPC5 Observations, oldest first."""
+    found = [
+        entry["resource"]
+        for entry in entries
+        if entry["resource"]["resourceType"] == "Observation"
+        and entry["resource"]["code"]["coding"][0]["code"] == "trpc5-ev"
+    ]
+    return sorted(found, key=lambda resource: str(resource["effectiveDateTime"]))
+
+
+def without(entries: list[dict[str, Any]], gone: list[dict[str, Any]]) -> None:
+    entries[:] = [entry for entry in entries if entry["resource"] not in gone]
+
+
+def test_the_example_is_suspected_with_its_trace() -> None:
+    done = exowatch("evaluate", str(EXAMPLE), *DAY)
+    assert done.returncode == 0, done.stderr
+    for part in ("[suspected, certainty very low]", "6.3 10*6/mL", "3.32 ×", "limit 2.02 ×", "reference change value", "day 105"):
+        assert part in done.stdout
+    assert "Do not start, stop or change treatment on this information alone." in done.stdout
+
+
+def test_without_the_confirming_sample_it_is_watched(tmp_path: Path) -> None:
+    path = changed(tmp_path, lambda entries: without(entries, results(entries)[-1:]))
+    assert "[watch]" in exowatch("evaluate", path, *DAY).stdout
+
+
+def test_without_the_baseline_it_cannot_be_judged_and_says_so(tmp_path: Path) -> None:
+    path = changed(tmp_path, lambda entries: without(entries, results(entries)[:2]))
+    printed = exowatch("evaluate", path, *DAY).stdout
+    assert "[not-evaluable]" in printed
+    assert "before the treatment" in printed
+
+
+def test_with_another_method_it_cannot_be_judged_and_names_the_method(tmp_path: Path) -> None:
+    def other_method(entries: list[dict[str, Any]]) -> None:
+        results(entries)[-1]["method"]["coding"][0]["code"] = "elisa"
+
+    printed = exowatch("evaluate", changed(tmp_path, other_method), *DAY).stdout
+    assert "[not-evaluable]" in printed
+    assert "method" in printed
+
+
+def test_json_is_for_programs_and_cards_are_for_ehrs() -> None:
+    answer = json.loads(exowatch("evaluate", str(EXAMPLE), *DAY, "--json").stdout)
+    assert [finding["state"] for finding in answer["findings"]] == ["suspected"]
+    assert answer["as_of"] == "2025-04-21"
+    cards = json.loads(exowatch("evaluate", str(EXAMPLE), *DAY, "--cards").stdout)["cards"]
+    assert [card["indicator"] for card in cards] == ["warning"]
+
+
+def test_explain_says_why_why_not_and_what_would_change_it() -> None:
+    done = exowatch("explain", str(EXAMPLE), "--rule", "trpc5-rise-on-chemotherapy", "--as-of", "2025-03-24")
+    assert done.returncode == 0, done.stderr
+    for part in ("[watch]", "Gates", "Why not", "suspected", "Missing: nothing", "What would change it", "2025-04-07"):
+        assert part in done.stdout
+
+
+def test_a_folder_ndjson_and_a_hook_request_are_read(tmp_path: Path) -> None:
+    bundle = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    resources = [entry["resource"] for entry in bundle["entry"]]
+    (tmp_path / "one.json").write_text(json.dumps(bundle), encoding="utf-8")
+    (tmp_path / "two.ndjson").write_text("\n".join(map(json.dumps, resources)), encoding="utf-8")
+    patient = next(resource for resource in resources if resource["resourceType"] == "Patient")
+    rest = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": r} for r in resources if r is not patient]}
+    request = {
+        "hook": "patient-view",
+        "hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea",
+        "context": {"userId": "Practitioner/1", "patientId": patient["id"]},
+        "prefetch": {"patient": patient, "everything": rest, "nothing": None},
+    }
+    (tmp_path / "three.json").write_text(json.dumps(request), encoding="utf-8")
+    done = exowatch("evaluate", str(tmp_path), *DAY, "--json")
+    states = [[f["state"] for f in json.loads(line)["findings"]] for line in done.stdout.splitlines()]
+    assert states == [["suspected"]] * 3
+
+
+def test_one_unreadable_file_of_a_folder_is_named_and_the_others_are_evaluated(tmp_path: Path) -> None:
+    (tmp_path / "good.json").write_bytes(EXAMPLE.read_bytes())
+    (tmp_path / "bad.json").write_text('{"resourceType": "Bundle", "entry": [', encoding="utf-8")
+    done = exowatch("evaluate", str(tmp_path), *DAY)
+    assert done.returncode == 2
+    assert "bad.json" in done.stderr
+    assert "[suspected" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("evaluate", "nowhere.json"), "no such file"),
+        (("evaluate", str(EXAMPLE), "--as-of", "yesterday"), "is no day"),
+        (("explain", str(EXAMPLE), "--rule", "nothing"), "there is no rule 'nothing'"),
+        (("evidence", "--disposition", "magic"), "no row with disposition 'magic'"),
+        (("rules", "list", "--rules", "nowhere"), "no such folder"),
+        (("serve",), "EXOWATCH_OPEN_MODE"),
+        (("serve", "--dev", "--host", "0.0.0.0"), "loopback"),  # noqa: S104
+    ],
+)
+def test_a_wrong_call_is_one_message_and_exit_code_2(arguments: tuple[str, ...], says: str) -> None:
+    done = exowatch(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_evidence_lists_every_system_with_its_disposition() -> None:
+    listed = json.loads(exowatch("evidence", "--json").stdout)
+    assert {row["disposition"] for row in listed["inventory"]} == {
+        "evaluated", "informational", "background", "method", "must-not-use",
+    }  # fmt: skip
+    retracted = [study for study in listed["studies"] if study["status"] == "retracted"]
+    assert [study["rules"] for study in retracted] == [[]]
+
+
+def test_rule_tests_report_and_fail_as_they_should(tmp_path: Path) -> None:
+    done = exowatch("rules", "test")
+    assert done.returncode == 0
+    assert done.stdout.strip().endswith("passed, 0 failed")
+
+
+def test_synth_makes_the_same_bytes_for_the_same_seed(tmp_path: Path) -> None:
+    for folder, workers in (("a", "1"), ("b", "2")):
+        done = exowatch("synth", "--seed", "5", "--patients", "6", "--workers", workers, "--out", str(tmp_path / folder))
+        assert done.returncode == 0, done.stderr
+    files = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert len(files) == 7
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_output_is_plain_when_piped() -> None:
+    for arguments in (("rules", "list"), ("evidence",), ("evaluate", str(EXAMPLE), *DAY)):
+        assert "\x1b" not in exowatch(*arguments).stdout

@@ -1,0 +1,70 @@
+"""The wheel is whole: rules and artefacts travel inside `cds`, and everything works away from the checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from this tree and unpacked as an installer would."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")  # noqa: S202 - our own wheel
+    return folder / "site"
+
+
+def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, from the unpacked wheel and away from the checkout."""
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-P", "-m", "cds.cli", *arguments],
+        cwd=site.parent,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_nothing_lands_beside_the_package(unpacked: Path) -> None:
+    names = {path.name for path in unpacked.iterdir() if not path.name.endswith(".dist-info")}
+    assert names == {"cds"}
+    for inside in ("rules/states.yaml", "fhir/examples/trpc5-suspected.json", "migrations"):
+        assert (unpacked / "cds" / "_data" / inside).exists()
+
+
+def test_it_uses_its_own_rules(unpacked: Path) -> None:
+    done = run(unpacked, "rules", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "trpc5-rise-on-chemotherapy" in done.stdout
+
+
+def test_the_rule_tests_run_from_the_wheel(unpacked: Path) -> None:
+    done = run(unpacked, "rules", "test")
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = int(done.stdout.split()[0])
+    assert passed >= 80
+
+
+def test_doctor_is_content(unpacked: Path) -> None:
+    done = run(unpacked, "doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok   engine self-test" in done.stdout
+
+
+def test_demo_ends_with_a_card(unpacked: Path, tmp_path: Path) -> None:
+    done = run(unpacked, "demo", "--once", "--out", str(tmp_path / "demo"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[warning] TRPC5-EV: suspected" in done.stdout
+    assert "curl" in done.stdout
