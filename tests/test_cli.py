@@ -55,7 +55,14 @@ def without(entries: list[dict[str, Any]], gone: list[dict[str, Any]]) -> None:
 def test_the_example_is_suspected_with_its_trace() -> None:
     done = exowatch("evaluate", str(EXAMPLE), *DAY)
     assert done.returncode == 0, done.stderr
-    for part in ("[suspected, certainty very low]", "6.3 10*6/mL", "3.32 ×", "limit 2.02 ×", "reference change value", "day 105"):
+    for part in (
+        "[suspected, certainty very low]",
+        "6.3 10*6/mL",
+        "3.32 ×",
+        "limit 2.02 ×",
+        "reference change value",
+        "day 105",
+    ):
         assert part in done.stdout
     assert "Do not start, stop or change treatment on this information alone." in done.stdout
 
@@ -102,7 +109,11 @@ def test_a_folder_ndjson_and_a_hook_request_are_read(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps(bundle), encoding="utf-8")
     (tmp_path / "two.ndjson").write_text("\n".join(map(json.dumps, resources)), encoding="utf-8")
     patient = next(resource for resource in resources if resource["resourceType"] == "Patient")
-    rest = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": r} for r in resources if r is not patient]}
+    rest = {
+        "resourceType": "Bundle",
+        "type": "searchset",
+        "entry": [{"resource": r} for r in resources if r is not patient],
+    }
     request = {
         "hook": "patient-view",
         "hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea",
@@ -160,7 +171,9 @@ def test_rule_tests_report_and_fail_as_they_should(tmp_path: Path) -> None:
 
 def test_synth_makes_the_same_bytes_for_the_same_seed(tmp_path: Path) -> None:
     for folder, workers in (("a", "1"), ("b", "2")):
-        done = exowatch("synth", "--seed", "5", "--patients", "6", "--workers", workers, "--out", str(tmp_path / folder))
+        done = exowatch(
+            "synth", "--seed", "5", "--patients", "6", "--workers", workers, "--out", str(tmp_path / folder)
+        )
         assert done.returncode == 0, done.stderr
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert len(files) == 7
