@@ -110,29 +110,32 @@ def _with_pregnancies(events: list[Event], data: Sequence[Datum], day: date, lon
         and datum.start is not None
         and datum.start.last <= day
     )
-    pregnancies = [event for event in events if event.kind == "pregnancy"]
+    settled = [
+        _ended(event, event.start, over, day, longest) if event.end is None else event
+        for event in events
+        if event.kind == "pregnancy"
+    ]
     for datum in data:
         if datum.answer == "pregnancy" and datum.start is not None and datum.start.first <= day:
             seen = datum.start.first
             earlier = [ended for ended in over if ended < seen]
-            begun = max(seen - timedelta(days=longest), earlier[-1] if earlier else date.min)
-            pregnancies.append(Event("pregnancy", begun, None, datum.ref))
-    settled = [_ended(event, over, day, longest) for event in pregnancies]
+            begun = max(_before(seen, longest), earlier[-1] if earlier else date.min)
+            settled.append(_ended(Event("pregnancy", begun, None, datum.ref), seen, over, day, longest))
     for datum in data:
         if datum.detail == "pregnancy-over" and datum.start is not None and datum.start.last <= day:
             birth = datum.start.last
             if not any(event.end == birth for event in settled):
-                settled.append(Event("pregnancy", birth - timedelta(days=longest), birth, datum.ref))
+                settled.append(Event("pregnancy", _before(birth, longest), birth, datum.ref))
     return [*(event for event in events if event.kind != "pregnancy"), *settled]
 
 
-def _ended(event: Event, over: Sequence[date], day: date, longest: int) -> Event:
-    """The pregnancy with its end: as stated, at the next birth or negative answer, or when none can last longer."""
-    if event.end is not None:
-        return event
-    end = next((ended for ended in over if event.start is None or ended >= event.start), None)
-    if event.start is not None:
-        latest = event.start + timedelta(days=longest)
-        if end is None and latest < day:
-            end = latest
+def _ended(event: Event, seen: date | None, over: Sequence[date], day: date, longest: int) -> Event:
+    """The pregnancy, there on the day `seen`, with its end: the next birth or negative answer, or when none lasts longer."""
+    end = next((ended for ended in over if seen is None or ended >= seen), None)
+    if end is None and seen is not None and (day - seen).days > longest:
+        end = seen + timedelta(days=longest)
     return event if end is None else replace(event, end=end)
+
+
+def _before(day: date, days: int) -> date:
+    return date.fromordinal(max(day.toordinal() - days, 1))
