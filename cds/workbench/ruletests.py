@@ -318,7 +318,7 @@ class _Reader:
             censored=found[1] == "<",
             per_ev_low=None if ev == "none" or low is None else low / float(ev),
             per_ev_high=None if ev == "none" or high is None else high / float(ev),
-            method=Method(*(None if stated[key] == "unstated" else stated[key] for key in _METHOD)),
+            method=replace(Method(), **{key: None if value == "unstated" else value for key, value in stated.items()}),
             laboratory=special.get("lab", "A") if special.get("lab") != "unstated" else None,
             lot=special.get("lot", "1") if special.get("lot") != "unstated" else None,
             bridged="bridged" in flags,

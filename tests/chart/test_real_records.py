@@ -105,7 +105,7 @@ def published(name: str) -> dict[str, Any]:
 def lines(bundle: dict[str, Any], as_of: str) -> list[tuple[str, tuple[str, ...], str, str | None, str]]:
     chart = read(bundle, REASONER.rulebook.catalogue).as_of(as_of)
     return [
-        (line.therapy, tuple(sorted(line.drugs)), str(line.start), line.end and str(line.end), line.extent)
+        (line.therapy, tuple(sorted(line.drugs)), str(line.start), str(line.end) if line.end else None, line.extent)
         for line in chart.lines
     ]
 
