@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
+import shutil
 import statistics
 import tempfile
 import time
@@ -15,24 +17,30 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import orjson
 
 from cds.chart import Moment, read
 from cds.reasoning.loading import default_rulebook, load_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
-from cds.workbench.synth import make_patient
+from cds.workbench.synth import make_patient, to_json
 
 AS_OF = Moment.parse("2026-06-30")
 
 
 def bundles(count: int, visits: int | None = None) -> list[bytes]:
-    """Generated transaction bundles as bytes."""
-    return [msgspec.json.encode(make_patient(11, index, visits=visits).bundle) for index in range(count)]
+    """Generated bundles as bytes; without `visits` those of the cohort that hold 25 to 35 resources."""
+    found: list[bytes] = []
+    for index in itertools.count():
+        bundle = make_patient(11, index, visits=visits).bundle
+        if visits is not None or 25 <= len(bundle["entry"]) <= 35:
+            found.append(to_json(bundle))
+        if len(found) == count:
+            return found
+    raise AssertionError("a cohort has no end")
 
 
 def evaluate(reasoner: Reasoner, data: bytes) -> int:
-    """One bundle from bytes to findings; how many engine rules fired."""
+    """One bundle from bytes to findings; how many clauses and notes held."""
     chart = read(data, reasoner.rulebook.catalogue).as_of(AS_OF)
     evaluation = reasoner.evaluate(chart)
     return sum(len(finding.holding) + len(finding.notes) for finding in evaluation.answers.values())
@@ -90,8 +98,6 @@ def growth_with_rules(count: int) -> None:
 
 
 def _more_rules(folder: Path, extra: int) -> Path:
-    import shutil
-
     rules = folder / "rules"
     shutil.copytree(shipped_rules(), rules)
     marker = (rules / "markers" / "tgfb1-ev.yaml").read_text(encoding="utf-8")

@@ -105,6 +105,18 @@ class Failure:
         )
 
 
+def _method(stated: dict[str, str | None]) -> Method:
+    return Method(
+        specimen=stated["specimen"],
+        tube=stated["tube"],
+        isolation=stated["isolation"],
+        assay=stated["assay"],
+        platform=stated["platform"],
+        reagents=stated["reagents"],
+        normaliser=stated["normaliser"],
+    )
+
+
 def _day(number: int) -> date:
     return DAY_0 + timedelta(days=number)
 
@@ -318,7 +330,7 @@ class _Reader:
             censored=found[1] == "<",
             per_ev_low=None if ev == "none" or low is None else low / float(ev),
             per_ev_high=None if ev == "none" or high is None else high / float(ev),
-            method=replace(Method(), **{key: None if value == "unstated" else value for key, value in stated.items()}),
+            method=_method({key: None if value == "unstated" else value for key, value in stated.items()}),
             laboratory=special.get("lab", "A") if special.get("lab") != "unstated" else None,
             lot=special.get("lot", "1") if special.get("lot") != "unstated" else None,
             bridged="bridged" in flags,
