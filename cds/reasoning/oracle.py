@@ -24,12 +24,12 @@ def answer(rule: Rule, facts: Mapping[str, Tri]) -> frozenset[tuple[str, str]]:
     A clause is not asked unless all that is to be `asked` first is true and every fact of it was formed.
     """
     said: list[tuple[str, str]] = []
-    asked: dict[tuple[Literal, ...], bool] = {}
+    asked: dict[int, bool] = {}  # by the identity of what is asked first: clauses of one stage share it
     for clause in rule.clauses:
-        first = asked.get(clause.asked)
-        if first is None:
-            first = asked[clause.asked] = all(truth(literal, facts) is True for literal in clause.asked)
-        if not first:
+        stage = id(clause.asked)
+        if stage not in asked:
+            asked[stage] = all(truth(literal, facts) is True for literal in clause.asked)
+        if not asked[stage]:
             continue
         value: Tri = True
         for literal in clause.all:

@@ -63,7 +63,11 @@ class Reasoner:
         for rule in self.rulebook.rules:
             if rule.combines:
                 parts = {name: answers[part] for name, part in rule.combines.items() if part in answers}
-                if parts:
+                if parts and all(part.state == "not-applicable" for part in parts.values()):
+                    # Nothing is asked of parts that do not apply: what they say is what their combination says.
+                    part = next(iter(parts.values()))
+                    answers[rule.name] = replace(part, rule=rule, parts=tuple(parts.values()))
+                elif parts:
                     answers[rule.name] = self._combined(chart, rule, parts)
             elif chart.results.get(rule.watches):
                 answers[rule.name] = self._answered(chart, rule)
