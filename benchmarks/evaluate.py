@@ -133,6 +133,7 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=100_000)
     arguments = parser.parse_args()
     reasoner = Reasoner(default_rulebook())
+    gc.freeze()  # as the service does: the rule book lives as long as the process
     end_to_end(reasoner, arguments.bundles, arguments.rounds)
     growth_with_results(reasoner)
     growth_with_rules(min(200, arguments.bundles))

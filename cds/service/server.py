@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import socket
 import threading
@@ -58,6 +59,7 @@ def _server(reasoner: Reasoner, host: str, port: int, dev: bool) -> Iterator[tup
         )
     settings = load_settings(open_mode=dev or None)
     app = create_app(settings, reasoner)
+    gc.freeze()  # the rule book lives as long as the process: no collection need look at it again
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
