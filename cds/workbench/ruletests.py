@@ -10,7 +10,8 @@
 Days count from day 0. A value may be followed by what is special about it: `5.6 haemolysed`, `<0.5`, `5.6 ev=none`,
 `5.6 isolation=precipitation`, `6.2 until=107` (withdrawn then), `2.6 known=117`, two values for one day as `5.6 | 2.1 lab=B`,
 a time of day as `5.6 at=07:30` (a line's first dose as `0.. at=09:00`). What a case states itself replaces what is given:
-`cytotoxic-chemotherapy: []` takes the line away.
+`cytotoxic-chemotherapy: []` takes the line away. After an expected state may stand clauses and notes that must be among its
+reasons and, after `not`, those that must not: `watch TR-02 not stale`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cds.chart.model import Chart, Diagnosis, Event, Imaging, Line, Method, Operation, Result
 from cds.chart.occasions import in_order
@@ -57,6 +58,17 @@ class _Stated:
     until: int | None
 
 
+class Expectation(NamedTuple):
+    """A state, the clauses and notes that must be among its reasons, and those that must not."""
+
+    state: str
+    reasons: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join((self.state, *self.reasons, *(("not", *self.absent) if self.absent else ())))
+
+
 @dataclass(slots=True)
 class RuleTest:
     """One case: a patient, and what the rule is to say on given days."""
@@ -73,7 +85,7 @@ class RuleTest:
     events: list[tuple[int, Event]] = field(default_factory=list)
     imaging: list[tuple[int, Imaging]] = field(default_factory=list)
     results: list[_Stated] = field(default_factory=list)
-    expect: dict[int, tuple[str, str]] = field(default_factory=dict)
+    expect: dict[int, Expectation] = field(default_factory=dict)
 
     def chart(self, day: int) -> Chart:
         """The patient as of a day: what begins or becomes known later is not there, what ends later has not ended."""
@@ -156,15 +168,13 @@ def run(tests: Iterable[RuleTest], reasoner: Reasoner) -> list[Failure]:
     """The expectations that do not hold."""
     failures = []
     for test in tests:
-        for day, (state, clause) in sorted(test.expect.items()):
+        for day, wanted in sorted(test.expect.items()):
             evaluation = reasoner.evaluate(test.chart(day))
             finding = _answer(evaluation, test.rule)
             got = "none" if finding is None else finding.state
-            said = {entry.key for entry in finding.holding} if finding is not None else set()
-            notes = set(finding.notes) if finding is not None else set()
-            if got != state or (clause and clause not in said | notes):
-                full = f"{got} {' '.join(sorted(said | notes))}".strip()
-                failures.append(Failure(test, day, f"{state} {clause}".strip(), full, evaluation))
+            reasons = set() if finding is None else {*(clause.key for clause in finding.holding), *finding.notes}
+            if got != wanted.state or not reasons.issuperset(wanted.reasons) or not reasons.isdisjoint(wanted.absent):
+                failures.append(Failure(test, day, str(wanted), " ".join((got, *sorted(reasons))), evaluation))
     return failures
 
 
@@ -230,10 +240,11 @@ class _Reader:
                 (_ALWAYS if first is None else first, Event(kind, start, last if last is None else _day(last)))
             )
         for day, words in self._by_day(part, "expect"):
-            state, clause = words[0], " ".join(words[1:])
+            state, *reasons = words
             if state != "none" and state not in {known.name for known in self.rulebook.states}:
                 part.section("expect").problem(f"'{state}' is no state", at=str(day))
-            test.expect[day] = (state, clause)
+            cut = reasons.index("not") if "not" in reasons else len(reasons)
+            test.expect[day] = Expectation(state, tuple(reasons[:cut]), tuple(reasons[cut + 1 :]))
 
     @staticmethod
     def _by_day(part: Section, key: str, known: Collection[str] = ()) -> Iterable[tuple[int, list[str]]]:
