@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cds.chart.catalogue import Catalogue
-
 from cds.reasoning.evidence import EvidenceCatalogue
 
 WANTED = {True: "true", False: "false", None: "unknown"}
