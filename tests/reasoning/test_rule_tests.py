@@ -82,7 +82,7 @@ def _reached() -> dict[str, set[str]]:
     for test in TESTS:
         for day in test.expect:
             whole = REASONER.evaluate(test.chart(day)).answers.values()
-            for finding in [*whole, *(part for finding in whole for part in finding.parts)]:
+            for finding in (*whole, *(part for combined in whole for part in combined.parts)):
                 reached[finding.rule.name].update(clause.key for clause in finding.holding)
                 reached[finding.rule.name].update(finding.notes)
     return reached
