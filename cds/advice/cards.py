@@ -73,7 +73,7 @@ class CardWriter:
 
     def _source(self, advisory: Advisory) -> dict[str, Any]:
         """The primary study that speaks for the finding, and the marker as its topic."""
-        studies = advisory.evidence or advisory.contradicting
+        studies = advisory.evidence
         source: dict[str, Any] = {"label": studies[0].citation if studies else advisory.rule.title}
         if studies and studies[0].link:
             source["url"] = studies[0].link

@@ -71,8 +71,11 @@ class Advisor:
             therapy=words.therapy(finding.line.therapy) if finding.line else "",
         )
         rule = finding.rule
+        support = [key for key in rule.evidence if key not in rule.contradicting]
         against = [study for study in self._studies(rule.contradicting)]
-        against += [study for study in book.evidence.contradicting(rule.evidence) if study not in against]
+        against += [
+            study for study in book.evidence.contradicting(support) if study not in against and study.id not in support
+        ]
         return Advisory(
             patient=chart.patient,
             as_of=chart.as_of,

@@ -155,7 +155,7 @@ def _procedure(item: Item, catalogue: EventCatalogue, left_out: list[LeftOut]) -
         answer = "curative" if "curative" in intents else "palliative" if "palliative" in intents else ""
         begun = (
             []
-            if day is None
+            if span.start is None
             else [Datum(what, detail, item.ref, span.start, planned=span.progress == "planned", answer=answer)]
         )
         return _by_clock(item, span.start, begun, [] if span.progress == "void" else begun)

@@ -55,13 +55,21 @@ class Context:
 
     def events(self, as_of: Moment) -> tuple[Event, ...]:
         """What disturbs markers, sorted by start (unknown first); an end that lies later has not come yet."""
-        current = [datum for datum in self._current(as_of) if datum.what == "event"]
+        everything = [*self._current(as_of)]
+        current = [datum for datum in everything if datum.what == "event"]
         found = [
             Event(datum.detail, datum.start.first if datum.start else None, last_day(datum.end, as_of.day), datum.ref)
             for datum in current
             if datum.detail not in SILENT
             and not datum.answer
             and (datum.start is None or datum.start.first <= as_of.day)
+        ]
+        # An operation of which only the month is known disturbs every sample that it may have preceded.
+        found += [
+            Event("operation-of-uncertain-day", datum.start.first, min(datum.start.last, as_of.day), datum.ref)
+            for datum in everything
+            if datum.what == "operation" and datum.start is not None and datum.start.day is None
+            if not datum.planned and datum.start.first <= as_of.day
         ]
         if any(datum.detail.startswith("pregnancy") for datum in current):
             found = _with_pregnancies(found, current, as_of.day, self.longest.get("pregnancy", 308))

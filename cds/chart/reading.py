@@ -274,4 +274,4 @@ def _number_versions(items: list[Item]) -> None:
 def _not_theirs(ref: str, path: str, whose: str | None, patient: str) -> LeftOut:
     if whose is None:
         return LeftOut(path, ref, "it does not say whose it is, and the input holds several patients", "add a subject")
-    return LeftOut(path, ref, f"belongs to {whose}, not to {patient}", "send it with that patient's record")
+    return LeftOut(path, ref, "belongs to another patient", "send it with that patient's record")

@@ -128,9 +128,10 @@ class Record:
         It belongs by a link or a common panel; else by specimen; else, where neither names one, by day and laboratory.
         """
         linked = version.linked | self.panels.get(result.ref, frozenset())
-        belonging = [count for ref in linked for count in counts.get(ref, ())] or counts.get(
-            _occasion(result.specimen_id, result.collected, result.laboratory), []
-        )
+        # A link says that two belong together, not that one was counted in the other's specimen.
+        belonging = [
+            count for ref in linked for count in counts.get(ref, ()) if _may_belong(count, result)
+        ] or counts.get(_occasion(result.specimen_id, result.collected, result.laboratory), [])
         different = {count.count for count in belonging}
         if len(different) != 1:
             return result
@@ -169,3 +170,10 @@ def first_clock(resource: Mapping[str, Any]) -> When | None:
         if isinstance(period, dict) and (found := when(period.get("start"))):
             return found
     return None
+
+
+def _may_belong(count: CountVersion, result: Result) -> bool:
+    """Neither the day nor the specimen of the count contradicts those of the result."""
+    if count.day is not None and result.collected is not None and count.day != result.collected:
+        return False
+    return count.specimen is None or result.specimen_id is None or count.specimen == result.specimen_id

@@ -200,22 +200,21 @@ def _confirm(
     if not pair.over_lowest:
         return find_pair(pair, run)
     for place, first in enumerate(run):
-        before = [sample.value for sample in samples if sample.collected < first.collected]
-        if not before:
-            continue
-        floor = lowest(before)
-        if all(_over(question, pair, sample, floor) for sample in run[place:]):
+        before = [sample for sample in samples if sample.collected < first.collected]
+        if before and all(_over(question, pair, sample, before) for sample in run[place:]):
             found = find_pair(pair, run[place:])
             if found is not None:
                 return found
     return None
 
 
-def _over(question: Question, pair: Pair, sample: Sample, floor: Interval) -> bool:
+def _over(question: Question, pair: Pair, sample: Sample, before: Sequence[Sample]) -> bool:
+    """Whether the sample is at the threshold over the lowest of the values before."""
+    floor = lowest([bounded(other, sample) for other in before])
     cva, cvi, _ = coefficients(question, sample)
     rise = pair.changes[0].rise
     threshold = max(reference_change(cva, cvi, rise.z, 1), rise.floor)
-    return at_least(ratio(sample.value, floor).low, threshold)
+    return at_least(ratio(bounded(sample, *before), floor).low, threshold)
 
 
 def _definite_end(question: Question, pair: Pair, run: Sequence[Sample]) -> list[Sample]:

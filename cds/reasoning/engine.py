@@ -85,18 +85,21 @@ class Engine:
         desk.busy = True
         desk.fired.clear()
         try:
-            try:
-                state = desk.host.assert_fact(ruleset, fact)
-            except MessageNotHandledException:
-                state = None  # nothing fired
-            if state and "exception" in state:
-                raise EngineFault(f"an action of rule {rule} failed: {state['exception']}")
-            desk.host.retract_fact(ruleset, fact)
-        except EngineFault:
-            raise
-        except Exception as error:
-            self._local.desk = None  # its state is not to be trusted any more
+            self._ask(desk, ruleset, rule, fact)
+        except BaseException as error:
+            self._local.desk = None  # its state is not to be trusted any more: the next call begins with a new one
+            if isinstance(error, EngineFault) or not isinstance(error, Exception):
+                raise
             raise EngineFault(f"the rule engine refused a fact of rule {rule}: {error}") from error
-        finally:
-            desk.busy = False
+        desk.busy = False
         return frozenset(desk.fired)
+
+    @staticmethod
+    def _ask(desk: _Desk, ruleset: str, rule: str, fact: dict[str, str]) -> None:
+        try:
+            state = desk.host.assert_fact(ruleset, fact)
+        except MessageNotHandledException:
+            state = None  # nothing fired
+        if state and "exception" in state:
+            raise EngineFault(f"an action of rule {rule} failed: {state['exception']}")
+        desk.host.retract_fact(ruleset, fact)

@@ -78,7 +78,8 @@ class Evaluation:
 
     def marker_state(self, marker: str) -> str | None:
         """The one state for a marker (reading rule R23); None if there is no finding for it."""
-        states = [finding.state for finding in self.answers.values() if marker in finding.markers]
+        shown = [finding for finding in self.answers.values() if finding.rule.status == "active"]
+        states = [finding.state for finding in shown if marker in finding.markers]
         return one_state(states)
 
 

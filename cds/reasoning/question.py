@@ -223,12 +223,17 @@ class Question:
                 answer = None
             elif left != right:
                 return False
+        # What a laboratory declares once bridges its own lots; only a statement with the result bridges laboratories.
+        if not later.bridged or "bridged" in later.declared:
+            if a.laboratory is None or b.laboratory is None:
+                answer = None
+            elif a.laboratory != b.laboratory:
+                return False
         if not later.bridged:
-            for left, right in ((a.laboratory, b.laboratory), (a.lot, b.lot)):
-                if left is None or right is None:
-                    answer = None
-                elif left != right:
-                    return False
+            if a.lot is None or b.lot is None:
+                answer = None
+            elif a.lot != b.lot:
+                return False
             if (a.censored or b.censored) and a.lod != b.lod:
                 return False
         return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -230,27 +230,46 @@ class Reasoner:
     # all answers of a marker -----------------------------------------------------------------------------------
 
     def _together(self, answers: Mapping[str, Finding]) -> tuple[Finding, ...]:
-        """One finding per question; what would be the same for several rules of a marker is said once."""
-        by_markers: dict[tuple[str, ...], list[Finding]] = {}
+        """One finding per question; what would be the same for several rules of a marker is said once.
+
+        A rule in shadow is put together with nothing: it must not speak for rules that are shown, nor silence one.
+        """
+        by_markers: dict[tuple[str, tuple[str, ...]], list[Finding]] = {}
         for finding in answers.values():
-            by_markers.setdefault(self._family(finding), []).append(finding)
+            by_markers.setdefault((finding.rule.status, finding.markers), []).append(finding)
         shown: list[Finding] = []
-        for findings in by_markers.values():
+        for (status, markers), findings in by_markers.items():
+            others = [
+                finding
+                for (other_status, other_markers), group in by_markers.items()
+                if other_status == status
+                and len(markers) > 1
+                and len(other_markers) == 1
+                and other_markers[0] in markers
+                for finding in group
+            ]
+            # A combined question that is stopped at a gate says nothing that its markers' own rules say already.
+            findings = [one for one in findings if not (others and one.line is None and self._stopped(one, others))]
             speaking = [finding for finding in findings if finding.state != "not-applicable"]
             said: dict[tuple[str, str], list[Finding]] = {}
             for finding in speaking or sorted(findings, key=lambda finding: not finding.notes):
                 said.setdefault(self._sameness(finding), []).append(finding)
-            shown += [replace(group[0], also=tuple(other.rule.name for other in group[1:])) for group in said.values()]
+            for group in said.values():
+                # Of several rules that say the same, one speaks that has something to advise.
+                group.sort(key=lambda finding: (finding.state not in finding.rule.advise, bool(finding.parts)))
+                shown.append(replace(group[0], also=tuple(other.rule.name for other in group[1:])))
         return tuple(sorted(shown, key=lambda finding: (finding.markers, self._rank[finding.state], finding.rule.name)))
 
-    @staticmethod
-    def _family(finding: Finding) -> tuple[str, ...]:
-        return finding.markers[:1] if finding.rule.watches else finding.markers
+    def _stopped(self, finding: Finding, others: Sequence[Finding]) -> bool:
+        covered = {marker for other in others if other.state == finding.state for marker in other.markers}
+        return finding.state in (*self._about_marker, "not-evaluable") and set(finding.markers) <= covered
 
     def _sameness(self, finding: Finding) -> tuple[str, str]:
-        gate = finding.clause.gate if finding.clause is not None else ""
+        """What two findings of a marker must share to be said once; the parts of a combined rule say what stopped it."""
+        spoken = finding.parts[0] if finding.parts and finding.line is None else finding
+        gate = spoken.clause.gate if spoken.clause is not None else ""
         if finding.state in self._about_marker or gate in _ABOUT_MARKER_GATES:
-            return finding.state, finding.clause.key if finding.clause is not None else ""
+            return finding.state, spoken.clause.key if spoken.clause is not None else ""
         return finding.rule.name, ""
 
     def _silent(self, chart: Chart) -> tuple[tuple[str, str], ...]:

@@ -49,7 +49,7 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class FactSpec:
-    """One named fact: its kind (a function of `cds.reasoning.facts`) and that kind's own, checked parameters."""
+    """One named fact: its kind (see `cds.reasoning.kinds`) and that kind's own, checked parameters."""
 
     name: str
     kind: str

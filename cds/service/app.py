@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -22,6 +23,9 @@ from cds.service.hook_request import LOOPBACK
 from cds.service.logs import ERROR, note, where
 from cds.service.problems import Problem, answer
 from cds.settings import Settings
+
+_THREADS = 8
+"""Evaluations at one time in one process; more wait their turn, as the interpreter runs one at a time anyway."""
 
 
 class RefusedToStart(ExowatchError):
@@ -63,11 +67,12 @@ def create_app(settings: Settings, reasoner: Reasoner, *, clock: Clock | None = 
 
 
 class _Routes:
-    """One method for each address. They are plain functions: the framework runs each call in a thread of its own,
-    and the engine keeps one host for each thread."""
+    """One method for each address. They are plain functions, run in threads; evaluations have threads of their own."""
 
     def __init__(self, desk: Desk, reasoner: Reasoner):
         self._desk = desk
+        # The framework's threads come and go, and the engine keeps a host for each thread for ever: so a few that stay.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="evaluate")
         self._reasoner = reasoner
 
     def discovery(self) -> Response:
@@ -79,7 +84,7 @@ class _Routes:
         known = service if service in self._desk.services else "unknown"
         fields: dict[str, Any] = {"request": number, "service": known, "bytes": len(request.state.body)}
         try:
-            said = self._desk.answer(service, request.state.body)
+            said = self._threads.submit(self._desk.answer, service, request.state.body).result()
         except Problem as problem:
             response = problem.response()
             fields |= {"code": problem.code, "place": _known_place(problem.place)}
@@ -104,7 +109,7 @@ class _Routes:
     def ready(self) -> Response:
         """Whether it reasons as it should: a synthetic patient whose answer is known."""
         book = self._reasoner.rulebook
-        check = self_test(self._reasoner)
+        check = self._threads.submit(self_test, self._reasoner).result()
         if not check.ok:
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "exception", check.detail).response()
         rules = {"rules": len(book.rules), "withheld": len(book.withheld), "rulebook": book.hash}

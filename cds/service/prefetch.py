@@ -65,7 +65,28 @@ def _why_missing(prefetch: Mapping[str, Any], template: Template) -> str:
     if value is None:
         # A search may find nothing; the patient who is in context is there.
         return "" if "?" in template.query else "null, though the patient is in context"
-    return "could not be obtained by the client" if value["resourceType"] == "OperationOutcome" else ""
+    if value["resourceType"] == "OperationOutcome":
+        return "could not be obtained by the client"
+    return _why_incomplete(value) if value["resourceType"] == "Bundle" else ""
+
+
+def _why_incomplete(bundle: Mapping[str, Any]) -> str:
+    """Why a Bundle does not hold all that was searched for: what was cut off must not read as what is not there."""
+    links = bundle.get("link")
+    if isinstance(links, list) and any(isinstance(link, dict) and link.get("relation") == "next" for link in links):
+        return "only the first page was sent; raise the page size of the prefetch"
+    entries = bundle.get("entry")
+    for entry in entries if isinstance(entries, list) else ():
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if isinstance(resource, dict) and resource.get("resourceType") == "OperationOutcome":
+            issues = resource.get("issue")
+            for issue in issues if isinstance(issues, list) else ():
+                if isinstance(issue, dict) and (
+                    issue.get("severity") in ("fatal", "error")
+                    or issue.get("code") in ("security", "suppressed", "incomplete", "forbidden")
+                ):
+                    return "the client says that something is missing from it"
+    return ""
 
 
 def _check_patient(value: Any, patient: str) -> None:

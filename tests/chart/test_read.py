@@ -106,7 +106,11 @@ def test_deep_nesting_is_refused_in_parsed_data_too() -> None:
         ({"resource": observation("x", status="finished")}, "Bundle.entry[2].resource.status", "'finished'"),
         ({"resource": observation("x", status=None)}, "Bundle.entry[2].resource.status", "''"),
         ({"resource": observation("x", status=["final"])}, "Bundle.entry[2].resource.status", "''"),
-        ({"resource": observation("x", subject={"reference": "Patient/9"})}, "Bundle.entry[2].resource", "Patient/9"),
+        (
+            {"resource": observation("x", subject={"reference": "Patient/9"})},
+            "Bundle.entry[2].resource",
+            "another patient",
+        ),
         (
             {"resource": {"resourceType": "OperationOutcome", "issue": [{"diagnostics": "not allowed"}]}},
             "Bundle.entry[2].resource",

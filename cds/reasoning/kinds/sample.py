@@ -10,9 +10,27 @@ from cds.reasoning.kinds.kind import Context, Kind, choice, nothing, read_pair_o
 from cds.reasoning.question import Question, Sample
 from cds.source import Section
 
+FAULTS = (
+    "no-collection-date", "no-unit", "negative", "zero-without-lod", "conflict", "after-as-of", "no-value",
+    "unreadable-value", "different-analyte", "unit-not-convertible", "efficiency-not-stated",
+)  # fmt: skip
+"""What can be wrong with a result; see `cds.chart.model.Result`."""
+
+CHECKS = ("haemolysis", "lipaemia", "residual-platelets", "dna-control", "drug-tolerance")
+"""Quality and controls that a marker may require."""
+
+EVENTS = (
+    "radiotherapy", "infection", "pregnancy", "transfusion", "operation-of-uncertain-day", "g-csf", "steroid",
+    "autoimmune", "immune-adverse-event", "vaccination", "hepatic", "renal", "lactation",
+)  # fmt: skip
+"""What can disturb a sample; see `cds.chart.model.Event`."""
+
 
 def _read_fault(section: Section, _context: Context) -> tuple[frozenset[str], str]:
     section.keys("fault", optional=("where",))
+    for fault in section.texts("fault"):
+        if fault not in FAULTS:
+            section.problem(f"'{fault}' is no fault", f"one of: {', '.join(FAULTS)}", at="fault")
     return frozenset(section.texts("fault")), section.choice("where", ["anywhere", "near", "latest"], "latest")
 
 
@@ -65,7 +83,7 @@ def _event(question: Question, params: tuple[str, int], sample: Sample) -> Tri:
 
 def _read_event(section: Section, _context: Context) -> tuple[str, int]:
     section.keys("event", optional=("for",))
-    return section.text("event"), section.days("for")
+    return section.choice("event", EVENTS), section.days("for")
 
 
 def _given(question: Question, params: tuple[str, int], sample: Sample) -> Tri:
@@ -82,7 +100,7 @@ def _given(question: Question, params: tuple[str, int], sample: Sample) -> Tri:
 
 def _read_given(section: Section, _context: Context) -> tuple[str, int]:
     section.keys("given", optional=("for",))
-    return section.text("given"), section.days("for")
+    return section.choice("given", EVENTS), section.days("for")
 
 
 def _operation(question: Question, days: int, sample: Sample) -> Tri:
@@ -137,7 +155,7 @@ def _wrong_specimen(question: Question, _params: object, sample: Sample) -> Tri:
 
 KINDS = {
     "fault": Kind(_read_fault, _fault, stage="always"),
-    "check": Kind(choice("check"), of_sample=_check, can_be_unknown=True, stage="applies"),
+    "check": Kind(choice("check", *CHECKS), of_sample=_check, can_be_unknown=True, stage="applies"),
     "event": Kind(_read_event, of_sample=_event, stage="applies"),
     "given": Kind(_read_given, of_sample=_given, stage="applies"),
     "operation": Kind(_read_operation, of_sample=_operation, stage="applies"),

@@ -1,0 +1,120 @@
+"""How the answers of several rules of one marker are put together: nothing is silenced, and the right rule speaks."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from durable.engine import MessageNotHandledException
+
+from cds.advice.cards import is_shown
+from cds.advice.statements import Advisor
+from cds.chart.model import Chart, Line, Result
+from cds.errors import EngineFault, RuleBookError
+from cds.reasoning.engine import Engine
+from cds.reasoning.loading import default_rulebook, load_rulebook, shipped_rules
+from cds.reasoning.reasoner import Reasoner
+from tests.reasoning.charts import chart, result
+
+BOOK = default_rulebook()
+REASONER = Reasoner(BOOK)
+
+
+def of(marker: str, found: Chart, **changes: object) -> Chart:
+    results = tuple(replace(entry, marker=marker) for entry in found.results["trpc5-ev"])
+    return replace(found, results={marker: results}, **changes)  # type: ignore[arg-type]
+
+
+def test_pdl1_without_a_documented_start_has_a_card_of_the_active_rule() -> None:
+    lines = (
+        Line("anti-pd-1", ("pembrolizumab",), None),
+        Line("cytotoxic-chemotherapy", ("paclitaxel",), None),
+    )
+    evaluation = REASONER.evaluate(of("pdl1-ev", chart(), lines=lines))
+    shown = [advisory for advisory in Advisor(BOOK).advisories(evaluation) if is_shown(advisory)]
+    assert [advisory.state for advisory in shown] == ["not-evaluable"]
+    assert shown[0].rule.name != "pdl1-on-chemotherapy"
+
+
+def test_a_conflict_on_pembrolizumab_is_told_by_the_rule_for_it() -> None:
+    conflicting = [result("2025-01-02", 2.0), result("2025-04-21", 5.0, faults=frozenset({"conflict"}))]
+    lines = (Line("anti-pd-1", ("pembrolizumab",), date(2025, 1, 6)),)
+    evaluation = REASONER.evaluate(of("pdl1-ev", chart(conflicting), lines=lines))
+    assert [finding.rule.name for finding in evaluation.findings] == ["pdl1-rise-on-checkpoint-inhibitor"]
+
+
+def test_a_rule_in_shadow_silences_nothing(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    shutil.copytree(shipped_rules(), rules)
+    path = rules / "resistance" / "hotair-after-surgery.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("status: active", "status: shadow"), encoding="utf-8")
+    book = load_rulebook(rules)
+    faulty = [result("2025-04-21", 5.0, faults=frozenset({"conflict"}))]
+    evaluation = Reasoner(book).evaluate(of("hotair-ev", chart(faulty)))
+    assert [advisory.state for advisory in Advisor(book).advisories(evaluation) if is_shown(advisory)] == [
+        "data-quality"
+    ]
+
+
+def test_the_studies_that_support_a_rule_are_not_listed_against_it() -> None:
+    for rule in BOOK.rules:
+        assert set(rule.evidence) - set(rule.contradicting), rule.name
+    results = [
+        result(day, value)
+        for day, value in {"2025-01-02": 1.0, "2025-02-03": 1.1, "2025-03-17": 3, "2025-04-07": 4}.items()
+    ]
+    lines = (Line("anti-pd-1", ("pembrolizumab",), date(2025, 1, 6)),)
+    evaluation = REASONER.evaluate(of("pdl1-ev", chart(results), lines=lines))
+    (advisory,) = Advisor(BOOK).advisories(evaluation)
+    assert advisory.state == "suspected"
+    supporting = {study.id for study in advisory.evidence}
+    assert supporting == {"de-miguel-perez-2022", "cordonnier-2020"}
+    assert not supporting & {study.id for study in advisory.contradicting}
+
+
+def test_bridging_that_a_laboratory_declares_does_not_bridge_another_laboratory() -> None:
+    def last(declared: frozenset[str]) -> Result:
+        return result("2025-04-21", 6.3, laboratory="laboratory B", bridged=True, declared=declared)
+
+    stated = chart([result("2025-01-02", 2.0), last(frozenset())])
+    declared = chart([result("2025-01-02", 2.0), last(frozenset({"bridged"}))])
+    assert REASONER.evaluate(stated).findings[0].state == "watch"
+    assert REASONER.evaluate(declared).findings[0].state == "not-evaluable"
+
+
+def test_a_fault_of_the_engine_does_not_reach_the_next_call() -> None:
+    engine = Engine(BOOK.rules)
+    rule = "trpc5-rise-on-chemotherapy"
+    before = engine.answer(rule, {"applies": False})
+    # A fact that was never retracted, as a broken library would leave it.
+    with pytest.raises(MessageNotHandledException):
+        engine._local.desk.host.assert_fact(engine._rulesets[rule], {"id": "q", "q": "q", "f0": "left behind"})
+    with pytest.raises(EngineFault):
+        engine.answer(rule, {"applies": False})
+    assert engine.answer(rule, {"applies": False}) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "says"),
+    [
+        ("gates/6-physiology.yaml", "event: infection", "event: infecton", "did you mean 'infection'"),
+        ("gates/5-specimen.yaml", "check: haemolysis", "check: hemolysis", "did you mean 'haemolysis'"),
+        ("gates/2-data.yaml", "fault: conflict", "fault: conflct", "'conflct' is no fault"),
+        ("gates/3-therapy.yaml", "    anti-pd-l1:", "    anti-pdl1:", "no therapy class"),
+        ("resistance/trpc5-rise-on-chemotherapy.yaml", "review_by: 2027-11-23", "review_by: whenever", "is no date"),
+        ("resistance/trpc5-rise-on-chemotherapy.yaml", "over: baseline", "over: nadir", "reference is 'baseline'"),
+    ],
+)
+def test_a_typo_never_switches_a_gate_off_in_silence(
+    tmp_path: Path, file: str, right: str, wrong: str, says: str
+) -> None:
+    rules = tmp_path / "rules"
+    shutil.copytree(shipped_rules(), rules)
+    text = (rules / file).read_text(encoding="utf-8")
+    assert right in text
+    (rules / file).write_text(text.replace(right, wrong, 1), encoding="utf-8")
+    with pytest.raises(RuleBookError, match=says):
+        load_rulebook(rules)
