@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -283,8 +283,3 @@ class Reasoner:
 
 def _not_asked(_question: Question, _params: object, _sample: Sample) -> Tri:
     return None
-
-
-def states(findings: Iterable[Finding]) -> dict[str, str]:
-    """State by rule: the short form that tests and tables use."""
-    return {finding.rule.name: finding.state for finding in findings}

@@ -95,6 +95,7 @@ class _Routes:
         else:
             response = answer(HTTPStatus.OK, {"cards": said.cards})
             fields |= {"cards": len(said.cards), "findings": dict(said.findings)}
+            fields |= {"left_out": said.left_out, "unmapped": said.unmapped}
             if said.silent:
                 fields["silent"] = list(said.silent)
         response.headers["X-Request-ID"] = number

@@ -33,6 +33,8 @@ class Answer:
     cards: list[Card]
     findings: Mapping[str, int]  # how many findings there are of each state
     silent: tuple[str, ...] = ()  # markers that were recognised and must not be used
+    left_out: int = 0  # how much of the input was not used
+    unmapped: int = 0  # codes that look like markers and are mapped by nobody
 
 
 class Desk:
@@ -79,6 +81,8 @@ class Desk:
             cards,
             Counter(finding.state for finding in evaluation.findings),
             tuple(name for name, _ in evaluation.silent),
+            len(chart.left_out),
+            len(chart.unmapped),
         )
 
     def _chart(self, request: HookRequest, prefetch: Mapping[str, Any], now: datetime) -> Chart:

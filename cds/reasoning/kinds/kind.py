@@ -56,12 +56,6 @@ class Kind:
     can_be_unknown: bool = False
     stage: str = "judged"
 
-    def answer(self, question: Question, params: Any) -> Tri:
-        if self.value is not None:
-            return self.value(question, params)
-        assert self.of_sample is not None  # noqa: S101 - every kind has one of the two
-        return False if question.latest is None else self.of_sample(question, params, question.latest)
-
 
 def choice(key: str, *choices: str) -> Callable[[Section, Context], str]:
     def read(section: Section, _context: Context) -> str:
