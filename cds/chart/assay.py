@@ -6,9 +6,8 @@ What is stated in a word that nobody knows is still *stated*: it stays unknown, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from cds.chart.catalogue import METHOD_SYSTEM, Catalogue, Meaning
 from cds.chart.clock import When, relative, resolve, when
@@ -83,12 +82,9 @@ def word(part: Json | None) -> str | None:
 
 def parts_of(observation: Json, catalogue: Catalogue) -> dict[str, Json]:
     """The components of a result by what they say; where one says it twice, a failed check goes first."""
-    components = observation.get("component")
-    if components is None:
-        return _NO_PARTS
     parts: dict[str, Json] = {}
     known = catalogue.parts
-    for component in items(components):
+    for component in items(observation.get("component")):
         try:  # the usual shape
             coding = component["code"]["coding"][0]
             name = known.get((coding["system"], coding["code"]))
@@ -98,9 +94,6 @@ def parts_of(observation: Json, catalogue: Catalogue) -> dict[str, Json]:
         if name and (name not in parts or CHECKS.get(name, {}).get(word(component) or "") is False):
             parts[name] = component
     return parts
-
-
-_NO_PARTS: dict[str, Json] = {}
 
 
 def _part_name(concept: object, known: Mapping[tuple[Any, Any], str]) -> str | None:
@@ -139,46 +132,58 @@ def _is_percent(quantity: Any) -> bool:
     return bool((quantity.get("code") or quantity.get("unit")) == "%")
 
 
-@dataclass(slots=True)
-class Sample:
-    """What the record says about a specimen."""
+class Sample(NamedTuple):
+    """The specimen of a result: its identity, when it was collected, and its resource if the input holds it."""
 
     identity: str | None = None
+    collected: When | None = None
+    resource: Json | None = None
+
+
+class Preparation(NamedTuple):
+    """What a specimen is, and what was done to it."""
+
     type: str | None = None
     type_unknown: bool = False  # a type is stated, in a code that is neither serum nor plasma
     tube: str | None = None
     isolation: str | None = None
-    collected: When | None = None
     haemolysed: bool = False
 
 
-NO_SAMPLE = Sample()
+_NO_SAMPLE = Sample()
 
 
 def sample_of(observation: Json, index: Mapping[str, Json]) -> Sample:
     """The specimen of a result."""
     reference = observation.get("specimen")
     if not isinstance(reference, dict):
-        return NO_SAMPLE
+        return _NO_SAMPLE
     target = text(reference.get("reference"))
     specimen = resolve(reference, observation, index)
     if specimen is None:
         named = _identifier(reference.get("identifier"))
         return Sample(named or (relative(target) if target and target[0] != "#" else None))
-    sample = Sample(_identity(specimen, target), collected=_collected(specimen))
-    _read_type(specimen.get("type"), sample)
+    return Sample(_identity(specimen, target), _collected(specimen) if "collection" in specimen else None, specimen)
+
+
+def preparation_of(specimen: Json | None) -> Preparation:
+    """What the specimen is; nothing is known of one that the input does not hold."""
+    if specimen is None:
+        return Preparation()
+    type_, type_unknown = _read_type(specimen.get("type"))
+    tube = None
     for container in items(specimen.get("container")):
         additive = code(container.get("additiveCodeableConcept"))
         if additive:
-            sample.tube = _ADDITIVES.get(additive[:3], additive)
+            tube = _ADDITIVES.get(additive[:3], additive)
             break
     steps = [step for step in map(_isolation, items(specimen.get("processing"))) if step]
-    sample.isolation = "+".join(steps) or None
-    for condition in items(specimen.get("condition")):
-        sample.haemolysed |= any(
-            coding.get("code") == "HEM" and coding.get("system") == f"{_V2}0493" for coding in codings(condition)
-        )
-    return sample
+    haemolysed = any(
+        coding.get("code") == "HEM" and coding.get("system") == f"{_V2}0493"
+        for condition in items(specimen.get("condition"))
+        for coding in codings(condition)
+    )
+    return Preparation(type_, type_unknown, tube, "+".join(steps) or None, haemolysed)
 
 
 def _identifier(identifier: object) -> str | None:
@@ -205,29 +210,29 @@ def _collected(specimen: Json) -> When | None:
     )
 
 
-def _read_type(concept: object, sample: Sample) -> None:
+def _read_type(concept: object) -> tuple[str | None, bool]:
+    """The type, and whether one is stated that is neither serum nor plasma."""
     if not isinstance(concept, dict):
-        return
+        return None, False
     stated = codings(concept)
+    unknown = False
     for coding in stated:
         system, value = coding.get("system"), coding.get("code")
         if not isinstance(system, str) or not isinstance(value, str):
             continue
         key = (system, value)
         if key in _SPECIMENS:
-            sample.type, sample.type_unknown = _SPECIMENS[key], False
-            return
-        sample.type_unknown = key not in _BLOOD
-    if not stated:
-        read_type_word(text(concept.get("text")), sample)
+            return _SPECIMENS[key], False
+        unknown = key not in _BLOOD
+    return (None, unknown) if stated else read_type_word(text(concept.get("text")))
 
 
-def read_type_word(stated: str | None, sample: Sample) -> None:
-    """Take up a specimen type given as a word."""
-    if stated is not None:
-        known = stated.lower()
-        sample.type = known if known in ("serum", "plasma") else None
-        sample.type_unknown = sample.type is None
+def read_type_word(stated: str | None) -> tuple[str | None, bool]:
+    """A specimen type given as a word, and whether it is neither serum nor plasma."""
+    if stated is None:
+        return None, False
+    known = stated.lower()
+    return (known, False) if known in ("serum", "plasma") else (None, True)
 
 
 def _isolation(step: Json) -> str | None:

@@ -81,6 +81,7 @@ class Catalogue:
     parts: Mapping[tuple[Any, Any], str]  # components, by (system, code)
     suspicious: re.Pattern[str]  # what an unmapped code that may be a marker looks like
     recognised: dict[Any, Recognised] = field(default_factory=dict, compare=False, repr=False)  # codes seen before
+    wordings: dict[bytes, Any] = field(default_factory=dict, compare=False, repr=False)  # see `cds.chart.measurement`
 
 
 def load_catalogue(rules: Path) -> Catalogue:

@@ -240,17 +240,18 @@ _ISSUED = {
 
 def known_since(resource: Mapping[str, Any], received: Known = FROM_EVER) -> tuple[Known, Known]:
     """When a resource was issued (else last updated, else received), and when its present content was known at the latest."""
-    issued = _stated(resource.get(_ISSUED.get(resource["resourceType"], "issued")))
-    meta = resource.get("meta")
-    updated = _stated(meta.get("lastUpdated")) if isinstance(meta, dict) else None
+    stated = resource.get(_ISSUED.get(resource["resourceType"], "issued"))
+    issued = _known_at(stated) if isinstance(stated, str) else None
+    updated = _updated(resource["meta"]) if "meta" in resource else None
     if issued is None or updated is None:
         known = issued or updated or received
         return known, known
     return issued, updated if updated.order > issued.order else issued
 
 
-def _stated(text: object) -> Known | None:
-    return _known_at(text) if isinstance(text, str) else None
+def _updated(meta: object) -> Known | None:
+    stated = meta.get("lastUpdated") if isinstance(meta, dict) else None
+    return _known_at(stated) if isinstance(stated, str) else None
 
 
 @lru_cache(maxsize=65536)

@@ -227,6 +227,9 @@ def _add(resource: Any, path: str, url: str | None, envelope: Envelope) -> None:
         envelope.entries.append(Entry(resource, path, url))
 
 
+_OPENED = frozenset({"Bundle", "OperationOutcome"})
+
+
 def _add_bundle(bundle: dict[str, Any], path: str, envelope: Envelope) -> None:
     links = bundle.get("link")
     for link in links if isinstance(links, list) else ():
@@ -247,7 +250,7 @@ def _add_bundle(bundle: dict[str, Any], path: str, envelope: Envelope) -> None:
             url = entry.get("fullUrl")
             kind = resource.get("resourceType")
             place = f"{path}.entry[{number}].resource"
-            if isinstance(kind, str) and kind not in ("Bundle", "OperationOutcome"):
+            if isinstance(kind, str) and kind not in _OPENED:
                 add(Entry(resource, place, url if isinstance(url, str) and url else None))
             else:
                 _add(resource, place, None, envelope)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
 from types import MappingProxyType
+from typing import NamedTuple
 
 Tri = bool | None
 """A three-valued truth: True, False, or None for unknown."""
@@ -35,8 +36,7 @@ class Method:
     efficiency: Decimal | None = None  # qPCR efficiency as a fraction (1.00 = perfect doubling); only for delta-Ct
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """One marker measurement: one specimen, one method, one value, in a status that counts.
 
     `low` and `high` bound the value on the linear scale of the unit family (`family`): equal for a plain number,
@@ -67,7 +67,7 @@ class Result:
     laboratory: str | None = None
     lot: str | None = None
     bridged: bool = False  # the laboratory states bridging to its earlier lot, kit, LOD or to the earlier laboratory
-    checks: Mapping[str, bool] = field(default_factory=lambda: _NOTHING)
+    checks: Mapping[str, bool] = _NOTHING
     # quality and controls that were stated, True = clear / passed / tolerant, False = failed; a missing key is unknown:
     # "haemolysis", "residual-platelets", "lipaemia", "dna-control", "drug-tolerance"
     cva: float | None = None  # analytical coefficient of variation as a fraction, if the laboratory states it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import date, time
 from typing import Any
 
@@ -26,7 +26,7 @@ def in_order(results: list[Result], day: date) -> tuple[Result, ...]:
     last = results[-1].collected
     if last is None or last > day:
         results = [
-            replace(result, faults=result.faults | {"after-as-of"})
+            result._replace(faults=result.faults | {"after-as-of"})
             if result.collected is not None and result.collected > day
             else result
             for result in results
@@ -73,7 +73,7 @@ def _settled(results: list[Result]) -> list[Result]:
         if any(other != number and _contradict(result, kept[other]) for other in _neighbours(result, near))
     }
     return [
-        replace(result, faults=result.faults | {"conflict"}) if number in conflicting else result
+        result._replace(faults=result.faults | {"conflict"}) if number in conflicting else result
         for number, result in enumerate(kept)
     ]
 
@@ -149,8 +149,7 @@ def _merged(kept: Result, other: Result) -> Result:
     checks = dict(kept.checks)
     for name, passed in other.checks.items():
         checks[name] = checks.get(name, True) and passed
-    return replace(
-        kept,
+    return kept._replace(
         **changes,
         checks=checks,
         bridged=kept.bridged or other.bridged,

@@ -27,11 +27,9 @@ class Patients:
         for entry in entries:
             if entry.resource["resourceType"] == "Patient":
                 self._enter(entry)
-        self.owners = [self._owner(entry) for entry in entries]
+        self.owners = self._owners(entries)
         """For each entry the key of the patient whose resource it is; None if it does not say."""
-        for key in self.owners:
-            if key is not None:
-                self._keys.setdefault(key)
+        self._keys.update(dict.fromkeys(key for key in self.owners if key is not None))
 
     def _enter(self, entry: Entry) -> None:
         resource, path, url = entry
@@ -60,6 +58,16 @@ class Patients:
             return self._by_name[name]
         return self._by_reference(name if "/" in name or ":" in name else f"Patient/{name}", None)
 
+    def _owners(self, entries: Sequence[Entry]) -> list[str | None]:
+        owners: list[str | None] = []
+        named = self._by_name if len(self._servers) < 2 else {}
+        for entry in entries:
+            try:  # the usual shape: one patient, whom every resource names alike
+                owners.append(named[entry.resource["subject"]["reference"]])
+            except (KeyError, TypeError):
+                owners.append(self._owner(entry))
+        return owners
+
     def _owner(self, entry: Entry) -> str | None:
         resource = entry.resource
         if resource["resourceType"] == "Patient":
@@ -74,9 +82,6 @@ class Patients:
         target = subject.get("reference")
         if isinstance(target, str) and target:
             if target[0] != "#":
-                known = self._by_name.get(target)
-                if known is not None and len(self._servers) < 2:
-                    return known
                 return self._by_reference(target, entry.url)
             for contained in items(resource.get("contained")):
                 if contained.get("id") == target[1:]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -138,7 +138,8 @@ class Record:
         count = different.pop()
         family = self.catalogue.markers[result.marker].families.get(result.family or "")
         low, high = per_ev(result.low, result.high, family, count)
-        return replace(result, per_ev_low=low, per_ev_high=high, total_ev=count.shown if count is not None else None)
+        shown = count.shown if count is not None else None
+        return result._replace(per_ev_low=low, per_ev_high=high, total_ev=shown)
 
 
 def _occasion(specimen: str | None, day: date | None, laboratory: str | None) -> object:

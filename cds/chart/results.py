@@ -8,31 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from functools import lru_cache
 from typing import Any
 
-from cds.chart.assay import (
-    Json,
-    Sample,
-    checks_of,
-    code,
-    codings,
-    efficiency,
-    fraction,
-    laboratory_of,
-    parts_of,
-    platform_of,
-    read_type_word,
-    sample_of,
-    text,
-    word,
-)  # fmt: skip
-from cds.chart.catalogue import Catalogue, Marker, Meaning, Recognised
+from cds.chart.assay import Json, Sample, codings, sample_of, text
+from cds.chart.catalogue import Catalogue, Meaning, Recognised
 from cds.chart.clock import Known, When, when
-from cds.chart.declarations import Assay
-from cds.chart.model import Method, Result
-from cds.chart.units import linear
-from cds.chart.values import INFINITE, Value, bounded, per_ev, read_count, read_value
+from cds.chart.measurement import wording_of
+from cds.chart.model import Result
+from cds.chart.values import bounded, per_ev, read_count, read_value
 
 COUNTS = frozenset({"final", "amended", "corrected"})
 ABSENT = frozenset({"registered", "preliminary", "cancelled", "entered-in-error", "unknown"})
@@ -116,62 +99,31 @@ def read_result(
 ) -> Result:
     """The Result of a marker Observation whose status counts."""
     marker = catalogue.markers[meaning.marker]
-    parts = parts_of(observation, catalogue)
     sample = sample_of(observation, index)
-    laboratory, declaration = laboratory_of(observation, meaning, index, catalogue)
+    wording, counted = wording_of(observation, sample.resource, meaning, catalogue, index)
+    declaration, laboratory = wording.declaration, wording.laboratory
     taken = collected(observation, sample)
-    declared: set[str] = set()
-    if taken is not None and taken.utc and declaration is not None and declaration.zone is not None:
+    filled: list[str] = []
+    if taken is not None and declaration is not None and declaration.zone is not None and taken.utc:
         # The laboratory's software writes Greenwich time; its own calendar says on which day the blood was drawn.
         taken = taken.at(declaration.zone)
-        declared.add("collected")
+        filled.append("collected")
     day = None if taken is None else taken.first
     assay = declaration.assay(meaning.marker, day) if declaration is not None else None
     if assay is not None and laboratory is not None and not observation.get("performer"):
-        declared.add("laboratory")
+        filled.append("laboratory")
+    measured = wording.measurement(marker, assay)
 
-    method = _method(observation, parts, sample, meaning.scale, assay, declared)
-    checks = checks_of(parts)
-    if sample.haemolysed:
-        checks["haemolysis"] = False
-    spellings = None
-    cva, cvi = fraction(parts.get("analytical-cv")), fraction(parts.get("within-person-cv"))
-    lot, regulatory = word(parts.get("reagent-lot")), word(parts.get("regulatory-status"))
-    bridged = word(parts.get("bridging")) == "stated"
-    if assay is not None:
-        spellings = assay.units
-        for name, answer in assay.checks.items():
-            if name not in checks and name not in parts:
-                checks[name] = answer
-                declared.add(name)
-        if assay.cva is not None and "analytical-cv" not in parts:
-            cva = assay.cva
-            declared.add("cva")
-        if assay.cvi is not None and "within-person-cv" not in parts:
-            cvi = assay.cvi
-            declared.add("cvi")
-        if assay.lot is not None and "reagent-lot" not in parts:
-            lot = assay.lot
-            declared.add("lot")
-        if assay.bridged and "bridging" not in parts:
-            bridged = True
-            declared.add("bridged")
-        if assay.regulatory is not None and "regulatory-status" not in parts:
-            regulatory = assay.regulatory
-            declared.add("regulatory")
-
-    value = read_value(observation, marker.units, meaning.scale, method.efficiency, spellings)
-    faults = {value.fault} if value.fault else set()
-    lod = _limit(parts, marker, value, meaning.scale, method, assay, declared)
+    value = read_value(observation, marker.units, meaning.scale, measured.method.efficiency, measured.spellings)
+    family = None if value.unit is None else value.unit.family
+    lod, declared = (None, measured.declared) if family is None else measured.limit(family)
     low, high, censored, fault = bounded(value, lod)
-    if fault:
-        faults.add(fault)
+    faults = [name for name in (value.fault, fault) if name]
     if meaning.analyte is not None:
-        faults.add("different-analyte")
+        faults.append("different-analyte")
     if taken is None:
-        faults.add("no-collection-date")
-    family = value.unit.family if value.unit is not None else None
-    count = read_count(parts["total-ev"]) if "total-ev" in parts else None
+        faults.append("no-collection-date")
+    count = None if counted is None else read_count(counted)
     per_low, per_high = per_ev(low, high, family, count)
     since = known if not known.assumed else Known.supposed(taken)
     return Result(
@@ -190,97 +142,22 @@ def read_result(
         per_high,
         None if count is None else count.shown,
         meaning.analyte,
-        method,
+        measured.method,
         laboratory,
-        lot,
-        bridged,
-        checks,
-        cva,
-        cvi,
+        measured.lot,
+        measured.bridged,
+        measured.checks,
+        measured.cva,
+        measured.cvi,
         sample.identity,
         observation["status"],
         since.text,
         since.assumed,
-        frozenset(declared),
+        declared.union(filled) if filled else declared,
         (),
-        frozenset(faults),
-        regulatory,
+        frozenset(faults) if faults else _NO_FAULTS,
+        measured.regulatory,
     )
 
 
-@lru_cache(maxsize=4096)
-def _intern(*fields: Any) -> Method:
-    """One Method for all results measured alike: they are compared with each other again and again."""
-    return Method(*fields)
-
-
-def _method(
-    observation: Json,
-    parts: Mapping[str, Json],
-    sample: Sample,
-    scale: str,
-    assay: Assay | None,
-    declared: set[str],
-) -> Method:
-    if "specimen-type" in parts and sample.type is None:
-        sample = Sample(sample.identity, tube=sample.tube, isolation=sample.isolation, haemolysed=sample.haemolysed)
-        read_type_word(word(parts["specimen-type"]), sample)
-    fields = [
-        sample.type,
-        word(parts.get("tube")) or sample.tube,
-        word(parts.get("isolation")) or sample.isolation,
-        code(observation.get("method")),
-        platform_of(observation, parts),
-        word(parts.get("reagents")),
-        word(parts.get("normaliser")),
-        efficiency(parts.get("amplification-efficiency")) if scale == "delta-ct" else None,
-    ]
-    if assay is not None:
-        for number, (name, part) in enumerate(_METHOD.items()):
-            if fields[number] is None and part not in parts:
-                fill = getattr(assay.method, name)
-                if fill is None or (name == "specimen" and sample.type_unknown):
-                    continue
-                if name == "efficiency" and scale != "delta-ct":
-                    continue
-                fields[number] = fill
-                declared.add(name)
-    return _intern(*fields)
-
-
-# The fields of Method in their order, with the component that states each.
-_METHOD = {
-    "specimen": "specimen-type",
-    **{name: name for name in ("tube", "isolation", "assay", "platform", "reagents", "normaliser")},
-    "efficiency": "amplification-efficiency",
-}
-
-
-def _limit(
-    parts: Mapping[str, Json],
-    marker: Marker,
-    value: Value,
-    scale: str,
-    method: Method,
-    assay: Assay | None,
-    declared: set[str],
-) -> float | None:
-    """The limit of detection on the linear scale of the value's own family."""
-    if value.unit is None:
-        return None
-    part = parts.get("limit-of-detection")
-    if part is not None:
-        limit = read_value(part, marker.units, scale, method.efficiency, assay.units if assay is not None else None)
-        if limit.unit is None or limit.unit.family.name != value.unit.family.name:
-            return None
-        return (limit.high if limit.high != INFINITE else limit.low) or None
-    if assay is None or assay.lod is None:
-        return None
-    figures, unit_text = assay.lod
-    unit = marker.units.get((scale, unit_text))
-    if unit is None or unit.family.name != value.unit.family.name:
-        return None
-    if unit.family.scale == "delta-ct" and method.efficiency is None:
-        return None
-    declared.add("lod")
-    return linear(figures, unit, method.efficiency)
+_NO_FAULTS: frozenset[str] = frozenset()

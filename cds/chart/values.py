@@ -133,7 +133,7 @@ def per_ev(low: float | None, high: float | None, family: Family | None, count: 
 
 def _failed_control(holder: Json) -> bool:
     """Whether the laboratory marks the value as failed in quality control (interpretation QCF)."""
-    return any(
+    return "interpretation" in holder and any(
         coding.get("code") == "QCF"
         for concept in items(holder.get("interpretation"))
         for coding in items(concept.get("coding"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from typing import Any
@@ -57,11 +57,7 @@ class Versions:
     def add(self, entry: Entry, ref: str, marker: str, version: Version, day: date | None, revised: bool) -> None:
         """Take up one version. An identifier that a laboratory gives to samples of several days joins nothing."""
         url = entry.url.partition("/_history/")[0] if entry.url and entry.url.startswith("http") else None
-        identifiers = [
-            (identifier.get("system"), identifier.get("value"), marker)
-            for identifier in items(entry.resource.get("identifier"))
-            if isinstance(identifier.get("system"), str) and isinstance(identifier.get("value"), str)
-        ]
+        identifiers = _identifiers(entry.resource, marker) if "identifier" in entry.resource else ()
         number = self._by_key.get(url or ref)
         if number is None and url is not None and self._by_key.get(ref) in self._bare:
             number = self._by_key[ref]
@@ -77,9 +73,10 @@ class Versions:
             self._days.append((day, revised))
             if url is None:
                 self._bare.add(number)
-        for key in (url, ref, *identifiers):
-            if key is not None:
-                self._by_key.setdefault(key, number)
+        if url is not None:
+            self._by_key.setdefault(url, number)
+        for key in (ref, *identifiers):
+            self._by_key.setdefault(key, number)
         self._found[number].append(version)
 
     def join(self, ref: str, version: Version) -> None:
@@ -92,6 +89,14 @@ class Versions:
             if len(versions) > 1:
                 _order(versions)
         return self._found
+
+
+def _identifiers(resource: Mapping[str, Any], marker: str) -> tuple[tuple[str, str, str], ...]:
+    return tuple(
+        (identifier["system"], identifier["value"], marker)
+        for identifier in items(resource["identifier"])
+        if isinstance(identifier.get("system"), str) and isinstance(identifier.get("value"), str)
+    )
 
 
 def _order(versions: list[Version]) -> None:
@@ -113,7 +118,7 @@ def _order(versions: list[Version]) -> None:
         if earlier.result is None or later.result is None or rank != later_rank:
             continue
         if content != later_content:  # nothing says which of the two is the newer
-            later.result = replace(later.result, faults=later.result.faults | {"conflict"})
+            later.result = later.result._replace(faults=later.result.faults | {"conflict"})
 
 
 def _content(version: Version) -> str:

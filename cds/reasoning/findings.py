@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import NamedTuple
 
 from cds.chart.model import Chart, Line, Operation, Result, Tri
 from cds.reasoning.change import Comparison
@@ -20,8 +21,7 @@ class Held:
     facts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """The answer to one question.
 
     `facts` holds every fact that was asked, by name; what was not asked is absent. `comparisons` holds, by the fact's name,

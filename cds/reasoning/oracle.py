@@ -5,10 +5,10 @@ It shares no code with the compiler, and runs beside the engine on every evaluat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from cds.chart.model import Tri
-from cds.reasoning.rulebook import Literal, Rule
+from cds.reasoning.rulebook import Clause, Literal, Rule
 
 
 def kleene_and(left: Tri, right: Tri) -> Tri:
@@ -18,38 +18,6 @@ def kleene_and(left: Tri, right: Tri) -> Tri:
     return None if left is None or right is None else True
 
 
-def answer(rule: Rule, facts: Mapping[str, Tri]) -> frozenset[tuple[str, str]]:
-    """The clauses that hold as (key, ""), and (key, fact) for each fact whose being unknown holds one back.
-
-    A clause is not asked unless all that is to be `asked` first is true and every fact of it was formed.
-    """
-    said: list[tuple[str, str]] = []
-    asked: dict[int, bool] = {}  # by the identity of what is asked first: clauses of one stage share it
-    for clause in rule.clauses:
-        stage = id(clause.asked)
-        if stage not in asked:
-            asked[stage] = all(truth(literal, facts) is True for literal in clause.asked)
-        if not asked[stage]:
-            continue
-        value: Tri = True
-        for literal in clause.all:
-            if literal.fact not in facts:
-                value = False
-                break
-            value = kleene_and(value, truth(literal, facts))
-            if value is False:
-                break
-        if value is False or any(
-            literal.fact not in facts or truth(literal, facts) is True for literal in clause.unless
-        ):
-            continue
-        if value:
-            said.append((clause.key, ""))
-        else:
-            said += [(clause.key, literal.fact) for literal in clause.all if truth(literal, facts) is None]
-    return frozenset(said)
-
-
 def truth(literal: Literal, facts: Mapping[str, Tri]) -> Tri:
     """A literal's truth; a fact that was not formed is unknown."""
     value = facts.get(literal.fact)
@@ -57,3 +25,47 @@ def truth(literal: Literal, facts: Mapping[str, Tri]) -> Tri:
     if wanted is None:
         return value is None
     return None if value is None else value is wanted
+
+
+class Oracle:
+    """All rules of a book, as written."""
+
+    def __init__(self, rules: Iterable[Rule]):
+        self._stages = {rule.name: _by_stage(rule.clauses) for rule in rules}
+
+    def answer(self, rule: str, facts: Mapping[str, Tri]) -> frozenset[tuple[str, str]]:
+        """The clauses that hold as (key, ""), and (key, fact) for each fact whose being unknown holds one back.
+
+        A clause is not asked unless all that is to be `asked` first is true and every fact of it was formed.
+        """
+        said: list[tuple[str, str]] = []
+        for asked, clauses in self._stages[rule]:
+            if not all(truth(literal, facts) is True for literal in asked):
+                continue
+            for clause in clauses:
+                unknown: list[str] = []
+                for literal in clause.all:
+                    value = facts.get(literal.fact, _NOT_FORMED)
+                    if value is literal.wanted:
+                        continue
+                    if value is not None:
+                        break  # one is false: so is the conjunction, whatever else is unknown
+                    unknown.append(literal.fact)
+                else:
+                    for literal in clause.unless:
+                        value = facts.get(literal.fact, _NOT_FORMED)
+                        if value is literal.wanted or value is _NOT_FORMED:
+                            break
+                    else:
+                        said += [(clause.key, fact) for fact in unknown] or [(clause.key, "")]
+        return frozenset(said)
+
+
+_NOT_FORMED = object()
+
+
+def _by_stage(clauses: Iterable[Clause]) -> list[tuple[tuple[Literal, ...], list[Clause]]]:
+    stages: dict[tuple[Literal, ...], list[Clause]] = {}
+    for clause in clauses:
+        stages.setdefault(clause.asked, []).append(clause)
+    return list(stages.items())

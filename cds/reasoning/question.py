@@ -17,14 +17,13 @@ from cds.reasoning.statistics import Interval, geometric_mean, lowest
 class Sample:
     """A dated result inside a question: its place in the order of samples and its day of the line."""
 
-    __slots__ = ("before", "day", "index", "result", "usable")
+    __slots__ = ("before", "day", "index", "result")
 
     def __init__(self, result: Result, index: int):
         self.result = result
         self.index = index
         self.day = 0  # days since the line's first dose, or since the operation
         self.before = False  # drawn before the first dose
-        self.usable: bool | None = None  # None: not asked yet
 
     @property
     def collected(self) -> date:
@@ -46,10 +45,22 @@ class Reference(NamedTuple):
     plain: Interval | None = None  # its value, if no value of it depends on what it is compared with
 
 
+class Shared:
+    """What holds of a marker's samples whatever rule is asked: found once for all of them."""
+
+    __slots__ = ("comparable", "usable")
+
+    def __init__(self) -> None:
+        self.usable: dict[int, bool] = {}  # by the sample's place
+        self.comparable: dict[tuple[int, int], Tri] = {}
+
+
 class Question:
     """One rule asked of one chart. `applies` is three-valued; `line` or `operation` is what the question is about."""
 
-    def __init__(self, chart: Chart, rule: Rule, book: RuleBook, *, off_line: Line | None = None):
+    def __init__(
+        self, chart: Chart, rule: Rule, book: RuleBook, *, off_line: Line | None = None, shared: Shared | None = None
+    ):
         self.chart = chart
         self.rule = rule
         self.book = book
@@ -69,6 +80,7 @@ class Question:
         self.before = False  # the latest sample is only before the line
         self.is_second = False  # an operation's sample that counts only as the second of a pair
         self.unusable: Callable[[Question, Sample], bool] = _never
+        self.shared = shared if shared is not None else Shared()
         self.confirmations: dict[int, tuple[Tri, tuple[Sample, Sample] | None]] = {}  # by pair, found once
         self.compared: dict[Any, Any] = {}  # comparisons by sample and change, formed once
         self._means: dict[tuple[int, ...], Reference] = {}  # references by their samples
@@ -206,12 +218,19 @@ class Question:
 
     def usable(self, sample: Sample) -> bool:
         """Whether the sample passes every gate that each sample must pass [12, 14, 29]."""
-        if sample.usable is None:
-            sample.usable = not sample.result.faults and not self.unusable(self, sample)
-        return sample.usable
+        known = self.shared.usable.get(sample.index)
+        if known is None:
+            known = self.shared.usable[sample.index] = not sample.result.faults and not self.unusable(self, sample)
+        return known
 
     def comparable(self, one: Sample, other: Sample) -> Tri:
         """Whether two samples measure the same thing the same way [13]; None if an element is not stated."""
+        key = (one.index, other.index)
+        if key not in self.shared.comparable:
+            self.shared.comparable[key] = self._comparable(one, other)
+        return self.shared.comparable[key]
+
+    def _comparable(self, one: Sample, other: Sample) -> Tri:
         a, b = one.result, other.result
         later = a if one.index > other.index else b
         if a.family != b.family or a.family is None or a.method.efficiency != b.method.efficiency:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from cds.chart.model import Chart, Tri
 from cds.errors import Disagreement
-from cds.reasoning import combination, oracle
+from cds.reasoning import combination
 from cds.reasoning.change import Change, Comparison, Pair, compare, confirmation
 from cds.reasoning.engine import Answer, Engine
 from cds.reasoning.findings import Evaluation, Finding, Held
 from cds.reasoning.kinds import KINDS
-from cds.reasoning.question import Question, Sample
+from cds.reasoning.oracle import Oracle, kleene_and, truth
+from cds.reasoning.question import Question, Sample, Shared
 from cds.reasoning.rulebook import Clause, Rule, RuleBook
 
 _ABOUT_MARKER_GATES = ("scope", "data", "therapy")
@@ -25,6 +26,7 @@ class Reasoner:
     def __init__(self, rulebook: RuleBook):
         self.rulebook = rulebook
         self.engine = Engine(rulebook.rules)
+        self.oracle = Oracle(rulebook.rules)
         self._rank = {state.name: place for place, state in enumerate(rulebook.states)}
         self._clauses = {rule.name: {clause.key: clause for clause in rule.clauses} for rule in rulebook.rules}
         self._order = {
@@ -60,23 +62,24 @@ class Reasoner:
     def evaluate(self, chart: Chart) -> Evaluation:
         """Every finding of the chart. Raises `EngineFault` or `Disagreement`; then there is no result at all."""
         answers: dict[str, Finding] = {}
+        shared: dict[str, Shared] = defaultdict(Shared)
         for rule in self.rulebook.rules:
             if rule.combines:
                 parts = {name: answers[part] for name, part in rule.combines.items() if part in answers}
                 if parts and all(part.state == "not-applicable" for part in parts.values()):
                     # Nothing is asked of parts that do not apply: what they say is what their combination says.
                     part = next(iter(parts.values()))
-                    answers[rule.name] = replace(part, rule=rule, parts=tuple(parts.values()))
+                    answers[rule.name] = part._replace(rule=rule, parts=tuple(parts.values()))
                 elif parts:
                     answers[rule.name] = self._combined(chart, rule, parts)
             elif chart.results.get(rule.watches):
-                answers[rule.name] = self._answered(chart, rule)
+                answers[rule.name] = self._answered(self.question(chart, rule, shared[rule.watches]))
         whole = {name: finding for name, finding in answers.items() if not finding.rule.part}
         return Evaluation(chart, self._together(whole), self.rulebook.hash, self._silent(chart), whole)
 
-    def question(self, chart: Chart, rule: Rule) -> Question:
-        """The question that the rule asks of the chart."""
-        question = Question(chart, rule, self.rulebook)
+    def question(self, chart: Chart, rule: Rule, shared: Shared | None = None) -> Question:
+        """The question that the rule asks of the chart; `shared` is that of the marker's other questions."""
+        question = Question(chart, rule, self.rulebook, shared=shared)
         question.unusable = self._unusable[rule.watches]
         return question
 
@@ -98,7 +101,7 @@ class Reasoner:
         if not question.chart.lines and not question.chart.operations:
             return
         for literal in question.rule.only_if:
-            facts["applies"] = oracle.kleene_and(facts["applies"], oracle.truth(literal, facts))
+            facts["applies"] = kleene_and(facts["applies"], truth(literal, facts))
 
     def _form(self, question: Question, stage: str, facts: dict[str, Tri]) -> None:
         latest = question.latest
@@ -133,7 +136,7 @@ class Reasoner:
 
     def _asked(self, rule: Rule, facts: Mapping[str, Tri]) -> Answer:
         said = self.engine.answer(rule.name, facts)
-        checked = oracle.answer(rule, facts)
+        checked = self.oracle.answer(rule.name, facts)
         if said != checked:
             raise Disagreement(
                 f"engine and oracle disagree on rule {rule.name}: engine {sorted(said)}, oracle {sorted(checked)}, "
@@ -141,8 +144,8 @@ class Reasoner:
             )
         return said
 
-    def _answered(self, chart: Chart, rule: Rule) -> Finding:
-        question = self.question(chart, rule)
+    def _answered(self, question: Question) -> Finding:
+        rule = question.rule
         facts = self.facts(question)
         comparisons: dict[str, Comparison] = {}
         pair = None
@@ -257,7 +260,7 @@ class Reasoner:
             for group in said.values():
                 # Of several rules that say the same, one speaks that has something to advise.
                 group.sort(key=lambda finding: (finding.state not in finding.rule.advise, bool(finding.parts)))
-                shown.append(replace(group[0], also=tuple(other.rule.name for other in group[1:])))
+                shown.append(group[0]._replace(also=tuple(other.rule.name for other in group[1:])))
         return tuple(sorted(shown, key=lambda finding: (finding.markers, self._rank[finding.state], finding.rule.name)))
 
     def _stopped(self, finding: Finding, others: Sequence[Finding]) -> bool:

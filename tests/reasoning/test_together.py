@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import durable_rules_engine
 import pytest
 
 from cds.advice.cards import is_shown
@@ -23,7 +24,7 @@ REASONER = Reasoner(BOOK)
 
 
 def of(marker: str, found: Chart, **changes: object) -> Chart:
-    results = tuple(replace(entry, marker=marker) for entry in found.results["trpc5-ev"])
+    results = tuple(entry._replace(marker=marker) for entry in found.results["trpc5-ev"])
     return replace(found, results={marker: results}, **changes)  # type: ignore[arg-type]
 
 
@@ -89,8 +90,9 @@ def test_a_fault_of_the_engine_does_not_reach_the_next_call() -> None:
     rule = "trpc5-rise-on-chemotherapy"
     before = engine.answer(rule, {"applies": False})
     # A fact that was never retracted, as a broken library would leave it.
-    left_behind = {"id": "q", "q": "q", engine._compiled[rule].properties["applies"]: "false"}
-    engine._local.desk.host.assert_fact(engine._rulesets[rule], left_behind)
+    rule_set = engine._local.rule_sets[rule]
+    fact = f'{{"id":"q","q":"q"{rule_set._words["applies"][False]}}}'
+    durable_rules_engine.assert_fact(rule_set._handle, fact)
     with pytest.raises(EngineFault):
         engine.answer(rule, {"applies": False})
     assert engine.answer(rule, {"applies": False}) == before

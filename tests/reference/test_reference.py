@@ -98,7 +98,7 @@ def later(day: date | None, by: timedelta) -> date | None:
 
 
 def moved(by: timedelta, results: tuple[Result, ...]) -> tuple[Result, ...]:
-    return tuple(replace(one, collected=later(one.collected, by)) for one in results)
+    return tuple(one._replace(collected=later(one.collected, by)) for one in results)
 
 
 def test_shifting_all_dates_changes_nothing() -> None:
@@ -122,8 +122,7 @@ def scaled(result: Result, factor: float) -> Result:
     def times(value: float | None) -> float | None:
         return None if value is None else value * factor
 
-    return replace(
-        result,
+    return result._replace(
         low=times(result.low),
         high=times(result.high),
         lod=times(result.lod),
@@ -150,7 +149,7 @@ def test_another_method_of_the_latest_sample_claims_nothing() -> None:
             max(one.collected for one in results if one.collected) if any(one.collected for one in results) else None
         )
         return tuple(
-            replace(one, method=replace(one.method, platform="another")) if one.collected == latest else one
+            one._replace(method=replace(one.method, platform="another")) if one.collected == latest else one
             for one in results
         )
 

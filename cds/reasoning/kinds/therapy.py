@@ -116,7 +116,7 @@ def _off_therapy(question: Question, pair: Pair | None) -> Tri:
     ]
     if not past:
         return False
-    again = Question(question.chart, question.rule, question.book, off_line=past[-1])
+    again = Question(question.chart, question.rule, question.book, off_line=past[-1], shared=question.shared)
     again.unusable = question.unusable
     return confirmation(again, pair)[0]
 
