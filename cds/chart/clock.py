@@ -45,10 +45,16 @@ class When:
 
     def at(self, zone: Any) -> When:
         """The same instant on the calendar of a time zone; unchanged if no instant is known."""
-        if self.instant is None:
-            return self
-        local = self.instant.astimezone(zone)
-        return When(self.text, local.date(), local.date(), local.time(), self.instant)
+        return self if self.instant is None else _local(self.text, zone)
+
+
+@lru_cache(maxsize=65536)
+def _local(text: str, zone: Any) -> When:
+    stated = _when(text)
+    assert stated is not None  # noqa: S101 - it comes from a `When` with an instant
+    assert stated.instant is not None  # noqa: S101
+    local = stated.instant.astimezone(zone)
+    return When(text, local.date(), local.date(), local.time(), stated.instant)
 
 
 def when(text: object) -> When | None:

@@ -5,7 +5,8 @@ What the codes mean stands in rules/events/. A resource that cannot be read is l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
@@ -28,68 +29,79 @@ class Context:
     stated: list[Stated]  # per resource, in the order in which its versions and updates replace one another
     longest: Mapping[str, int] = field(default_factory=dict)
 
-    def diagnosis(self, as_of: Moment) -> Diagnosis:
-        """Disease and receptors: the newest statement of each receptor counts; what is not stated is unknown."""
-        return diagnosis_of([*self._current(as_of)], as_of.day)
+    def as_of(self, moment: Moment) -> Current:
+        """What was known of it at the moment."""
+        said: dict[str, list[Datum]] = defaultdict(list)
+        for stated in self.stated:
+            for known, data in reversed(stated):
+                if known.by(moment):
+                    for datum in data:
+                        said[datum.what].append(datum)
+                    break
+        return Current(said, moment.day, self.longest)
 
-    def operations(self, as_of: Moment) -> tuple[Operation, ...]:
+
+@dataclass(slots=True)
+class Current:
+    """What counts on one day, by what it says something of."""
+
+    said: Mapping[str, Sequence[Datum]]
+    day: date
+    longest: Mapping[str, int]
+
+    def diagnosis(self) -> Diagnosis:
+        """Disease and receptors: the newest statement of each receptor counts; what is not stated is unknown."""
+        return diagnosis_of(self.said, self.day)
+
+    def operations(self) -> tuple[Operation, ...]:
         """Operations done, and those planned; sorted by day.
 
         Curative: a breast resection, unless its intent is palliative, or distant spread is recorded before it and it is
         not stated as curative.
         """
-        current = [*self._current(as_of)]
         found = []
-        for datum in current:
-            if datum.what != "operation" or datum.start is None or datum.start.day is None:
+        for datum in self.said.get("operation", ()):
+            if datum.start is None or datum.start.day is None:
                 continue
             day = datum.start.day
-            planned = datum.planned or day > as_of.day
-            if planned and day < as_of.day:
+            planned = datum.planned or day > self.day
+            if planned and day < self.day:
                 continue  # planned for a day that has passed, and never recorded as done
             curative = datum.detail == "breast-resection" and (
-                datum.answer == "curative" or (datum.answer != "palliative" and not spread_by(current, day))
+                datum.answer == "curative" or (datum.answer != "palliative" and not spread_by(self.said, day))
             )
             found.append(Operation(day, curative, planned, datum.ref))
         return tuple(sorted(found, key=lambda operation: (operation.day, operation.ref)))
 
-    def events(self, as_of: Moment) -> tuple[Event, ...]:
+    def events(self) -> tuple[Event, ...]:
         """What disturbs markers, sorted by start (unknown first); an end that lies later has not come yet."""
-        everything = [*self._current(as_of)]
-        current = [datum for datum in everything if datum.what == "event"]
+        data = self.said.get("event", ())
         found = [
-            Event(datum.detail, datum.start.first if datum.start else None, last_day(datum.end, as_of.day), datum.ref)
-            for datum in current
+            Event(datum.detail, datum.start.first if datum.start else None, last_day(datum.end, self.day), datum.ref)
+            for datum in data
             if datum.detail not in SILENT
             and not datum.answer
-            and (datum.start is None or datum.start.first <= as_of.day)
+            and (datum.start is None or datum.start.first <= self.day)
         ]
         # An operation of which only the month is known disturbs every sample that it may have preceded.
         found += [
-            Event("operation-of-uncertain-day", datum.start.first, min(datum.start.last, as_of.day), datum.ref)
-            for datum in everything
-            if datum.what == "operation" and datum.start is not None and datum.start.day is None
-            if not datum.planned and datum.start.first <= as_of.day
+            Event("operation-of-uncertain-day", datum.start.first, min(datum.start.last, self.day), datum.ref)
+            for datum in self.said.get("operation", ())
+            if datum.start is not None and datum.start.day is None
+            if not datum.planned and datum.start.first <= self.day
         ]
-        if any(datum.detail.startswith("pregnancy") for datum in current):
-            found = _with_pregnancies(found, current, as_of.day, self.longest.get("pregnancy", 308))
+        if any(datum.detail.startswith("pregnancy") for datum in data):
+            found = _with_pregnancies(found, data, self.day, self.longest.get("pregnancy", 308))
         return tuple(sorted(found, key=lambda event: (event.start or date.min, event.kind, event.ref)))
 
-    def imaging(self, as_of: Moment) -> tuple[Imaging, ...]:
+    def imaging(self) -> tuple[Imaging, ...]:
         """Response assessments, sorted by day."""
         found = [
             Imaging(datum.start.first, datum.detail, datum.ref)
-            for datum in self._current(as_of)
-            if datum.what == "imaging" and datum.start is not None and datum.start.first <= as_of.day
+            for datum in self.said.get("imaging", ())
+            if datum.start is not None and datum.start.first <= self.day
         ]
         return tuple(sorted(found, key=lambda scan: (scan.day, scan.response, scan.ref)))
-
-    def _current(self, as_of: Moment) -> Iterable[Datum]:
-        for stated in self.stated:
-            for known, data in reversed(stated):
-                if known.by(as_of):
-                    yield from data
-                    break
 
 
 def read_context(items: Sequence[Item], catalogue: EventCatalogue) -> tuple[Context, list[LeftOut]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from cds.chart.clinical import Datum
@@ -12,12 +12,12 @@ _EVER = date.min
 """Undated counts as oldest."""
 
 
-def diagnosis_of(data: Sequence[Datum], day: date) -> Diagnosis:
-    """Disease and receptors; what is not stated, or only suspected, is unknown."""
-    begun = [datum for datum in data if datum.start is None or datum.start.first <= day]
-    disease = [datum for datum in begun if datum.what == "disease"]
-    spread = [datum for datum in begun if datum.what == "spread"]
-    receptors = [datum for datum in begun if datum.what == "receptor"]
+def diagnosis_of(said: Mapping[str, Sequence[Datum]], day: date) -> Diagnosis:
+    """Disease and receptors from what is said of each; what is not stated, or only suspected, is unknown."""
+    disease, spread, receptors = (
+        [datum for datum in said.get(what, ()) if datum.start is None or datum.start.first <= day]
+        for what in ("disease", "spread", "receptor")
+    )
     her2 = [datum for datum in receptors if datum.detail.startswith("her2")]
     told = [datum for datum in disease if datum.detail != "nodes-or-doubtful" and datum.so is not False]
     return Diagnosis(
@@ -32,12 +32,12 @@ def diagnosis_of(data: Sequence[Datum], day: date) -> Diagnosis:
     )
 
 
-def spread_by(data: Iterable[Datum], day: date) -> bool:
+def spread_by(said: Mapping[str, Sequence[Datum]], day: date) -> bool:
     """Whether distant spread is recorded for that day or before (or without a day)."""
     return any(
         datum.detail == "metastatic" and datum.so is True and (datum.start is None or datum.start.first <= day)
-        for datum in data
-        if datum.what in ("disease", "spread")
+        for what in ("disease", "spread")
+        for datum in said.get(what, ())
     )
 
 

@@ -15,11 +15,7 @@ import msgspec
 from cds.chart.model import LeftOut
 from cds.errors import InputError
 
-DEEPEST = 64
-"""FHIR resources nest about ten levels deep; what nests deeper than this was made to exhaust a reader."""
-
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _NOT_JSON = {
     b"\xff\xfe": ("it is UTF-16", "save it as UTF-8"),
     b"\xfe\xff": ("it is UTF-16", "save it as UTF-8"),
@@ -55,7 +51,6 @@ def unpack(data: bytes | str | dict[str, Any] | list[Any]) -> Envelope:
         for content, path in _decoded(_as_bytes(data), envelope):
             _open(content, path, envelope)
     else:
-        _refuse_depth(data)
         _open(data, "", envelope)
     return envelope
 
@@ -78,7 +73,6 @@ def _decoded(data: bytes, envelope: Envelope) -> Iterator[tuple[Any, str]]:
             raise _refusal(data, error) from None
         yield from _ndjson(lines, envelope)
         return
-    _refuse_bracket_depth(data, content)
     yield content, ""
 
 
@@ -88,10 +82,10 @@ def _ndjson(lines: list[bytes], envelope: Envelope) -> Iterator[tuple[Any, str]]
             continue
         try:
             content = _DECODER.decode(line)
-            _refuse_bracket_depth(line, content)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError, InputError) as error:
-            text = str(error) if isinstance(error, InputError) else _complaint(error)
-            envelope.left_out.append(LeftOut(f"line {number}", "line", f"not JSON: {text}", "export this line again"))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError) as error:
+            envelope.left_out.append(
+                LeftOut(f"line {number}", "line", f"not JSON: {_complaint(error)}", "export this line again")
+            )
             continue
         yield content, f"line {number}"
 
@@ -109,7 +103,7 @@ def _is_object(lines: list[bytes]) -> bool:
 
 def _complaint(error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return f"nested deeper than {DEEPEST} levels"
+        return "nested too deeply"
     return str(error).removeprefix("JSON is malformed: ")
 
 
@@ -143,34 +137,6 @@ def _refusal(data: bytes, error: Exception) -> InputError:
 def _place(data: bytes, byte: int) -> str:
     line, before = data.count(b"\n", 0, byte) + 1, data.rfind(b"\n", 0, byte)
     return f"line {line}, column {byte - before}"
-
-
-def _refuse_bracket_depth(data: bytes, content: Any) -> None:
-    """Refuse deep nesting, cheaply: peel off innermost brackets layer by layer; strings with brackets cost a walk."""
-    brackets = data.translate(None, _NOT_BRACKETS)
-    for _ in range(DEEPEST):
-        if not brackets:
-            return
-        size = len(brackets)
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-        if len(brackets) == size:
-            break
-    if brackets:
-        _refuse_depth(content)
-
-
-def _refuse_depth(content: Any) -> None:
-    level = [content]
-    for _ in range(DEEPEST + 1):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return
-    raise InputError(f"The input nests deeper than {DEEPEST} levels. No FHIR resource does: check what made it")
-
-
-def _inside(outer: Any) -> list[Any]:
-    values = outer.values() if isinstance(outer, dict) else outer
-    return [value for value in values if isinstance(value, (dict, list))] if isinstance(outer, (dict, list)) else []
 
 
 def _open(content: Any, path: str, envelope: Envelope) -> None:

@@ -24,10 +24,10 @@ from cds.chart.assay import (
     platform_of,
     preparation_of,
     read_type_word,
-    resolve,
     word,
 )  # fmt: skip
 from cds.chart.catalogue import Catalogue, Marker, Meaning
+from cds.chart.clock import resolve
 from cds.chart.declarations import Assay, Laboratory
 from cds.chart.model import Method
 from cds.chart.units import Family, linear
@@ -157,7 +157,7 @@ def wording_of(
     ]  # fmt: skip
     try:
         key = _ENCODER.encode(how)
-    except (TypeError, ValueError):  # half a character, for instance: nothing to remember it by
+    except (TypeError, ValueError, RecursionError):  # half a character, for instance: nothing to remember it by
         return _worded(observation, parts, specimen, meaning, catalogue, index), count
     seen = catalogue.wordings
     known = seen.get(key)
@@ -181,7 +181,7 @@ def _worded(
 ) -> Wording:
     laboratory, declaration = laboratory_of(observation, meaning, index, catalogue)
     # Of the patient's own data nothing is kept.
-    kept = {name: observation[name] for name in ("method", "device") if name in observation}
+    kept: Json = {name: observation[name] for name in ("method", "device") if name in observation}
     return Wording(kept, parts, preparation_of(specimen), meaning, laboratory, declaration, {})
 
 

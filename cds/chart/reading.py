@@ -188,6 +188,7 @@ class _Reading:
             known, updated = known_since(resource, self.received)
             if status in REVISED:
                 known = updated
+            linked = self._linked(resource) if "hasMember" in resource or "derivedFrom" in resource else _LINKED_TO_NONE
             result = None
             if status in COUNTS:
                 result = read_result(resource, ref, meaning, known, self.catalogue, self.index)
@@ -205,7 +206,7 @@ class _Reading:
                             "final, amended and corrected count; ask the sender",
                         )
                     )  # fmt: skip
-            version = Version(known, updated, resource, result, self._linked(resource))
+            version = Version(known, updated, resource, result, linked)
             groups.add(entry, ref, meaning.marker, version, taken, status in REVISED or status in ABSENT)
         if markers:
             for item in others:  # a later version of a result may carry another code: then it is no result any more
@@ -240,8 +241,6 @@ class _Reading:
 
     def _linked(self, resource: Json) -> frozenset[str]:
         """The Observations that this one names, as results call them."""
-        if "hasMember" not in resource and "derivedFrom" not in resource:
-            return frozenset()
         targets = [*items(resource.get("hasMember")), *items(resource.get("derivedFrom"))]
         references = [reference for reference in (text(target.get("reference")) for target in targets) if reference]
         found = [(reference, self.index.get(reference)) for reference in references]
@@ -257,6 +256,9 @@ class _Reading:
                 for member in members:
                     panels[member] = panels.get(member, frozenset()) | members
         return panels
+
+
+_LINKED_TO_NONE: frozenset[str] = frozenset()
 
 
 def _number_versions(items: list[Item]) -> None:

@@ -67,9 +67,8 @@ class Record:
         Raises `InputError` if the moment cannot be read.
         """
         moment = Moment.of(moment)
-        imaging = self.context.imaging(moment)
-        operations = self.context.operations(moment)
-        diagnosis = self.context.diagnosis(moment)
+        current = self.context.as_of(moment)
+        imaging, operations, diagnosis = current.imaging(), current.operations(), current.diagnosis()
         born = self.identity.birth_date
         return Chart(
             patient=self.identity.patient,
@@ -80,7 +79,7 @@ class Record:
             diagnosis=diagnosis,
             lines=self.exposures.lines(moment, imaging, operations, diagnosis),
             operations=operations,
-            events=self.context.events(moment),
+            events=current.events(),
             imaging=imaging,
             results=self._results(moment),
             left_out=self.left_out,

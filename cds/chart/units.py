@@ -65,11 +65,12 @@ def linear(value: Decimal, unit: Unit, efficiency: Decimal | None = None) -> flo
     if not value.is_finite() or (value and abs(value.adjusted()) > 60):
         return None
     scaled = value * unit.factor
-    if unit.family.scale == "linear":
+    scale = unit.family.scale
+    if scale == "linear":
         result = float(scaled)
     elif abs(scaled) > _LARGEST_LOGARITHM:
         return None
-    elif unit.family.scale == "log2":
+    elif scale == "log2":
         result = math.exp2(float(scaled))
     else:
         if efficiency is None:

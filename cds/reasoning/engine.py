@@ -40,18 +40,15 @@ class _RuleSet:
         self._handle: int = durable.create_ruleset(name, json.dumps(compiled.definition))
         self._meaning = compiled.meaning
         self._words = {
-            fact: {
-                value: f',"{short}":"{word}"'
-                for value, word in WANTED.items()
-                if value is not False or fact in compiled.told_if_false
-            }
+            (fact, value): f',"{short}":"{word}"'
             for fact, short in compiled.properties.items()
+            for value, word in WANTED.items()
+            if value is not False or fact in compiled.told_if_false
         }
 
     def answer(self, facts: Mapping[str, Tri]) -> Answer:
-        words = self._words
-        told = [words[name].get(value, "") for name, value in facts.items() if name in words]
-        fact = f'{{"id":"q","q":"q"{"".join(told)}}}'
+        told = "".join(filter(None, map(self._words.get, facts.items())))
+        fact = f'{{"id":"q","q":"q"{told}}}'
         code, state = durable.assert_fact(self._handle, fact)
         if code not in (_FIRED, _NOTHING_FIRED):
             raise EngineFault(f"the last question was not taken back (code {code})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from cds.chart.model import Chart, Tri
@@ -194,8 +194,11 @@ class Reasoner:
         clauses = self._clauses[rule.name]
         held: dict[str, list[str]] = {}
         true: list[Clause] = []
-        order = self._order[rule.name]
-        for key, fact in sorted(self._asked(rule, facts), key=lambda said: order[said[0]]):
+        said: Collection[tuple[str, str]] = self._asked(rule, facts)
+        if len(said) > 1:
+            order = self._order[rule.name]
+            said = sorted(said, key=lambda one: order[one[0]])
+        for key, fact in said:
             if fact:
                 held.setdefault(key, []).append(fact)
             else:

@@ -91,7 +91,7 @@ def test_a_fault_of_the_engine_does_not_reach_the_next_call() -> None:
     before = engine.answer(rule, {"applies": False})
     # A fact that was never retracted, as a broken library would leave it.
     rule_set = engine._local.rule_sets[rule]
-    fact = f'{{"id":"q","q":"q"{rule_set._words["applies"][False]}}}'
+    fact = f'{{"id":"q","q":"q"{rule_set._words["applies", False]}}}'
     durable_rules_engine.assert_fact(rule_set._handle, fact)
     with pytest.raises(EngineFault):
         engine.answer(rule, {"applies": False})

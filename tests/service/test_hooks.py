@@ -265,7 +265,7 @@ def test_orders_are_checked(client: TestClient, request_body: Body, orders: Any,
         (b'{"hook": "patient-view",}', "line 1"),
         (b"[]", "JSON object"),
         (b'"text"', "JSON object"),
-        (b"[" * 100_000, "one JSON object|nested deeper"),
+        (b"[" * 100_000, "one JSON object|nested too deeply"),
         (b'{"hook": "\xff"}', "UTF-8"),
         (b'{"hook": NaN}', "line 1"),
         (b'{"a":1}\n{"b":2}', "one JSON object"),
@@ -277,11 +277,9 @@ def test_what_is_no_json_object_is_refused(client: TestClient, content: bytes, w
 
 
 def test_a_deep_prefetch_is_refused(client: TestClient, request_body: Body) -> None:
-    deep: Any = {}
-    for _ in range(80):
-        deep = {"extension": [deep]}
-    request_body["prefetch"]["conditions"] = {"resourceType": "Condition", **deep}
-    refusal(client.post(VIEW, json=request_body), 400)
+    content = json.dumps(request_body).replace('"prefetch": {', '"prefetch": {"x": ' + "[" * 5_000 + "]" * 5_000 + ", ")
+    response = client.post(VIEW, content=content, headers={"content-type": "application/json"})
+    assert "nested too deeply" in refusal(response, 400)["issue"][0]["diagnostics"]
 
 
 @pytest.mark.parametrize(
