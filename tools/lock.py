@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ("hatchling>=1.27", "editables>=0.5", "setuptools>=80", "wheel>=0.45")
 OPTIONS = (
     "--quiet", "--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-emit-index-url",
-    "--no-emit-trusted-host", "--no-header", "--no-annotate", "--upgrade",
+    "--no-emit-trusted-host", "--no-emit-find-links", "--no-header", "--no-annotate", "--upgrade",
 )  # fmt: skip
 
 
