@@ -191,11 +191,10 @@ def _identifier(identifier: object) -> str | None:
 
 
 def _identity(specimen: Json, target: str | None) -> str | None:
-    for identifier in items(specimen.get("identifier")):
-        if named := _identifier(identifier):
-            return named
-    if named := _identifier(specimen.get("accessionIdentifier")):
-        return named
+    if "identifier" in specimen or "accessionIdentifier" in specimen:
+        for identifier in (*items(specimen.get("identifier")), specimen.get("accessionIdentifier")):
+            if named := _identifier(identifier):
+                return named
     # The id of a contained specimen tells it from nothing outside its own Observation.
     return None if not target or target[0] == "#" else text(specimen.get("id")) or target
 

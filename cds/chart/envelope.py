@@ -28,9 +28,11 @@ _NOT_JSON = {
 
 
 class Entry(NamedTuple):
-    """One resource of the input: where it stands, and the full URL that its Bundle gives it."""
+    """One resource of the input: its type, how results call it, where it stands, and the full URL that its Bundle gives it."""
 
     resource: dict[str, Any]
+    kind: str
+    ref: str  # "Observation/123"; its full URL or its place if it has no id
     path: str
     url: str | None
 
@@ -190,7 +192,12 @@ def _add(resource: Any, path: str, url: str | None, envelope: Envelope) -> None:
             )
         )
     else:
-        envelope.entries.append(Entry(resource, path, url))
+        envelope.entries.append(Entry(resource, kind, _ref(resource, kind, path, url), path, url))
+
+
+def _ref(resource: dict[str, Any], kind: str, path: str, url: str | None) -> str:
+    name = resource.get("id")
+    return f"{kind}/{name}" if name and isinstance(name, str) else url or path
 
 
 _OPENED = frozenset({"Bundle", "OperationOutcome"})
@@ -213,11 +220,13 @@ def _add_bundle(bundle: dict[str, Any], path: str, envelope: Envelope) -> None:
     for number, entry in enumerate(entries):
         resource = entry.get("resource") if isinstance(entry, dict) else None
         if isinstance(resource, dict):
-            url = entry.get("fullUrl")
             kind = resource.get("resourceType")
             place = f"{path}.entry[{number}].resource"
             if isinstance(kind, str) and kind not in _OPENED:
-                add(Entry(resource, place, url if isinstance(url, str) and url else None))
+                url = entry.get("fullUrl")
+                if not isinstance(url, str) or not url:
+                    url = None
+                add(Entry(resource, kind, _ref(resource, kind, place, url), place, url))
             else:
                 _add(resource, place, None, envelope)
         else:

@@ -35,7 +35,6 @@ from cds.chart.values import INFINITE, read_value
 
 _SEEN_AT_MOST = 4096
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
-_SPECIMEN = ("type", "container", "processing", "condition")
 
 
 class Measurement:
@@ -152,7 +151,9 @@ def wording_of(
     how = [
         meaning.marker, meaning.scale, meaning.laboratory and meaning.laboratory.name, performer,
         observation.get("method"), observation.get("device"), parts,
-        specimen and [specimen.get(name) for name in _SPECIMEN],
+        specimen and (
+            specimen.get("type"), specimen.get("container"), specimen.get("processing"), specimen.get("condition")
+        ),
         [resolve(one, observation, index) for one in items(performer)] if performer else None,
     ]  # fmt: skip
     try:

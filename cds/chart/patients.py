@@ -25,17 +25,15 @@ class Patients:
         self._by_identifier: dict[tuple[Any, Any], str] = {}
         self._servers: dict[str, str] = {}  # patient -> server base, as its full URL gives it
         for entry in entries:
-            if entry.resource["resourceType"] == "Patient":
+            if entry.kind == "Patient":
                 self._enter(entry)
         self.owners = self._owners(entries)
         """For each entry the key of the patient whose resource it is; None if it does not say."""
         self._keys.update(dict.fromkeys(key for key in self.owners if key is not None))
 
     def _enter(self, entry: Entry) -> None:
-        resource, path, url = entry
-        name = resource.get("id")
+        resource, key, url = entry.resource, entry.ref, entry.url
         base = _base(url)
-        key = f"Patient/{name}" if isinstance(name, str) and name else url or path
         if base is not None and self._servers.setdefault(key, base) != base and url is not None:
             key = url.partition("/_history/")[0]  # two servers that number their patients alike
             self._servers[key] = base
@@ -70,7 +68,7 @@ class Patients:
 
     def _owner(self, entry: Entry) -> str | None:
         resource = entry.resource
-        if resource["resourceType"] == "Patient":
+        if entry.kind == "Patient":
             name = resource.get("id")
             url = entry.url.partition("/_history/")[0] if entry.url else None
             if url is not None and url in self._by_name:

@@ -30,11 +30,11 @@ from cds.errors import InputError
 _SHARED = frozenset(
     {"Medication", "Organization", "Device", "Substance", "Practitioner", "PractitionerRole", "Location"}
 )
-_NAMES = {
-    name.lower(): name
-    for name in ("Observation", "Patient", "Specimen", "Condition", "Procedure", "MedicationRequest",
-                 "MedicationStatement", "MedicationAdministration", "MedicationDispense", "DiagnosticReport")
-}  # fmt: skip
+_READ = frozenset(
+    {"Observation", "Patient", "Specimen", "Condition", "Procedure", "MedicationRequest",
+                 "MedicationStatement", "MedicationAdministration", "MedicationDispense", "DiagnosticReport"}
+)  # fmt: skip
+_NAMES = {name.lower(): name for name in _READ}
 
 
 def read(
@@ -105,11 +105,7 @@ class _Reading:
             stamp = aware.isoformat()
             self.received = Known.at(When(stamp, aware.date(), aware.date(), aware.time(), aware.astimezone(UTC)))
         self.index: dict[str, Json] = {}
-        self.refs: dict[int, str] = {}  # how results call the resource object
-        for resource, path, url in envelope.entries:
-            name = resource.get("id")
-            ref = f"{resource['resourceType']}/{name}" if name and isinstance(name, str) else url or path
-            self.refs[id(resource)] = ref
+        for resource, _, ref, _, url in envelope.entries:
             self.index[ref] = resource
             if url is not None:
                 self.index[url] = resource
@@ -122,14 +118,13 @@ class _Reading:
         left_out: list[LeftOut] = []
         unmapped: dict[str, None] = {}
         alone = not set(self.patients.keys()) - {patient}
-        catalogue, refs, index, received = self.catalogue, self.refs, self.index, self.received
+        catalogue, index, received = self.catalogue, self.index, self.received
         for entry, whose in zip(entries, owners, strict=True):
-            resource, path, _ = entry
-            kind = resource["resourceType"]
+            resource, kind, ref, path, _ = entry
             if kind in _SHARED:
                 continue
             if whose != patient and (whose is not None or not alone):
-                left_out.append(_not_theirs(refs[id(resource)], path, whose, patient))
+                left_out.append(_not_theirs(ref, path, whose, patient))
                 continue
             if kind == "Observation":
                 meaning, total_ev, suspicious = recognise(resource, catalogue)
@@ -147,11 +142,11 @@ class _Reading:
                 continue
             elif kind == "Specimen":
                 continue
-            elif kind.lower() in _NAMES and kind not in _NAMES.values():
+            elif kind not in _READ and kind.lower() in _NAMES:
                 left_out.append(LeftOut(path, kind, f"'{kind}' is no resource type", f"write {_NAMES[kind.lower()]}"))
                 continue
             known, updated = known_since(resource, received)
-            others.append(Item(resource, path, refs[id(resource)], known, 0, index, updated))
+            others.append(Item(resource, path, ref, known, 0, index, updated))
         _number_versions(others)
         exposures, unread_therapy = read_therapy(others, catalogue.therapies)
         context, unread_context = read_context(others, catalogue.events)
@@ -180,12 +175,12 @@ class _Reading:
     def _results(
         self, markers: list[tuple[Entry, Meaning]], others: list[Item], left_out: list[LeftOut]
     ) -> list[list[Version]]:
-        groups = Versions()
+        groups, received = Versions(), self.received
         for entry, meaning in markers:
             resource = entry.resource
             status = text(resource.get("status")) or ""
-            ref = self.refs[id(resource)]
-            known, updated = known_since(resource, self.received)
+            ref = entry.ref
+            known, updated = known_since(resource, received)
             if status in REVISED:
                 known = updated
             linked = self._linked(resource) if "hasMember" in resource or "derivedFrom" in resource else _LINKED_TO_NONE
@@ -217,7 +212,7 @@ class _Reading:
     def _counts(self, entries: list[Entry], left_out: list[LeftOut]) -> list[list[CountVersion]]:
         found: dict[str, list[CountVersion]] = {}
         for entry in entries:
-            resource, ref = entry.resource, self.refs[id(entry.resource)]
+            resource, ref = entry.resource, entry.ref
             status = text(resource.get("status")) or ""
             sample = sample_of(resource, self.index)
             taken = collected(resource, sample)
@@ -243,15 +238,20 @@ class _Reading:
         """The Observations that this one names, as results call them."""
         targets = [*items(resource.get("hasMember")), *items(resource.get("derivedFrom"))]
         references = [reference for reference in (text(target.get("reference")) for target in targets) if reference]
-        found = [(reference, self.index.get(reference)) for reference in references]
-        return frozenset(
-            relative(reference) if resource is None else self.refs[id(resource)] for reference, resource in found
-        )
+        return frozenset(self._called(reference, self.index.get(reference)) for reference in references)
+
+    @staticmethod
+    def _called(reference: str, resource: Json | None) -> str:
+        """How results call what a reference names."""
+        if resource is None:
+            return relative(reference)
+        name = resource.get("id")
+        return f"{resource['resourceType']}/{name}" if name and isinstance(name, str) else reference
 
     def _panels(self, entries: Sequence[Entry]) -> Mapping[str, frozenset[str]]:
         panels: dict[str, frozenset[str]] = {}
         for entry in entries:
-            if "hasMember" in entry.resource and entry.resource["resourceType"] == "Observation":
+            if "hasMember" in entry.resource and entry.kind == "Observation":
                 members = self._linked(entry.resource)
                 for member in members:
                     panels[member] = panels.get(member, frozenset()) | members

@@ -143,7 +143,8 @@ def _failed_control(holder: Json) -> bool:
 def _digits(raw: object) -> str:
     """The figure as written."""
     if isinstance(raw, Decimal) and -12 < raw.adjusted() < 16:
-        return format(raw, "f")[:40]
+        plain = str(raw)
+        return (plain if "E" not in plain else format(raw, "f"))[:40]
     if isinstance(raw, int) and abs(raw) > 10**20:
         return f"{Decimal(raw):.6g}"
     return str(raw)[:40]

@@ -54,7 +54,7 @@ class Comparison:
 
 def compare(question: Question, change: Change, sample: Sample) -> Comparison | None:
     """The sample against its reference; None if there is no reference, or a per-EV ratio cannot be formed."""
-    key = (sample.index, change.per_ev, change.rise)
+    key = (sample.index, change.per_ev, id(change.rise))
     if key in question.compared:
         known: Comparison | None = question.compared[key]
         return known

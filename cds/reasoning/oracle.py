@@ -40,32 +40,41 @@ class Oracle:
         """
         said: list[tuple[str, str]] = []
         for asked, clauses in self._stages[rule]:
-            if not all(truth(literal, facts) is True for literal in asked):
-                continue
-            for clause in clauses:
-                unknown: list[str] = []
-                for literal in clause.all:
-                    value = facts.get(literal.fact, _NOT_FORMED)
-                    if value is literal.wanted:
-                        continue
-                    if value is not None:
-                        break  # one is false: so is the conjunction, whatever else is unknown
-                    unknown.append(literal.fact)
-                else:
-                    for literal in clause.unless:
-                        value = facts.get(literal.fact, _NOT_FORMED)
-                        if value is literal.wanted or value is _NOT_FORMED:
-                            break
+            for fact, wanted in asked:
+                if facts.get(fact) is not wanted:
+                    break
+            else:
+                for key, conjunction, exclusions in clauses:
+                    unknown: list[str] = []
+                    for fact, wanted in conjunction:
+                        value = facts.get(fact, _NOT_FORMED)
+                        if value is wanted:
+                            continue
+                        if value is not None:
+                            break  # one is false: so is the conjunction, whatever else is unknown
+                        unknown.append(fact)
                     else:
-                        said += [(clause.key, fact) for fact in unknown] or [(clause.key, "")]
+                        for fact, wanted in exclusions:
+                            value = facts.get(fact, _NOT_FORMED)
+                            if value is wanted or value is _NOT_FORMED:
+                                break
+                        else:
+                            said += [(key, fact) for fact in unknown] or [(key, "")]
         return frozenset(said)
 
 
 _NOT_FORMED = object()
+_Pairs = tuple[tuple[str, Tri], ...]
+_Stage = tuple[_Pairs, list[tuple[str, _Pairs, _Pairs]]]
+"""Clauses that share what is asked first: (key, what is all to hold, what excludes)."""
 
 
-def _by_stage(clauses: Iterable[Clause]) -> list[tuple[tuple[Literal, ...], list[Clause]]]:
-    stages: dict[tuple[Literal, ...], list[Clause]] = {}
+def _by_stage(clauses: Iterable[Clause]) -> list[_Stage]:
+    stages: dict[_Pairs, list[tuple[str, _Pairs, _Pairs]]] = {}
     for clause in clauses:
-        stages.setdefault(clause.asked, []).append(clause)
+        stages.setdefault(_pairs(clause.asked), []).append((clause.key, _pairs(clause.all), _pairs(clause.unless)))
     return list(stages.items())
+
+
+def _pairs(literals: Iterable[Literal]) -> _Pairs:
+    return tuple((literal.fact, literal.wanted) for literal in literals)

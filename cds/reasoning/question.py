@@ -48,9 +48,13 @@ class Reference(NamedTuple):
 class Shared:
     """What holds of a marker's samples whatever rule is asked: found once for all of them."""
 
-    __slots__ = ("comparable", "usable")
+    __slots__ = ("comparable", "dated", "faulty", "results", "usable")
 
-    def __init__(self) -> None:
+    def __init__(self, chart: Chart, marker: str) -> None:
+        day = chart.as_of
+        self.results = chart.results.get(marker, ())
+        self.dated = [one for one in self.results if one.collected is not None and one.collected <= day]
+        self.faulty = any([one.faults for one in self.results])
         self.usable: dict[int, bool] = {}  # by the sample's place
         self.comparable: dict[tuple[int, int], Tri] = {}
 
@@ -65,14 +69,9 @@ class Question:
         self.rule = rule
         self.book = book
         self.marker = book.catalogue.markers[rule.watches]
-        self.results = chart.results.get(rule.watches, ())
-        self.faulty = any([result.faults for result in self.results])
-        self.samples = [
-            Sample(result, index)
-            for index, result in enumerate(
-                result for result in self.results if result.collected is not None and result.collected <= chart.as_of
-            )
-        ]
+        self.shared = shared = shared or Shared(chart, rule.watches)
+        self.results, self.faulty = shared.results, shared.faulty
+        self.samples = [Sample(result, index) for index, result in enumerate(shared.dated)]
         self.latest = self.samples[-1] if self.samples else None
         self.line: Line | None = None
         self.operation: Operation | None = None
@@ -80,7 +79,6 @@ class Question:
         self.before = False  # the latest sample is only before the line
         self.is_second = False  # an operation's sample that counts only as the second of a pair
         self.unusable: Callable[[Question, Sample], bool] = _never
-        self.shared = shared if shared is not None else Shared()
         self.confirmations: dict[int, tuple[Tri, tuple[Sample, Sample] | None]] = {}  # by pair, found once
         self.compared: dict[Any, Any] = {}  # comparisons by sample and change, formed once
         self._means: dict[tuple[int, ...], Reference] = {}  # references by their samples

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -62,7 +61,7 @@ class Reasoner:
     def evaluate(self, chart: Chart) -> Evaluation:
         """Every finding of the chart. Raises `EngineFault` or `Disagreement`; then there is no result at all."""
         answers: dict[str, Finding] = {}
-        shared: dict[str, Shared] = defaultdict(Shared)
+        shared: dict[str, Shared] = {}
         for rule in self.rulebook.rules:
             if rule.combines:
                 parts = {name: answers[part] for name, part in rule.combines.items() if part in answers}
@@ -73,6 +72,8 @@ class Reasoner:
                 elif parts:
                     answers[rule.name] = self._combined(chart, rule, parts)
             elif chart.results.get(rule.watches):
+                if rule.watches not in shared:
+                    shared[rule.watches] = Shared(chart, rule.watches)
                 answers[rule.name] = self._answered(self.question(chart, rule, shared[rule.watches]))
         whole = {name: finding for name, finding in answers.items() if not finding.rule.part}
         return Evaluation(chart, self._together(whole), self.rulebook.hash, self._silent(chart), whole)
@@ -261,6 +262,9 @@ class Reasoner:
             for finding in speaking or sorted(findings, key=lambda finding: not finding.notes):
                 said.setdefault(self._sameness(finding), []).append(finding)
             for group in said.values():
+                if len(group) == 1:
+                    shown += group
+                    continue
                 # Of several rules that say the same, one speaks that has something to advise.
                 group.sort(key=lambda finding: (finding.state not in finding.rule.advise, bool(finding.parts)))
                 shown.append(group[0]._replace(also=tuple(other.rule.name for other in group[1:])))
