@@ -193,3 +193,4 @@ class Chart:
     left_out: tuple[LeftOut, ...] = ()
     unmapped: tuple[str, ...] = ()  # codes that look like markers and are mapped by nobody
     birth_date_text: str | None = None
+    voided: tuple[str, ...] = ()  # marker results that were taken back: entered in error, cancelled, preliminary again

@@ -69,6 +69,7 @@ class Record:
         moment = Moment.of(moment)
         current = self.context.as_of(moment)
         imaging, operations, diagnosis = current.imaging(), current.operations(), current.diagnosis()
+        results, voided = self._results(moment)
         born = self.identity.birth_date
         return Chart(
             patient=self.identity.patient,
@@ -81,10 +82,11 @@ class Record:
             operations=operations,
             events=current.events(),
             imaging=imaging,
-            results=self._results(moment),
+            results=results,
             left_out=self.left_out,
             unmapped=self.unmapped,
             birth_date_text=born.text if born is not None else None,
+            voided=voided,
         )
 
     def moments(self) -> tuple[date, ...]:
@@ -95,12 +97,17 @@ class Record:
         days |= {item.updated.day for item in self.items if not item.updated.assumed}
         return tuple(sorted(days - {date.min}))
 
-    def _results(self, moment: Moment) -> Mapping[str, tuple[Result, ...]]:
+    def _results(self, moment: Moment) -> tuple[Mapping[str, tuple[Result, ...]], tuple[str, ...]]:
+        """The results that count, by marker, and the references of those that were taken back."""
+        voided: list[str] = []
         found: dict[str, list[Result]] = {}
         counts = self._counts(moment) if self.counts else None
         for versions in self.results:
             version = _current(versions, moment)
-            if version is None or version.result is None:
+            if version is None:
+                continue
+            if version.result is None:
+                voided.append(f"Observation/{version.resource.get('id')}")
                 continue
             result = version.result
             if counts is not None and result.total_ev is None:
@@ -109,7 +116,7 @@ class Record:
                 found[result.marker].append(result)
             else:
                 found[result.marker] = [result]
-        return {marker: in_order(found[marker], moment.day) for marker in sorted(found)}
+        return {marker: in_order(found[marker], moment.day) for marker in sorted(found)}, tuple(voided)
 
     def _counts(self, moment: Moment) -> Mapping[object, list[CountVersion]]:
         """The total EV counts known at the moment, by what may tie a result to them."""

@@ -1,0 +1,242 @@
+"""The audit: a hash chain over everything that is recorded, with checkpoints outside the database.
+
+Each entry holds salted digests of the rows that its transaction wrote, and the link of the entry before it. So an edited or
+deleted row, an edited, deleted or reordered entry, and a chain rewritten from its beginning are all found; what was cut off or
+added after the last checkpoint cannot be told from what never happened, and is counted. Erasing a patient deletes the
+salt: the digests stay, the chain holds, and nothing in it can be traced to the patient any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, insert, select
+
+from cds.errors import ExowatchError
+from cds.record.database import Database
+from cds.record.tables import OF_PATIENT, audit, metadata, patient
+
+GENESIS = "0" * 64
+_LOCK = 0x45584F57  # any number that nothing else in the database uses
+_NOT_DIGESTED = frozenset({"salt"})
+
+RowKey = tuple[str, str]
+"""(table, id)."""
+
+
+def now() -> str:
+    """This instant, as it is stored."""
+    return instant(datetime.now(UTC))
+
+
+def instant(moment: datetime) -> str:
+    """An aware datetime as it is stored: UTC, to the microsecond, so that text sorts as time does."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def canonical(content: Any) -> str:
+    """JSON with one spelling for one content."""
+    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def digest_of(row: Mapping[str, Any], salt: str) -> str:
+    """The salted digest of a row."""
+    content = {
+        name: hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value
+        for name, value in row.items()
+        if name not in _NOT_DIGESTED
+    }
+    return salted(canonical(content), salt)
+
+
+def salted(text: str, salt: str) -> str:
+    """A digest of a text that cannot be computed without the patient's salt."""
+    return hmac.new(bytes.fromhex(salt), text.encode(), hashlib.sha256).hexdigest()
+
+
+@dataclass(slots=True)
+class Entry:
+    """What one transaction did: `rows` are those that it wrote, with their content; `erased` those that it deleted."""
+
+    tenant: str
+    actor: str
+    action: str
+    subject: str = ""
+    rows: list[tuple[str, str, str]] = field(default_factory=list)  # table, id, salted digest
+
+    def wrote(self, table: Table, row: Mapping[str, Any], salt: str) -> None:
+        """Note a row that was inserted, or updated to this content."""
+        self.rows.append((table.name, row["id"], digest_of(row, salt)))
+
+    def erased(self, table: Table, key: str) -> None:
+        """Note a row that was deleted for good."""
+        self.rows.append((table.name, key, ""))
+
+
+def append(database: Database, connection: Connection, entry: Entry) -> int:
+    """Add an entry to the chain, in the transaction that wrote its rows; its number."""
+    database.lock(connection, _LOCK)
+    last = connection.execute(select(audit.c.number, audit.c.link).order_by(audit.c.number.desc()).limit(1)).first()
+    number, previous = (1, GENESIS) if last is None else (last.number + 1, last.link)
+    values = {
+        "number": number,
+        "at": now(),
+        "tenant": entry.tenant,
+        "actor": entry.actor,
+        "action": entry.action,
+        "subject": entry.subject,
+        "rows": canonical(entry.rows),
+        "previous": previous,
+    }
+    connection.execute(insert(audit), values | {"link": _link(values)})
+    return number
+
+
+def _link(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical({name: values[name] for name in values if name != "link"}).encode()).hexdigest()
+
+
+# checkpoints -----------------------------------------------------------------------------------------------------------
+
+
+class Checkpoints:
+    """A file beside the database, to be kept where who can write the database cannot write: one line for each checkpoint."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def write(self, connection: Connection) -> int:
+        """Note how far the chain goes; the number of its last entry, 0 for none."""
+        last = connection.execute(select(audit.c.number, audit.c.link).order_by(audit.c.number.desc()).limit(1)).first()
+        if last is None:
+            return 0
+        line = canonical({"number": last.number, "link": last.link, "at": now()}) + "\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, line.encode())  # one write: lines of several processes do not mix
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return int(last.number)
+
+    def read(self) -> dict[int, str]:
+        """Links by entry number. Raises `ExowatchError` for a file that cannot be read as one of these."""
+        if not self.path.exists():
+            return {}
+        found: dict[int, str] = {}
+        for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                point = json.loads(line)
+                found[int(point["number"])] = str(point["link"])
+            except (ValueError, KeyError, TypeError):
+                raise ExowatchError(
+                    f"{self.path}: line {number} is no checkpoint. The file was edited, or a disk was full"
+                ) from None
+        return found
+
+
+# verification ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verification found. `broken` names what does not hold, the first broken link first; empty if all holds."""
+
+    entries: int
+    rows: int
+    checkpoint: int  # number of the last entry that a checkpoint covers; 0 for none
+    broken: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        return not self.broken
+
+    @property
+    def uncovered(self) -> int:
+        """How many entries lie after the last checkpoint: cutting them off could not be told."""
+        return max(0, self.entries - self.checkpoint)
+
+
+def verify(connection: Connection, checkpoints: Mapping[int, str], *, most: int = 100) -> Verdict:
+    """Check the chain, its checkpoints, and every recorded row against it; at most `most` faults are named."""
+    broken: list[str] = []
+    expected: dict[RowKey, str] = {}
+    previous, count = GENESIS, 0
+    for row in _stream(connection):
+        count += 1
+        number = row["number"]
+        if number != count:
+            broken.append(f"entry {count} is missing" if number > count else f"entry {number} stands twice")
+            count = number
+        if row["previous"] != previous:
+            broken.append(f"entry {number} does not follow from the one before it")
+        if row["link"] != _link(row):
+            broken.append(f"entry {number} was edited")
+        if number in checkpoints and checkpoints[number] != row["link"]:
+            broken.append(f"entry {number} is not the one that the checkpoint saw: the chain was rewritten")
+        previous = row["link"]
+        try:
+            for table, key, digest in json.loads(row["rows"]):
+                expected[table, key] = digest
+        except (ValueError, TypeError):
+            pass  # named above: it was edited
+        if len(broken) >= most:
+            break
+    tip = max(checkpoints, default=0)
+    if tip > count:
+        broken.append(f"entries {count + 1} to {tip} are missing: a checkpoint saw them")
+    rows = 0
+    for fault in _rows_that_differ(connection, expected):
+        if fault is None:
+            rows += 1
+        elif len(broken) < most:
+            broken.append(fault)
+    return Verdict(count, rows, tip, tuple(broken))
+
+
+def _stream(connection: Connection) -> Iterator[dict[str, Any]]:
+    """Every entry of the chain, without holding them all."""
+    result = connection.execution_options(yield_per=500).execute(select(audit).order_by(audit.c.number))
+    yield from map(dict, result.mappings())
+
+
+def _rows_that_differ(connection: Connection, expected: dict[RowKey, str]) -> Iterable[str | None]:
+    """For each recorded row None, or what is wrong with it."""
+    salts: dict[str, str] = {}
+    for row in connection.execute(select(patient)).mappings():
+        salts[row["id"]] = row["salt"]
+    for table in (patient, *OF_PATIENT):
+        owner = "id" if table is patient else "patient_id"
+        for row in connection.execution_options(yield_per=500).execute(select(table)).mappings():
+            wanted = expected.pop((table.name, row["id"]), None)
+            try:
+                found = digest_of(dict(row), salts.get(row[owner], ""))
+            except ValueError:
+                found = ""
+            if wanted is None:
+                yield f"{table.name} {row['id']} was never recorded"
+            elif wanted == "":
+                yield f"{table.name} {row['id']} was erased, and is there"
+            elif found != wanted:
+                yield f"{table.name} {row['id']} was edited"
+            else:
+                yield None
+    for (name, key), digest in expected.items():
+        if name not in metadata.tables:
+            yield f"{name} is no table of the record"
+        elif digest:
+            yield f"{name} {key} is missing"
+
+
+def entries(connection: Connection) -> int:
+    """How many entries the chain has."""
+    return int(connection.execute(select(func.count()).select_from(audit)).scalar_one())

@@ -1,0 +1,187 @@
+"""A connection to SQLite or PostgreSQL: transactions that serialise writers, and one error for a database that is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from cds.errors import ExowatchError
+
+_WRITER = "exowatch_writer"
+_CONNECTIONS = 8
+
+
+class RecordUnavailable(ExowatchError):
+    """The database is away, slow, full or read-only: nothing was recorded, so nothing may be said."""
+
+
+class SchemaMismatch(ExowatchError):
+    """The database has another schema than this version needs; says what to do."""
+
+
+class Database:
+    """One database, for all threads of a process. `deadline`: the longest, in seconds, that anything here waits for it.
+
+    Raises `ExowatchError` for an address that means neither SQLite nor PostgreSQL.
+    """
+
+    def __init__(self, address: str, *, deadline: float = 0.4):
+        try:
+            self.url = make_url(address)
+        except ArgumentError:
+            raise ExowatchError(f"The database address cannot be read. {_ADDRESSES}") from None
+        kind = self.url.get_backend_name()
+        if kind not in ("sqlite", "postgresql"):
+            raise ExowatchError(f"'{kind}' is no database that the record can use. {_ADDRESSES}")
+        self.deadline = deadline
+        self.is_sqlite = kind == "sqlite"
+        self.engine = self._sqlite() if self.is_sqlite else self._postgresql()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes: committed at the end, rolled back by any error. Raises `RecordUnavailable`."""
+        with self._transaction({_WRITER: True}) as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that only reads, all of it as of one moment. Raises `RecordUnavailable`."""
+        options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self._transaction(options) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:
+        try:
+            with self.engine.connect().execution_options(**options) as connection, connection.begin():
+                yield connection
+        except PoolTimeout as error:
+            raise RecordUnavailable("the database is busy: no connection became free in time") from error
+        except DBAPIError as error:
+            if _is_ours(error):
+                raise
+            raise RecordUnavailable(f"the database does not answer as it should ({_cause(error)})") from error
+
+    # schema --------------------------------------------------------------------------------------------------------
+
+    def upgrade(self, revision: str = "head") -> None:
+        """Bring the schema to `revision`. Raises `RecordUnavailable`."""
+        with self._transaction({_WRITER: True}) as connection:
+            command.upgrade(migrations(connection), revision)
+
+    def downgrade(self, revision: str) -> None:
+        """Bring the schema back to `revision`; data that it has no place for are lost."""
+        with self._transaction({_WRITER: True}) as connection:
+            command.downgrade(migrations(connection), revision)
+
+    def revision(self) -> str | None:
+        """The schema's revision; None for an empty database."""
+        with self.reading() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def check(self) -> None:
+        """Raises `SchemaMismatch` unless the schema is the one that this version needs, `RecordUnavailable` if it is away."""
+        found, needed = self.revision(), head()
+        if found is None:
+            raise SchemaMismatch("The database is empty. Run `exowatch db upgrade`")
+        if found != needed:
+            raise SchemaMismatch(
+                f"The database has schema {found}, this version needs {needed}. Run `exowatch db upgrade`; if the schema "
+                "is the newer one, run the version of Exowatch that made it"
+            )
+
+    # connections ---------------------------------------------------------------------------------------------------
+
+    def _sqlite(self) -> Engine:
+        if self.url.database in (None, "", ":memory:"):
+            raise ExowatchError("The record needs a file: a database in memory forgets what was advised")
+        engine = create_engine(
+            self.url,
+            poolclass=QueuePool,
+            pool_size=_CONNECTIONS,
+            max_overflow=0,
+            pool_timeout=self.deadline,
+            connect_args={"timeout": self.deadline, "check_same_thread": False},
+        )
+
+        @event.listens_for(engine, "connect")
+        def settle(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None  # the driver begins no transaction of its own: see `begin`
+            cursor = connection.cursor()
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # A writer takes the lock at once: one that upgrades from reading can fail at its first write.
+            writes = connection.get_execution_options().get(_WRITER)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        return engine
+
+    def _postgresql(self) -> Engine:
+        milliseconds = max(1, int(self.deadline * 1000))
+        return create_engine(
+            self.url.set(drivername="postgresql+psycopg"),
+            pool_size=_CONNECTIONS,
+            max_overflow=0,
+            pool_timeout=self.deadline,
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": 2,
+                "tcp_user_timeout": max(2000, milliseconds),
+                "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} -c timezone=UTC",
+            },
+        )
+
+    def lock(self, connection: Connection, what: int) -> None:
+        """Let only one transaction at a time pass, until it ends; a writer of SQLite is alone anyway."""
+        if not self.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:what)"), {"what": what})
+
+
+_ADDRESSES = "Write sqlite:///file.sqlite, or postgresql://user@host/name"
+
+
+def migrations(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, for a connection if it is to change something."""
+    here = Path(__file__).resolve()
+    packaged = here.parents[1] / "_data" / "migrations"
+    config = Config()
+    config.set_main_option("script_location", str(packaged if packaged.is_dir() else here.parents[2] / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def head() -> str:
+    """The revision that this version needs."""
+    found = ScriptDirectory.from_config(migrations()).get_current_head()
+    assert found is not None  # noqa: S101 - there is always a first revision
+    return found
+
+
+def _is_ours(error: DBAPIError) -> bool:
+    """Whether an error says that we wrote nonsense, not that the database is away."""
+    return type(error).__name__ in ("IntegrityError", "ProgrammingError", "DataError", "NotSupportedError")
+
+
+def _cause(error: DBAPIError) -> str:
+    """What kind of fault it is, without any of the data that were to be written."""
+    original = error.orig
+    code = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
+    return f"{type(original).__name__}{f' {code}' if code else ''}"

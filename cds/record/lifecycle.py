@@ -1,0 +1,185 @@
+"""The life of an advisory, as a pure function: what a new evaluation makes of what was advised.
+
+An advisory is not a state. It opens with a finding that claims something, and from then on it stands for the question and the
+line; what the record says later updates, confirms, closes, supersedes or withdraws it. docs/advisories.md draws this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+
+CLAIMS = ("persistent", "suspected", "watch", "discordant")
+"""States that claim something of the tumour, the strongest first."""
+
+_BELOW = ("no-flag", "background")
+"""States that judge the newest result and find nothing to claim."""
+
+_SAME_OPERATION = timedelta(days=30)
+"""Operations of one question that lie no further apart are one: a corrected day opens no second advisory."""
+
+
+class Standing(StrEnum):
+    """How it stands with an advisory."""
+
+    OPEN = "open"
+    NOT_REASSESSABLE = "not-reassessable"  # open, but the newest data cannot be evaluated
+    WITHDRAWN = "withdrawn"
+    SUPERSEDED = "superseded"
+    CLOSED = "closed"
+
+    @property
+    def is_open(self) -> bool:
+        return self in (Standing.OPEN, Standing.NOT_REASSESSABLE)
+
+
+class Kind(StrEnum):
+    """What happened to an advisory."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    CONFIRMED = "confirmed"
+    NOT_REASSESSABLE = "not-reassessable"
+    WITHDRAWN = "withdrawn"
+    SUPERSEDED = "superseded"
+    CLOSED = "closed"
+
+
+_LEADS_TO = {
+    Kind.OPENED: Standing.OPEN,
+    Kind.UPDATED: Standing.OPEN,
+    Kind.CONFIRMED: Standing.OPEN,
+    Kind.NOT_REASSESSABLE: Standing.NOT_REASSESSABLE,
+    Kind.WITHDRAWN: Standing.WITHDRAWN,
+    Kind.SUPERSEDED: Standing.SUPERSEDED,
+    Kind.CLOSED: Standing.CLOSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event in the life of an advisory, and why: a code of `rules/wording`, never free text."""
+
+    kind: Kind
+    reason: str
+
+    @property
+    def leads_to(self) -> Standing:
+        return _LEADS_TO[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The line that a question is about, or its operation (`operation` true, `end` the same day)."""
+
+    therapy: str
+    start: date | None
+    end: date | None
+    operation: bool = False
+
+    def same(self, other: Span) -> bool:
+        """Whether two spans are the same line, told by overlap: late data move a line's start and end."""
+        if self.operation or other.operation:
+            if not (self.operation and other.operation) or self.start is None or other.start is None:
+                return False
+            return abs(self.start - other.start) <= _SAME_OPERATION
+        if self.therapy != other.therapy:
+            return False
+        return (self.start or date.min) <= (other.end or date.max) and (other.start or date.min) <= (
+            self.end or date.max
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Advised:
+    """What was advised last. `results` are those on which it rests: reference → (value, day) as they were."""
+
+    standing: Standing
+    state: str
+    basis: str
+    rule_hash: str
+    span: Span
+    results: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an evaluation finds now. `results` are all of the chart, `voided` those that count no more."""
+
+    state: str
+    basis: str
+    rule_hash: str
+    span: Span | None
+    results: Mapping[str, tuple[str, str]]
+    voided: frozenset[str]
+
+
+def steps(advised: Advised | None, found: Found) -> tuple[Step, ...]:
+    """What the finding makes of the advisory of its question and line; empty if everything stays as it is.
+
+    `advised` is None if there never was one. A result that was corrected or entered in error withdraws what rested on it; what
+    the rest still supports is then opened anew, so that whoever saw the first can see both.
+    """
+    if advised is None or not advised.standing.is_open:
+        claims = found.state in CLAIMS
+        same_as_before = advised is not None and advised.basis == found.basis and advised.standing is Standing.CLOSED
+        return (Step(Kind.OPENED, "claimed"),) if claims and not same_as_before else ()
+    if found.rule_hash != advised.rule_hash:
+        step = Step(Kind.SUPERSEDED, "rule-version")
+        return (step, Step(Kind.OPENED, "rule-version")) if found.state in CLAIMS else (step,)
+    changed = altered(advised.results, found)
+    weaker = found.state not in CLAIMS or CLAIMS.index(found.state) > CLAIMS.index(advised.state)
+    if weaker and not changed and any(ref not in found.results for ref in advised.results):
+        # Results that are merely not in the input say nothing: they may not have been sent.
+        return _not_reassessable(advised, "results-missing")
+    if found.state in CLAIMS:
+        if changed and weaker:
+            return Step(Kind.WITHDRAWN, changed), Step(Kind.OPENED, "remaining-results")
+        if found.basis == advised.basis:
+            return () if advised.standing is Standing.OPEN else (Step(Kind.UPDATED, "reassessable-again"),)
+        if advised.state == "watch" and found.state in ("suspected", "persistent"):
+            return (Step(Kind.CONFIRMED, changed or "second-sample"),)
+        return (Step(Kind.UPDATED, changed or "new-results"),)
+    if changed:
+        return (Step(Kind.WITHDRAWN, changed),)
+    if found.state in _BELOW:
+        return (Step(Kind.CLOSED, "below-limit"),)
+    if found.state == "not-applicable":
+        if found.span is not None and not found.span.same(advised.span):
+            return (Step(Kind.SUPERSEDED, "new-line"),)
+        return (Step(Kind.CLOSED, "line-over"),)
+    return _not_reassessable(advised, found.state)
+
+
+def unanswered(advised: Advised, found: Found, *, withheld: bool = False, known: bool = True) -> tuple[Step, ...]:
+    """What becomes of an advisory to whose question and line an evaluation has no finding.
+
+    `found.span` is another line of the question, if there is one; `withheld`: the rule rests on evidence that was retracted;
+    `known`: the rule book still has the rule.
+    """
+    if not advised.standing.is_open:
+        return ()
+    if withheld:
+        return (Step(Kind.WITHDRAWN, "evidence-retracted"),)
+    if not known:
+        return (Step(Kind.SUPERSEDED, "rule-retired"),)
+    if changed := altered(advised.results, found):
+        return (Step(Kind.WITHDRAWN, changed),)
+    if found.span is not None:
+        return (Step(Kind.SUPERSEDED, "new-line"),)
+    return _not_reassessable(advised, "results-missing")
+
+
+def _not_reassessable(advised: Advised, reason: str) -> tuple[Step, ...]:
+    return () if advised.standing is Standing.NOT_REASSESSABLE else (Step(Kind.NOT_REASSESSABLE, reason),)
+
+
+def altered(results: Mapping[str, tuple[str, str]], found: Found) -> str:
+    """Why the results on which something rests are no longer what they were: a reason, or "" if they are."""
+    if any(ref in found.voided for ref in results):
+        return "entered-in-error"
+    if any(ref in found.results and found.results[ref] != was for ref, was in results.items()):
+        return "corrected"
+    return ""

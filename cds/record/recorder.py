@@ -1,0 +1,345 @@
+"""One evaluation into the record, in one transaction: its inputs and findings, what it makes of each advisory, its cards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Table, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from cds.advice.advisory import Advisory
+from cds.reasoning.findings import Evaluation, Finding
+from cds.reasoning.rulebook import RuleBook
+from cds.record import content, tables
+from cds.record.audit import Checkpoints, Entry, append, canonical, now, salted
+from cds.record.database import Database
+from cds.record.lifecycle import Advised, Found, Kind, Span, Standing, Step, steps, unanswered
+from cds.record.responses import Withdrawal, silenced, withdrawals
+
+_CHECKPOINT_EVERY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose record it is: the same id on two servers, or at two tenants, is two patients."""
+
+    tenant: str
+    server: str
+    reference: str  # "Patient/123"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCard:
+    """A card that is about to be shown: its uuid, and what it is about."""
+
+    id: str
+    rule: str
+    rule_hash: str
+    basis: str
+    advisory_id: str | None = None
+    kind: str = "advice"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the record says once an evaluation is in it, before anything is shown."""
+
+    evaluation_id: str
+    advisories: Mapping[str, str]  # digest of an Advisory → id of the advisory that it belongs to
+    silenced: frozenset[str]  # digests that were answered: the same evidence is not shown again
+    withdrawals: tuple[Withdrawal, ...]
+    events: tuple[tuple[str, Step], ...] = ()  # advisory id, what happened to it
+
+
+@dataclass(slots=True)
+class Asked:
+    """An evaluation that is to be recorded. `show` says which cards are shown, once the record is known."""
+
+    who: Identity
+    inputs: Any  # plain JSON data
+    moment: str
+    occasion: str
+    evaluation: Evaluation
+    advisories: Sequence[Advisory]
+    client: str = ""
+    show: Callable[[Known], Sequence[ShownCard]] = field(default=lambda _known: ())
+
+
+class Recorder:
+    """Writes evaluations; safe to share between threads, and between processes on one database."""
+
+    def __init__(self, database: Database, book: RuleBook, checkpoints: Checkpoints | None = None):
+        self.database = database
+        self._book = book
+        self._checkpoints = checkpoints
+        self._versions = content.versions()
+
+    def record(self, asked: Asked) -> Known:
+        """Record an evaluation and what is shown of it. Raises `RecordUnavailable`: then nothing was recorded."""
+        with self.database.writing() as connection:
+            writing = _Writing(self, connection, asked)
+            known = writing.write()
+            number = append(self.database, connection, writing.entry)
+        if self._checkpoints is not None and number % _CHECKPOINT_EVERY == 0:
+            with self.database.reading() as connection:
+                self._checkpoints.write(connection)
+        return known
+
+
+class _Writing:
+    """One transaction."""
+
+    def __init__(self, recorder: Recorder, connection: Connection, asked: Asked):
+        self._recorder = recorder
+        self._book = recorder._book
+        self._connection = connection
+        self._asked = asked
+        self._at = now()
+        row, made = patient_of(recorder.database, connection, asked.who, self._at)
+        self._patient, self._salt = row["id"], row["salt"]
+        self._known = {rule.name for rule in recorder._book.rules}
+        self.entry = Entry(
+            asked.who.tenant, asked.client or asked.occasion, "evaluate", salted(self._patient, self._salt)
+        )
+        if made:
+            self.entry.wrote(tables.patient, dict(row), self._salt)
+
+    def write(self) -> Known:
+        asked = self._asked
+        evaluation_id = self._evaluation()
+        belongs, events = self._advance(evaluation_id)
+        connection, patient = self._connection, self._patient
+        known = Known(
+            evaluation_id, belongs, silenced(connection, patient), withdrawals(connection, patient), tuple(events)
+        )
+        cards = asked.show(known)
+        again = set(
+            connection.execute(
+                select(tables.card.c.id).where(tables.card.c.id.in_([shown.id for shown in cards]))
+            ).scalars()
+        )
+        for shown in cards:
+            if shown.id not in again:  # the same call sent twice: its cards are the same
+                self._insert(
+                    tables.card,
+                    {
+                        "id": shown.id, "evaluation_id": evaluation_id, "advisory_id": shown.advisory_id,
+                        "kind": shown.kind, "rule": shown.rule, "rule_hash": shown.rule_hash, "basis": shown.basis,
+                        "client": asked.client, "at": self._at,
+                    },
+                )  # fmt: skip
+        return known
+
+    # evaluation ----------------------------------------------------------------------------------------------------
+
+    def _evaluation(self) -> str:
+        asked = self._asked
+        packed = content.packed(asked.inputs)
+        digest = salted(hashlib.sha256(content.canonical_bytes(packed)).hexdigest(), self._salt)
+        seen = self._connection.execute(
+            select(tables.inputs.c.id).where(
+                tables.inputs.c.patient_id == self._patient, tables.inputs.c.digest == digest
+            )
+        ).scalar()
+        inputs_id = seen or self._insert(tables.inputs, {"id": _new(), "digest": digest, "content": packed})
+        found = content.packed(content.findings(asked.evaluation))
+        return self._insert(
+            tables.evaluation,
+            {
+                "id": _new(),
+                "inputs_id": inputs_id,
+                "at": self._at,
+                "as_of": asked.moment,
+                "occasion": asked.occasion,
+                "client": asked.client,
+                "rulebook": asked.evaluation.rulebook_hash,
+                "versions": canonical(self._recorder._versions),
+                "findings": found,
+                "findings_digest": hashlib.sha256(content.canonical_bytes(found)).hexdigest(),
+            },
+        )
+
+    # advisories ----------------------------------------------------------------------------------------------------
+
+    def _advance(self, evaluation_id: str) -> tuple[dict[str, str], list[tuple[str, Step]]]:
+        """What the evaluation makes of every advisory of the patient: ids by digest of what is said now, and the events."""
+        evaluation, chart = self._asked.evaluation, self._asked.evaluation.chart
+        results = {
+            ref: (result.shown, str(result.collected))
+            for found in chart.results.values()
+            for result in found
+            for ref in (result.ref, *result.also)
+        }
+        voided = frozenset(chart.voided)
+        said: dict[str, Advisory] = {}
+        for advisory in self._asked.advisories:
+            for name in (*advisory.rule.also, advisory.rule.name):
+                said[name] = advisory
+        rows: dict[str, list[RowMapping]] = defaultdict(list)
+        for row in self._advisories():
+            rows[row["question"]].append(row)
+        belongs: dict[str, str] = {}
+        events: list[tuple[str, Step]] = []
+        active = {
+            name: finding
+            for name, finding in evaluation.answers.items()
+            if finding.rule.status == "active" and name in said
+        }
+        for name in sorted({*rows, *active}):
+            finding, advisory_now = active.get(name), said.get(name)
+            if finding is None or advisory_now is None:
+                nothing = Found("", "", "", None, results, voided)
+                withheld, known = name in self._book.withheld, name in self._known
+                for row in rows[name]:
+                    taken = unanswered(advised_of(row), nothing, withheld=withheld, known=known)
+                    self._take(row, taken, nothing, None, evaluation_id, events)
+                continue
+            found = Found(finding.state, advisory_now.digest, finding.rule.hash, span_of(finding), results, voided)
+            mine = _of_line(rows[name], found.span)
+            for row in rows[name]:
+                if row is not mine:
+                    other_line = found.span is not None
+                    taken = unanswered(advised_of(row), found) if other_line else steps(advised_of(row), found)
+                    self._take(row, taken, found, advisory_now, evaluation_id, events)
+            if found.span is not None:
+                taken = steps(None if mine is None else advised_of(mine), found)
+                own = self._take(mine, taken, found, advisory_now, evaluation_id, events, question=name)
+                if own is not None:
+                    belongs[advisory_now.digest] = own
+        return belongs, events
+
+    def _take(
+        self,
+        row: RowMapping | None,
+        taken: Sequence[Step],
+        found: Found,
+        advisory: Advisory | None,
+        evaluation_id: str,
+        events: list[tuple[str, Step]],
+        question: str = "",
+    ) -> str | None:
+        """Write the steps of one advisory, and its row as they leave it; its id, None if there is none."""
+        if not taken:
+            return None if row is None else str(row["id"])
+        current: dict[str, Any] = dict(row) if row is not None else {
+            "id": _new(), "patient_id": self._patient, "question": question, "opened": self._at, "revision": 0,
+        }  # fmt: skip
+        before = self._last_claim(current["id"]) if row is not None else None
+        for step in taken:
+            claims = step.leads_to is Standing.OPEN
+            current |= {"standing": step.leads_to.value, "changed": self._at, "revision": current["revision"] + 1}
+            if claims and advisory is not None and found.span is not None:
+                current |= _as_claimed(found, found.span, advisory)
+            # A withdrawal keeps what was said, so that whoever saw it can be told what holds no more.
+            words = before if advisory is None or step.kind is Kind.WITHDRAWN else content.packed(advisory)
+            event = {
+                "advisory_id": current["id"], "number": current["revision"], "kind": step.kind.value, "reason": step.reason,
+                "state": found.state, "basis": current["basis"], "at": self._at, "evaluation_id": evaluation_id,
+                "said": words or content.packed(None),
+            }  # fmt: skip
+            if row is None and current["revision"] == 1:
+                self._insert(tables.advisory, current)
+            self._insert(tables.event, {"id": _new(), **event})
+            events.append((current["id"], step))
+        self._connection.execute(
+            update(tables.advisory).where(tables.advisory.c.id == current["id"]), _without(current, "id")
+        )
+        self.entry.wrote(tables.advisory, current, self._salt)
+        return str(current["id"])
+
+    def _advisories(self) -> Sequence[RowMapping]:
+        wanted = select(tables.advisory).where(tables.advisory.c.patient_id == self._patient)
+        return (
+            self._connection.execute(wanted.order_by(tables.advisory.c.opened, tables.advisory.c.id)).mappings().all()
+        )
+
+    def _last_claim(self, advisory_id: str) -> bytes | None:
+        """What was said by the event that claimed last."""
+        kinds = (Kind.OPENED, Kind.UPDATED, Kind.CONFIRMED)
+        wanted = (
+            select(tables.event.c.said)
+            .where(tables.event.c.advisory_id == advisory_id, tables.event.c.kind.in_([kind.value for kind in kinds]))
+            .order_by(tables.event.c.number.desc())
+            .limit(1)
+        )
+        return self._connection.execute(wanted).scalar()
+
+    def _insert(self, table: Table, values: Mapping[str, Any]) -> str:
+        row = {"patient_id": self._patient, **values}
+        self._connection.execute(insert(table), row)
+        self.entry.wrote(table, row, self._salt)
+        return str(row["id"])
+
+
+def patient_of(database: Database, connection: Connection, who: Identity, at: str) -> tuple[RowMapping, bool]:
+    """The patient's row, made if it is new (then True), and held until the transaction ends."""
+    row = {
+        "id": _new(), "tenant": who.tenant, "server": who.server, "reference": who.reference,
+        "salt": secrets.token_hex(32), "merged_into": None, "created": at,
+    }  # fmt: skip
+    dialect = sqlite if database.is_sqlite else postgresql
+    made = connection.execute(dialect.insert(tables.patient).on_conflict_do_nothing(), row).rowcount == 1
+    wanted = select(tables.patient).where(
+        tables.patient.c.tenant == who.tenant,
+        tables.patient.c.server == who.server,
+        tables.patient.c.reference == who.reference,
+    )
+    found = connection.execute(wanted.with_for_update()).mappings().one()
+    while found["merged_into"] is not None:
+        survivor = select(tables.patient).where(tables.patient.c.id == found["merged_into"])
+        found = connection.execute(survivor.with_for_update()).mappings().one()
+    return found, made
+
+
+def advised_of(row: RowMapping) -> Advised:
+    """What the lifecycle needs to know of a stored advisory."""
+    results = {ref: (value, day) for ref, value, day in json.loads(row["results"])}
+    return Advised(Standing(row["standing"]), row["state"], row["basis"], row["rule_hash"], _span(row), results)
+
+
+def span_of(finding: Finding) -> Span | None:
+    """The line or operation that a finding is about."""
+    if finding.operation is not None:
+        return Span("", finding.operation.day, finding.operation.day, operation=True)
+    if finding.line is None:
+        return None
+    return Span(finding.line.therapy, finding.line.start, finding.line.end)
+
+
+def _span(row: RowMapping) -> Span:
+    start, end = (date.fromisoformat(row[name]) if row[name] else None for name in ("line_start", "line_end"))
+    return Span(row["therapy"], start, end, operation=not row["therapy"])
+
+
+def _of_line(rows: Sequence[RowMapping], span: Span | None) -> RowMapping | None:
+    """The advisory of that line: an open one if there are several, else the newest."""
+    same = [row for row in rows if span is not None and _span(row).same(span)]
+    return max(same, key=lambda row: (Standing(row["standing"]).is_open, row["opened"]), default=None)
+
+
+def _as_claimed(found: Found, span: Span, advisory: Advisory) -> dict[str, Any]:
+    return {
+        "therapy": span.therapy,
+        "line_start": span.start.isoformat() if span.start else "",
+        "line_end": span.end.isoformat() if span.end else "",
+        "state": found.state,
+        "basis": found.basis,
+        "rule_hash": found.rule_hash,
+        "results": canonical([[one.ref, one.value, str(one.collected)] for one in advisory.readings]),
+    }
+
+
+def _without(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != name}
+
+
+def _new() -> str:
+    return str(uuid.uuid4())

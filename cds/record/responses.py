@@ -1,0 +1,239 @@
+"""What people answered: feedback to cards, decisions of the board, and what follows from them for the next card.
+
+Agreement is never inferred from silence: a card without an answer is counted as shown and as nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from cds.advice.advisory import Advisory
+from cds.errors import ExowatchError
+from cds.record import content, tables
+from cds.record.audit import Entry, append, canonical, instant, now, salted
+from cds.record.database import Database
+from cds.record.lifecycle import Kind, Standing
+
+_WITHDRAWALS_SHOWN_FOR = timedelta(days=90)
+
+DISPOSITIONS = (
+    "discussed-no-change", "imaging-requested", "repeat-requested", "biopsy-requested", "therapy-reviewed",
+    "not-relevant", "disagreed",
+)  # fmt: skip
+"""What a board can decide about an advisory; a record of what was discussed, never an instruction."""
+
+
+class UnknownCard(ExowatchError):
+    """Feedback to a card that this installation never showed."""
+
+
+class NoSuchAdvisory(ExowatchError):
+    """There is no advisory of that id."""
+
+
+class AlreadyDecided(ExowatchError):
+    """Somebody else decided about this revision of the advisory first; `by` is who, `code` what."""
+
+    def __init__(self, by: str, code: str, at: str):
+        super().__init__(f"{by} decided '{code}' at {at}. Look at that first, then decide about what stands now")
+        self.by, self.code, self.at = by, code, at
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """Advice that was shown and holds no more. `was` is what was said, `reason` a code of `lifecycle.Step`."""
+
+    event_id: str
+    advisory_id: str
+    at: str
+    reason: str
+    was: Advisory
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Feedback to one card as CDS Hooks defines it; of a comment only that there was one is kept."""
+
+    card: str
+    outcome: str  # accepted | overridden
+    outcome_at: str
+    suggestions: Sequence[str] = ()
+    reason_system: str = ""
+    reason_code: str = ""
+    commented: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a board decided about a revision of an advisory. `by` is a role or a pseudonym, never a name."""
+
+    advisory: str
+    revision: int
+    code: str
+    by: str
+    follow_up: str = ""  # a day
+
+
+def silenced(connection: Connection, patient: str) -> frozenset[str]:
+    """Digests of evidence that was decided about or overridden: it is not shown again until it changes."""
+    decided = select(tables.disposition.c.basis).where(tables.disposition.c.patient_id == patient)
+    overridden = (
+        select(tables.card.c.basis)
+        .join(tables.feedback, tables.feedback.c.card_id == tables.card.c.id)
+        .where(tables.feedback.c.patient_id == patient, tables.feedback.c.outcome == "overridden")
+    )
+    return frozenset(connection.execute(decided.union(overridden)).scalars())
+
+
+def withdrawals(connection: Connection, patient: str) -> tuple[Withdrawal, ...]:
+    """Withdrawals of advice that somebody was shown, until a card that tells of them was answered, or 90 days passed."""
+    event, shown = tables.event, tables.card.alias("shown")
+    since = instant(datetime.now(UTC) - _WITHDRAWALS_SHOWN_FOR)
+    told = (
+        select(tables.feedback.c.id)
+        .join(tables.card, tables.feedback.c.card_id == tables.card.c.id)
+        .where(tables.card.c.kind == "withdrawal", tables.card.c.basis == event.c.id)
+    )
+    wanted = (
+        select(event)
+        .where(
+            event.c.patient_id == patient,
+            event.c.kind == Kind.WITHDRAWN.value,
+            event.c.at >= since,
+            exists().where(
+                shown.c.advisory_id == event.c.advisory_id, shown.c.kind == "advice", shown.c.at <= event.c.at
+            ),
+            ~exists(told.correlate(event)),
+        )
+        .order_by(event.c.at, event.c.number)
+    )
+    return tuple(
+        Withdrawal(row["id"], row["advisory_id"], row["at"], row["reason"], content.said(row["said"]))
+        for row in connection.execute(wanted).mappings()
+    )
+
+
+class Responses:
+    """Takes answers into the record; safe to share between threads."""
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    def feedback(self, answers: Sequence[Answer], client: str) -> int:
+        """Record feedback; how many of it was new (the same sent again is taken once). Raises `UnknownCard` for all of it."""
+        with self._database.writing() as connection:
+            taken = 0
+            for answer in answers:
+                taken += self._answer(connection, answer, client)
+            return taken
+
+    def _answer(self, connection: Connection, answer: Answer, client: str) -> int:
+        card = connection.execute(select(tables.card).where(tables.card.c.id == answer.card)).mappings().first()
+        if card is None:
+            raise UnknownCard(f"card {answer.card} was never shown here. Send the uuid of the card as it was received")
+        row: dict[str, Any] = {
+            "id": str(uuid.uuid5(uuid.UUID(answer.card), f"{answer.outcome}|{answer.outcome_at}")),
+            "patient_id": card["patient_id"],
+            "card_id": answer.card,
+            "outcome": answer.outcome,
+            "reason_system": answer.reason_system,
+            "reason_code": answer.reason_code,
+            "commented": answer.commented,
+            "suggestions": canonical(sorted(answer.suggestions)),
+            "outcome_at": answer.outcome_at,
+            "at": now(),
+        }
+        patient = _hold(connection, card["patient_id"])
+        if connection.execute(select(tables.feedback.c.id).where(tables.feedback.c.id == row["id"])).first():
+            return 0
+        connection.execute(insert(tables.feedback), row)
+        entry = Entry(patient["tenant"], client, "feedback", salted(patient["id"], patient["salt"]))
+        entry.wrote(tables.feedback, row, patient["salt"])
+        append(self._database, connection, entry)
+        return 1
+
+    def decide(self, decision: Decision) -> str:
+        """Record what a board decided; the id of the record. Raises `NoSuchAdvisory`, `AlreadyDecided`."""
+        if decision.code not in DISPOSITIONS:
+            raise ExowatchError(f"'{decision.code}' is no disposition; one of: {', '.join(DISPOSITIONS)}")
+        with self._database.writing() as connection:
+            wanted = select(tables.advisory).where(tables.advisory.c.id == decision.advisory)
+            advisory = connection.execute(wanted).mappings().first()
+            if advisory is None:
+                raise NoSuchAdvisory(f"there is no advisory {decision.advisory}")
+            patient = _hold(connection, advisory["patient_id"])
+            advisory = connection.execute(wanted).mappings().one()
+            revision = (
+                tables.disposition.c.advisory_id == decision.advisory,
+                tables.disposition.c.revision == decision.revision,
+            )
+            first = connection.execute(select(tables.disposition).where(*revision)).mappings().first()
+            if first is not None:
+                raise AlreadyDecided(first["by"], first["code"], first["at"])
+            if advisory["revision"] != decision.revision:
+                raise AlreadyDecided("a newer evaluation", Standing(advisory["standing"]).value, advisory["changed"])
+            row = {
+                "id": str(uuid.uuid4()), "patient_id": patient["id"], "advisory_id": decision.advisory,
+                "revision": decision.revision, "basis": advisory["basis"], "code": decision.code, "by": decision.by,
+                "follow_up": decision.follow_up, "at": now(),
+            }  # fmt: skip
+            connection.execute(insert(tables.disposition), row)
+            entry = Entry(patient["tenant"], decision.by[:64], "decide", salted(patient["id"], patient["salt"]))
+            entry.wrote(tables.disposition, row, patient["salt"])
+            append(self._database, connection, entry)
+            return str(row["id"])
+
+    def counts(self) -> list[dict[str, Any]]:
+        """For each version of each rule how often its cards were shown, accepted and overridden, and with which reasons."""
+        card, feedback = tables.card, tables.feedback
+        with self._database.reading() as connection:
+            shown = connection.execute(
+                select(card.c.rule, card.c.rule_hash, func.count())
+                .where(card.c.kind == "advice")
+                .group_by(card.c.rule, card.c.rule_hash)
+                .order_by(card.c.rule, card.c.rule_hash)
+            ).all()
+            answered = connection.execute(
+                select(card.c.rule, card.c.rule_hash, feedback.c.outcome, feedback.c.reason_code, func.count())
+                .join(feedback, feedback.c.card_id == card.c.id)
+                .where(card.c.kind == "advice")
+                .group_by(card.c.rule, card.c.rule_hash, feedback.c.outcome, feedback.c.reason_code)
+            ).all()
+        found: dict[tuple[str, str], dict[str, Any]] = {
+            (rule, version): {
+                "rule": rule, "version": version, "shown": count, "accepted": 0, "overridden": 0, "reasons": {},
+            }
+            for rule, version, count in shown
+        }  # fmt: skip
+        for rule, version, outcome, reason, count in answered:
+            row = found[rule, version]
+            row[outcome] += count
+            if reason:
+                row["reasons"][reason] = row["reasons"].get(reason, 0) + count
+        return list(found.values())
+
+    def first_use(self, issuer: str, token_id: str, expires: datetime) -> bool:
+        """Whether a token is seen for the first time, by any worker; tokens that have expired are forgotten."""
+        digest = hashlib.sha256(json.dumps([issuer, token_id]).encode()).hexdigest()
+        try:
+            with self._database.writing() as connection:
+                connection.execute(delete(tables.token).where(tables.token.c.expires < now()))
+                connection.execute(insert(tables.token), {"digest": digest, "expires": instant(expires)})
+        except IntegrityError:
+            return False
+        return True
+
+
+def _hold(connection: Connection, patient: str) -> Any:
+    """The patient's row, held until the transaction ends."""
+    wanted = select(tables.patient).where(tables.patient.c.id == patient).with_for_update()
+    return connection.execute(wanted).mappings().one()

@@ -1,0 +1,196 @@
+"""The tables. Times are UTC instants as ISO 8601 text, so that both databases order, compare and hash them alike.
+
+Every table with a `patient_id` belongs to one patient and is erased with them. `migrations/` builds these tables; a test
+holds that the two agree.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)  # fmt: skip
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_ID, _TIME, _HASH = String(36), String(32), String(64)
+
+
+def _key() -> Column[str]:
+    return Column("id", _ID, primary_key=True)
+
+
+def _of_patient() -> Column[str]:
+    return Column("patient_id", _ID, ForeignKey("patient.id"), nullable=False)
+
+
+patient = Table(
+    "patient",
+    metadata,
+    _key(),
+    Column("tenant", String(64), nullable=False),
+    Column("server", String(255), nullable=False),  # base URL of the FHIR server; "" if unknown
+    Column("reference", String(255), nullable=False),  # "Patient/123"
+    Column(
+        "salt", _HASH, nullable=False
+    ),  # what makes this patient's digests in the audit unreadable once it is erased
+    Column("merged_into", _ID, ForeignKey("patient.id")),
+    Column("created", _TIME, nullable=False),
+    UniqueConstraint("tenant", "server", "reference"),
+)
+
+inputs = Table(
+    "inputs",
+    metadata,
+    _key(),
+    _of_patient(),
+    Column("digest", _HASH, nullable=False),  # of the canonical JSON, salted
+    Column("content", LargeBinary, nullable=False),  # canonical JSON, compressed
+    UniqueConstraint("patient_id", "digest"),
+)
+
+evaluation = Table(
+    "evaluation",
+    metadata,
+    _key(),
+    _of_patient(),
+    Column("inputs_id", _ID, ForeignKey("inputs.id"), nullable=False),
+    Column("at", _TIME, nullable=False),
+    Column("as_of", String(40), nullable=False),  # the moment of the chart: a day or an instant
+    Column("occasion", String(64), nullable=False),  # which service or command asked
+    Column("client", String(64), nullable=False),
+    Column("rulebook", _HASH, nullable=False),
+    Column("versions", Text, nullable=False),  # of this software, the engine and the interpreter, as JSON
+    Column("findings", LargeBinary, nullable=False),  # canonical JSON, compressed
+    Column("findings_digest", _HASH, nullable=False),
+    Index(None, "patient_id", "at"),
+    Index(None, "at"),
+)
+
+advisory = Table(
+    "advisory",
+    metadata,
+    _key(),
+    _of_patient(),
+    Column("question", String(128), nullable=False),  # the rule that asks it
+    Column("therapy", String(128), nullable=False),  # class of the line; "" for an operation
+    Column("line_start", String(10), nullable=False),  # "" if not documented
+    Column("line_end", String(10), nullable=False),  # "" if open
+    Column("standing", String(32), nullable=False),  # see `lifecycle.Standing`
+    Column("state", String(32), nullable=False),  # of the finding on which it stands
+    Column("basis", _HASH, nullable=False),  # digest of what it rests on: the same as long as that is
+    Column("results", Text, nullable=False),  # [[reference, value, day], …] on which it rests, as JSON
+    Column("rule_hash", _HASH, nullable=False),
+    Column("opened", _TIME, nullable=False),
+    Column("changed", _TIME, nullable=False),
+    Column("revision", Integer, nullable=False),  # number of its last event
+    Index(None, "patient_id", "question"),
+    Index(None, "standing", "changed"),
+)
+
+event = Table(
+    "advisory_event",
+    metadata,
+    _key(),
+    _of_patient(),
+    Column("advisory_id", _ID, ForeignKey("advisory.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("basis", _HASH, nullable=False),
+    Column("at", _TIME, nullable=False),
+    Column("evaluation_id", _ID, ForeignKey("evaluation.id"), nullable=False),
+    Column("said", LargeBinary, nullable=False),  # the Advisory as it was, canonical JSON, compressed
+    UniqueConstraint("advisory_id", "number"),
+    Index(None, "patient_id", "at"),
+)
+
+card = Table(
+    "card",
+    metadata,
+    _key(),  # the card's own uuid
+    _of_patient(),
+    Column("evaluation_id", _ID, ForeignKey("evaluation.id"), nullable=False),
+    Column("advisory_id", _ID, ForeignKey("advisory.id")),  # None: a card about data that could not be used
+    Column("kind", String(32), nullable=False),  # "advice" or "withdrawal"
+    Column("rule", String(128), nullable=False),
+    Column("rule_hash", _HASH, nullable=False),
+    Column("basis", _HASH, nullable=False),
+    Column("client", String(64), nullable=False),
+    Column("at", _TIME, nullable=False),
+    Index(None, "advisory_id"),
+    Index(None, "rule", "rule_hash"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    _key(),
+    _of_patient(),
+    Column("card_id", _ID, ForeignKey("card.id"), nullable=False),
+    Column("outcome", String(16), nullable=False),  # accepted | overridden
+    Column("reason_system", String(255), nullable=False),
+    Column("reason_code", String(128), nullable=False),
+    Column("commented", Boolean, nullable=False),  # whether a comment came with it; its words are not kept
+    Column("suggestions", Text, nullable=False),  # uuids of accepted suggestions, as JSON
+    Column("outcome_at", String(40), nullable=False),
+    Column("at", _TIME, nullable=False),
+    UniqueConstraint("card_id", "outcome", "outcome_at"),
+)
+
+disposition = Table(
+    "disposition",
+    metadata,
+    _key(),
+    _of_patient(),
+    Column("advisory_id", _ID, ForeignKey("advisory.id"), nullable=False),
+    Column("revision", Integer, nullable=False),  # of the advisory that was decided about
+    Column("basis", _HASH, nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("by", String(128), nullable=False),  # a role or a pseudonym, never a name
+    Column("follow_up", String(10), nullable=False),  # a day, or ""
+    Column("at", _TIME, nullable=False),
+    UniqueConstraint("advisory_id", "revision"),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("digest", _HASH, primary_key=True),  # of issuer and token id
+    Column("expires", _TIME, nullable=False),
+    Index(None, "expires"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", _TIME, nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("subject", _HASH, nullable=False),  # salted digest of the patient; "" if about none
+    Column("rows", Text, nullable=False),  # [[table, id, salted digest of the row or "" if it was erased], …] as JSON
+    Column("previous", _HASH, nullable=False),
+    Column("link", _HASH, nullable=False, unique=True),
+)
+
+OF_PATIENT = (feedback, disposition, card, event, advisory, evaluation, inputs)
+"""The tables whose rows belong to a patient, in the order in which they can be erased."""
