@@ -205,7 +205,7 @@ def verify(connection: Connection, checkpoints: Mapping[int, str], *, most: int 
 
 def _stream(connection: Connection) -> Iterator[dict[str, Any]]:
     """Every entry of the chain, without holding them all."""
-    result = connection.execution_options(yield_per=500).execute(select(audit).order_by(audit.c.number))
+    result = connection.execute(select(audit).order_by(audit.c.number).execution_options(yield_per=500))
     yield from map(dict, result.mappings())
 
 
@@ -216,7 +216,7 @@ def _rows_that_differ(connection: Connection, expected: dict[RowKey, str]) -> It
         salts[row["id"]] = row["salt"]
     for table in (patient, *OF_PATIENT):
         owner = "id" if table is patient else "patient_id"
-        for row in connection.execution_options(yield_per=500).execute(select(table)).mappings():
+        for row in connection.execute(select(table).execution_options(yield_per=500)).mappings():
             wanted = expected.pop((table.name, row["id"]), None)
             try:
                 found = digest_of(dict(row), salts.get(row[owner], ""))

@@ -156,7 +156,7 @@ def steps(advised: Advised | None, found: Found) -> tuple[Step, ...]:
 def unanswered(advised: Advised, found: Found, *, withheld: bool = False, known: bool = True) -> tuple[Step, ...]:
     """What becomes of an advisory to whose question and line an evaluation has no finding.
 
-    `found.span` is another line of the question, if there is one; `withheld`: the rule rests on evidence that was retracted;
+    `found.span` is another line of the question, if there is one (the same only after two records were merged); `withheld`: the rule rests on evidence that was retracted;
     `known`: the rule book still has the rule.
     """
     if not advised.standing.is_open:
@@ -168,7 +168,7 @@ def unanswered(advised: Advised, found: Found, *, withheld: bool = False, known:
     if changed := altered(advised.results, found):
         return (Step(Kind.WITHDRAWN, changed),)
     if found.span is not None:
-        return (Step(Kind.SUPERSEDED, "new-line"),)
+        return (Step(Kind.SUPERSEDED, "merged" if found.span.same(advised.span) else "new-line"),)
     return _not_reassessable(advised, "results-missing")
 
 

@@ -286,13 +286,14 @@ def patient_of(database: Database, connection: Connection, who: Identity, at: st
         "salt": secrets.token_hex(32), "merged_into": None, "created": at,
     }  # fmt: skip
     dialect = sqlite if database.is_sqlite else postgresql
-    made = connection.execute(dialect.insert(tables.patient).on_conflict_do_nothing(), row).rowcount == 1
+    connection.execute(dialect.insert(tables.patient).on_conflict_do_nothing(), row)
     wanted = select(tables.patient).where(
         tables.patient.c.tenant == who.tenant,
         tables.patient.c.server == who.server,
         tables.patient.c.reference == who.reference,
     )
     found = connection.execute(wanted.with_for_update()).mappings().one()
+    made = found["id"] == row["id"]
     while found["merged_into"] is not None:
         survivor = select(tables.patient).where(tables.patient.c.id == found["merged_into"])
         found = connection.execute(survivor.with_for_update()).mappings().one()

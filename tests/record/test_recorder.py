@@ -26,7 +26,7 @@ def history(database: Database, question: str = "trpc5-rise-on-chemotherapy") ->
             .where(tables.advisory.c.question == question)
             .order_by(tables.advisory.c.opened, tables.event.c.number)
         ).all()
-    return [tuple(row) for row in rows]  # type: ignore[misc]
+    return [(kind, reason, state) for kind, reason, state in rows]
 
 
 def standings(database: Database) -> list[str]:

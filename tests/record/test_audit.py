@@ -1,0 +1,179 @@
+"""Tampering: whatever is edited, deleted, reordered, rewritten or cut off before the last checkpoint is found."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, LargeBinary, Table, delete, insert, select, text, update
+from sqlalchemy.types import Boolean, Integer
+
+from cds.record import tables
+from cds.record.audit import GENESIS, Checkpoints, Verdict, _link, verify
+from cds.record.database import Database
+from cds.record.recorder import Recorder
+from cds.record.responses import Answer, Decision, Responses
+from tests.record.visits import REASONER, visit
+
+TRIALS = 125
+"""For each kind of tampering and database; eight kinds."""
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path / "checkpoints.jsonl")
+
+
+@pytest.fixture
+def lived(database: Database, checkpoints: Checkpoints) -> Database:
+    """A record with every kind of row in it, covered by a checkpoint."""
+    recorder, responses = Recorder(database, REASONER.rulebook), Responses(database)
+    for day in ("2025-03-31", "2025-04-28", "2025-04-30"):
+        visit(recorder, "A30", day)
+    visit(recorder, "A01", "2025-12-31")
+    with database.reading() as connection:
+        card = connection.execute(select(tables.card.c.id).limit(1)).scalar_one()
+        advisory = connection.execute(select(tables.advisory).limit(1)).mappings().one()
+    responses.feedback([Answer(card, "overridden", "2025-05-02T08:00:00Z", reason_code="not-relevant")], "ehr")
+    responses.decide(Decision(advisory["id"], advisory["revision"], "imaging-requested", "board-7"))
+    with database.reading() as connection:
+        checkpoints.write(connection)
+    return database
+
+
+def verdict(database: Database, checkpoints: Checkpoints) -> Verdict:
+    with database.reading() as connection:
+        return verify(connection, checkpoints.read())
+
+
+def test_an_untouched_record_holds(lived: Database, checkpoints: Checkpoints) -> None:
+    found = verdict(lived, checkpoints)
+    assert found.holds, found.broken
+    assert found.entries == found.checkpoint == 6
+    assert found.uncovered == 0
+
+
+def test_what_lies_after_the_last_checkpoint_is_counted(lived: Database, checkpoints: Checkpoints) -> None:
+    visit(Recorder(lived, REASONER.rulebook), "A01", "2025-12-31")
+    assert verdict(lived, checkpoints).uncovered == 1
+
+
+def rows(connection: Connection, table: Table) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(select(table)).mappings()]
+
+
+def key(table: Table) -> Any:
+    return next(iter(table.primary_key.columns))
+
+
+def edit_a_column(rng: random.Random, connection: Connection) -> str:
+    table = rng.choice([tables.patient, tables.audit, *tables.OF_PATIENT])
+    row = rng.choice(rows(connection, table))
+    # Ids that other rows refer to cannot be edited alone: the database itself refuses that.
+    free = [c for c in table.columns if not c.foreign_keys and not (c.primary_key and table is not tables.audit)]
+    column = rng.choice(free)
+    was = row[column.name]
+    if isinstance(column.type, Boolean):
+        value: Any = not was
+    elif isinstance(column.type, Integer):
+        value = was + rng.randint(1, 1000) * 1000
+    elif isinstance(column.type, LargeBinary):
+        at = rng.randrange(len(was))
+        value = was[:at] + bytes([was[at] ^ (1 << rng.randrange(8))]) + was[at + 1 :]
+    else:
+        at = rng.randrange(len(was) + 1)
+        value = (was[:at] + rng.choice("0123456789abcdef") + was[at + 1 :])[: getattr(column.type, "length", None)]
+        if value == was:
+            value = ("f" if was[:1] != "f" else "e") + was[1:]
+    connection.execute(update(table).where(key(table) == row[key(table).name]), {column.name: value})
+    return f"{table.name}.{column.name}: {was!r} → {value!r}"
+
+
+def delete_a_row(rng: random.Random, connection: Connection) -> str:
+    table = rng.choice([tables.audit, tables.feedback, tables.disposition])
+    row = rng.choice(rows(connection, table))
+    connection.execute(delete(table).where(key(table) == row[key(table).name]))
+    return f"{table.name} deleted"
+
+
+def delete_an_advisory_with_its_events(rng: random.Random, connection: Connection) -> str:
+    row = rng.choice(rows(connection, tables.advisory))
+    for table in (tables.disposition, tables.event):
+        connection.execute(delete(table).where(table.c.advisory_id == row["id"]))
+    connection.execute(update(tables.card).where(tables.card.c.advisory_id == row["id"]), {"advisory_id": None})
+    connection.execute(delete(tables.advisory).where(tables.advisory.c.id == row["id"]))
+    return "advisory deleted"
+
+
+def add_a_row(rng: random.Random, connection: Connection) -> str:
+    table = rng.choice([tables.card, tables.evaluation])
+    row = rng.choice(rows(connection, table))
+    connection.execute(insert(table), {**row, "id": f"forged-{rng.randrange(10**9)}"})
+    return f"{table.name} forged"
+
+
+def reorder(rng: random.Random, connection: Connection) -> str:
+    one, other = rng.sample(rows(connection, tables.audit), 2)
+    for row, number in ((one, -1), (other, one["number"]), ({**one, "number": -1}, other["number"])):
+        connection.execute(update(tables.audit).where(tables.audit.c.number == row["number"]), {"number": number})
+    return "entries exchanged"
+
+
+def rewrite_from_genesis(rng: random.Random, connection: Connection) -> str:
+    """Edit one entry, and forge every link from the beginning, as who knows the code would."""
+    chain = sorted(rows(connection, tables.audit), key=lambda row: row["number"])
+    rng.choice(chain)["actor"] = f"somebody-{rng.randrange(10**6)}"
+    return _forged(connection, chain)
+
+
+def leave_one_out_and_renumber(rng: random.Random, connection: Connection) -> str:
+    chain = sorted(rows(connection, tables.audit), key=lambda row: row["number"])
+    del chain[rng.randrange(len(chain))]
+    return _forged(connection, [{**row, "number": number} for number, row in enumerate(chain, 1)])
+
+
+def cut_the_tail(rng: random.Random, connection: Connection) -> str:
+    """Cut entries off, and delete what they recorded, so that nothing else tells."""
+    last = connection.execute(select(tables.audit.c.number).order_by(tables.audit.c.number.desc())).scalars().all()
+    keep = rng.randrange(1, len(last))
+    connection.execute(delete(tables.audit).where(tables.audit.c.number > keep))
+    for table in (tables.feedback, tables.disposition):
+        connection.execute(delete(table))
+    return f"cut back to {keep}"
+
+
+def _forged(connection: Connection, chain: list[dict[str, Any]]) -> str:
+    connection.execute(delete(tables.audit))
+    previous = GENESIS
+    for row in chain:
+        row["previous"] = previous
+        previous = row["link"] = _link(row)
+        connection.execute(insert(tables.audit), row)
+    return "chain forged"
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        edit_a_column, delete_a_row, delete_an_advisory_with_its_events, add_a_row, reorder, rewrite_from_genesis,
+        leave_one_out_and_renumber, cut_the_tail,
+    ],
+)  # fmt: skip
+def test_tampering_is_found(
+    lived: Database, checkpoints: Checkpoints, tamper: Callable[[random.Random, Connection], str]
+) -> None:
+    known = checkpoints.read()
+    with lived.writing() as connection:
+        for number in range(TRIALS):
+            rng = random.Random(number)
+            savepoint = connection.begin_nested()
+            if tamper is edit_a_column and not lived.is_sqlite:
+                connection.execute(text("SET CONSTRAINTS ALL DEFERRED"))
+            what = tamper(rng, connection)
+            found = verify(connection, known)
+            assert not found.holds, f"trial {number}: {what}"
+            savepoint.rollback()
+        assert verify(connection, known).holds
