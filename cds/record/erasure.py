@@ -23,7 +23,7 @@ class NoSuchPatient(ExowatchError):
 def export(database: Database, who: Identity) -> dict[str, Any]:
     """Everything that is stored of a patient, by table, stored JSON opened. Raises `NoSuchPatient`."""
     with database.reading() as connection:
-        patients = _patients(connection, who)
+        patients = _patients(connection, who, hold=False)
         found: dict[str, Any] = {"patient": [_plain(row, hide=("salt",)) for row in patients]}
         for table in reversed(tables.OF_PATIENT):
             rows = connection.execute(
@@ -75,15 +75,16 @@ def merge(database: Database, kept: Identity, gone: Identity, actor: str) -> Non
         append(database, connection, entry)
 
 
-def _patients(connection: Connection, who: Identity) -> list[dict[str, Any]]:
-    """The patient's row and those that were merged into it."""
+def _patients(connection: Connection, who: Identity, *, hold: bool = True) -> list[dict[str, Any]]:
+    """The patient's row and those that were merged into it; with `hold` the first is kept from others till the end."""
     patient = tables.patient
     named = (
         patient.c.tenant == who.tenant,
         patient.c.server == who.server,
         patient.c.reference == who.reference,
     )
-    row = connection.execute(select(patient).where(*named).with_for_update()).mappings().first()
+    wanted = select(patient).where(*named)
+    row = connection.execute(wanted.with_for_update() if hold else wanted).mappings().first()
     if row is None:
         raise NoSuchPatient(
             f"The record holds nothing of {who.reference} of server '{who.server}' (tenant '{who.tenant}')"

@@ -1,0 +1,142 @@
+"""The state machine of docs/advisories.md, transition by transition."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cds.record.lifecycle import CLAIMS, Advised, Found, Kind, Span, Standing, Step, steps, unanswered
+
+LINE = Span("chemotherapy", date(2025, 1, 6), None)
+RESULTS = {"Observation/1": ("2.0", "2025-01-02"), "Observation/2": ("5.5", "2025-03-31")}
+ADVISED = Advised(Standing.OPEN, "suspected", "b1", "r1", LINE, RESULTS)
+FOUND = Found("suspected", "b1", "r1", LINE, RESULTS, frozenset())
+NEWER = {**RESULTS, "Observation/3": ("2.1", "2025-04-28")}
+CORRECTED = {**RESULTS, "Observation/2": ("2.6", "2025-03-31")}
+FEWER = {"Observation/1": RESULTS["Observation/1"]}
+
+
+def said(taken: tuple[Step, ...]) -> list[str]:
+    return [f"{step.kind}: {step.reason}" for step in taken]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"basis": "b2", "results": NEWER}, ["updated: new-results"]),
+        ({"state": "watch", "basis": "b2", "results": NEWER}, ["updated: new-results"]),
+        ({"state": "no-flag", "basis": "b2", "results": NEWER}, ["closed: below-limit"]),
+        ({"state": "background", "basis": "b2"}, ["closed: below-limit"]),
+        ({"state": "hold", "basis": "b2"}, ["not-reassessable: hold"]),
+        ({"state": "data-quality", "basis": "b2"}, ["not-reassessable: data-quality"]),
+        ({"state": "not-evaluable", "basis": "b2"}, ["not-reassessable: not-evaluable"]),
+        ({"state": "not-applicable", "span": None}, ["closed: line-over"]),
+        ({"state": "not-applicable", "span": replace(LINE, therapy="endocrine")}, ["superseded: new-line"]),
+        ({"state": "no-flag", "results": CORRECTED}, ["withdrawn: corrected"]),
+        ({"state": "suspected", "basis": "b2", "results": CORRECTED}, ["updated: corrected"]),
+        ({"state": "watch", "basis": "b2", "results": CORRECTED}, ["withdrawn: corrected", "opened: remaining-results"]),
+        ({"state": "no-flag", "voided": frozenset({"Observation/2"})}, ["withdrawn: entered-in-error"]),
+        ({"state": "hold", "voided": frozenset({"Observation/2"})}, ["withdrawn: entered-in-error"]),
+        ({"state": "no-flag", "voided": frozenset({"Observation/9"})}, ["closed: below-limit"]),
+        ({"state": "no-flag", "results": FEWER}, ["not-reassessable: results-missing"]),
+        ({"state": "watch", "basis": "b2", "results": FEWER}, ["not-reassessable: results-missing"]),
+        ({"state": "persistent", "basis": "b2", "results": FEWER}, ["updated: new-results"]),
+        ({"rule_hash": "r2"}, ["superseded: rule-version", "opened: rule-version"]),
+        ({"rule_hash": "r2", "state": "no-flag"}, ["superseded: rule-version"]),
+    ],
+)  # fmt: skip
+def test_what_a_finding_makes_of_an_open_advisory(change: dict[str, object], expected: list[str]) -> None:
+    assert said(steps(ADVISED, replace(FOUND, **change))) == expected  # type: ignore[arg-type]
+
+
+def test_a_second_sample_confirms_a_watch() -> None:
+    watched = replace(ADVISED, state="watch")
+    assert said(steps(watched, replace(FOUND, basis="b2"))) == ["confirmed: second-sample"]
+
+
+@pytest.mark.parametrize("state", CLAIMS)
+def test_a_claim_opens_an_advisory(state: str) -> None:
+    assert said(steps(None, replace(FOUND, state=state))) == ["opened: claimed"]
+
+
+@pytest.mark.parametrize("state", ["no-flag", "background", "hold", "not-evaluable", "data-quality", "not-applicable"])
+def test_nothing_else_opens_one(state: str) -> None:
+    assert steps(None, replace(FOUND, state=state)) == ()
+
+
+@pytest.mark.parametrize("standing", [Standing.CLOSED, Standing.WITHDRAWN, Standing.SUPERSEDED])
+def test_new_evidence_opens_an_ended_advisory_again(standing: Standing) -> None:
+    assert said(steps(replace(ADVISED, standing=standing), replace(FOUND, basis="b2"))) == ["opened: claimed"]
+
+
+def test_old_data_that_come_again_do_not_open_a_closed_advisory() -> None:
+    assert steps(replace(ADVISED, standing=Standing.CLOSED), FOUND) == ()
+
+
+def test_what_can_be_assessed_again_is_open_again() -> None:
+    asleep = replace(ADVISED, standing=Standing.NOT_REASSESSABLE)
+    assert said(steps(asleep, FOUND)) == ["updated: reassessable-again"]
+    assert steps(asleep, replace(FOUND, state="hold")) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "withheld", "known", "expected"),
+    [
+        ({}, True, True, ["withdrawn: evidence-retracted"]),
+        ({}, False, False, ["superseded: rule-retired"]),
+        ({"span": None}, False, True, ["not-reassessable: results-missing"]),
+        ({"span": None, "voided": frozenset(RESULTS)}, False, True, ["withdrawn: entered-in-error"]),
+        ({"span": replace(LINE, start=date(2026, 1, 1), therapy="other")}, False, True, ["superseded: new-line"]),
+        ({}, False, True, ["superseded: merged"]),
+    ],
+)
+def test_what_becomes_of_an_advisory_without_a_finding(
+    change: dict[str, object], withheld: bool, known: bool, expected: list[str]
+) -> None:
+    found = replace(FOUND, **change)  # type: ignore[arg-type]
+    assert said(unanswered(ADVISED, found, withheld=withheld, known=known)) == expected
+    closed = replace(ADVISED, standing=Standing.CLOSED)
+    assert unanswered(closed, found, withheld=withheld, known=known) == ()
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (Span("chemotherapy", date(2025, 2, 1), None), True),  # late data moved the start
+        (Span("chemotherapy", date(2024, 1, 1), date(2025, 1, 5)), False),
+        (Span("chemotherapy", None, None), True),
+        (Span("endocrine", date(2025, 1, 6), None), False),
+        (Span("", date(2025, 1, 6), date(2025, 1, 6), operation=True), False),
+    ],
+)
+def test_a_line_is_told_by_overlap(other: Span, same: bool) -> None:
+    assert LINE.same(other) is other.same(LINE) is same
+
+
+@given(
+    st.builds(
+        Found,
+        st.sampled_from([*CLAIMS, "no-flag", "background", "hold", "not-evaluable", "data-quality", "not-applicable"]),
+        st.sampled_from(["b1", "b2"]),
+        st.sampled_from(["r1", "r2"]),
+        st.sampled_from([None, LINE, replace(LINE, therapy="other")]),
+        st.sampled_from([RESULTS, NEWER, CORRECTED, FEWER]),
+        st.sampled_from([frozenset(), frozenset({"Observation/2"})]),
+    ),
+    st.sampled_from(CLAIMS),
+    st.sampled_from(Standing),
+)
+def test_steps_are_idempotent(found: Found, state: str, standing: Standing) -> None:
+    """The same finding again, after its steps were taken, takes none."""
+    advised = replace(ADVISED, state=state, standing=standing)
+    for step in steps(advised, found):
+        advised = replace(advised, standing=step.leads_to)
+        if step.kind in (Kind.OPENED, Kind.UPDATED, Kind.CONFIRMED):
+            span = found.span or advised.span
+            advised = Advised(step.leads_to, found.state, found.basis, found.rule_hash, span, found.results)
+    assert steps(advised, found) == ()

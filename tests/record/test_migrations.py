@@ -1,0 +1,65 @@
+"""Migrations: up, down and up again with rows in every table, on both databases; models and migrations agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from pytest_alembic.config import Config
+from pytest_alembic.runner import MigrationContext, runner
+from pytest_alembic.tests import (
+    test_model_definitions_match_ddl as models_match,
+)
+from pytest_alembic.tests import (
+    test_single_head_revision as single_head,
+)
+from pytest_alembic.tests import (
+    test_up_down_consistency as up_and_down,
+)
+from pytest_alembic.tests import (
+    test_upgrade as upgrade_works,
+)
+from sqlalchemy import inspect, select
+
+from cds.record import tables
+from cds.record.database import Database, SchemaMismatch, head, migrations
+from cds.record.recorder import Recorder
+from tests.record.visits import REASONER, visit
+
+
+@pytest.fixture
+def context(connect: Callable[[], Database]) -> Iterator[MigrationContext]:
+    database = connect()
+    with runner(Config(alembic_config=migrations()), database.engine) as found:
+        yield found
+
+
+@pytest.mark.parametrize("check", [single_head, upgrade_works, models_match, up_and_down])
+def test_the_four_checks_of_pytest_alembic(
+    context: MigrationContext, check: Callable[[MigrationContext], None]
+) -> None:
+    check(context)
+
+
+def test_down_and_up_with_rows_in_every_table(database: Database) -> None:
+    visit(Recorder(database, REASONER.rulebook), "A29", "2025-04-28")
+    database.downgrade("base")
+    with database.reading() as connection:
+        assert inspect(connection).get_table_names() in ([], ["alembic_version"])
+    database.upgrade()
+    assert database.revision() == head()
+    visit(Recorder(database, REASONER.rulebook), "A29", "2025-04-28")
+    with database.reading() as connection:
+        assert len(connection.execute(select(tables.evaluation.c.id)).all()) == 1
+
+
+def test_an_empty_or_other_schema_is_named(connect: Callable[[], Database]) -> None:
+    database = connect()
+    with pytest.raises(SchemaMismatch, match=r"empty\. Run `exowatch db upgrade`"):
+        database.check()
+    database.upgrade()
+    database.check()
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'ffff'")
+    with pytest.raises(SchemaMismatch, match="has schema ffff, this version needs"):
+        database.check()
