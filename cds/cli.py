@@ -22,6 +22,7 @@ from cds.advice.cards import CardWriter, Occasion
 from cds.advice.report import explanation, report
 from cds.advice.statements import Advisor
 from cds.chart import Moment, Record, read_all
+from cds.cli_record import audit_app, db_app, record_app, replay_command
 from cds.errors import ExowatchError, InputError, RuleBookError
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.loading import load_rulebook, shipped_rules
@@ -36,6 +37,9 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(no_args_is_help=True, help="The rule book: list its rules, run the tests beside them.")
 app.add_typer(rules_app, name="rules")
+app.add_typer(db_app, name="db")
+app.add_typer(audit_app, name="audit")
+app.add_typer(record_app, name="record")
 
 RulesDir = Annotated[Path | None, typer.Option("--rules", help="Folder with rules; default: the shipped ones.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -169,6 +173,9 @@ def explain(
             continue
         for line in explanation(advisor.advisory(finding, evaluation)):
             terminal.console().print(line, markup=False)
+
+
+app.command("replay")(replay_command(_reasoner))
 
 
 @rules_app.command("list")

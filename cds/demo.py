@@ -44,7 +44,7 @@ def run_demo(*, once: bool, port: int, out: Path) -> int:
         for findings in _findings(reasoner, path)
     ]
     terminal.table(["file", "states"], rows)
-    with running(reasoner, port=0 if once else port) as base:
+    with running(reasoner, port=0 if once else port, database=f"sqlite:///{out / 'exowatch.sqlite'}") as base:
         services = httpx2.get(f"{base}/cds-services", timeout=10).json()["services"]
         service = next(entry for entry in services if entry["hook"] == "patient-view")
         request = out / "request.json"

@@ -49,6 +49,14 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="browser origins that may call, separated by commas"
     )
+    database_url: str = Field(
+        default="sqlite:///exowatch.sqlite", description="where advice is recorded: SQLite, or PostgreSQL"
+    )
+    checkpoint_file: Path | None = Field(
+        default=None, description="checkpoints of the audit, to be kept where the database's users cannot write"
+    )
+    tenant: str = Field(default="default", max_length=64, description="whose patients these are, where several share")
+    deadline_ms: int = Field(default=400, gt=0, description="longest that a call waits for the database")
     max_body_bytes: int = Field(default=8_000_000, gt=0, description="largest request that is read")
     max_resources: int = Field(default=20_000, gt=0, description="most resources that one request may hold")
     developer: str = Field(default="", description="who develops and maintains the rules in use, as shown on cards")
@@ -61,6 +69,14 @@ class Settings(BaseSettings):
     @cached_property
     def origins(self) -> tuple[str, ...]:
         return tuple(origin.strip().rstrip("/") for origin in self.allowed_origins if origin.strip())
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints of the audit are written: beside an embedded database, unless the site says where."""
+        if self.checkpoint_file is not None:
+            return self.checkpoint_file
+        _, embedded, file = self.database_url.partition("sqlite:///")
+        return Path(f"{file if embedded else 'exowatch'}.checkpoints.jsonl")
 
     def about(self) -> About:
         """What this site states of itself on every card."""

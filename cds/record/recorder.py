@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -20,11 +22,14 @@ from cds.reasoning.findings import Evaluation, Finding
 from cds.reasoning.rulebook import RuleBook
 from cds.record import content, tables
 from cds.record.audit import Checkpoints, Entry, append, canonical, now, salted
-from cds.record.database import Database
+from cds.record.database import Database, RecordUnavailable
 from cds.record.lifecycle import Advised, Found, Kind, Span, Standing, Step, steps, unanswered
 from cds.record.responses import Withdrawal, silenced, withdrawals
 
 _CHECKPOINT_EVERY = 64
+_WRITERS = 8
+_PATIENCE = 3
+"""How many deadlines of the database a whole transaction may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +86,26 @@ class Recorder:
         self._book = book
         self._checkpoints = checkpoints
         self._versions = content.versions()
+        self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix="record")
 
     def record(self, asked: Asked) -> Known:
         """Record an evaluation and what is shown of it. Raises `RecordUnavailable`: then nothing was recorded."""
+        given_up = threading.Event()
+        # A server that has stopped without saying so holds a connection for ever: so somebody else waits for it.
+        writing = self._threads.submit(self._write, asked, given_up)
+        try:
+            return writing.result(_PATIENCE * self.database.deadline)
+        except TimeoutError:
+            given_up.set()
+            raise RecordUnavailable("the database did not answer in time") from None
+
+    def _write(self, asked: Asked, given_up: threading.Event) -> Known:
         with self.database.writing() as connection:
             writing = _Writing(self, connection, asked)
             known = writing.write()
             number = append(self.database, connection, writing.entry)
+            if given_up.is_set():  # nobody will be shown what would now be recorded as shown
+                raise RecordUnavailable("the database answered too late")
         if self._checkpoints is not None and number % _CHECKPOINT_EVERY == 0:
             with self.database.reading() as connection:
                 self._checkpoints.write(connection)

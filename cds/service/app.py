@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cds.errors import ExowatchError
 from cds.reasoning.reasoner import Reasoner
+from cds.record.database import RecordUnavailable, SchemaMismatch
+from cds.record.recorder import Recorder
 from cds.selfcheck import self_test
 from cds.service.desk import Clock, Desk
 from cds.service.hook_request import LOOPBACK
@@ -24,6 +26,7 @@ from cds.service.logs import ERROR, note, where
 from cds.service.problems import Problem, answer
 from cds.settings import Settings
 
+_RETRY_AFTER = "5"
 _THREADS = 8
 """Evaluations at one time in one process; more wait their turn, as the interpreter runs one at a time anyway."""
 
@@ -32,10 +35,13 @@ class RefusedToStart(ExowatchError):
     """The service may not start with these settings; says which, and what to do."""
 
 
-def create_app(settings: Settings, reasoner: Reasoner, *, clock: Clock | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, reasoner: Reasoner, *, recorder: Recorder | None = None, clock: Clock | None = None
+) -> FastAPI:
     """The service for a rule book. Raises `RefusedToStart` for settings under which anybody could ask.
 
-    `clock` says as of when requests are answered (default: now).
+    `recorder` takes every evaluation into the record before it is answered; without one nothing is recorded, which only
+    tests of the cards want. `clock` says as of when requests are answered (default: now).
     """
     if not settings.open_mode:
         raise RefusedToStart(
@@ -43,7 +49,7 @@ def create_app(settings: Settings, reasoner: Reasoner, *, clock: Clock | None = 
             "EXOWATCH_OPEN_MODE=true; it answers on the loopback address only"
         )
     app = FastAPI(title="Exowatch", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    routes = _Routes(Desk(settings, reasoner, clock or _now), reasoner)
+    routes = _Routes(Desk(settings, reasoner, clock or _now, recorder), reasoner, recorder)
     body = [Depends(_body_reader(settings.max_body_bytes))]
     for path in ("/cds-services", "/cds-services/"):
         app.add_api_route(path, routes.discovery, methods=["GET"])
@@ -69,9 +75,10 @@ def create_app(settings: Settings, reasoner: Reasoner, *, clock: Clock | None = 
 class _Routes:
     """One method for each address. They are plain functions, run in threads; evaluations have threads of their own."""
 
-    def __init__(self, desk: Desk, reasoner: Reasoner):
+    def __init__(self, desk: Desk, reasoner: Reasoner, recorder: Recorder | None):
         self._desk = desk
-        # The framework's threads come and go, and the engine keeps a host for each thread for ever: so a few that stay.
+        self._recorder = recorder
+        # The framework's threads come and go, and the engine keeps its rule sets for each thread: so a few that stay.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="evaluate")
         self._reasoner = reasoner
 
@@ -85,6 +92,10 @@ class _Routes:
         fields: dict[str, Any] = {"request": number, "service": known, "bytes": len(request.state.body)}
         try:
             said = self._threads.submit(self._desk.answer, service, request.state.body).result()
+        except RecordUnavailable as error:
+            # Advice that is not on record is not given; and no answer must never look like having nothing to say.
+            note("unrecorded", ERROR, request=number, error=type(error).__name__)
+            response = _away()
         except Problem as problem:
             response = problem.response()
             fields |= {"code": problem.code, "place": _known_place(problem.place)}
@@ -110,6 +121,11 @@ class _Routes:
     def ready(self) -> Response:
         """Whether it reasons as it should: a synthetic patient whose answer is known."""
         book = self._reasoner.rulebook
+        if self._recorder is not None:
+            try:
+                self._recorder.database.check()
+            except (RecordUnavailable, SchemaMismatch) as error:
+                return _away(str(error))
         check = self._threads.submit(self_test, self._reasoner).result()
         if not check.ok:
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "exception", check.detail).response()
@@ -173,6 +189,13 @@ def _now() -> datetime:
 def _known_place(place: str) -> str:
     """A place for the log: names of fields are ours or of the specification, but never anything after a number."""
     return place.partition("[")[0]
+
+
+def _away(text: str = "") -> Response:
+    text = text or "the record does not answer, so nothing may be said; this says nothing about the patient. Ask again"
+    response = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "transient", text).response()
+    response.headers["Retry-After"] = _RETRY_AFTER
+    return response
 
 
 def _fault(number: str) -> Response:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from cds.advice.advisory import Advisory
 from cds.advice.cards import Card, CardWriter, Occasion
 from cds.advice.statements import Advisor
+from cds.advice.withdrawal import withdrawal_card
 from cds.chart import read
 from cds.chart.model import Chart
 from cds.errors import InputError
+from cds.reasoning.findings import Evaluation
 from cds.reasoning.reasoner import Reasoner
+from cds.record.recorder import Asked, Identity, Known, Recorder, ShownCard
 from cds.service.discovery import Service, services
 from cds.service.hook_request import HookRequest, read_request
 from cds.service.prefetch import delivered
@@ -38,14 +42,18 @@ class Answer:
 
 
 class Desk:
-    """Answers hook requests with one rule book; safe to share between threads."""
+    """Answers hook requests with one rule book; safe to share between threads.
 
-    def __init__(self, settings: Settings, reasoner: Reasoner, clock: Clock):
+    With a `recorder` nothing is said that was not recorded first; without one nothing is recorded (for tests of cards).
+    """
+
+    def __init__(self, settings: Settings, reasoner: Reasoner, clock: Clock, recorder: Recorder | None = None):
         book = reasoner.rulebook
         self.services = services(book.catalogue)
         self._settings = settings
         self._reasoner = reasoner
         self._clock = clock
+        self._recorder = recorder
         self._advisor = Advisor(book, settings.about())
         self._writer = CardWriter(book, settings.canonical, settings.public_base_url)
 
@@ -54,7 +62,10 @@ class Desk:
         return {"services": [service.definition() for service in self.services.values()]}
 
     def answer(self, service: str, body: bytes) -> Answer:
-        """The cards for a request. Raises `Problem` for a request that gets none; other errors are faults of ours."""
+        """The cards for a request. Raises `Problem` for a request that gets none, `RecordUnavailable` where it cannot be
+
+        recorded; other errors are faults of ours.
+        """
         offered = self.services.get(service)
         if offered is None:
             raise Problem(404, "not-found", f"there is no such service; there are: {', '.join(self.services)}")
@@ -76,18 +87,72 @@ class Desk:
             f"Encounter/{request.encounter}" if request.encounter else "",
             self._ordered(request, data, now),
         )
-        cards = self._writer.cards(self._advisor.advisories(evaluation), occasion)
+        said = self._advisor.advisories(evaluation)
         return Answer(
-            cards,
+            self._recorded(service, request, data, now, evaluation, said, occasion),
             Counter(finding.state for finding in evaluation.findings),
             tuple(name for name, _ in evaluation.silent),
             len(chart.left_out),
             len(chart.unmapped),
         )
 
+    def _recorded(
+        self,
+        service: Service,
+        request: HookRequest,
+        data: Mapping[str, Any],
+        now: datetime,
+        evaluation: Evaluation,
+        said: Sequence[Advisory],
+        occasion: Occasion,
+    ) -> list[Card]:
+        """The cards, once the evaluation and they are on record: withdrawals first, nothing that was answered before."""
+        if self._recorder is None:
+            return self._writer.cards(said, occasion)
+        cards: list[Card] = []
+
+        def show(known: Known) -> list[ShownCard]:
+            shown: list[ShownCard] = []
+            for told in known.withdrawals:
+                cards.append(
+                    withdrawal_card(
+                        told.was, told.reason, told.at[:10], told.event_id, occasion, self._settings.canonical
+                    )
+                )
+                rule = told.was.rule
+                shown.append(
+                    ShownCard(cards[-1]["uuid"], rule.name, rule.hash, told.event_id, told.advisory_id, "withdrawal")
+                )
+            for advisory in said:
+                if advisory.digest in known.silenced:
+                    continue
+                for card in self._writer.cards([advisory], occasion):
+                    cards.append(card)
+                    rule, digest = advisory.rule, advisory.digest
+                    shown.append(ShownCard(card["uuid"], rule.name, rule.hash, digest, known.advisories.get(digest)))
+            return shown
+
+        self._recorder.record(
+            Asked(
+                Identity(self._settings.tenant, request.server, f"Patient/{request.patient}"),
+                self._captured(request, data),
+                now.isoformat(),
+                service.id,
+                evaluation,
+                said,
+                "open" if self._settings.open_mode else "",
+                show,
+            )
+        )
+        return cards
+
+    @staticmethod
+    def _captured(request: HookRequest, prefetch: Mapping[str, Any]) -> dict[str, Any]:
+        """What the chart is read from, as a hook request."""
+        return {"hook": request.hook, "context": {"patientId": request.patient}, "prefetch": dict(prefetch)}
+
     def _chart(self, request: HookRequest, prefetch: Mapping[str, Any], now: datetime) -> Chart:
-        captured = {"hook": request.hook, "context": {"patientId": request.patient}, "prefetch": dict(prefetch)}
-        return read(captured, self._reasoner.rulebook.catalogue).as_of(now)
+        return read(self._captured(request, prefetch), self._reasoner.rulebook.catalogue).as_of(now)
 
     def _ordered(self, request: HookRequest, data: Mapping[str, Any], now: datetime) -> dict[str, tuple[str, ...]]:
         """Drugs in the orders at hand, by therapy class: read as the chart would read them once they are signed."""

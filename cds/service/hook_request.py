@@ -39,6 +39,7 @@ class HookRequest:
     encounter: str
     prefetch: Mapping[str, Any]
     draft_orders: tuple[dict[str, Any], ...]
+    server: str = ""  # base URL of the client's FHIR server, if it names one
 
 
 def read_request(body: bytes, hook: str, *, open_mode: bool = False) -> HookRequest:
@@ -63,7 +64,8 @@ def read_request(body: bytes, hook: str, *, open_mode: bool = False) -> HookRequ
     if not isinstance(prefetch, dict):
         raise Problem(400, "structure", "it is to be an object of prefetch key and resource", "prefetch")
     orders = tuple(_orders(context)) if hook in ("order-sign", "order-select") else ()
-    return HookRequest(stated, instance, patient, encounter, prefetch, orders)
+    server = str(request.get("fhirServer") or "").rstrip("/")
+    return HookRequest(stated, instance, patient, encounter, prefetch, orders, server)
 
 
 def _decoded(body: bytes) -> dict[str, Any]:

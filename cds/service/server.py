@@ -14,9 +14,12 @@ import uvicorn
 
 from cds.errors import ExowatchError
 from cds.reasoning.reasoner import Reasoner
+from cds.record.audit import Checkpoints
+from cds.record.database import Database, RecordUnavailable, SchemaMismatch, head
+from cds.record.recorder import Recorder
 from cds.service.app import create_app
 from cds.service.logs import configure_logs
-from cds.settings import load_settings
+from cds.settings import Settings, load_settings
 
 
 class CannotServe(ExowatchError):
@@ -34,9 +37,12 @@ def run_server(reasoner: Reasoner, *, host: str, port: int, dev: bool) -> None:
 
 
 @contextmanager
-def running(reasoner: Reasoner, *, port: int = 0) -> Iterator[str]:
-    """The service on loopback in a thread of its own, for as long as the context lasts; yields its base URL."""
-    with _server(reasoner, "127.0.0.1", port, dev=True) as (server, listening):
+def running(reasoner: Reasoner, *, port: int = 0, database: str | None = None) -> Iterator[str]:
+    """The service on loopback in a thread of its own, for as long as the context lasts; yields its base URL.
+
+    `database` is the address of the record, if not that of the settings.
+    """
+    with _server(reasoner, "127.0.0.1", port, dev=True, database=database) as (server, listening):
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + 30
@@ -52,13 +58,15 @@ def running(reasoner: Reasoner, *, port: int = 0) -> Iterator[str]:
 
 
 @contextmanager
-def _server(reasoner: Reasoner, host: str, port: int, dev: bool) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
+def _server(
+    reasoner: Reasoner, host: str, port: int, dev: bool, database: str | None = None
+) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
     if dev and not _is_loopback(host):
         raise CannotServe(
             f"--dev answers anybody, so it listens on loopback only; {host} is none. Use --host 127.0.0.1"
         )
-    settings = load_settings(open_mode=dev or None)
-    app = create_app(settings, reasoner)
+    settings = load_settings(open_mode=dev or None, database_url=database)
+    app = create_app(settings, reasoner, recorder=_recorder(settings, reasoner))
     gc.freeze()  # the rule book lives as long as the process: no collection need look at it again
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -73,6 +81,18 @@ def _server(reasoner: Reasoner, host: str, port: int, dev: bool) -> Iterator[tup
         yield uvicorn.Server(config), listening
     finally:
         listening.close()
+
+
+def _recorder(settings: Settings, reasoner: Reasoner) -> Recorder:
+    """The record of this installation. An embedded database is made and kept up by the service itself."""
+    database = Database(settings.database_url, deadline=settings.deadline_ms / 1000)
+    try:
+        if database.is_sqlite and database.revision() != head():
+            database.upgrade()
+        database.check()
+    except (RecordUnavailable, SchemaMismatch) as error:
+        raise CannotServe(f"The record cannot be used: {error}") from error
+    return Recorder(database, reasoner.rulebook, Checkpoints(settings.checkpoints))
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,0 +1,232 @@
+"""The commands about the record: its database, its audit, what stands in it, and an evaluation computed anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cds import terminal
+from cds.errors import InputError
+from cds.record.audit import Checkpoints, verify
+from cds.record.backup import backup, restore
+from cds.record.database import Database, head
+from cds.record.erasure import erase, export, merge
+from cds.record.listing import advisories, history
+from cds.record.recorder import Identity
+from cds.settings import Settings, load_settings
+
+db_app = typer.Typer(no_args_is_help=True, help="The database of the record: its schema, its backup.")
+audit_app = typer.Typer(no_args_is_help=True, help="The audit: whether the record was tampered with.")
+record_app = typer.Typer(no_args_is_help=True, help="What stands in the record: advisories, and a patient's data.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Server = Annotated[str, typer.Option("--server", help="Base URL of the patient's FHIR server; empty if it is unknown.")]
+_PATIENCE = 30.0
+"""Seconds that a person at a terminal waits for a database; a hook waits far less."""
+
+
+@contextmanager
+def opened(*, check: bool = True) -> Iterator[tuple[Database, Settings]]:
+    """The database of this installation, with the schema that this version needs if `check`."""
+    settings = load_settings()
+    database = Database(settings.database_url, deadline=_PATIENCE)
+    try:
+        if check:
+            database.check()
+        yield database, settings
+    finally:
+        database.close()
+
+
+def _say(text: str) -> None:
+    terminal.console().print(text, markup=False)
+
+
+@db_app.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the schema to the one that this version needs; makes the tables in an empty database."""
+    with opened(check=False) as (database, _):
+        before = database.revision()
+        database.upgrade()
+        _say(f"schema {before or 'none'} → {database.revision()}")
+
+
+@db_app.command("check")
+def db_check() -> None:
+    """Whether the database answers, and has the schema that this version needs."""
+    with opened() as (database, _):
+        _say(f"ok: schema {head()}, {'SQLite' if database.is_sqlite else 'PostgreSQL'}")
+
+
+@db_app.command("backup")
+def db_backup(file: Annotated[Path, typer.Argument(help="A new file to write to.")]) -> None:
+    """Copy the record into one file, while the service runs. Keep the checkpoint file with it."""
+    with opened() as (database, _):
+        backup(database, file)
+        _say(f"{file}: {file.stat().st_size:,} bytes")
+
+
+@db_app.command("restore")
+def db_restore(file: Annotated[Path, typer.Argument(help="A backup.")]) -> None:
+    """Put a backup in place of an empty or missing database, then verify its audit."""
+    with opened(check=False) as (database, settings):
+        restore(database, file)
+        _verdict(database, settings, as_json=False)
+
+
+@audit_app.command("verify")
+def audit_verify(as_json: AsJson = False) -> None:
+    """Check the whole record against its audit and the checkpoints; exit code 1 if anything does not hold."""
+    with opened() as (database, settings):
+        _verdict(database, settings, as_json=as_json)
+
+
+def _verdict(database: Database, settings: Settings, *, as_json: bool) -> None:
+    points = Checkpoints(settings.checkpoints)
+    with database.reading() as connection:
+        found = verify(connection, points.read())
+    if as_json:
+        typer.echo(json.dumps({**asdict(found), "holds": found.holds, "uncovered": found.uncovered}))
+    else:
+        for fault in found.broken:
+            _say(fault)
+        _say(
+            f"{'the record holds' if found.holds else 'THE RECORD WAS CHANGED'}: {found.entries:,} entries, {found.rows:,} rows; "
+            f"{found.uncovered:,} entries lie after the last checkpoint"
+        )
+    raise typer.Exit(0 if found.holds else 1)
+
+
+@audit_app.command("checkpoint")
+def audit_checkpoint() -> None:
+    """Write a checkpoint now; the service writes one every so many entries."""
+    with opened() as (database, settings):
+        points = Checkpoints(settings.checkpoints)
+        with database.reading() as connection:
+            number = points.write(connection)
+        _say(f"{points.path}: entry {number}" if number else "the record is empty")
+
+
+@record_app.command("list")
+def record_list(
+    patient: Annotated[str, typer.Option(help="Only this patient: Patient/123.")] = "",
+    standing: Annotated[str, typer.Option(help="Only those that stand so: open, withdrawn, closed …")] = "",
+    most: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List advisories, the one that changed last first."""
+    with opened() as (database, settings):
+        found = advisories(database, settings.tenant, patient=patient, standing=standing, most=most)
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found]))
+        return
+    terminal.table(
+        ["advisory", "patient", "question", "state", "standing", "changed"],
+        [(one.id, one.patient, one.question, one.state, one.standing, one.changed[:16]) for one in found],
+    )
+    if not found:
+        _say("nothing was advised")
+
+
+@record_app.command("show")
+def record_show(
+    advisory: Annotated[str, typer.Argument(help="Id of an advisory; `exowatch record list` shows them.")],
+    as_json: AsJson = False,
+) -> None:
+    """The history of one advisory: what was said when, and why it changed."""
+    with opened() as (database, _):
+        found = history(database, advisory)
+    if not found:
+        raise InputError(f"there is no advisory '{advisory}'; `exowatch record list` shows them")
+    if as_json:
+        plain = [{key: value for key, value in asdict(one).items() if key != "said"} for one in found]
+        typer.echo(json.dumps(plain))
+        return
+    for one in found:
+        _say(f"{one.at[:19]}Z  {one.kind}: {one.reason} ({one.state}); evaluation {one.evaluation_id}")
+        if one.said is not None:
+            _say(f"    {one.said.headline}")
+
+
+@record_app.command("export")
+def record_export(
+    patient: Annotated[str, typer.Argument(help="Whose: Patient/123.")],
+    server: Server = "",
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default: the terminal.")] = None,
+) -> None:
+    """Everything that is stored of a patient, as JSON."""
+    with opened() as (database, settings):
+        text = json.dumps(export(database, Identity(settings.tenant, server, patient)), ensure_ascii=False, indent=1)
+    if out is None:
+        typer.echo(text)
+    else:
+        out.write_text(text, encoding="utf-8")
+        _say(f"{out}: {len(text):,} characters")
+
+
+@record_app.command("erase")
+def record_erase(
+    patient: Annotated[str, typer.Argument(help="Whose: Patient/123.")],
+    server: Server = "",
+    by: Annotated[str, typer.Option("--by", help="The role that asks for it; stands in the audit.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+) -> None:
+    """Delete everything that is stored of a patient, for good. The audit still verifies and says that it was done."""
+    if not by:
+        raise InputError("say with --by which role asks for the erasure: it stands in the audit")
+    if not yes:
+        typer.confirm(f"Delete everything of {patient} for good?", abort=True)
+    with opened() as (database, settings):
+        _say(f"{erase(database, Identity(settings.tenant, server, patient), by)} rows were deleted")
+
+
+@record_app.command("merge")
+def record_merge(
+    kept: Annotated[str, typer.Argument(help="The id that stays: Patient/123.")],
+    gone: Annotated[str, typer.Argument(help="The id that was replaced: Patient/456.")],
+    server: Server = "",
+    by: Annotated[str, typer.Option("--by", help="The role that says so; stands in the audit.")] = "",
+) -> None:
+    """Two ids are one patient: from now on both have one history."""
+    if not by:
+        raise InputError("say with --by which role says that they are one: it stands in the audit")
+    with opened() as (database, settings):
+        merge(database, Identity(settings.tenant, server, kept), Identity(settings.tenant, server, gone), by)
+        _say(f"{gone} is {kept}")
+
+
+def replay_command(reasoner_of: Callable[[Path | None], Any]) -> Callable[..., None]:
+    """The command `replay`; `reasoner_of` loads a rule book."""
+
+    def replay(
+        evaluation: Annotated[str, typer.Argument(help="Id of an evaluation, or how it begins.")],
+        rules: Annotated[
+            Path | None, typer.Option("--rules", help="Another rule book: what would it have said?")
+        ] = None,
+        as_json: AsJson = False,
+    ) -> None:
+        """Evaluate a recorded evaluation's inputs again; exit code 1 for a difference that no version accounts for."""
+        from cds.record.replay import replay as again
+
+        with opened() as (database, _):
+            found = again(database, reasoner_of(rules), evaluation)
+        if as_json:
+            typer.echo(json.dumps(asdict(found)))
+        else:
+            _say(f"evaluation {found.evaluation_id}, as of {found.as_of}")
+            for name, (then, now) in found.states.items():
+                _say(f"  {name}: {then or 'not asked'}" + (f" → {now or 'not asked'}" if now != then else ""))
+            for other in found.other:
+                _say(f"another version: {other}")
+            for difference in found.differences:
+                _say(f"differs: {difference}")
+            _say("the same findings, byte for byte" if found.same else "other findings")
+        raise typer.Exit(0 if found.explained else 1)
+
+    return replay

@@ -1,0 +1,259 @@
+"""The service with its record: advice lives over time in front of the client, and is never given unrecorded."""
+
+from __future__ import annotations
+
+import copy
+import signal
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from starlette.testclient import TestClient
+
+from cds.demo import hook_request
+from cds.record import tables
+from cds.record.audit import Checkpoints, verify
+from cds.record.database import Database
+from cds.record.listing import advisories, history
+from cds.record.recorder import Recorder
+from cds.record.responses import Answer, Responses
+from cds.service.app import create_app
+from cds.settings import Settings
+from tests.patients.archetypes import patient
+from tests.record.postgresql import Cluster
+from tests.record.visits import REASONER
+
+SERVICE = "/cds-services/exowatch-patient-view"
+
+
+class Ehr:
+    """A client whose clock can be set, in front of the service with its record."""
+
+    def __init__(self, database: Database):
+        self.day = datetime(2025, 5, 2, 9, tzinfo=UTC)
+        recorder = Recorder(database, REASONER.rulebook, None)
+        app = create_app(Settings(open_mode=True), REASONER, recorder=recorder, clock=lambda: self.day)
+        self.client = TestClient(
+            app, base_url="http://localhost", client=("127.0.0.1", 50000), raise_server_exceptions=False
+        )
+        services = self.client.get("/cds-services").json()["services"]
+        self._service = next(service for service in services if service["hook"] == "patient-view")
+
+    def opens(self, name: str, day: str, **changes: Any) -> Any:
+        """The answer when somebody opens the chart of a patient of the evidence on that day."""
+        self.day = datetime.fromisoformat(f"{day}T23:00:00+00:00")
+        return self.client.post(SERVICE, json={**self.request(name, day), **changes})
+
+    def request(self, name: str, day: str) -> dict[str, Any]:
+        bundle = patient(name).bundle(datetime.fromisoformat(day).date())
+        return {**hook_request(_bytes(bundle), self._service), "hookInstance": str(uuid.uuid4())}
+
+
+def _bytes(bundle: dict[str, Any]) -> bytes:
+    import msgspec
+
+    return msgspec.json.encode(bundle)
+
+
+@pytest.fixture
+def ehr(database: Database) -> Ehr:
+    return Ehr(database)
+
+
+def summaries(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.text[:400]
+    return [card["summary"] for card in answer.json()["cards"]]
+
+
+def test_a_corrected_result_is_withdrawn_before_whoever_saw_the_advice(ehr: Ehr, database: Database) -> None:
+    """A29 lived through the service."""
+    assert ["cannot be judged" in one for one in summaries(ehr.opens("A29", "2025-01-02"))] == [True]
+    assert ["Withdrawn" in one for one in summaries(ehr.opens("A29", "2025-03-31"))] == [False]
+    suspected = summaries(ehr.opens("A29", "2025-04-28"))
+    assert len(suspected) == 1
+    told = ehr.opens("A29", "2025-05-02").json()["cards"]
+    assert [card["summary"] for card in told] == ["Withdrawn: earlier advice on TRPC5-EV holds no more"]
+    detail = told[0]["detail"]
+    assert "was corrected by the laboratory" in detail
+    assert "6.2" in detail
+    assert "Do not start, stop or change treatment" in detail
+    Responses(database).feedback([Answer(told[0]["uuid"], "accepted", "2025-05-02T12:05:00Z")], "ehr")
+    assert summaries(ehr.opens("A29", "2025-05-03")) == []
+    (listed,) = advisories(database, "default")
+    assert listed.standing == "withdrawn"
+    assert [one.kind for one in history(database, listed.id)] == ["opened", "confirmed", "withdrawn"]
+
+
+def test_a_result_entered_in_error_is_withdrawn_and_the_rest_said(ehr: Ehr, database: Database) -> None:
+    """A30 lived through the service."""
+    ehr.opens("A30", "2025-03-31")
+    ehr.opens("A30", "2025-04-28")
+    cards = ehr.opens("A30", "2025-04-30").json()["cards"]
+    assert [card["indicator"] for card in cards] == ["warning", "info"]
+    assert "entered in error" in cards[0]["detail"]
+    (listed,) = advisories(database, "default")
+    assert (listed.state, listed.standing) == ("watch", "open")
+    assert [one.kind for one in history(database, listed.id)] == ["opened", "confirmed", "withdrawn", "opened"]
+
+
+def test_what_was_answered_stays_silent_until_it_changes(ehr: Ehr, database: Database) -> None:
+    (card,) = ehr.opens("A29", "2025-03-31").json()["cards"]
+    assert len(summaries(ehr.opens("A29", "2025-03-31"))) == 1
+    Responses(database).feedback([Answer(card["uuid"], "overridden", "2025-03-31T13:00:00Z")], "ehr")
+    assert summaries(ehr.opens("A29", "2025-03-31")) == []
+    assert len(summaries(ehr.opens("A29", "2025-04-28"))) == 1
+
+
+def test_the_same_call_twice_has_the_same_cards(ehr: Ehr) -> None:
+    body = ehr.request("A01", "2025-12-31")
+    ehr.day = datetime(2025, 12, 31, 12, tzinfo=UTC)
+    one, other = (ehr.client.post(SERVICE, json=body).json() for _ in range(2))
+    assert one == other
+
+
+def test_two_servers_have_two_patients(ehr: Ehr, database: Database) -> None:
+    for server in ("https://one.example/fhir", "https://two.example/fhir/"):
+        ehr.opens("A01", "2025-12-31", fhirServer=server)
+    assert {one.server for one in advisories(database, "default")} == {
+        "https://one.example/fhir",
+        "https://two.example/fhir",
+    }
+
+
+# the database away --------------------------------------------------------------------------------------------------
+
+
+def refused(answer: Any) -> None:
+    assert answer.status_code == 503
+    assert answer.json()["resourceType"] == "OperationOutcome"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "cards" not in answer.json()
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[tuple[Database, Path]]:
+    file = tmp_path / "record.sqlite"
+    database = Database(f"sqlite:///{file}", deadline=0.2)
+    database.upgrade()
+    yield database, file
+    database.close()
+
+
+def evaluations(database: Database) -> int:
+    with database.reading() as connection:
+        return int(connection.execute(select(func.count()).select_from(tables.evaluation)).scalar_one())
+
+
+def test_a_database_that_is_busy_too_long(embedded: tuple[Database, Path]) -> None:
+    database, file = embedded
+    ehr = Ehr(database)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    refused(ehr.opens("A01", "2025-12-31"))
+    assert time.monotonic() - started < 2
+    other.execute("ROLLBACK")
+    other.close()
+    assert len(summaries(ehr.opens("A01", "2025-12-31"))) == 1
+
+
+def test_a_database_that_is_full(embedded: tuple[Database, Path]) -> None:
+    database, _ = embedded
+    ehr = Ehr(database)
+    with database.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    limits = {"most": pages}
+
+    from sqlalchemy import event
+
+    @event.listens_for(database.engine, "checkout")
+    def limit(connection: Any, _record: Any, _proxy: Any) -> None:
+        connection.execute(f"PRAGMA max_page_count={limits['most']}")
+
+    refused(ehr.opens("A01", "2025-12-31"))
+    assert evaluations(database) == 0
+    limits["most"] = 10**6
+    assert len(summaries(ehr.opens("A01", "2025-12-31"))) == 1
+    with database.reading() as connection:
+        assert verify(connection, {}).holds
+
+
+def test_a_database_that_is_read_only(embedded: tuple[Database, Path]) -> None:
+    database, _ = embedded
+    ehr = Ehr(database)
+    only = {"on": 1}
+
+    from sqlalchemy import event
+
+    @event.listens_for(database.engine, "checkout")
+    def read_only(connection: Any, _record: Any, _proxy: Any) -> None:
+        connection.execute(f"PRAGMA query_only={only['on']}")
+
+    refused(ehr.opens("A01", "2025-12-31"))
+    only["on"] = 0
+    assert len(summaries(ehr.opens("A01", "2025-12-31"))) == 1
+
+
+def test_a_server_that_is_killed_or_stops_without_saying_so(cluster: Cluster) -> None:
+    database = Database(cluster.new(f"t{uuid.uuid4().hex}"), deadline=0.4)
+    patient_ = Database(str(database.url.render_as_string(hide_password=False)), deadline=30)
+    patient_.upgrade()
+    patient_.close()
+    ehr = Ehr(database)
+    assert len(summaries(ehr.opens("A01", "2025-12-31"))) == 1
+    cluster.kill()
+    refused(ehr.opens("A01", "2025-12-31"))
+    assert ehr.client.get("/ready").status_code == 503
+    cluster.start()
+    assert len(summaries(ehr.opens("A01", "2025-12-31"))) == 1
+    cluster.signal(signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        refused(ehr.opens("A01", "2025-12-31"))
+        assert time.monotonic() - started < 3
+    finally:
+        cluster.signal(signal.SIGCONT)
+    deadline = time.monotonic() + 30
+    while (answer := ehr.opens("A01", "2025-12-31")).status_code == 503 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert len(summaries(answer)) == 1
+    with database.reading() as connection:
+        assert verify(connection, {}).holds
+    database.close()
+
+
+def test_another_schema_is_not_ready(ehr: Ehr, database: Database) -> None:
+    assert ehr.client.get("/ready").status_code == 200
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'ffff'")
+    answer = ehr.client.get("/ready")
+    assert answer.status_code == 503
+    assert "exowatch db upgrade" in answer.json()["issue"][0]["diagnostics"]
+
+
+def test_nothing_of_a_patient_stands_in_the_log(ehr: Ehr, capsys: pytest.CaptureFixture[str]) -> None:
+    ehr.opens("A29", "2025-04-28")
+    written = capsys.readouterr()
+    assert "A29" not in written.out + written.err
+    assert "Patient/" not in written.out + written.err
+
+
+def test_checkpoints_are_written_as_the_record_grows(connect: Callable[[], Database], tmp_path: Path) -> None:
+    database = connect()
+    database.upgrade()
+    points = Checkpoints(tmp_path / "points.jsonl")
+    recorder = Recorder(database, REASONER.rulebook, points)
+    app = create_app(
+        Settings(open_mode=True), REASONER, recorder=recorder, clock=lambda: datetime(2025, 12, 31, tzinfo=UTC)
+    )
+    client = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 50000))
+    body = Ehr(database).request("A01", "2025-12-31")
+    for _ in range(64):
+        assert client.post(SERVICE, json=copy.deepcopy(body)).status_code == 200
+    assert set(points.read()) == {64}
