@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("chart", "reasoning", "advice", "record", "exchange", "intake", "service", "workbench", "screening")
+STAGES = ("chart", "reasoning", "advice", "publish", "record", "exchange", "intake", "service", "workbench", "screening")
 FOUNDATION = ("errors", "source")
 """Root modules that every stage may use; the other root modules stand above the stages."""
 MODULES = sorted((ROOT / "cds").rglob("*.py"))
@@ -52,11 +52,14 @@ def test_a_stage_imports_only_from_stages_before_it(path: Path) -> None:
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("durable", ("cds/reasoning/engine.py",)),
+        ("durable_rules_engine", ("cds/reasoning/engine.py",)),
+        ("durable", ()),
         ("fastapi", ("cds/service",)),
         ("starlette", ("cds/service",)),
         ("sqlalchemy", ("cds/record",)),
-        ("typer", ("cds/cli.py",)),
+        ("alembic", ("cds/record",)),
+        ("psycopg", ()),
+        ("typer", ("cds/cli.py", "cds/cli_record.py")),
         ("yaml", ("cds/source.py",)),
     ],
 )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cds.advice.advisory import Advisory
@@ -139,10 +139,11 @@ class _Writing:
             evaluation_id, belongs, silenced(connection, patient), withdrawals(connection, patient), tuple(events)
         )
         cards = asked.show(known)
-        again = set(
-            connection.execute(
-                select(tables.card.c.id).where(tables.card.c.id.in_([shown.id for shown in cards]))
-            ).scalars()
+        ids = [shown.id for shown in cards]
+        again = (
+            set(connection.execute(select(tables.card.c.id).where(tables.card.c.id.in_(ids))).scalars())
+            if ids
+            else set()
         )
         for shown in cards:
             if shown.id not in again:  # the same call sent twice: its cards are the same
@@ -162,11 +163,7 @@ class _Writing:
         asked = self._asked
         packed = content.packed(asked.inputs)
         digest = salted(hashlib.sha256(content.canonical_bytes(packed)).hexdigest(), self._salt)
-        seen = self._connection.execute(
-            select(tables.inputs.c.id).where(
-                tables.inputs.c.patient_id == self._patient, tables.inputs.c.digest == digest
-            )
-        ).scalar()
+        seen = self._connection.execute(_SEEN, {"patient": self._patient, "digest": digest}).scalar()
         inputs_id = seen or self._insert(tables.inputs, {"id": _new(), "digest": digest, "content": packed})
         found = content.packed(content.findings(asked.evaluation))
         return self._insert(
@@ -274,10 +271,7 @@ class _Writing:
         return str(current["id"])
 
     def _advisories(self) -> Sequence[RowMapping]:
-        wanted = select(tables.advisory).where(tables.advisory.c.patient_id == self._patient)
-        return (
-            self._connection.execute(wanted.order_by(tables.advisory.c.opened, tables.advisory.c.id)).mappings().all()
-        )
+        return self._connection.execute(_ADVISED, {"patient": self._patient}).mappings().all()
 
     def _last_claim(self, advisory_id: str) -> bytes | None:
         """What was said by the event that claimed last."""
@@ -297,6 +291,26 @@ class _Writing:
         return str(row["id"])
 
 
+# Asked at every evaluation, so put together once.
+_NAMED = (
+    select(tables.patient)
+    .where(
+        tables.patient.c.tenant == bindparam("tenant"),
+        tables.patient.c.server == bindparam("server"),
+        tables.patient.c.reference == bindparam("reference"),
+    )
+    .with_for_update()
+)
+_ADVISED = (
+    select(tables.advisory)
+    .where(tables.advisory.c.patient_id == bindparam("patient"))
+    .order_by(tables.advisory.c.opened, tables.advisory.c.id)
+)
+_SEEN = select(tables.inputs.c.id).where(
+    tables.inputs.c.patient_id == bindparam("patient"), tables.inputs.c.digest == bindparam("digest")
+)
+
+
 def patient_of(database: Database, connection: Connection, who: Identity, at: str) -> tuple[RowMapping, bool]:
     """The patient's row, made if it is new (then True), and held until the transaction ends."""
     row = {
@@ -305,12 +319,8 @@ def patient_of(database: Database, connection: Connection, who: Identity, at: st
     }  # fmt: skip
     dialect = sqlite if database.is_sqlite else postgresql
     connection.execute(dialect.insert(tables.patient).on_conflict_do_nothing(), row)
-    wanted = select(tables.patient).where(
-        tables.patient.c.tenant == who.tenant,
-        tables.patient.c.server == who.server,
-        tables.patient.c.reference == who.reference,
-    )
-    found = connection.execute(wanted.with_for_update()).mappings().one()
+    named = {"tenant": who.tenant, "server": who.server, "reference": who.reference}
+    found = connection.execute(_NAMED, named).mappings().one()
     made = found["id"] == row["id"]
     while found["merged_into"] is not None:
         survivor = select(tables.patient).where(tables.patient.c.id == found["merged_into"])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, insert, select
+from sqlalchemy import CompoundSelect, Connection, Select, bindparam, delete, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from cds.advice.advisory import Advisory
@@ -85,30 +85,41 @@ class Decision:
 
 def silenced(connection: Connection, patient: str) -> frozenset[str]:
     """Digests of evidence that was decided about or overridden: it is not shown again until it changes."""
-    decided = select(tables.disposition.c.basis).where(tables.disposition.c.patient_id == patient)
-    overridden = (
-        select(tables.card.c.basis)
-        .join(tables.feedback, tables.feedback.c.card_id == tables.card.c.id)
-        .where(tables.feedback.c.patient_id == patient, tables.feedback.c.outcome == "overridden")
-    )
-    return frozenset(connection.execute(decided.union(overridden)).scalars())
+    return frozenset(connection.execute(_SILENCED, {"patient": patient}).scalars())
 
 
 def withdrawals(connection: Connection, patient: str) -> tuple[Withdrawal, ...]:
     """Withdrawals of advice that somebody was shown, until a card that tells of them was answered, or 90 days passed."""
-    event, shown = tables.event, tables.card.alias("shown")
     since = instant(datetime.now(UTC) - _WITHDRAWALS_SHOWN_FOR)
+    return tuple(
+        Withdrawal(row["id"], row["advisory_id"], row["at"], row["reason"], content.said(row["said"]))
+        for row in connection.execute(_WITHDRAWN, {"patient": patient, "since": since}).mappings()
+    )
+
+
+def _silenced() -> CompoundSelect[Any]:
+    decided = select(tables.disposition.c.basis).where(tables.disposition.c.patient_id == bindparam("patient"))
+    overridden = (
+        select(tables.card.c.basis)
+        .join(tables.feedback, tables.feedback.c.card_id == tables.card.c.id)
+        .where(tables.feedback.c.patient_id == bindparam("patient"), tables.feedback.c.outcome == "overridden")
+    )
+    return decided.union(overridden)
+
+
+def _withdrawn() -> Select[Any]:
+    event, shown = tables.event, tables.card.alias("shown")
     told = (
         select(tables.feedback.c.id)
         .join(tables.card, tables.feedback.c.card_id == tables.card.c.id)
         .where(tables.card.c.kind == "withdrawal", tables.card.c.basis == event.c.id)
     )
-    wanted = (
+    return (
         select(event)
         .where(
-            event.c.patient_id == patient,
+            event.c.patient_id == bindparam("patient"),
             event.c.kind == Kind.WITHDRAWN.value,
-            event.c.at >= since,
+            event.c.at >= bindparam("since"),
             exists().where(
                 shown.c.advisory_id == event.c.advisory_id, shown.c.kind == "advice", shown.c.at <= event.c.at
             ),
@@ -116,10 +127,10 @@ def withdrawals(connection: Connection, patient: str) -> tuple[Withdrawal, ...]:
         )
         .order_by(event.c.at, event.c.number)
     )
-    return tuple(
-        Withdrawal(row["id"], row["advisory_id"], row["at"], row["reason"], content.said(row["said"]))
-        for row in connection.execute(wanted).mappings()
-    )
+
+
+# Asked at every evaluation, so put together once.
+_SILENCED, _WITHDRAWN = _silenced(), _withdrawn()
 
 
 class Responses:

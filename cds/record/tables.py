@@ -102,6 +102,7 @@ advisory = Table(
     Column("revision", Integer, nullable=False),  # number of its last event
     Index(None, "patient_id", "question"),
     Index(None, "standing", "changed"),
+    Index(None, "changed"),
 )
 
 event = Table(

@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_advisory")),
     )
     with op.batch_alter_table("advisory", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_advisory_changed"), ["changed"], unique=False)
         batch_op.create_index(batch_op.f("ix_advisory_patient_id_question"), ["patient_id", "question"], unique=False)
         batch_op.create_index(batch_op.f("ix_advisory_standing_changed"), ["standing", "changed"], unique=False)
 
@@ -203,6 +204,7 @@ def downgrade() -> None:
     with op.batch_alter_table("advisory", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_advisory_standing_changed"))
         batch_op.drop_index(batch_op.f("ix_advisory_patient_id_question"))
+        batch_op.drop_index(batch_op.f("ix_advisory_changed"))
 
     op.drop_table("advisory")
     with op.batch_alter_table("token", schema=None) as batch_op:
