@@ -6,9 +6,10 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
 	&& { echo $$python; break; }; done)
 READY := $(VENV)/.ready
 CHARTS ?= 1000000
+ROUNDS ?= 50
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench million soak lock clean
+.PHONY: help demo test check bench million soak faults lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -24,14 +25,18 @@ check: $(READY) ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## ratios to orjson, growth, memory
+bench: $(READY) ## ratios to orjson, growth, memory; what recording costs
 	$(BIN)/python -m benchmarks.evaluate
+	$(BIN)/python -m benchmarks.record
 
 million: $(READY) ## engine = oracle = reference on random charts (CHARTS=1000000)
 	$(BIN)/python -m tests.reference.campaign --charts $(CHARTS)
 
 soak: $(READY) ## eight threads and many evaluations: nothing lost, memory flat
 	$(BIN)/python -m tests.faults.soak
+
+faults: $(READY) ## kill the service and the database at random moments under load (ROUNDS=50)
+	$(BIN)/python -m tests.record.crash --rounds $(ROUNDS)
 
 lock: $(READY) ## resolve the dependencies anew
 	$(BIN)/python tools/lock.py

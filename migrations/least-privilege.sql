@@ -1,0 +1,16 @@
+-- What the service may do, and no more. Run as the owner of the tables, after `exowatch db upgrade`:
+--     psql "$OWNER_ADDRESS" -v service=exowatch_service -f migrations/least-privilege.sql
+-- The role itself: CREATE ROLE exowatch_service LOGIN; its password is set apart from any script.
+
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM :"service";
+GRANT USAGE ON SCHEMA public TO :"service";
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO :"service";
+
+-- Written once, never changed.
+GRANT INSERT ON patient, inputs, evaluation, advisory_event, card, feedback, disposition, audit TO :"service";
+-- An advisory goes on; a patient can be held while it is evaluated.
+GRANT INSERT, UPDATE ON advisory TO :"service";
+GRANT UPDATE (merged_into) ON patient TO :"service";
+-- Tokens that have expired are forgotten.
+GRANT INSERT, DELETE ON token TO :"service";
+-- Erasure and merging are done by the owner, at a terminal.

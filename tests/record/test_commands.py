@@ -1,0 +1,155 @@
+"""The commands about the record, as a person at a terminal gives them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from cds.record import tables
+from cds.record.database import Database
+from cds.record.recorder import Identity, Recorder
+from tests.patients.archetypes import patient
+from tests.record.postgresql import Cluster, binaries
+from tests.record.visits import REASONER, asked
+
+ROOT = Path(__file__).parents[2]
+
+
+class Terminal:
+    """A terminal with the settings of one installation."""
+
+    def __init__(self, address: str, folder: Path):
+        self.folder = folder
+        self._environment = {
+            **os.environ,
+            "EXOWATCH_DATABASE_URL": address,
+            "EXOWATCH_CHECKPOINT_FILE": str(folder / "points.jsonl"),
+            "PYTHONPATH": str(ROOT),
+            "PATH": f"{binaries()}:{os.environ['PATH']}",
+        }
+
+    def run(self, *words: str, expect: int = 0) -> str:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "cds.cli", *words],
+            env=self._environment, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == expect, (words, done.returncode, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def terminal(address: str, tmp_path: Path) -> Terminal:
+    return Terminal(address, tmp_path)
+
+
+def lived(address: str) -> str:
+    """A recorded patient; the id of the evaluation."""
+    database = Database(address, deadline=10)
+    who = Identity("default", "", "Patient/a29")
+    key = ""
+    for day in ("2025-03-31", "2025-04-28", "2025-05-02"):
+        bundle = patient("A29").bundle(date.fromisoformat(day))
+        key = Recorder(database, REASONER.rulebook).record(asked(bundle, day, identity=who)).evaluation_id
+    database.close()
+    return key
+
+
+def test_from_an_empty_database_to_an_erased_patient(terminal: Terminal, address: str) -> None:
+    assert "exowatch db upgrade" in terminal.run("db", "check", expect=2)
+    assert "schema none → 0001" in terminal.run("db", "upgrade")
+    assert "ok: schema 0001" in terminal.run("db", "check")
+    assert "nothing was advised" in terminal.run("record", "list")
+    key = lived(address)
+    (listed,) = json.loads(terminal.run("record", "list", "--json"))
+    assert (listed["patient"], listed["standing"]) == ("Patient/a29", "withdrawn")
+    assert json.loads(terminal.run("record", "list", "--standing", "open", "--json")) == []
+    shown = terminal.run("record", "show", listed["id"])
+    assert (
+        shown.index("opened: claimed") < shown.index("confirmed: second-sample") < shown.index("withdrawn: corrected")
+    )
+    assert "there is no advisory" in terminal.run("record", "show", "nothing", expect=2)
+    assert "the same findings, byte for byte" in terminal.run("replay", key[:10])
+    assert json.loads(terminal.run("replay", key, "--json"))["same"]
+    assert "begins with" in terminal.run("replay", "nothing", expect=2)
+    terminal.run("record", "export", "Patient/a29", "--out", "out.json")
+    assert json.loads((terminal.folder / "out.json").read_text("utf-8"))["patient"][0]["reference"] == "Patient/a29"
+    assert "--by" in terminal.run("record", "erase", "Patient/a29", "--yes", expect=2)
+    assert "rows were deleted" in terminal.run("record", "erase", "Patient/a29", "--by", "privacy-office", "--yes")
+    assert "holds nothing of Patient/a29" in terminal.run("record", "export", "Patient/a29", expect=2)
+    assert "the record holds" in terminal.run("audit", "verify")
+
+
+def test_the_audit_says_what_was_changed(terminal: Terminal, address: str) -> None:
+    terminal.run("db", "upgrade")
+    lived(address)
+    assert "entry 3" in terminal.run("audit", "checkpoint")
+    assert json.loads(terminal.run("audit", "verify", "--json"))["uncovered"] == 0
+    database = Database(address, deadline=10)
+    with database.writing() as connection:
+        connection.execute(update(tables.advisory), {"state": "no-flag"})
+    database.close()
+    said = terminal.run("audit", "verify", expect=1)
+    assert "advisory " in said
+    assert "was edited" in said
+    assert "THE RECORD WAS CHANGED" in said
+
+
+def test_a_backup_comes_back_whole(
+    terminal: Terminal, address: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    terminal.run("db", "upgrade")
+    lived(address)
+    assert "bytes" in terminal.run("db", "backup", "copy")
+    assert "never writes over one" in terminal.run("db", "backup", "copy", expect=2)
+    if address.startswith("sqlite"):
+        other = f"sqlite:///{tmp_path / 'other.sqlite'}"
+        assert "Move it away first" in terminal.run("db", "restore", "copy", expect=2)
+    else:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        other = cluster.new(f"{tmp_path.name}-other")
+        assert "not empty" in terminal.run("db", "restore", "copy", expect=2)
+    elsewhere = Terminal(other, tmp_path)
+    assert "the record holds" in elsewhere.run("db", "restore", "copy")
+    assert json.loads(elsewhere.run("record", "list", "--json")) == json.loads(terminal.run("record", "list", "--json"))
+    (tmp_path / "broken").write_bytes(b"no backup at all" * 100)
+    third = f"sqlite:///{tmp_path / 'third.sqlite'}"
+    assert "cannot be restored" in Terminal(third, tmp_path).run("db", "restore", "broken", expect=2)
+
+
+def test_a_record_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    for address, words in (
+        ("mysql://host/name", "is no database that the record can use"),
+        ("nonsense", "cannot be read"),
+        ("sqlite://", "needs a file"),
+        ("postgresql://nobody@127.0.0.1:1/none", "does not answer"),
+        (f"sqlite:///{tmp_path}/no/such/folder/file.sqlite", "does not answer"),
+    ):
+        assert words in Terminal(address, tmp_path).run("db", "check", expect=2)
+
+
+def test_the_service_needs_no_more_than_its_role_grants(cluster: Cluster, tmp_path: Path) -> None:
+    import psycopg
+
+    owner = cluster.new("roles")
+    Terminal(owner, tmp_path).run("db", "upgrade")
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute("CREATE ROLE exowatch_service LOGIN")
+    psql = [f"{binaries()}/psql", owner, "-v", "ON_ERROR_STOP=1", "-v", "service=exowatch_service", "-f"]
+    subprocess.run([*psql, str(ROOT / "migrations" / "least-privilege.sql")], check=True, capture_output=True)  # noqa: S603
+    service = owner.replace("exowatch@", "exowatch_service@")
+    lived(service)
+    terminal = Terminal(service, tmp_path)
+    assert "the record holds" in terminal.run("audit", "verify")
+    for forbidden in (
+        "DELETE FROM audit", "UPDATE audit SET actor = 'x'", "UPDATE evaluation SET client = 'x'", "DELETE FROM advisory",
+        "UPDATE patient SET salt = 'x'", "DROP TABLE card",
+    ):  # fmt: skip
+        with psycopg.connect(service) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(forbidden.encode())
