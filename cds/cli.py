@@ -21,6 +21,7 @@ from cds.advice.advisory import Advisory
 from cds.advice.cards import CardWriter, Occasion
 from cds.advice.report import explanation, report
 from cds.advice.statements import Advisor
+from cds.advice.unread import unread_card
 from cds.chart import Moment, Record, read_all
 from cds.cli_record import audit_app, db_app, record_app, replay_command
 from cds.errors import ExowatchError, InputError, RuleBookError
@@ -148,7 +149,10 @@ def _print_cards(evaluation: Evaluation, said: Sequence[Advisory], reasoner: Rea
     writer = CardWriter(reasoner.rulebook, settings.canonical, settings.public_base_url)
     patient = evaluation.chart.patient
     instance = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{settings.canonical}/{patient}"))
-    typer.echo(json.dumps({"cards": writer.cards(said, Occasion(instance, patient))}, ensure_ascii=False, indent=2))
+    occasion = Occasion(instance, patient)
+    unread = unread_card(evaluation.chart, occasion, settings.canonical)
+    cards = writer.cards(said, occasion) or ([unread] if unread else [])
+    typer.echo(json.dumps({"cards": cards}, ensure_ascii=False, indent=2))
 
 
 @app.command()

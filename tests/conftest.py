@@ -1,8 +1,12 @@
-"""Profiles of the property tests: `dev` by default, `ci` where CI is set, `nightly` on request (HYPOTHESIS_PROFILE)."""
+"""Profiles of the property tests: `dev` by default, `ci` where CI is set, `nightly` on request (HYPOTHESIS_PROFILE).
+
+No test records into the folder that it is run from.
+"""
 
 from __future__ import annotations
 
 import os
+import tempfile
 
 from hypothesis import HealthCheck, settings
 
@@ -13,3 +17,5 @@ settings.register_profile(
 )
 settings.register_profile("nightly", max_examples=5000, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+os.environ.setdefault("EXOWATCH_DATABASE_URL", f"sqlite:///{tempfile.mkdtemp(prefix='exowatch-')}/record.sqlite")

@@ -86,7 +86,7 @@ def _ndjson(lines: list[bytes], envelope: Envelope) -> Iterator[tuple[Any, str]]
             content = _DECODER.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError) as error:
             envelope.left_out.append(
-                LeftOut(f"line {number}", "line", f"not JSON: {_complaint(error)}", "export this line again")
+                LeftOut(f"line {number}", "line", f"not JSON: {_complaint(error)}", "export this line again", True)
             )
             continue
         yield content, f"line {number}"
@@ -147,7 +147,7 @@ def _open(content: Any, path: str, envelope: Envelope) -> None:
             _add(item, f"{path}[{number}]", None, envelope)
     elif not isinstance(content, dict):
         if path:
-            envelope.left_out.append(LeftOut(path, "line", "no FHIR resource", "each line is one JSON object"))
+            envelope.left_out.append(LeftOut(path, "line", "no FHIR resource", "each line is one JSON object", True))
             return
         raise InputError(
             "The input is JSON, but no FHIR resource: it is to be an object with a resourceType, or a list"
@@ -168,7 +168,9 @@ def _open_hook(request: dict[str, Any], envelope: Envelope) -> None:
     if isinstance(patient, str) and patient:
         envelope.patient = patient
     if not isinstance(prefetch, dict):
-        envelope.left_out.append(LeftOut("prefetch", "prefetch", "the request brings no data", "see the discovery"))
+        envelope.left_out.append(
+            LeftOut("prefetch", "prefetch", "the request brings no data", "see the discovery", True)
+        )
         return
     for key, value in prefetch.items():
         if isinstance(value, list):
@@ -180,7 +182,9 @@ def _open_hook(request: dict[str, Any], envelope: Envelope) -> None:
 def _add(resource: Any, path: str, url: str | None, envelope: Envelope) -> None:
     """Add one resource; of a Bundle, what it holds."""
     if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
-        envelope.left_out.append(LeftOut(path, "entry", "no FHIR resource: it has no resourceType", "check its source"))
+        envelope.left_out.append(
+            LeftOut(path, "entry", "no FHIR resource: it has no resourceType", "check its source", _hides(path))
+        )
         return
     kind = resource["resourceType"]
     if kind == "Bundle":
@@ -188,7 +192,11 @@ def _add(resource: Any, path: str, url: str | None, envelope: Envelope) -> None:
     elif kind == "OperationOutcome":
         envelope.left_out.append(
             LeftOut(
-                path, kind, f"the server answered: {_diagnosis(resource)}", "ask again; what it held back is missing"
+                path,
+                kind,
+                f"the server answered: {_diagnosis(resource)}",
+                "ask again; what it held back is missing",
+                _hides(path) and _is_error(resource),
             )
         )
     else:
@@ -208,13 +216,15 @@ def _add_bundle(bundle: dict[str, Any], path: str, envelope: Envelope) -> None:
     for link in links if isinstance(links, list) else ():
         if isinstance(link, dict) and link.get("relation") == "next":
             envelope.left_out.append(
-                LeftOut(path, "Bundle", "more pages follow that are not in the input", "send all pages")
+                LeftOut(path, "Bundle", "more pages follow that are not in the input", "send all pages", _hides(path))
             )
     entries = bundle.get("entry")
     if entries is None:
         return
     if not isinstance(entries, list):
-        envelope.left_out.append(LeftOut(f"{path}.entry", "Bundle", "entry is no list", "check its source"))
+        envelope.left_out.append(
+            LeftOut(f"{path}.entry", "Bundle", "entry is no list", "check its source", _hides(path))
+        )
         return
     add = envelope.entries.append
     for number, entry in enumerate(entries):
@@ -231,8 +241,26 @@ def _add_bundle(bundle: dict[str, Any], path: str, envelope: Envelope) -> None:
                 _add(resource, place, None, envelope)
         else:
             envelope.left_out.append(
-                LeftOut(f"{path}.entry[{number}]", "entry", "an entry without resource", "nothing can be read from it")
+                LeftOut(
+                    f"{path}.entry[{number}]",
+                    "entry",
+                    "an entry without resource",
+                    "nothing can be read from it",
+                    _hides(path),
+                )
             )
+
+
+def _is_error(outcome: dict[str, Any]) -> bool:
+    """Whether something failed: a search may also bring an outcome that only informs."""
+    issues = outcome.get("issue")
+    told = [issue.get("severity") for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
+    return not told or any(severity not in ("information", "warning") for severity in told)
+
+
+def _hides(path: str) -> bool:
+    """Whether marker results may have stood there: in a hook's prefetch only under the key for Observations."""
+    return not path.startswith("prefetch.") or path.startswith("prefetch.observations")
 
 
 def _diagnosis(outcome: dict[str, Any]) -> str:

@@ -174,6 +174,7 @@ class LeftOut:
     what: str  # "Observation/123"
     reason: str
     hint: str = ""
+    hides_results: bool = False  # it may have been, or held, a marker result
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,9 @@ class _Reading:
             elif kind == "Specimen":
                 continue
             elif kind not in _READ and kind.lower() in _NAMES:
-                left_out.append(LeftOut(path, kind, f"'{kind}' is no resource type", f"write {_NAMES[kind.lower()]}"))
+                meant = _NAMES[kind.lower()]
+                hides = meant == "Observation"
+                left_out.append(LeftOut(path, kind, f"'{kind}' is no resource type", f"write {meant}", hides))
                 continue
             known, updated = known_since(resource, received)
             others.append(Item(resource, path, ref, known, 0, index, updated))
@@ -198,7 +200,7 @@ class _Reading:
                     left_out.append(
                         LeftOut(
                             f"{entry.path}.status", ref, f"status '{status[:40]}' is none that FHIR knows",
-                            "final, amended and corrected count; ask the sender",
+                            "final, amended and corrected count; ask the sender", True,
                         )
                     )  # fmt: skip
             version = Version(known, updated, resource, result, linked)
@@ -275,5 +277,6 @@ def _number_versions(items: list[Item]) -> None:
 
 def _not_theirs(ref: str, path: str, whose: str | None, patient: str) -> LeftOut:
     if whose is None:
-        return LeftOut(path, ref, "it does not say whose it is, and the input holds several patients", "add a subject")
+        reason = "it does not say whose it is, and the input holds several patients"
+        return LeftOut(path, ref, reason, "add a subject", ref.startswith("Observation/"))
     return LeftOut(path, ref, "belongs to another patient", "send it with that patient's record")

@@ -11,6 +11,7 @@ from typing import Any
 from cds.advice.advisory import Advisory
 from cds.advice.cards import Card, CardWriter, Occasion
 from cds.advice.statements import Advisor
+from cds.advice.unread import unread_card
 from cds.advice.withdrawal import withdrawal_card
 from cds.chart import read
 from cds.chart.model import Chart
@@ -107,8 +108,9 @@ class Desk:
         occasion: Occasion,
     ) -> list[Card]:
         """The cards, once the evaluation and they are on record: withdrawals first, nothing that was answered before."""
+        unread = unread_card(evaluation.chart, occasion, self._settings.canonical)
         if self._recorder is None:
-            return self._writer.cards(said, occasion)
+            return self._writer.cards(said, occasion) or ([unread] if unread else [])
         cards: list[Card] = []
 
         def show(known: Known) -> list[ShownCard]:
@@ -130,6 +132,9 @@ class Desk:
                     cards.append(card)
                     rule, digest = advisory.rule, advisory.digest
                     shown.append(ShownCard(card["uuid"], rule.name, rule.hash, digest, known.advisories.get(digest)))
+            if not cards and unread is not None:
+                cards.append(unread)
+                shown.append(ShownCard(unread["uuid"], "", "", "", kind="unread"))
             return shown
 
         self._recorder.record(
