@@ -46,10 +46,10 @@ def advisories(
     """Advisories of a tenant, the one that changed last first; of one patient or one standing if asked."""
     advisory, person = tables.advisory, tables.patient
     wanted = (
-        select(advisory, person.c.tenant, person.c.server, person.c.reference)
+        select(advisory, person.c.server, person.c.reference)
         .join(person, person.c.id == advisory.c.patient_id)
-        .where(person.c.tenant == tenant)
-        .order_by(advisory.c.changed.desc(), advisory.c.id)
+        .where(advisory.c.tenant == tenant)
+        .order_by(advisory.c.changed.desc(), advisory.c.id.desc())
         .limit(most)
     )
     if patient:

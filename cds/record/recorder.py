@@ -245,7 +245,7 @@ class _Writing:
         if not taken:
             return None if row is None else str(row["id"])
         current: dict[str, Any] = dict(row) if row is not None else {
-            "id": _new(), "patient_id": self._patient, "question": question, "opened": self._at, "revision": 0,
+            "id": _new(), "patient_id": self._patient, "tenant": self._asked.who.tenant, "question": question, "opened": self._at, "revision": 0,
         }  # fmt: skip
         before = self._last_claim(current["id"]) if row is not None else None
         for step in taken:

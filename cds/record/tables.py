@@ -88,6 +88,7 @@ advisory = Table(
     metadata,
     _key(),
     _of_patient(),
+    Column("tenant", String(64), nullable=False),  # the patient's: a board lists its own, the newest first
     Column("question", String(128), nullable=False),  # the rule that asks it
     Column("therapy", String(128), nullable=False),  # class of the line; "" for an operation
     Column("line_start", String(10), nullable=False),  # "" if not documented
@@ -101,8 +102,8 @@ advisory = Table(
     Column("changed", _TIME, nullable=False),
     Column("revision", Integer, nullable=False),  # number of its last event
     Index(None, "patient_id", "question"),
-    Index(None, "standing", "changed"),
-    Index(None, "changed"),
+    Index(None, "tenant", "standing", "changed", "id"),
+    Index(None, "tenant", "changed", "id"),
 )
 
 event = Table(

@@ -52,6 +52,7 @@ def upgrade() -> None:
         "advisory",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("patient_id", sa.String(length=36), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("question", sa.String(length=128), nullable=False),
         sa.Column("therapy", sa.String(length=128), nullable=False),
         sa.Column("line_start", sa.String(length=10), nullable=False),
@@ -68,9 +69,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_advisory")),
     )
     with op.batch_alter_table("advisory", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_advisory_changed"), ["changed"], unique=False)
         batch_op.create_index(batch_op.f("ix_advisory_patient_id_question"), ["patient_id", "question"], unique=False)
-        batch_op.create_index(batch_op.f("ix_advisory_standing_changed"), ["standing", "changed"], unique=False)
+        batch_op.create_index(batch_op.f("ix_advisory_tenant_changed_id"), ["tenant", "changed", "id"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_advisory_tenant_standing_changed_id"), ["tenant", "standing", "changed", "id"], unique=False
+        )
 
     op.create_table(
         "inputs",
@@ -202,9 +205,9 @@ def downgrade() -> None:
     op.drop_table("disposition")
     op.drop_table("inputs")
     with op.batch_alter_table("advisory", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_advisory_standing_changed"))
+        batch_op.drop_index(batch_op.f("ix_advisory_tenant_standing_changed_id"))
+        batch_op.drop_index(batch_op.f("ix_advisory_tenant_changed_id"))
         batch_op.drop_index(batch_op.f("ix_advisory_patient_id_question"))
-        batch_op.drop_index(batch_op.f("ix_advisory_changed"))
 
     op.drop_table("advisory")
     with op.batch_alter_table("token", schema=None) as batch_op:
