@@ -1,0 +1,56 @@
+"""Codes and addresses that the published resources share, under a site's canonical base."""
+
+from __future__ import annotations
+
+import html
+import uuid
+from typing import Any
+
+Resource = dict[str, Any]
+
+_DEVICES = uuid.UUID("9f3e1a52-0e7b-5d8e-8a0c-6f9a4f0c7b11")
+PRODUCT = "Exowatch"
+
+ISSUES = {
+    "suspected": ("suspected-acquired-resistance", "Suspected acquired drug resistance"),
+    "persistent": ("persistent-marker", "Marker persisting after curative operation"),
+    "watch": ("rise-to-watch", "Marker rise, not confirmed"),
+    "discordant": ("rise-against-imaging", "Marker rise that imaging does not support"),
+}
+"""State → code of a DetectedIssue. FHIR's own code list has no concept for acquired drug resistance."""
+
+
+class Vocabulary:
+    """Canonical addresses of a site."""
+
+    def __init__(self, canonical: str):
+        self.base = canonical.rstrip("/")
+
+    def url(self, kind: str, name: str) -> str:
+        """The canonical URL of a resource that this product publishes."""
+        return f"{self.base}/{kind}/{name}"
+
+    def coding(self, system: str, code: str, display: str) -> Resource:
+        return {"system": self.url("CodeSystem", system), "code": code, "display": display}
+
+    def concept(self, system: str, code: str, display: str) -> Resource:
+        return {"coding": [self.coding(system, code, display)], "text": display}
+
+    def identifier(self, name: str, value: str) -> Resource:
+        return {"system": f"{self.base}/identifier/{name}", "value": value}
+
+
+def device_id(software: str) -> str:
+    """The id of the Device that stands for this software in this version."""
+    return str(uuid.uuid5(_DEVICES, software))
+
+
+def narrative(*paragraphs: str) -> Resource:
+    """A generated narrative; every character of the text is escaped."""
+    told = "".join(f"<p>{html.escape(text, quote=False)}</p>" for text in paragraphs if text.strip())
+    return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{told or "<p>-</p>"}</div>'}
+
+
+def without_nothing(resource: Resource) -> Resource:
+    """Without elements that hold nothing: FHIR has no empty ones."""
+    return {key: value for key, value in resource.items() if value not in (None, "", [], {}, ())}
