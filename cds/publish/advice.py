@@ -213,7 +213,7 @@ class AdvicePublisher:
 
     def _group(self, answered: Answered) -> Resource:
         contained: list[Resource] = []
-        actions = [self._action(card, contained) for card in answered.cards]
+        actions = [self._action(card, answered.patient, contained) for card in answered.cards]
         return without_nothing(
             {
                 "resourceType": "RequestGroup",
@@ -234,9 +234,20 @@ class AdvicePublisher:
             }
         )
 
-    def _action(self, card: Mapping[str, Any], contained: list[Resource]) -> Resource:
+    def _action(self, card: Mapping[str, Any], patient: str, contained: list[Resource]) -> Resource:
         source = card["source"]
         suggestions = [self._suggestion(one, contained) for one in card.get("suggestions", ())]
+        resource = None
+        if not suggestions:  # an action has actions or a resource: a card that suggests nothing tells something
+            name = f"draft-{len(contained) + 1}"
+            payload = [{"contentString": card["summary"]}]
+            contained.append(
+                {
+                    "resourceType": "CommunicationRequest", "id": name, "status": "draft",
+                    "subject": {"reference": patient}, "payload": payload,
+                }
+            )  # fmt: skip
+            resource = {"reference": f"#{name}"}
         return without_nothing(
             {
                 "id": card["uuid"],
@@ -248,6 +259,7 @@ class AdvicePublisher:
                 ],
                 "selectionBehavior": card.get("selectionBehavior") if suggestions else None,
                 "action": suggestions,
+                "resource": resource,
             }
         )
 

@@ -33,6 +33,7 @@ _REQUIRED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("CapabilityStatement", "status"): _PUBLICATION,
     ("CodeSystem", "content"): ("not-present", "example", "fragment", "complete", "supplement"),
     ("CodeSystem", "status"): _PUBLICATION,
+    ("CommunicationRequest", "status"): _REQUEST,
     ("DetectedIssue", "severity"): ("high", "moderate", "low"),
     ("DetectedIssue", "status"): _OBSERVATION,
     ("Device", "status"): ("active", "inactive", "entered-in-error", "unknown"),
@@ -151,8 +152,8 @@ def _of_contained(resource: Json, inner: Any, path: str) -> Iterator[str]:
 def _of_actions(actions: Any, path: str) -> Iterator[str]:
     for number, action in enumerate(actions):
         place = f"{path}[{number}]"
-        if ("resource" in action) == ("action" in action) and ("resource" in action):
-            yield f"{place}: rqg-1: a resource and actions"
+        if ("resource" in action) == ("action" in action):
+            yield f"{place}: rqg-1: a resource or actions, but not both"
         yield from _of_actions(action.get("action", ()), f"{place}.action")
 
 

@@ -16,7 +16,6 @@ OF_A_PATIENT = {
 }
 """Types that belong to a patient, with their search parameters for patient and date."""
 _KNOWLEDGE = ("PlanDefinition", "Library", "Device")
-_BALP = "https://profiles.ihe.net/ITI/BALP/StructureDefinition"
 _DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 _TYPE = "http://terminology.hl7.org/CodeSystem/audit-event-type"
 _ACTIONS = {"evaluate": "C", "feedback": "C", "decide": "C", "erase": "D", "merge": "U"}
@@ -82,8 +81,10 @@ def searchset(found: Sequence[Mapping[str, Any]], base: str, address: str) -> Re
 
 
 def audit_event(canonical: str, software: str, audited: Audited) -> Resource:
-    """One entry of the audit after the IHE Basic Audit Log Patterns, with the patient where the record knows them."""
-    kind = {"C": "Create", "D": "Delete", "U": "Update"}[_ACTIONS[audited.action]]
+    """One entry of the audit after the IHE Basic Audit Log Patterns (create, update, delete), in the form with the patient
+
+    where the record still knows who it is.
+    """
     code = {"C": "create", "D": "delete", "U": "update"}[_ACTIONS[audited.action]]
     known = bool(audited.patient)
     entities: list[Resource] = [
@@ -109,7 +110,6 @@ def audit_event(canonical: str, software: str, audited: Audited) -> Resource:
     return {
         "resourceType": "AuditEvent",
         "id": f"audit-{audited.number}",
-        "meta": {"profile": [f"{_BALP}/IHE.BasicAudit.{'Patient' if known else ''}{kind}"]},
         "text": narrative(f"{audited.action} by {audited.actor} at {audited.at}"),
         "type": {"system": _TYPE, "code": "rest", "display": "Restful Operation"},
         "subtype": [

@@ -72,7 +72,8 @@ def of_the_product() -> Iterator[dict[str, Any]]:
 @cache
 def emitted() -> tuple[dict[str, Any], ...]:
     found = [*of_patients(), *of_the_product()]
-    found.append(searchset(found[:20], CANONICAL, f"{CANONICAL}/DetectedIssue?patient=Patient/1"))
+    issues = {one["id"]: one for one in found if one["resourceType"] == "DetectedIssue"}
+    found.append(searchset([*issues.values()][:20], CANONICAL, f"{CANONICAL}/DetectedIssue?patient=Patient/1"))
     return tuple(found)
 
 
