@@ -7,7 +7,7 @@ GRANT USAGE ON SCHEMA public TO :"service";
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO :"service";
 
 -- Written once, never changed.
-GRANT INSERT ON patient, inputs, evaluation, advisory_event, card, feedback, disposition, audit TO :"service";
+GRANT INSERT ON patient, inputs, evaluation, guidance, advisory_event, card, feedback, disposition, audit TO :"service";
 -- An advisory goes on; a patient can be held while it is evaluated.
 GRANT INSERT, UPDATE ON advisory TO :"service";
 GRANT UPDATE (merged_into) ON patient TO :"service";

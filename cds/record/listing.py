@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Connection, RowMapping, select
 
 from cds.advice.advisory import Advisory
+from cds.publish.advice import Issue, Mitigation
+from cds.publish.endpoint import Audited
+from cds.publish.vocabulary import Resource
 from cds.record import content, tables
+from cds.record.audit import salted
 from cds.record.database import Database
+from cds.record.lifecycle import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +88,113 @@ def history(database: Database, advisory_id: str) -> list[Event]:
             )
             for row in rows
         ]  # fmt: skip
+
+
+# as FHIR sees it ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a reader of the record asks for: `since` and `until` are instants, both included; "" for open ends."""
+
+    tenant: str
+    patient: str = ""  # "Patient/123"
+    id: str = ""
+    since: str = ""
+    until: str = ""
+    most: int = 1000
+
+
+def issues(database: Database, wanted: Wanted) -> list[Issue]:
+    """Advisories with what was said last and what boards decided, the newest first."""
+    advisory, person = tables.advisory, tables.patient
+    query = (
+        select(advisory, person.c.reference)
+        .join(person, person.c.id == advisory.c.patient_id)
+        .where(*_asked(wanted, advisory.c.id, advisory.c.opened))
+        .order_by(advisory.c.opened.desc(), advisory.c.id)
+        .limit(wanted.most)
+    )
+    with database.reading() as connection:
+        rows = connection.execute(query).mappings().all()
+        return list(_issues(connection, rows))
+
+
+_CLAIMING = (Kind.OPENED, Kind.UPDATED, Kind.CONFIRMED, Kind.WITHDRAWN)
+
+
+def _issues(connection: Connection, rows: Sequence[RowMapping]) -> Iterator[Issue]:
+    keys = [row["id"] for row in rows]
+    last: dict[str, RowMapping] = {}
+    claim: dict[
+        str, RowMapping
+    ] = {}  # the last event that tells what was claimed; a withdrawal keeps what it takes back
+    event, disposition = tables.event, tables.disposition
+    events = select(event).where(event.c.advisory_id.in_(keys)).order_by(event.c.advisory_id, event.c.number)
+    for row in connection.execute(events).mappings():
+        last[row["advisory_id"]] = row
+        if row["kind"] in _CLAIMING:
+            claim[row["advisory_id"]] = row
+    decided: dict[str, list[RowMapping]] = defaultdict(list)
+    decisions = select(disposition).where(disposition.c.advisory_id.in_(keys)).order_by(disposition.c.at)
+    for row in connection.execute(decisions).mappings():
+        decided[row["advisory_id"]].append(row)
+    for row in rows:
+        yield Issue(
+            row["id"],
+            row["reference"],
+            row["standing"],
+            last[row["id"]]["reason"],
+            row["opened"],
+            row["changed"],
+            row["revision"],
+            content.said(claim[row["id"]]["said"]),
+            tuple(
+                Mitigation(one["code"], one["by"], one["at"], one["revision"] == row["revision"])
+                for one in decided[row["id"]]
+            ),
+        )
+
+
+def guidance(database: Database, wanted: Wanted) -> list[Resource]:
+    """GuidanceResponses and RequestGroups as they were given, the newest first."""
+    given, person = tables.guidance, tables.patient
+    query = (
+        select(given.c.content)
+        .join(person, person.c.id == given.c.patient_id)
+        .where(*_asked(wanted, given.c.id, given.c.at))
+        .order_by(given.c.at.desc(), given.c.id)
+        .limit(wanted.most)
+    )
+    with database.reading() as connection:
+        return [one for packed in connection.execute(query).scalars() for one in content.unpacked(packed)]
+
+
+def audited(database: Database, tenant: str) -> Iterator[Audited]:
+    """Every entry of the audit, with the patient where the record still knows who it is."""
+    with database.reading() as connection:
+        known = {
+            salted(row.id, row.salt): row.reference
+            for row in connection.execute(
+                select(tables.patient.c.id, tables.patient.c.salt, tables.patient.c.reference)
+            )
+        }
+        query = select(tables.audit).where(tables.audit.c.tenant == tenant).order_by(tables.audit.c.number)
+        for row in connection.execute(query.execution_options(yield_per=500)).mappings():
+            yield Audited(
+                row["number"], row["at"], row["actor"], row["action"], row["subject"], known.get(row["subject"], ""),
+                row["link"],
+            )  # fmt: skip
+
+
+def _asked(wanted: Wanted, key: ColumnElement[str], at: ColumnElement[str]) -> list[ColumnElement[bool]]:
+    conditions = [tables.patient.c.tenant == wanted.tenant]
+    if wanted.patient:
+        conditions.append(tables.patient.c.reference == wanted.patient)
+    if wanted.id:
+        conditions.append(key == wanted.id)
+    if wanted.since:
+        conditions.append(at >= wanted.since)
+    if wanted.until:
+        conditions.append(at <= wanted.until)
+    return conditions

@@ -66,7 +66,10 @@ class Known:
 
 @dataclass(slots=True)
 class Asked:
-    """An evaluation that is to be recorded. `show` says which cards are shown, once the record is known."""
+    """An evaluation that is to be recorded. `show` says which cards are shown, once the record is known; `guidance` gives the
+
+    same as FHIR.
+    """
 
     who: Identity
     inputs: Any  # plain JSON data
@@ -76,6 +79,7 @@ class Asked:
     advisories: Sequence[Advisory]
     client: str = ""
     show: Callable[[Known], Sequence[ShownCard]] = field(default=lambda _known: ())
+    guidance: Callable[[Known], Sequence[Mapping[str, Any]]] = field(default=lambda _known: ())  # called after `show`
 
 
 class Recorder:
@@ -155,6 +159,8 @@ class _Writing:
                         "client": asked.client, "at": self._at,
                     },
                 )  # fmt: skip
+        if given := asked.guidance(known):
+            self._insert(tables.guidance, {"id": evaluation_id, "at": self._at, "content": content.packed(list(given))})
         return known
 
     # evaluation ----------------------------------------------------------------------------------------------------

@@ -83,6 +83,16 @@ evaluation = Table(
     Index(None, "at"),
 )
 
+guidance = Table(
+    "guidance",
+    metadata,
+    Column("id", _ID, ForeignKey("evaluation.id"), primary_key=True),
+    _of_patient(),
+    Column("at", _TIME, nullable=False),
+    Column("content", LargeBinary, nullable=False),  # GuidanceResponse and RequestGroup as they were given, compressed
+    Index(None, "patient_id", "at"),
+)
+
 advisory = Table(
     "advisory",
     metadata,
@@ -194,5 +204,5 @@ audit = Table(
     Column("link", _HASH, nullable=False, unique=True),
 )
 
-OF_PATIENT = (feedback, disposition, card, event, advisory, evaluation, inputs)
+OF_PATIENT = (feedback, disposition, card, event, advisory, guidance, evaluation, inputs)
 """The tables whose rows belong to a patient, in the order in which they can be erased."""

@@ -21,6 +21,7 @@ from cds.record.database import RecordUnavailable, SchemaMismatch
 from cds.record.recorder import Recorder
 from cds.selfcheck import self_test
 from cds.service.desk import Clock, Desk
+from cds.service.fhir import FhirEndpoint
 from cds.service.hook_request import LOOPBACK
 from cds.service.logs import ERROR, note, where
 from cds.service.problems import Problem, answer
@@ -49,12 +50,19 @@ def create_app(
             "EXOWATCH_OPEN_MODE=true; it answers on the loopback address only"
         )
     app = FastAPI(title="Exowatch", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    routes = _Routes(Desk(settings, reasoner, clock or _now, recorder), reasoner, recorder)
+    routes = _Routes(Desk(settings, reasoner, clock or _now, recorder), reasoner, recorder, settings)
     body = [Depends(_body_reader(settings.max_body_bytes))]
     for path in ("/cds-services", "/cds-services/"):
         app.add_api_route(path, routes.discovery, methods=["GET"])
     for path in ("/cds-services/{service}", "/cds-services/{service}/"):
         app.add_api_route(path, routes.call, methods=["POST"], dependencies=body)
+    if recorder is not None:
+        for path, answered in (
+            ("/metadata", routes.metadata),
+            ("/{kind}", routes.search),
+            ("/{kind}/{key}", routes.read),
+        ):
+            app.add_api_route(f"/fhir{path}", answered, methods=["GET"])
     app.add_api_route("/health", routes.health, methods=["GET"])
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_exception_handler(Problem, _on_problem)
@@ -75,9 +83,11 @@ def create_app(
 class _Routes:
     """One method for each address. They are plain functions, run in threads; evaluations have threads of their own."""
 
-    def __init__(self, desk: Desk, reasoner: Reasoner, recorder: Recorder | None):
+    def __init__(self, desk: Desk, reasoner: Reasoner, recorder: Recorder | None, settings: Settings):
         self._desk = desk
         self._recorder = recorder
+        base = f"{settings.public_base_url}/fhir" if settings.public_base_url else "/fhir"
+        self._fhir = FhirEndpoint(settings, reasoner.rulebook, recorder.database, base) if recorder else None
         # The framework's threads come and go, and the engine keeps its rule sets for each thread: so a few that stay.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="evaluate")
         self._reasoner = reasoner
@@ -112,6 +122,30 @@ class _Routes:
         response.headers["X-Request-ID"] = number
         elapsed = round(1000 * (time.perf_counter() - started), 2)
         note("call", status=response.status_code, milliseconds=elapsed, **fields)
+        return response
+
+    def metadata(self) -> Response:
+        """What the FHIR endpoint can do."""
+        return self._published(lambda fhir: fhir.capability())
+
+    def search(self, kind: str, request: Request) -> Response:
+        """Resources of a type, by patient and date."""
+        return self._published(lambda fhir: fhir.search(kind, request.query_params.multi_items()))
+
+    def read(self, kind: str, key: str) -> Response:
+        """One resource."""
+        return self._published(lambda fhir: fhir.read(kind, key))
+
+    def _published(self, ask: Callable[[FhirEndpoint], Any]) -> Response:
+        assert self._fhir is not None  # noqa: S101 - the routes are there only with a record
+        try:
+            found = ask(self._fhir)
+        except Problem as problem:
+            return problem.response()
+        except RecordUnavailable:
+            return _away()
+        response = answer(HTTPStatus.OK, found)
+        response.headers["Content-Type"] = "application/fhir+json; charset=utf-8"
         return response
 
     def health(self) -> Response:

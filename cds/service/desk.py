@@ -16,14 +16,17 @@ from cds.advice.withdrawal import withdrawal_card
 from cds.chart import read
 from cds.chart.model import Chart
 from cds.errors import InputError
+from cds.publish.advice import AdvicePublisher, Answered
+from cds.publish.vocabulary import Resource
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.reasoner import Reasoner
+from cds.record.audit import instant
 from cds.record.recorder import Asked, Identity, Known, Recorder, ShownCard
 from cds.service.discovery import Service, services
 from cds.service.hook_request import HookRequest, read_request
 from cds.service.prefetch import delivered
 from cds.service.problems import Problem
-from cds.settings import Settings
+from cds.settings import Settings, software
 
 Clock = Callable[[], datetime]
 """Says what time it is, with a time zone: the moment as of which a request is answered."""
@@ -57,6 +60,7 @@ class Desk:
         self._recorder = recorder
         self._advisor = Advisor(book, settings.about())
         self._writer = CardWriter(book, settings.canonical, settings.public_base_url)
+        self._publisher = AdvicePublisher(settings.canonical, software())
 
     def discovery(self) -> dict[str, Any]:
         """The discovery document."""
@@ -137,6 +141,22 @@ class Desk:
                 shown.append(ShownCard(unread["uuid"], "", "", "", kind="unread"))
             return shown
 
+        def guidance(known: Known) -> list[Resource]:
+            encounter = f"Encounter/{request.encounter}" if request.encounter else ""
+            return self._publisher.guidance(
+                Answered(
+                    known.evaluation_id,
+                    f"Patient/{request.patient}",
+                    encounter,
+                    instant(now),
+                    service.id,
+                    request.instance,
+                    said,
+                    cards,
+                    known.advisories,
+                )
+            )
+
         self._recorder.record(
             Asked(
                 Identity(self._settings.tenant, request.server, f"Patient/{request.patient}"),
@@ -147,6 +167,7 @@ class Desk:
                 said,
                 "open" if self._settings.open_mode else "",
                 show,
+                guidance,
             )
         )
         return cards

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+_ENCODER = msgspec.json.Encoder(order="deterministic", decimal_format="number")
+
 
 class Problem(Exception):
     """A request that gets no advice: the HTTP status, the code of an OperationOutcome, what is wrong, and where."""
@@ -39,5 +41,5 @@ def _issue(problem: Problem) -> dict[str, Any]:
 
 def answer(status: int, body: Any) -> Response:
     """JSON, the same bytes for the same content; not to be kept by anything between here and the caller."""
-    content = msgspec.json.encode(body, order="deterministic")
+    content = _ENCODER.encode(body)
     return Response(content, status, headers={"Cache-Control": "no-store"}, media_type="application/json")

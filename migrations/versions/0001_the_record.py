@@ -168,6 +168,19 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_card_rule_rule_hash"), ["rule", "rule_hash"], unique=False)
 
     op.create_table(
+        "guidance",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("patient_id", sa.String(length=36), nullable=False),
+        sa.Column("at", sa.String(length=32), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["id"], ["evaluation.id"], name=op.f("fk_guidance_id_evaluation")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patient.id"], name=op.f("fk_guidance_patient_id_patient")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_guidance")),
+    )
+    with op.batch_alter_table("guidance", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_guidance_patient_id_at"), ["patient_id", "at"], unique=False)
+
+    op.create_table(
         "feedback",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("patient_id", sa.String(length=36), nullable=False),
@@ -188,6 +201,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("feedback")
+    with op.batch_alter_table("guidance", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_guidance_patient_id_at"))
+
+    op.drop_table("guidance")
     with op.batch_alter_table("card", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_card_rule_rule_hash"))
         batch_op.drop_index(batch_op.f("ix_card_advisory_id"))

@@ -1,0 +1,113 @@
+"""The FHIR endpoint: advisories, evaluations and rules, to be read and searched by patient and date. Nothing is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+
+from cds.chart.clock import when
+from cds.publish.advice import AdvicePublisher
+from cds.publish.endpoint import OF_A_PATIENT, capability_statement, searchset
+from cds.publish.knowledge import RulePublisher
+from cds.publish.vocabulary import Resource
+from cds.reasoning.loading import shipped_rules
+from cds.reasoning.rulebook import Rule, RuleBook
+from cds.record.audit import instant
+from cds.record.database import Database
+from cds.record.listing import Wanted, guidance, issues
+from cds.service.problems import Problem
+from cds.settings import Settings, software
+
+_RULES = ("Library", "PlanDefinition")
+_DATE = re.compile(r"(eq|ge|le|gt|lt)?(.+)")
+_IGNORED = ("_format", "_count", "_summary", "_sort")
+
+
+class FhirEndpoint:
+    """Answers reads and searches from the record and the rule book; safe to share between threads."""
+
+    def __init__(self, settings: Settings, book: RuleBook, database: Database, base: str):
+        self._tenant = settings.tenant
+        self._database = database
+        self._base = base
+        self._advice = AdvicePublisher(settings.canonical, software())
+        self._folder = settings.rules_dir or shipped_rules()
+        self._rules = RulePublisher(book, settings.canonical, self._text_of)
+        self._capability = capability_statement(settings.canonical, software(), max(rule.since for rule in book.rules))
+
+    def capability(self) -> Resource:
+        """What this endpoint can do."""
+        return self._capability
+
+    def read(self, kind: str, key: str) -> Resource:
+        """One resource. Raises `Problem` 404."""
+        for found in self._found(kind, Wanted(self._tenant, id=key, most=2)):
+            if found["resourceType"] == kind and found["id"] == key:
+                return found
+        raise Problem(404, "not-found", f"there is no {kind} of that id")
+
+    def search(self, kind: str, parameters: Sequence[tuple[str, str]]) -> Resource:
+        """A searchset of a type. Raises `Problem` 400 for a parameter that is not known: it must not be left out in silence."""
+        patient, since, until, key = "", "", "", ""
+        for name, value in parameters:
+            if name in _IGNORED:
+                continue
+            if name == "_id":
+                key = value
+            elif name == "patient" and kind in OF_A_PATIENT:
+                patient = value if value.startswith("Patient/") else f"Patient/{value}"
+            elif name == "date" and kind in OF_A_PATIENT:
+                first, last = _span(value)
+                since, until = max(since, first), min(until or last, last or until)
+            else:
+                known = "_id, patient, date" if kind in OF_A_PATIENT else "_id"
+                raise Problem(400, "not-supported", f"'{name}' is no search parameter here; there are: {known}", name)
+        wanted = Wanted(self._tenant, patient, key, since, until)
+        found = [one for one in self._found(kind, wanted) if not key or one["id"] == key]
+        query = "&".join(f"{name}={value}" for name, value in parameters)
+        return searchset(found, self._base, f"{self._base}/{kind}{'?' + query if query else ''}")
+
+    def everything(self, patient: str = "") -> Iterator[Resource]:
+        """All resources of a tenant, or of one of its patients, each once."""
+        yield self._advice.device()
+        if not patient:
+            yield from self._rules.resources()
+        for kind in ("DetectedIssue", "Provenance", "GuidanceResponse", "RequestGroup"):
+            yield from self._found(kind, Wanted(self._tenant, patient, most=10**9))
+
+    def _text_of(self, rule: Rule) -> bytes:
+        return (self._folder / rule.file).read_bytes()
+
+    def _found(self, kind: str, wanted: Wanted) -> list[Resource]:
+        if kind == "DetectedIssue":
+            return [self._advice.detected_issue(issue) for issue in issues(self._database, wanted)]
+        if kind == "Provenance":
+            return [self._advice.provenance(issue) for issue in issues(self._database, wanted)]
+        if kind in ("GuidanceResponse", "RequestGroup"):
+            return [one for one in guidance(self._database, wanted) if one["resourceType"] == kind]
+        if kind in _RULES:
+            return [one for one in self._rules.resources() if one["resourceType"] == kind]
+        if kind == "Device":
+            return [self._advice.device()]
+        raise Problem(404, "not-supported", f"there is no {kind} here; see /fhir/metadata")
+
+
+def _span(text: str) -> tuple[str, str]:
+    """A date parameter as (since, until), both included; "" for an open end. Raises `Problem` 400."""
+    found = _DATE.fullmatch(text)
+    read = when(found[2]) if found else None
+    if found is None or read is None:
+        raise Problem(400, "value", "it is to be a date such as 2025-04-08, ge2025-04-08 or le2025-04-08", "date")
+    first = read.instant or _at(read.first)
+    last = read.instant or _at(read.last + timedelta(days=1)) - timedelta(microseconds=1)
+    tick = timedelta(microseconds=1)
+    spans: Mapping[str, tuple[datetime | None, datetime | None]] = {
+        "eq": (first, last), "ge": (first, None), "le": (None, last), "gt": (last + tick, None), "lt": (None, first - tick),
+    }  # fmt: skip
+    since, until = spans[found[1] or "eq"]
+    return (instant(since) if since else ""), (instant(until) if until else "")
+
+
+def _at(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

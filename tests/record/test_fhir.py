@@ -1,0 +1,113 @@
+"""The FHIR endpoint over the record: what was said is read back, and passes every check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cds.publish.check import problems
+from cds.publish.vocabulary import ISSUES
+from cds.record.database import Database
+from cds.record.listing import advisories
+from cds.record.responses import DISPOSITIONS, Decision, Responses
+from tests.record.test_service import Ehr
+
+TERMINOLOGY = Path(__file__).parents[2] / "fhir" / "terminology"
+
+
+@pytest.fixture
+def ehr(database: Database) -> Ehr:
+    return Ehr(database)
+
+
+def entries(answer: Any) -> list[dict[str, Any]]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"].startswith("application/fhir+json")
+    assert problems(answer.json()) == []
+    return [entry["resource"] for entry in answer.json().get("entry", [])]
+
+
+def test_an_advisory_lives_as_a_detected_issue(ehr: Ehr, database: Database) -> None:
+    ehr.opens("A29", "2025-03-31")
+    ehr.opens("A29", "2025-04-28")
+    (issue,) = entries(ehr.client.get("/fhir/DetectedIssue?patient=Patient/a29"))
+    assert (issue["status"], issue["severity"]) == ("preliminary", "moderate")
+    assert issue["code"]["coding"][0]["code"] == "suspected-acquired-resistance"
+    assert "Do not start, stop or change treatment" in issue["detail"]
+    (listed,) = advisories(database, "default")
+    Responses(database).decide(Decision(listed.id, listed.revision, "imaging-requested", "board-7"))
+    decided = ehr.client.get(f"/fhir/DetectedIssue/{listed.id}").json()
+    assert decided["status"] == "final"
+    assert decided["mitigation"][0]["action"]["coding"][0]["code"] == "imaging-requested"
+    ehr.opens("A29", "2025-05-02")
+    (issue,) = entries(ehr.client.get("/fhir/DetectedIssue?patient=a29"))
+    assert issue["status"] == "entered-in-error"
+    (provenance,) = entries(ehr.client.get("/fhir/Provenance?patient=a29"))
+    assert provenance["target"][0]["reference"].startswith(f"DetectedIssue/{listed.id}/_history/")
+
+
+def test_each_evaluation_is_a_guidance_response_with_its_cards(ehr: Ehr) -> None:
+    cards = ehr.opens("A01", "2025-12-31").json()["cards"]
+    (response,) = entries(ehr.client.get("/fhir/GuidanceResponse?patient=a01"))
+    (group,) = entries(ehr.client.get("/fhir/RequestGroup?patient=a01"))
+    assert response["status"] == "success"
+    assert response["result"]["reference"] == f"RequestGroup/{group['id']}"
+    assert [action["id"] for action in group["action"]] == [card["uuid"] for card in cards]
+    assert [action["title"] for action in group["action"]] == [card["summary"] for card in cards]
+    ehr.opens("A01", "2025-01-03")
+    newest, *_ = entries(ehr.client.get("/fhir/GuidanceResponse?patient=a01"))
+    assert newest["status"] == "data-required"
+    assert newest["dataRequirement"]
+
+
+def test_searches_by_date(ehr: Ehr) -> None:
+    ehr.opens("A01", "2025-12-31")
+    everything = entries(ehr.client.get("/fhir/GuidanceResponse"))
+    day = everything[0]["meta"]["lastUpdated"][:10]
+    assert day == "2025-12-31"
+    for query, count in (
+        ("date=ge2020-01-01", 1), ("date=le2020-01-01", 0), ("date=ge2020-01-01&date=le2020-12-31", 0), ("date=lt2999", 1),
+        ("date=gt2999-01-01", 0),
+    ):  # fmt: skip
+        assert len(entries(ehr.client.get(f"/fhir/DetectedIssue?{query}"))) == count, query
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("DetectedIssue?nonsense=1", 400, "is no search parameter here"),
+        ("DetectedIssue?date=yesterday", 400, "it is to be a date"),
+        ("Library?patient=1", 400, "is no search parameter here"),
+        ("DetectedIssue/none", 404, "there is no DetectedIssue of that id"),
+        ("Observation", 404, "see /fhir/metadata"),
+    ],
+)
+def test_what_cannot_be_answered_is_named(ehr: Ehr, path: str, status: int, words: str) -> None:
+    answer = ehr.client.get(f"/fhir/{path}")
+    assert answer.status_code == status
+    assert words in answer.json()["issue"][0]["diagnostics"]
+
+
+def test_rules_and_abilities_are_published(ehr: Ehr) -> None:
+    stated = ehr.client.get("/fhir/metadata").json()
+    assert problems(stated) == []
+    assert stated["fhirVersion"] == "4.0.1"
+    assert {one["resource"]["resourceType"] for one in ehr.client.get("/fhir/Library").json()["entry"]} == {"Library"}
+    plan = ehr.client.get("/fhir/PlanDefinition/trpc5-rise-on-chemotherapy").json()
+    assert problems(plan) == []
+    assert plan["library"][0].endswith("/Library/trpc5-rise-on-chemotherapy")
+    for kind in (one["type"] for one in stated["rest"][0]["resource"]):
+        assert ehr.client.get(f"/fhir/{kind}").status_code == 200
+
+
+def test_every_code_that_is_emitted_has_a_meaning() -> None:
+    def codes(name: str) -> set[str]:
+        found = json.loads((TERMINOLOGY / f"{name}.json").read_text("utf-8"))
+        return {concept["code"] for concept in found["concept"]}
+
+    assert codes("exowatch-issue") == {code for code, _ in ISSUES.values()}
+    assert codes("exowatch-disposition") == set(DISPOSITIONS)
+    assert codes("exowatch-audit-action") == {"evaluate", "feedback", "decide", "erase", "merge"}
