@@ -9,10 +9,10 @@ CHARTS ?= 1000000
 ROUNDS ?= 50
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench million soak faults lock clean
+.PHONY: help demo test check bench million soak faults validate-fhir lock clean
 
 help: ## what there is to make
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 demo: $(READY) ## make a few synthetic patients, serve them on loopback, show a card (ONCE=1: show it and leave)
 	@$(BIN)/exowatch demo $(if $(ONCE),--once)
@@ -37,6 +37,11 @@ soak: $(READY) ## eight threads and many evaluations: nothing lost, memory flat
 
 faults: $(READY) ## kill the service and the database at random moments under load (ROUNDS=50)
 	$(BIN)/python -m tests.record.crash --rounds $(ROUNDS)
+
+validate-fhir: $(READY) ## HAPI's instance validator over everything that is emitted (needs Java 17 and Maven)
+	rm -rf build/fhir
+	$(BIN)/python -m tests.publish.examples build/fhir
+	cd tools/validate-fhir && mvn -q -B compile exec:java -Dexec.args="$(CURDIR)/build/fhir $(CURDIR)/fhir"
 
 lock: $(READY) ## resolve the dependencies anew
 	$(BIN)/python tools/lock.py

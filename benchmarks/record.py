@@ -27,8 +27,9 @@ from cds.reasoning.reasoner import Reasoner
 from cds.record import content, tables
 from cds.record.audit import instant
 from cds.record.database import Database
+from cds.record.identity import Identity
 from cds.record.listing import advisories, history
-from cds.record.recorder import Asked, Identity, Recorder
+from cds.record.recorder import Asked, Recorder
 from tests.record.postgresql import Cluster, binaries
 
 _BATCH = 5_000

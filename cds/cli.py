@@ -23,7 +23,7 @@ from cds.advice.report import explanation, report
 from cds.advice.statements import Advisor
 from cds.advice.unread import unread_card
 from cds.chart import Moment, Record, read_all
-from cds.cli_record import audit_app, db_app, record_app, replay_command
+from cds.cli_record import audit_app, db_app, export_command, record_app, replay_command
 from cds.errors import ExowatchError, InputError, RuleBookError
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.loading import load_rulebook, shipped_rules
@@ -180,6 +180,7 @@ def explain(
 
 
 app.command("replay")(replay_command(_reasoner))
+app.command("export")(export_command(_reasoner))
 
 
 @rules_app.command("list")

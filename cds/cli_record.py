@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from cds import terminal
@@ -17,8 +20,8 @@ from cds.record.audit import Checkpoints, verify
 from cds.record.backup import backup, restore
 from cds.record.database import Database, head
 from cds.record.erasure import erase, export, merge
+from cds.record.identity import Identity
 from cds.record.listing import advisories, history
-from cds.record.recorder import Identity
 from cds.settings import Settings, load_settings
 
 db_app = typer.Typer(no_args_is_help=True, help="The database of the record: its schema, its backup.")
@@ -199,6 +202,29 @@ def record_merge(
     with opened() as (database, settings):
         merge(database, Identity(settings.tenant, server, kept), Identity(settings.tenant, server, gone), by)
         _say(f"{gone} is {kept}")
+
+
+def export_command(reasoner_of: Callable[[Path | None], Any]) -> Callable[..., None]:
+    """The command `export`; `reasoner_of` loads a rule book."""
+
+    def export_fhir(
+        out: Annotated[Path, typer.Argument(help="File to write: one FHIR R4 resource a line.")],
+        patient: Annotated[str, typer.Option(help="Only this patient: Patient/123.")] = "",
+    ) -> None:
+        """Write the record as FHIR R4: advisories, evaluations with their cards, provenance, rules, and the audit."""
+        from cds.service.fhir import FhirEndpoint
+
+        with opened() as (database, settings):
+            endpoint = FhirEndpoint(settings, reasoner_of(settings.rules_dir).rulebook, database, "/fhir")
+            encoder = msgspec.json.Encoder(order="deterministic", decimal_format="number")
+            counted: Counter[str] = Counter()
+            with out.open("wb") as file:
+                for resource in chain(endpoint.everything(patient), endpoint.audit(patient)):
+                    file.write(encoder.encode(resource) + b"\n")
+                    counted[resource["resourceType"]] += 1
+        _say(f"{out}: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(counted.items())))
+
+    return export_fhir
 
 
 def replay_command(reasoner_of: Callable[[Path | None], Any]) -> Callable[..., None]:

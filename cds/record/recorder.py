@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, bindparam, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from cds.advice.advisory import Advisory
 from cds.reasoning.findings import Evaluation, Finding
@@ -23,6 +21,7 @@ from cds.reasoning.rulebook import RuleBook
 from cds.record import content, tables
 from cds.record.audit import Checkpoints, Entry, append, canonical, now, salted
 from cds.record.database import Database, RecordUnavailable
+from cds.record.identity import Identity, merge_into, patient_of
 from cds.record.lifecycle import Advised, Found, Kind, Span, Standing, Step, steps, unanswered
 from cds.record.responses import Withdrawal, silenced, withdrawals
 
@@ -30,15 +29,6 @@ _CHECKPOINT_EVERY = 64
 _WRITERS = 8
 _PATIENCE = 3
 """How many deadlines of the database a whole transaction may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Whose record it is: the same id on two servers, or at two tenants, is two patients."""
-
-    tenant: str
-    server: str
-    reference: str  # "Patient/123"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +68,7 @@ class Asked:
     evaluation: Evaluation
     advisories: Sequence[Advisory]
     client: str = ""
+    replaces: Sequence[str] = ()  # references of patients that this one replaces: `Patient.link`
     show: Callable[[Known], Sequence[ShownCard]] = field(default=lambda _known: ())
     guidance: Callable[[Known], Sequence[Mapping[str, Any]]] = field(default=lambda _known: ())  # called after `show`
 
@@ -133,6 +124,11 @@ class _Writing:
         )
         if made:
             self.entry.wrote(tables.patient, dict(row), self._salt)
+        for reference in asked.replaces:
+            gone = replace(asked.who, reference=reference)
+            other, _ = patient_of(recorder.database, connection, gone, self._at)
+            if other["id"] != row["id"]:
+                merge_into(connection, dict(row), dict(other), self.entry)
 
     def write(self) -> Known:
         asked = self._asked
@@ -298,15 +294,6 @@ class _Writing:
 
 
 # Asked at every evaluation, so put together once.
-_NAMED = (
-    select(tables.patient)
-    .where(
-        tables.patient.c.tenant == bindparam("tenant"),
-        tables.patient.c.server == bindparam("server"),
-        tables.patient.c.reference == bindparam("reference"),
-    )
-    .with_for_update()
-)
 _ADVISED = (
     select(tables.advisory)
     .where(tables.advisory.c.patient_id == bindparam("patient"))
@@ -315,23 +302,6 @@ _ADVISED = (
 _SEEN = select(tables.inputs.c.id).where(
     tables.inputs.c.patient_id == bindparam("patient"), tables.inputs.c.digest == bindparam("digest")
 )
-
-
-def patient_of(database: Database, connection: Connection, who: Identity, at: str) -> tuple[RowMapping, bool]:
-    """The patient's row, made if it is new (then True), and held until the transaction ends."""
-    row = {
-        "id": _new(), "tenant": who.tenant, "server": who.server, "reference": who.reference,
-        "salt": secrets.token_hex(32), "merged_into": None, "created": at,
-    }  # fmt: skip
-    dialect = sqlite if database.is_sqlite else postgresql
-    connection.execute(dialect.insert(tables.patient).on_conflict_do_nothing(), row)
-    named = {"tenant": who.tenant, "server": who.server, "reference": who.reference}
-    found = connection.execute(_NAMED, named).mappings().one()
-    made = found["id"] == row["id"]
-    while found["merged_into"] is not None:
-        survivor = select(tables.patient).where(tables.patient.c.id == found["merged_into"])
-        found = connection.execute(survivor.with_for_update()).mappings().one()
-    return found, made
 
 
 def advised_of(row: RowMapping) -> Advised:

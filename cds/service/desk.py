@@ -14,6 +14,7 @@ from cds.advice.statements import Advisor
 from cds.advice.unread import unread_card
 from cds.advice.withdrawal import withdrawal_card
 from cds.chart import read
+from cds.chart.clock import relative
 from cds.chart.model import Chart
 from cds.errors import InputError
 from cds.publish.advice import AdvicePublisher, Answered
@@ -21,7 +22,8 @@ from cds.publish.vocabulary import Resource
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.reasoner import Reasoner
 from cds.record.audit import instant
-from cds.record.recorder import Asked, Identity, Known, Recorder, ShownCard
+from cds.record.identity import Identity
+from cds.record.recorder import Asked, Known, Recorder, ShownCard
 from cds.service.discovery import Service, services
 from cds.service.hook_request import HookRequest, read_request
 from cds.service.prefetch import delivered
@@ -166,6 +168,7 @@ class Desk:
                 evaluation,
                 said,
                 "open" if self._settings.open_mode else "",
+                _replaced(data.get("patient")),
                 show,
                 guidance,
             )
@@ -198,3 +201,14 @@ class Desk:
         for line in chart.lines:
             found[line.therapy] = (*found.get(line.therapy, ()), *line.drugs)
         return found
+
+
+def _replaced(patient: object) -> list[str]:
+    """Ids that the EHR says this patient replaces (`Patient.link`): their history becomes the patient's."""
+    links = patient.get("link") if isinstance(patient, dict) else None
+    found = [
+        link["other"].get("reference")
+        for link in (links if isinstance(links, list) else ())
+        if isinstance(link, dict) and link.get("type") == "replaces" and isinstance(link.get("other"), dict)
+    ]
+    return [relative(one) for one in found if isinstance(one, str) and relative(one).startswith("Patient/")]

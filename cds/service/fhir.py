@@ -8,14 +8,14 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from cds.chart.clock import when
 from cds.publish.advice import AdvicePublisher
-from cds.publish.endpoint import OF_A_PATIENT, capability_statement, searchset
+from cds.publish.endpoint import OF_A_PATIENT, audit_event, capability_statement, searchset
 from cds.publish.knowledge import RulePublisher
 from cds.publish.vocabulary import Resource
 from cds.reasoning.loading import shipped_rules
 from cds.reasoning.rulebook import Rule, RuleBook
 from cds.record.audit import instant
 from cds.record.database import Database
-from cds.record.listing import Wanted, guidance, issues
+from cds.record.listing import Wanted, audited, guidance, issues
 from cds.service.problems import Problem
 from cds.settings import Settings, software
 
@@ -28,7 +28,7 @@ class FhirEndpoint:
     """Answers reads and searches from the record and the rule book; safe to share between threads."""
 
     def __init__(self, settings: Settings, book: RuleBook, database: Database, base: str):
-        self._tenant = settings.tenant
+        self._tenant, self._canonical = settings.tenant, settings.canonical
         self._database = database
         self._base = base
         self._advice = AdvicePublisher(settings.canonical, software())
@@ -75,6 +75,12 @@ class FhirEndpoint:
             yield from self._rules.resources()
         for kind in ("DetectedIssue", "Provenance", "GuidanceResponse", "RequestGroup"):
             yield from self._found(kind, Wanted(self._tenant, patient, most=10**9))
+
+    def audit(self, patient: str = "") -> Iterator[Resource]:
+        """The audit as AuditEvents; of one patient only what is still known to be theirs."""
+        for entry in audited(self._database, self._tenant):
+            if not patient or entry.patient == patient:
+                yield audit_event(self._canonical, software(), entry)
 
     def _text_of(self, rule: Rule) -> bytes:
         return (self._folder / rule.file).read_bytes()

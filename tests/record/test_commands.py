@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from cds.publish.check import problems
 from cds.record import tables
 from cds.record.database import Database
-from cds.record.recorder import Identity, Recorder
+from cds.record.identity import Identity
+from cds.record.recorder import Recorder
 from tests.patients.archetypes import patient
 from tests.record.postgresql import Cluster, binaries
 from tests.record.visits import REASONER, asked
@@ -84,6 +86,17 @@ def test_from_an_empty_database_to_an_erased_patient(terminal: Terminal, address
     assert "rows were deleted" in terminal.run("record", "erase", "Patient/a29", "--by", "privacy-office", "--yes")
     assert "holds nothing of Patient/a29" in terminal.run("record", "export", "Patient/a29", expect=2)
     assert "the record holds" in terminal.run("audit", "verify")
+
+
+def test_the_record_is_exported_as_fhir(terminal: Terminal, address: str) -> None:
+    terminal.run("db", "upgrade")
+    lived(address)
+    assert "3 AuditEvent" in terminal.run("export", "out.ndjson")
+    found = [json.loads(line) for line in (terminal.folder / "out.ndjson").read_text("utf-8").splitlines()]
+    assert {one["resourceType"] for one in found} >= {"AuditEvent", "DetectedIssue", "Provenance", "Library", "Device"}
+    assert [problem for one in found for problem in problems(one)] == []
+    terminal.run("export", "one.ndjson", "--patient", "Patient/nobody")
+    assert len((terminal.folder / "one.ndjson").read_text("utf-8").splitlines()) == 1
 
 
 def test_the_audit_says_what_was_changed(terminal: Terminal, address: str) -> None:

@@ -15,7 +15,8 @@ from cds.reasoning.reasoner import Reasoner
 from cds.record import tables
 from cds.record.audit import verify
 from cds.record.database import Database
-from cds.record.erasure import NoSuchPatient, erase, export, merge
+from cds.record.erasure import erase, export, merge
+from cds.record.identity import NoSuchPatient
 from cds.record.recorder import Recorder
 from cds.record.replay import NoSuchEvaluation, replay
 from tests.patients.archetypes import patients

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import signal
 import sqlite3
 import time
@@ -124,6 +125,22 @@ def test_two_servers_have_two_patients(ehr: Ehr, database: Database) -> None:
         "https://one.example/fhir",
         "https://two.example/fhir",
     }
+
+
+def test_a_patient_who_replaces_another_takes_over_the_history(ehr: Ehr, database: Database) -> None:
+    ehr.opens("A29", "2025-03-31")
+    body = ehr.request("A29", "2025-04-28")
+    new = json.loads(json.dumps(body, default=float).replace("Patient/a29", "Patient/new"))
+    new["context"]["patientId"] = new["prefetch"]["patient"]["id"] = "new"
+    new["prefetch"]["patient"]["link"] = [{"other": {"reference": "Patient/a29"}, "type": "replaces"}]
+    ehr.day = datetime(2025, 4, 28, 23, tzinfo=UTC)
+    assert len(summaries(ehr.client.post(SERVICE, json=new))) == 1
+    (listed,) = advisories(database, "default")
+    assert (listed.patient, listed.standing) == ("Patient/new", "open")
+    assert [one.kind for one in history(database, listed.id)] == ["opened", "confirmed"]
+    assert advisories(database, "default", patient="Patient/a29") == []
+    with database.reading() as connection:
+        assert verify(connection, {}).holds
 
 
 # the database away --------------------------------------------------------------------------------------------------

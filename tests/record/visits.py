@@ -13,7 +13,8 @@ from cds.advice.statements import Advisor
 from cds.chart import Moment, read
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
-from cds.record.recorder import Asked, Identity, Known, Recorder, ShownCard
+from cds.record.identity import Identity
+from cds.record.recorder import Asked, Known, Recorder, ShownCard
 from tests.patients.archetypes import patient
 
 REASONER = Reasoner(default_rulebook())
@@ -43,7 +44,7 @@ def asked(
         evaluation,
         said,
         "ehr",
-        lambda known: (show or every_card)(known, said),
+        show=lambda known: (show or every_card)(known, said),
     )
 
 

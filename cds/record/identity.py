@@ -1,0 +1,98 @@
+"""Who a patient is to the record: tenant, FHIR server and id; and when two of these are one."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from cds.errors import ExowatchError
+from cds.record import tables
+from cds.record.audit import Entry
+from cds.record.database import Database
+
+
+class NoSuchPatient(ExowatchError):
+    """The record holds nothing of that patient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose record it is: the same id on two servers, or at two tenants, is two patients."""
+
+    tenant: str
+    server: str
+    reference: str  # "Patient/123"
+
+
+# Asked at every evaluation, so put together once.
+_NAMED = (
+    select(tables.patient)
+    .where(
+        tables.patient.c.tenant == bindparam("tenant"),
+        tables.patient.c.server == bindparam("server"),
+        tables.patient.c.reference == bindparam("reference"),
+    )
+    .with_for_update()
+)
+
+
+def patient_of(database: Database, connection: Connection, who: Identity, at: str) -> tuple[RowMapping, bool]:
+    """The patient's row, made if it is new (then True), and held until the transaction ends."""
+    row = {
+        "id": str(uuid.uuid4()), "tenant": who.tenant, "server": who.server, "reference": who.reference,
+        "salt": secrets.token_hex(32), "merged_into": None, "created": at,
+    }  # fmt: skip
+    dialect = sqlite if database.is_sqlite else postgresql
+    connection.execute(dialect.insert(tables.patient).on_conflict_do_nothing(), row)
+    named = {"tenant": who.tenant, "server": who.server, "reference": who.reference}
+    found = connection.execute(_NAMED, named).mappings().one()
+    made = found["id"] == row["id"]
+    while found["merged_into"] is not None:
+        survivor = select(tables.patient).where(tables.patient.c.id == found["merged_into"])
+        found = connection.execute(survivor.with_for_update()).mappings().one()
+    return found, made
+
+
+def patients_of(connection: Connection, who: Identity, *, hold: bool = True) -> list[dict[str, Any]]:
+    """The patient's row and those that were merged into it; with `hold` the first is kept from others till the end."""
+    patient = tables.patient
+    named = (
+        patient.c.tenant == who.tenant,
+        patient.c.server == who.server,
+        patient.c.reference == who.reference,
+    )
+    wanted = select(patient).where(*named)
+    row = connection.execute(wanted.with_for_update() if hold else wanted).mappings().first()
+    if row is None:
+        raise NoSuchPatient(
+            f"The record holds nothing of {who.reference} of server '{who.server}' (tenant '{who.tenant}')"
+        )
+    found = {row["id"]: dict(row)}
+    while True:
+        near = [value for one in found.values() for value in (one["id"], one["merged_into"]) if value]
+        rows = connection.execute(
+            select(patient).where(or_(patient.c.id.in_(near), patient.c.merged_into.in_(near)))
+        ).mappings()
+        more = {each["id"]: dict(each) for each in rows}
+        if more.keys() <= found.keys():
+            break
+        found |= more
+    return sorted(found.values(), key=lambda one: one["id"] != row["id"])
+
+
+def merge_into(connection: Connection, kept: Mapping[str, Any], gone: Mapping[str, Any], entry: Entry) -> None:
+    """Move every row of one patient to another, who answers to both ids from now on."""
+    merged = {"merged_into": kept["id"]}
+    connection.execute(update(tables.patient).where(tables.patient.c.id == gone["id"]), merged)
+    entry.wrote(tables.patient, {**gone, **merged}, gone["salt"])
+    for table in tables.OF_PATIENT:
+        mine = table.c.patient_id == gone["id"]
+        for row in connection.execute(select(table).where(mine)).mappings():
+            entry.wrote(table, {**row, "patient_id": kept["id"]}, kept["salt"])
+        connection.execute(update(table).where(mine), {"patient_id": kept["id"]})
