@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
 
 from cds.advice.advisory import Advisory
 from cds.publish.advice import Issue, Mitigation
@@ -88,6 +88,15 @@ def history(database: Database, advisory_id: str) -> list[Event]:
             )
             for row in rows
         ]  # fmt: skip
+
+
+def standing_counts(database: Database) -> tuple[str, dict[str, int]]:
+    """When anything was evaluated last ("" if never), and how many advisories stand how."""
+    advisory = tables.advisory
+    with database.reading() as connection:
+        last = connection.execute(select(func.max(tables.evaluation.c.at))).scalar()
+        rows = connection.execute(select(advisory.c.standing, func.count()).group_by(advisory.c.standing))
+        return last or "", {standing: count for standing, count in rows}
 
 
 # as FHIR sees it ------------------------------------------------------------------------------------------------------

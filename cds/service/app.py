@@ -24,6 +24,7 @@ from cds.service.desk import Clock, Desk
 from cds.service.fhir import FhirEndpoint
 from cds.service.hook_request import LOOPBACK
 from cds.service.logs import ERROR, note, where
+from cds.service.metrics import CONTENT_TYPE, exposition
 from cds.service.problems import Problem, answer
 from cds.settings import Settings
 
@@ -63,6 +64,7 @@ def create_app(
             ("/{kind}/{key}", routes.read),
         ):
             app.add_api_route(f"/fhir{path}", answered, methods=["GET"])
+        app.add_api_route("/metrics", routes.metrics, methods=["GET"])
     app.add_api_route("/health", routes.health, methods=["GET"])
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_exception_handler(Problem, _on_problem)
@@ -135,6 +137,11 @@ class _Routes:
     def read(self, kind: str, key: str) -> Response:
         """One resource."""
         return self._published(lambda fhir: fhir.read(kind, key))
+
+    def metrics(self) -> Response:
+        """Whether the record answers, and whether the feed has gone silent."""
+        assert self._recorder is not None  # noqa: S101 - the route is there only with a record
+        return Response(exposition(self._recorder.database), media_type=CONTENT_TYPE)
 
     def _published(self, ask: Callable[[FhirEndpoint], Any]) -> Response:
         assert self._fhir is not None  # noqa: S101 - the routes are there only with a record

@@ -9,7 +9,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from cds.record.listing import advisories, history
 from cds.record.recorder import Recorder
 from cds.record.responses import Answer, Responses
 from cds.service.app import create_app
+from cds.service.metrics import exposition
 from cds.settings import Settings
 from tests.patients.archetypes import patient
 from tests.record.postgresql import Cluster
@@ -252,6 +253,23 @@ def test_another_schema_is_not_ready(ehr: Ehr, database: Database) -> None:
     answer = ehr.client.get("/ready")
     assert answer.status_code == 503
     assert "exowatch db upgrade" in answer.json()["issue"][0]["diagnostics"]
+
+
+def test_a_silent_feed_can_be_alarmed_on(ehr: Ehr, database: Database) -> None:
+    assert "exowatch_seconds_since_last_evaluation +Inf" in ehr.client.get("/metrics").text
+    ehr.opens("A01", "2025-12-31")
+    lines = ehr.client.get("/metrics").text.splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert values["exowatch_record_up"] == "1"
+    assert 0 <= float(values["exowatch_seconds_since_last_evaluation"]) < 60
+    assert values['exowatch_advisories{standing="open"}'] == "1"
+    later = exposition(database, datetime.now(UTC) + timedelta(hours=3))
+    assert float(later.split("exowatch_seconds_since_last_evaluation ")[-1].split()[0]) > 10_000
+
+
+def test_a_record_that_is_away_is_a_metric_too(tmp_path: Path) -> None:
+    away = Database(f"sqlite:///{tmp_path}/no/such/folder/file.sqlite", deadline=0.2)
+    assert exposition(away).splitlines()[-1] == "exowatch_record_up 0"
 
 
 def test_nothing_of_a_patient_stands_in_the_log(ehr: Ehr, capsys: pytest.CaptureFixture[str]) -> None:
