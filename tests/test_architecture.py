@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("chart", "reasoning", "advice", "publish", "record", "exchange", "intake", "service", "workbench", "screening")
+STAGES = (
+    "chart",
+    "reasoning",
+    "advice",
+    "publish",
+    "record",
+    "exchange",
+    "intake",
+    "service",
+    "workbench",
+    "screening",
+)
 FOUNDATION = ("errors", "source")
 """Root modules that every stage may use; the other root modules stand above the stages."""
 MODULES = sorted((ROOT / "cds").rglob("*.py"))
