@@ -118,7 +118,7 @@ class _Writing:
         self._at = now()
         row, made = patient_of(recorder.database, connection, asked.who, self._at)
         self._patient, self._salt = row["id"], row["salt"]
-        self._known = {rule.name for rule in recorder._book.rules}
+        self._known = {rule.name for rule in recorder._book.rules if rule.status == "active"}
         self.entry = Entry(
             asked.who.tenant, asked.client or asked.occasion, "evaluate", salted(self._patient, self._salt)
         )
@@ -205,21 +205,19 @@ class _Writing:
             rows[row["question"]].append(row)
         belongs: dict[str, str] = {}
         events: list[tuple[str, Step]] = []
-        active = {
-            name: finding
-            for name, finding in evaluation.answers.items()
-            if finding.rule.status == "active" and name in said
-        }
+        active = {name: finding for name, finding in evaluation.answers.items() if finding.rule.status == "active"}
         for name in sorted({*rows, *active}):
             finding, advisory_now = active.get(name), said.get(name)
-            if finding is None or advisory_now is None:
+            if finding is None:
                 nothing = Found("", "", "", None, results, voided)
                 withheld, known = name in self._book.withheld, name in self._known
                 for row in rows[name]:
                     taken = unanswered(advised_of(row), nothing, withheld=withheld, known=known)
                     self._take(row, taken, nothing, None, evaluation_id, events)
                 continue
-            found = Found(finding.state, advisory_now.digest, finding.rule.hash, span_of(finding), results, voided)
+            # What several rules would say alike is worded once: a finding without words of its own still counts.
+            basis = advisory_now.digest if advisory_now is not None else ""
+            found = Found(finding.state, basis, finding.rule.hash, span_of(finding), results, voided)
             mine = _of_line(rows[name], found.span)
             for row in rows[name]:
                 if row is not mine:
@@ -229,7 +227,7 @@ class _Writing:
             if found.span is not None:
                 taken = steps(None if mine is None else advised_of(mine), found)
                 own = self._take(mine, taken, found, advisory_now, evaluation_id, events, question=name)
-                if own is not None:
+                if own is not None and advisory_now is not None:
                     belongs[advisory_now.digest] = own
         return belongs, events
 
