@@ -19,7 +19,9 @@ from cds.errors import ExowatchError
 from cds.reasoning.reasoner import Reasoner
 from cds.record.database import RecordUnavailable, SchemaMismatch
 from cds.record.recorder import Recorder
+from cds.record.responses import Responses
 from cds.selfcheck import self_test
+from cds.service.decisions import decide
 from cds.service.desk import Clock, Desk
 from cds.service.fhir import FhirEndpoint
 from cds.service.hook_request import LOOPBACK
@@ -65,6 +67,7 @@ def create_app(
         ):
             app.add_api_route(f"/fhir{path}", answered, methods=["GET"])
         app.add_api_route("/metrics", routes.metrics, methods=["GET"])
+        app.add_api_route("/advisories/{advisory}/dispositions", routes.decide, methods=["POST"], dependencies=body)
     app.add_api_route("/health", routes.health, methods=["GET"])
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_exception_handler(Problem, _on_problem)
@@ -142,6 +145,17 @@ class _Routes:
         """Whether the record answers, and whether the feed has gone silent."""
         assert self._recorder is not None  # noqa: S101 - the route is there only with a record
         return Response(exposition(self._recorder.database), media_type=CONTENT_TYPE)
+
+    def decide(self, advisory: str, request: Request) -> Response:
+        """What a board decided about an advisory."""
+        assert self._recorder is not None  # noqa: S101 - the route is there only with a record
+        try:
+            made = decide(Responses(self._recorder.database), advisory, request.state.body)
+        except Problem as problem:
+            return problem.response()
+        except RecordUnavailable:
+            return _away()
+        return answer(HTTPStatus.CREATED, made)
 
     def _published(self, ask: Callable[[FhirEndpoint], Any]) -> Response:
         assert self._fhir is not None  # noqa: S101 - the routes are there only with a record

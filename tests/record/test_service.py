@@ -9,6 +9,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,49 @@ def test_a_server_that_is_killed_or_stops_without_saying_so(cluster: Cluster) ->
     with database.reading() as connection:
         assert verify(connection, {}).holds
     database.close()
+
+
+def test_of_concurrent_decisions_over_http_one_wins_and_the_others_hear_who(ehr: Ehr, database: Database) -> None:
+    ehr.opens("A01", "2025-12-31")
+    (listed,) = advisories(database, "default")
+    address = f"/advisories/{listed.id}/dispositions"
+
+    def decide(number: int) -> Any:
+        body = {
+            "revision": listed.revision,
+            "code": "imaging-requested",
+            "by": f"board-{number}",
+            "followUp": "2026-02-01",
+        }
+        return ehr.client.post(address, json=body)
+
+    with ThreadPoolExecutor(32) as threads:
+        answers = list(threads.map(decide, range(32)))
+    (winner,) = [number for number, answer in enumerate(answers) if answer.status_code == 201]
+    for number, answer in enumerate(answers):
+        if number != winner:
+            assert answer.status_code == 409
+            assert f"board-{winner} decided 'imaging-requested'" in answer.json()["issue"][0]["diagnostics"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ("{", 400, "truncated"),
+        ('{"revision": 1, "code": "disagreed"}', 400, "by"),
+        ('{"revision": 1, "code": "disagreed", "by": " "}', 400, "a role or a pseudonym"),
+        ('{"revision": 1, "code": "disagreed", "by": "b", "note": "free text"}', 400, "note"),
+        ('{"revision": 1, "code": "stop-therapy", "by": "b"}', 400, "one of: discussed-no-change"),
+        ('{"revision": 1, "code": "disagreed", "by": "b", "followUp": "soon"}', 400, "it is to be a day"),
+        ('{"revision": 1, "code": "disagreed", "by": "b"}', 404, "there is no advisory"),
+    ],
+)
+def test_a_decision_that_cannot_be_taken_is_named(ehr: Ehr, body: str, status: int, words: str) -> None:
+    answer = ehr.client.post(
+        "/advisories/none/dispositions", content=body, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == status
+    assert words in answer.json()["issue"][0]["diagnostics"]
 
 
 def test_another_schema_is_not_ready(ehr: Ehr, database: Database) -> None:

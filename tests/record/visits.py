@@ -45,6 +45,7 @@ def asked(
         said,
         "ehr",
         show=lambda known: (show or every_card)(known, said),
+        guidance=lambda known: [{"resourceType": "GuidanceResponse", "id": known.evaluation_id}],
     )
 
 

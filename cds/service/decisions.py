@@ -1,0 +1,49 @@
+"""What a board decided about an advisory, by HTTP: read strictly, recorded once, and who comes second hears who was first."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from cds.errors import ExowatchError
+from cds.record.responses import AlreadyDecided, Decision, NoSuchAdvisory, Responses
+from cds.service.problems import Problem
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    revision: int
+    code: str
+    by: str
+    follow_up: str = ""
+
+
+def decide(responses: Responses, advisory: str, body: bytes) -> dict[str, Any]:
+    """Record a decision; its id. Raises `Problem` 400, 404, or 409 with the winner named, and `RecordUnavailable`.
+
+    The body holds `revision` (of the advisory that was decided about), `code`, `by` (a role or a pseudonym, never a name)
+    and, if there is one, `followUp` (a day).
+    """
+    try:
+        stated = msgspec.json.decode(body, type=_Body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(400, "structure", str(error)) from None
+    if not 0 < len(stated.by.strip()) <= 128:
+        raise Problem(400, "value", "it is to be a role or a pseudonym of at most 128 characters", "by")
+    if stated.follow_up:
+        try:
+            date.fromisoformat(stated.follow_up)
+        except ValueError:
+            raise Problem(400, "value", "it is to be a day such as 2025-04-08", "followUp") from None
+    try:
+        key = responses.decide(Decision(advisory, stated.revision, stated.code, stated.by.strip(), stated.follow_up))
+    except AlreadyDecided as error:
+        raise Problem(409, "conflict", str(error)) from None
+    except NoSuchAdvisory as error:
+        raise Problem(404, "not-found", str(error)) from None
+    except ExowatchError as error:
+        if type(error) is not ExowatchError:
+            raise
+        raise Problem(400, "code-invalid", str(error), "code") from None
+    return {"id": key, "advisory": advisory, "revision": stated.revision}
