@@ -11,6 +11,7 @@ from cds.advice.advisory import Advisory
 from cds.advice.cards import is_shown
 from cds.advice.statements import Advisor
 from cds.chart import Moment, read
+from cds.publish.advice import AdvicePublisher, Answered
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.record.identity import Identity
@@ -19,6 +20,7 @@ from tests.patients.archetypes import patient
 
 REASONER = Reasoner(default_rulebook())
 ADVISOR = Advisor(REASONER.rulebook)
+PUBLISHER = AdvicePublisher("https://exowatch.example/fhir", "Exowatch 0.1.0")
 
 
 def who(reference: str = "Patient/1") -> Identity:
@@ -45,7 +47,9 @@ def asked(
         said,
         "ehr",
         show=lambda known: (show or every_card)(known, said),
-        guidance=lambda known: [{"resourceType": "GuidanceResponse", "id": known.evaluation_id}],
+        guidance=lambda known: PUBLISHER.guidance(
+            Answered(known.evaluation_id, evaluation.chart.patient, "", f"{as_of}T12:00:00Z", "test", "", said, [], {})
+        ),
     )
 
 
