@@ -9,7 +9,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,10 +30,6 @@ DISPOSITIONS = (
     "not-relevant", "disagreed",
 )  # fmt: skip
 """What a board can decide about an advisory; a record of what was discussed, never an instruction."""
-
-
-class UnknownCard(ExowatchError):
-    """Feedback to a card that this installation never showed."""
 
 
 class NoSuchAdvisory(ExowatchError):
@@ -70,6 +66,15 @@ class Answer:
     reason_system: str = ""
     reason_code: str = ""
     commented: bool = False
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of a batch of feedback; `unknown` are cards that this record does not know."""
+
+    new: int = 0
+    again: int = 0
+    unknown: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,21 +144,25 @@ class Responses:
     def __init__(self, database: Database):
         self._database = database
 
-    def feedback(self, answers: Sequence[Answer], client: str) -> int:
-        """Record feedback; how many of it was new (the same sent again is taken once). Raises `UnknownCard` for all of it."""
+    def feedback(self, answers: Sequence[Answer], client: str) -> Taken:
+        """Record feedback, all of it or none; the same sent again is taken once. Raises `RecordUnavailable`."""
+        taken = Taken()
         with self._database.writing() as connection:
-            taken = 0
             for answer in answers:
-                taken += self._answer(connection, answer, client)
-            return taken
+                card = connection.execute(select(tables.card).where(tables.card.c.id == answer.card)).mappings().first()
+                if card is None:
+                    taken.unknown.append(answer.card)
+                elif self._answer(connection, answer, card["patient_id"], client):
+                    taken.new += 1
+                else:
+                    taken.again += 1
+        return taken
 
-    def _answer(self, connection: Connection, answer: Answer, client: str) -> int:
-        card = connection.execute(select(tables.card).where(tables.card.c.id == answer.card)).mappings().first()
-        if card is None:
-            raise UnknownCard(f"card {answer.card} was never shown here. Send the uuid of the card as it was received")
+    def _answer(self, connection: Connection, answer: Answer, owner: str, client: str) -> bool:
+        """Whether the answer was new."""
         row: dict[str, Any] = {
             "id": str(uuid.uuid5(uuid.UUID(answer.card), f"{answer.outcome}|{answer.outcome_at}")),
-            "patient_id": card["patient_id"],
+            "patient_id": owner,
             "card_id": answer.card,
             "outcome": answer.outcome,
             "reason_system": answer.reason_system,
@@ -163,14 +172,14 @@ class Responses:
             "outcome_at": answer.outcome_at,
             "at": now(),
         }
-        patient = _hold(connection, card["patient_id"])
+        patient = _hold(connection, owner)
         if connection.execute(select(tables.feedback.c.id).where(tables.feedback.c.id == row["id"])).first():
-            return 0
+            return False
         connection.execute(insert(tables.feedback), row)
         entry = Entry(patient["tenant"], client, "feedback", salted(patient["id"], patient["salt"]))
         entry.wrote(tables.feedback, row, patient["salt"])
         append(self._database, connection, entry)
-        return 1
+        return True
 
     def decide(self, decision: Decision) -> str:
         """Record what a board decided; the id of the record. Raises `NoSuchAdvisory`, `AlreadyDecided`."""

@@ -23,6 +23,7 @@ from cds.record.responses import Responses
 from cds.selfcheck import self_test
 from cds.service.decisions import decide
 from cds.service.desk import Clock, Desk
+from cds.service.feedback import take
 from cds.service.fhir import FhirEndpoint
 from cds.service.hook_request import LOOPBACK
 from cds.service.logs import ERROR, note, where
@@ -57,6 +58,9 @@ def create_app(
     body = [Depends(_body_reader(settings.max_body_bytes))]
     for path in ("/cds-services", "/cds-services/"):
         app.add_api_route(path, routes.discovery, methods=["GET"])
+    if recorder is not None:
+        for path in ("/cds-services/{service}/feedback", "/cds-services/{service}/feedback/"):
+            app.add_api_route(path, routes.feedback, methods=["POST"], dependencies=body)
     for path in ("/cds-services/{service}", "/cds-services/{service}/"):
         app.add_api_route(path, routes.call, methods=["POST"], dependencies=body)
     if recorder is not None:
@@ -128,6 +132,20 @@ class _Routes:
         elapsed = round(1000 * (time.perf_counter() - started), 2)
         note("call", status=response.status_code, milliseconds=elapsed, **fields)
         return response
+
+    def feedback(self, service: str, request: Request) -> Response:
+        """What users did with cards."""
+        assert self._recorder is not None  # noqa: S101 - the route is there only with a record
+        if service not in self._desk.services:
+            return Problem(404, "not-found", "there is no such service").response()
+        try:
+            taken = take(Responses(self._recorder.database), request.state.body, "open")
+        except Problem as problem:
+            return problem.response()
+        except RecordUnavailable:
+            return _away()
+        note("feedback", service=service, new=taken["new"], known=taken["known"], unknown=len(taken["unknownCards"]))
+        return answer(HTTPStatus.OK, taken)
 
     def metadata(self) -> Response:
         """What the FHIR endpoint can do."""

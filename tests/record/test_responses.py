@@ -21,7 +21,7 @@ from cds.record.responses import (
     Decision,
     NoSuchAdvisory,
     Responses,
-    UnknownCard,
+    Taken,
 )  # fmt: skip
 from tests.patients.archetypes import patient
 from tests.record.visits import REASONER, asked, every_card, visit
@@ -46,8 +46,9 @@ def test_feedback_is_taken_once(database: Database) -> None:
     (card,) = cards(database)
     responses = Responses(database)
     answer = Answer(card, "overridden", NOON, reason_system="urn:x", reason_code="not-relevant", commented=True)
-    assert [responses.feedback([answer], "ehr") for _ in range(3)] == [1, 0, 0]
-    assert responses.feedback([Answer(card, "accepted", "2025-05-03T12:00:00Z", [str(uuid.uuid4())])], "ehr") == 1
+    assert [responses.feedback([answer], "ehr").new for _ in range(3)] == [1, 0, 0]
+    later = Answer(card, "accepted", "2025-05-03T12:00:00Z", [str(uuid.uuid4())])
+    assert responses.feedback([answer, later, later], "ehr") == Taken(new=1, again=2)
     (counted,) = responses.counts()
     assert (counted["shown"], counted["accepted"], counted["overridden"]) == (1, 1, 1)
     assert counted["reasons"] == {"not-relevant": 1}
@@ -61,13 +62,12 @@ def test_a_card_without_answer_is_counted_as_shown_and_nothing_else(database: Da
     assert (counted["shown"], counted["accepted"], counted["overridden"]) == (3, 0, 0)
 
 
-def test_feedback_to_an_unknown_card_is_refused_as_a_whole(database: Database) -> None:
+def test_feedback_to_an_unknown_card_is_named_and_the_rest_taken(database: Database) -> None:
     visit(Recorder(database, BOOK), "A01", "2025-12-31")
     (card,) = cards(database)
-    responses = Responses(database)
-    with pytest.raises(UnknownCard, match="never shown here"):
-        responses.feedback([Answer(card, "accepted", NOON), Answer(str(uuid.uuid4()), "accepted", NOON)], "ehr")
-    assert responses.counts()[0]["accepted"] == 0
+    nobody = str(uuid.uuid4())
+    taken = Responses(database).feedback([Answer(card, "accepted", NOON), Answer(nobody, "accepted", NOON)], "ehr")
+    assert taken == Taken(new=1, unknown=[nobody])
 
 
 def test_what_was_overridden_or_decided_is_silent_until_the_evidence_changes(database: Database) -> None:

@@ -1,0 +1,88 @@
+"""Feedback of CDS Hooks: what users did with cards. Read strictly, taken once, late or repeated as it may come.
+
+Of a comment only that there was one is kept: clinicians write names into them. A card that is not known here is no error, for
+cards can outlive a record; it is counted and named in the answer.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from cds.chart.clock import when
+from cds.record.responses import Answer, Responses
+from cds.service.problems import Problem
+
+_MOST = 1000
+
+
+def take(responses: Responses, body: bytes, client: str) -> dict[str, Any]:
+    """Record a batch of feedback: how much was new, how much was known already, which cards nobody knows.
+
+    Raises `Problem` 400 with the place of the first mistake (then nothing is taken), and `RecordUnavailable`.
+    """
+    try:
+        stated = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Problem(400, "structure", "the body is not one JSON object") from None
+    entries = stated.get("feedback") if isinstance(stated, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise Problem(400, "required", "it is to be a list with at least one entry", "feedback")
+    if len(entries) > _MOST:
+        raise Problem(413, "too-long", f"at most {_MOST} entries are taken at once", "feedback")
+    taken = responses.feedback([_answer(entry, f"feedback[{n}]") for n, entry in enumerate(entries)], client)
+    return {"new": taken.new, "known": taken.again, "unknownCards": list(taken.unknown)}
+
+
+def _answer(entry: Any, place: str) -> Answer:
+    if not isinstance(entry, dict):
+        raise Problem(400, "structure", "it is to be an object", place)
+    outcome = entry.get("outcome")
+    if outcome not in ("accepted", "overridden"):
+        raise Problem(400, "value", "it is to be 'accepted' or 'overridden'", f"{place}.outcome")
+    at = entry.get("outcomeTimestamp")
+    read = when(at)
+    if not isinstance(at, str) or len(at) > 40 or read is None or read.instant is None:
+        raise Problem(400, "value", "it is to be an instant such as 2026-05-01T10:05:31Z", f"{place}.outcomeTimestamp")
+    reason = entry.get("overrideReason")
+    if reason is not None and (not isinstance(reason, dict) or not (reason.get("reason") or reason.get("userComment"))):
+        raise Problem(400, "structure", "it is to hold a reason, a userComment or both", f"{place}.overrideReason")
+    coding = (reason or {}).get("reason") or {}
+    if not isinstance(coding, dict):
+        raise Problem(400, "structure", "it is to be a Coding", f"{place}.overrideReason.reason")
+    return Answer(
+        _uuid(entry.get("card"), f"{place}.card"),
+        outcome,
+        at,
+        _suggestions(entry, place) if outcome == "accepted" else (),
+        _text(coding, "system", f"{place}.overrideReason.reason", 255),
+        _text(coding, "code", f"{place}.overrideReason.reason", 128),
+        bool((reason or {}).get("userComment")),
+    )
+
+
+def _suggestions(entry: Mapping[str, Any], place: str) -> list[str]:
+    stated = entry.get("acceptedSuggestions")
+    if not isinstance(stated, list) or not stated:
+        raise Problem(400, "required", "what was accepted is to be named", f"{place}.acceptedSuggestions")
+    return [
+        _uuid(one.get("id") if isinstance(one, dict) else None, f"{place}.acceptedSuggestions[{number}].id")
+        for number, one in enumerate(stated)
+    ]
+
+
+def _uuid(value: object, place: str) -> str:
+    try:
+        return str(uuid.UUID(str(value).removeprefix("urn:uuid:")))
+    except ValueError:
+        raise Problem(400, "value", "it is to be a UUID, as the card had it", place) from None
+
+
+def _text(coding: Mapping[str, Any], key: str, place: str, most: int) -> str:
+    value = coding.get(key, "")
+    if not isinstance(value, str) or len(value) > most:
+        raise Problem(400, "value", f"it is to be a text of at most {most} characters", f"{place}.{key}")
+    return value

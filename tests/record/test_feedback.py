@@ -1,0 +1,101 @@
+"""Feedback by HTTP: batches, repeats, late answers, mistakes; and what follows from it for the next card."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from cds.record.database import Database
+from cds.record.responses import Responses
+from tests.record.test_service import SERVICE, Ehr, summaries
+
+NOON = "2025-05-02T12:00:00Z"
+
+
+@pytest.fixture
+def ehr(database: Database) -> Ehr:
+    return Ehr(database)
+
+
+def send(ehr: Ehr, *entries: dict[str, Any], service: str = SERVICE) -> Any:
+    return ehr.client.post(f"{service}/feedback", json={"feedback": list(entries)})
+
+
+def test_accepted_overridden_repeated_late(ehr: Ehr, database: Database) -> None:
+    (card,) = ehr.opens("A29", "2025-04-28").json()["cards"]
+    suggestion = card["suggestions"][0]["uuid"]
+    accepted = {
+        "card": card["uuid"], "outcome": "accepted", "outcomeTimestamp": NOON, "acceptedSuggestions": [{"id": suggestion}],
+    }  # fmt: skip
+    overridden = {
+        "card": card["uuid"].upper(),
+        "outcome": "overridden",
+        "outcomeTimestamp": "2025-05-02T14:00:00.123+02:00",
+        "overrideReason": {"reason": {"code": "evidence-too-weak"}, "userComment": "Mrs Smith does not want it"},
+    }
+    assert send(ehr, accepted).json() == {"new": 1, "known": 0, "unknownCards": []}
+    assert send(ehr, accepted, overridden).json() == {"new": 1, "known": 1, "unknownCards": []}
+    (counted,) = Responses(database).counts()
+    assert (counted["shown"], counted["accepted"], counted["overridden"]) == (1, 1, 1)
+    assert counted["reasons"] == {"evidence-too-weak": 1}
+    assert summaries(ehr.opens("A29", "2025-04-28")) == []
+    with database.reading() as connection:
+        kept = str(connection.exec_driver_sql("SELECT * FROM feedback").all())
+    assert "Smith" not in kept
+
+
+def test_a_withdrawal_is_answered_like_any_card(ehr: Ehr) -> None:
+    ehr.opens("A29", "2025-04-28")
+    (told,) = ehr.opens("A29", "2025-05-02").json()["cards"]
+    assert send(ehr, {"card": told["uuid"], "outcome": "overridden", "outcomeTimestamp": NOON}).json()["new"] == 1
+    assert summaries(ehr.opens("A29", "2025-05-03")) == []
+
+
+def test_a_card_that_nobody_knows_is_named_and_the_rest_taken(ehr: Ehr) -> None:
+    (card,) = ehr.opens("A29", "2025-04-28").json()["cards"]
+    nobody = str(uuid.uuid4())
+    answer = send(
+        ehr,
+        {"card": nobody, "outcome": "overridden", "outcomeTimestamp": NOON},
+        {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": NOON},
+    )
+    assert answer.json() == {"new": 1, "known": 0, "unknownCards": [nobody]}
+
+
+GOOD: dict[str, Any] = {"card": str(uuid.UUID(int=1)), "outcome": "overridden", "outcomeTimestamp": NOON}
+
+
+@pytest.mark.parametrize(
+    ("entry", "place"),
+    [
+        ("text", "feedback[1]"),
+        ({**GOOD, "card": "1"}, "feedback[1].card"),
+        ({key: value for key, value in GOOD.items() if key != "card"}, "feedback[1].card"),
+        ({**GOOD, "outcome": "ignored"}, "feedback[1].outcome"),
+        ({**GOOD, "outcome": None}, "feedback[1].outcome"),
+        ({**GOOD, "outcomeTimestamp": "2025-05-02T12:00:00"}, "feedback[1].outcomeTimestamp"),
+        ({**GOOD, "outcomeTimestamp": "2025-05-02"}, "feedback[1].outcomeTimestamp"),
+        ({**GOOD, "outcomeTimestamp": 1}, "feedback[1].outcomeTimestamp"),
+        ({**GOOD, "outcome": "accepted"}, "feedback[1].acceptedSuggestions"),
+        ({**GOOD, "outcome": "accepted", "acceptedSuggestions": [{}]}, "feedback[1].acceptedSuggestions[0].id"),
+        ({**GOOD, "overrideReason": {}}, "feedback[1].overrideReason"),
+        ({**GOOD, "overrideReason": {"reason": "no"}}, "feedback[1].overrideReason.reason"),
+        ({**GOOD, "overrideReason": {"reason": {"code": 1}}}, "feedback[1].overrideReason.reason.code"),
+    ],
+)
+def test_a_mistake_is_named_and_nothing_taken(ehr: Ehr, entry: Any, place: str) -> None:
+    answer = send(ehr, GOOD, entry)
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["expression"] == [place]
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", "{}", '{"feedback": {}}', '{"feedback": []}'])
+def test_what_is_no_feedback_is_refused(ehr: Ehr, body: str) -> None:
+    answer = ehr.client.post(f"{SERVICE}/feedback", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+
+
+def test_an_unknown_service_is_not_found(ehr: Ehr) -> None:
+    assert send(ehr, GOOD, service="/cds-services/none").status_code == 404
