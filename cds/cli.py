@@ -6,6 +6,8 @@ Exit codes: 0 done; 1 done, and something failed that was to be checked (rule te
 from __future__ import annotations
 
 import json
+import os
+import sys
 import uuid
 from collections.abc import Sequence
 from datetime import date
@@ -58,8 +60,13 @@ def _main(show: Annotated[bool, typer.Option("--version", callback=_version, is_
     """Options of the command itself."""
 
 
+def _rules(rules: Path | None) -> Path | None:
+    """The folder of rules: as the call says, else as the installation's settings say; None for the shipped one."""
+    return rules or load_settings().rules_dir
+
+
 def _reasoner(rules: Path | None) -> Reasoner:
-    return Reasoner(load_rulebook(rules))
+    return Reasoner(load_rulebook(_rules(rules)))
 
 
 def _moment(as_of: str | None) -> Moment:
@@ -88,9 +95,16 @@ def _files(paths: list[Path]) -> list[Path]:
 
 def _records(path: Path, reasoner: Reasoner) -> list[Record]:
     try:
-        return read_all(path.read_bytes(), reasoner.rulebook.catalogue)
+        records = read_all(path.read_bytes(), reasoner.rulebook.catalogue)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; name a file that can be read") from error
+    if not records:
+        raise InputError(
+            f"{path}: there is no patient in it, and nothing of one. Likely the export found nothing, or it is another file"
+        )
+    return records
 
 
 @app.command()
@@ -165,6 +179,8 @@ def explain(
     """Explain one rule's answer: why, why not a stronger state, what is missing, what would change it."""
     reasoner, moment = _reasoner(rules), _moment(as_of)
     known = [entry.name for entry in reasoner.rulebook.rules]
+    if rule in reasoner.rulebook.withheld:
+        raise InputError(f"the rule '{rule}' is withheld: {reasoner.rulebook.withheld[rule]}")
     if rule not in known:
         raise InputError(f"there is no rule '{rule}'; rules: {', '.join(known)}")
     advisor = Advisor(reasoner.rulebook, load_settings().about())
@@ -186,7 +202,7 @@ app.command("export")(export_command(_reasoner))
 @rules_app.command("list")
 def rules_list(rules: RulesDir = None, as_json: AsJson = False) -> None:
     """List the rules with marker, therapy, status and hash; what is withheld and why."""
-    book = load_rulebook(rules)
+    book = load_rulebook(_rules(rules))
     rows = [
         {
             "rule": rule.name,
@@ -212,7 +228,7 @@ def rules_test(rules: RulesDir = None, as_json: AsJson = False) -> None:
     """Run the tests beside the rules."""
     from cds.workbench.ruletests import load_tests, run
 
-    folder = rules or shipped_rules()
+    folder = _rules(rules) or shipped_rules()
     reasoner = _reasoner(folder)
     tests = load_tests(folder, reasoner.rulebook)
     failures = []
@@ -237,7 +253,7 @@ def evidence(
     disposition: Annotated[str | None, typer.Option(help="Only rows with this disposition.")] = None,
 ) -> None:
     """List every system of the evidence catalogue with its disposition, and the studies the rules rest on."""
-    book = load_rulebook(rules)
+    book = load_rulebook(_rules(rules))
     items = [item for item in book.evidence.inventory if disposition in (None, item.disposition)]
     if disposition and not items:
         known = sorted({item.disposition for item in book.evidence.inventory})
@@ -292,7 +308,7 @@ def synth(
 def serve(
     dev: Annotated[bool, typer.Option("--dev", help="Open mode: loopback only, anybody may ask.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 chooses a free one.")] = 8642,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8642,
     rules: RulesDir = None,
 ) -> None:
     """Serve CDS Hooks."""
@@ -304,7 +320,7 @@ def serve(
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Ask the service once, print the card, and exit.")] = False,
-    port: Annotated[int, typer.Option(help="Port; 0 chooses a free one.")] = 8642,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8642,
     out: Annotated[Path, typer.Option("--out", help="Folder for the synthetic patients.")] = Path("demo"),
 ) -> None:
     """Make a few synthetic patients, serve them on loopback, and say what to look at."""
@@ -318,7 +334,7 @@ def doctor(rules: RulesDir = None, as_json: AsJson = False) -> None:
     """Check this installation: versions, engine self-test, rule book, write access."""
     from cds.selfcheck import checks
 
-    found = list(checks(rules))
+    found = list(checks(_rules(rules)))
     if as_json:
         typer.echo(json.dumps([{"check": c.name, "ok": c.ok, "detail": c.detail} for c in found]))
     else:
@@ -337,6 +353,12 @@ def main() -> None:
         raise SystemExit(2) from None
     except ExowatchError as error:
         typer.echo(str(error), err=True)
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has read enough
+        raise SystemExit(0) from None
+    except OSError as error:
+        typer.echo(f"{error.filename or 'a file'}: {error.strerror or error}. Name one that can be used so", err=True)
         raise SystemExit(2) from None
 
 

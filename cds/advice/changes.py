@@ -128,7 +128,10 @@ def would_change(finding: Finding, book: RuleBook, words: Wording) -> Iterator[s
         yield from _next_pair(finding)
     if finding.state == "not-evaluable":
         missing = [said for name in finding.missing for said in words.missing(name, finding)]
-        if missing := list(dict.fromkeys([*missing, *words.unstated(finding)])):
+        failed = [] if finding.missing else words.reasons(finding)
+        if failed:  # stating more would mend nothing
+            yield f"another sample, of which this does not hold, can be judged: {', '.join(failed)}"
+        elif missing := list(dict.fromkeys([*missing, *words.unstated(finding)])):
             yield f"it can be judged once this is stated: {', '.join(missing)}"
 
 

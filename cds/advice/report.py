@@ -14,10 +14,10 @@ def report(chart: Chart, advisories: Sequence[Advisory], silent: Sequence[tuple[
     for advisory in advisories:
         yield ""
         yield from _finding(advisory)
-    if not advisories:
+    if not advisories and not silent:
         yield "  No result of a marker that these rules read. This is not a finding of any kind."
     for marker, reason in silent:
-        yield f"  {marker}: recognised, never interpreted ({reason})"
+        yield f"  {marker}: recognised, not interpreted ({reason}). This is not a finding of any kind."
     if chart.left_out:
         yield ""
         yield f"  Left out of this evaluation ({len(chart.left_out)}):"

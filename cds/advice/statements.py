@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
 from cds.advice.advisory import (
@@ -22,10 +22,12 @@ from cds.advice.checks import FAILED, UNKNOWN, checks, is_judged
 from cds.advice.wording import Wording
 from cds.chart.declarations import CHECKS
 from cds.chart.model import Chart, Imaging, Method, Result
+from cds.reasoning.change import Comparison
 from cds.reasoning.combination import ImagingNear
 from cds.reasoning.evidence import Study
 from cds.reasoning.findings import Evaluation, Finding
 from cds.reasoning.kinds.imaging import WORSE_RESPONSE
+from cds.reasoning.question import Sample
 from cds.reasoning.rulebook import FactSpec, RuleBook
 
 _ANSWERS = {check: {good: answer for answer, good in answers.items()} for check, answers in CHECKS.items()}
@@ -207,9 +209,17 @@ class Advisor:
             yield self._words.option(key)
 
 
+def _compared_with(comparison: Comparison) -> Sequence[Sample]:
+    """The samples that are the reference: of a nadir only the lowest, of a baseline each that its mean is made of."""
+    samples = comparison.reference.samples
+    if comparison.reference.kind != "nadir":
+        return samples
+    return (min(samples, key=lambda sample: (sample.value.high, sample.index)),)
+
+
 def _roles(finding: Finding, chart: Chart) -> Iterator[tuple[Result, tuple[str, ...]]]:
     """Every result that the finding rests on, oldest first, with its parts in it."""
-    references = [sample.result for found in finding.comparisons.values() for sample in found.reference.samples]
+    references = [sample.result for found in finding.comparisons.values() for sample in _compared_with(found)]
     faulty = [result for result in chart.results.get(finding.rule.watches, ()) if result.faults]
     results: dict[int, Result] = {}
     for result in (

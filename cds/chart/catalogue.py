@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cds.chart.context import EventCatalogue, load_events
-from cds.chart.declarations import Declarations, Laboratory, load_declarations
+from cds.chart.declarations import CHECKS, Declarations, Laboratory, load_declarations
 from cds.chart.therapy import TherapyCatalogue, load_therapies
 from cds.chart.units import SCALES, Family, Unit, Units, normalised
 from cds.errors import Problem
@@ -151,6 +151,7 @@ def _marker(section: Section) -> Marker:
     if cv.value:
         cv.keys("analytical", "within_person", "because")
     checks = section.section("checks")
+    checks.keys(optional=tuple(CHECKS))
     gene = section.section("gene")
     return Marker(
         section.text("marker"),

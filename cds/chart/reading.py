@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from cds.chart.assay import Json, items, laboratory_of, sample_of, text
@@ -35,6 +37,13 @@ _READ = frozenset(
                  "MedicationStatement", "MedicationAdministration", "MedicationDispense", "DiagnosticReport"}
 )  # fmt: skip
 _NAMES = {name.lower(): name for name in _READ}
+
+
+@lru_cache(maxsize=256)
+def _meant(kind: str) -> str:
+    """The type of those read here that a misspelt one means; "" for another type of FHIR."""
+    (name, *_) = get_close_matches(kind.lower(), _NAMES, n=1, cutoff=0.85) or [""]
+    return _NAMES.get(name, "")
 
 
 def read(
@@ -142,8 +151,7 @@ class _Reading:
                 continue
             elif kind == "Specimen":
                 continue
-            elif kind not in _READ and kind.lower() in _NAMES:
-                meant = _NAMES[kind.lower()]
+            elif kind not in _READ and (meant := _meant(kind)):
                 hides = meant == "Observation"
                 left_out.append(LeftOut(path, kind, f"'{kind}' is no resource type", f"write {meant}", hides))
                 continue
@@ -178,6 +186,7 @@ class _Reading:
         self, markers: list[tuple[Entry, Meaning]], others: list[Item], left_out: list[LeftOut]
     ) -> list[list[Version]]:
         groups, received = Versions(), self.received
+        waiting: dict[str, LeftOut] = {}  # results that may still come to count
         for entry, meaning in markers:
             resource = entry.resource
             status = text(resource.get("status")) or ""
@@ -203,13 +212,22 @@ class _Reading:
                             "final, amended and corrected count; ask the sender", True,
                         )
                     )  # fmt: skip
+                elif status in _NOT_YET:
+                    waiting[ref] = LeftOut(
+                        f"{entry.path}.status", ref, f"its status is '{status}': it does not count yet",
+                        "it counts once it is final", True,
+                    )  # fmt: skip
             version = Version(known, updated, resource, result, linked)
             groups.add(entry, ref, meaning.marker, version, taken, status in REVISED or status in ABSENT)
         if markers:
             for item in others:  # a later version of a result may carry another code: then it is no result any more
                 if item.ref in groups:
                     groups.join(item.ref, Version(item.updated, item.updated, item.resource, None))
-        return groups.in_order()
+        found = groups.in_order()
+        if waiting:
+            counted = {ref for ref in waiting if any(one.result is not None for one in groups.of(ref))}
+            left_out += [item for ref, item in waiting.items() if ref not in counted]
+        return found
 
     def _counts(self, entries: list[Entry], left_out: list[LeftOut]) -> list[list[CountVersion]]:
         found: dict[str, list[CountVersion]] = {}
@@ -260,6 +278,7 @@ class _Reading:
         return panels
 
 
+_NOT_YET = ("preliminary", "registered", "unknown")
 _LINKED_TO_NONE: frozenset[str] = frozenset()
 
 
@@ -279,4 +298,5 @@ def _not_theirs(ref: str, path: str, whose: str | None, patient: str) -> LeftOut
     if whose is None:
         reason = "it does not say whose it is, and the input holds several patients"
         return LeftOut(path, ref, reason, "add a subject", ref.startswith("Observation/"))
-    return LeftOut(path, ref, "belongs to another patient", "send it with that patient's record")
+    hint = "send it with that patient's record; if it is this one's, its subject is to be written as Patient/id"
+    return LeftOut(path, ref, "belongs to another patient", hint, ref.startswith("Observation/"))

@@ -7,11 +7,11 @@ A marker Observation in a status that counts always becomes a Result. What canno
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from cds.chart.assay import Json, Sample, codings, sample_of, text
-from cds.chart.catalogue import Catalogue, Meaning, Recognised
+from cds.chart.catalogue import MARKER_SYSTEM, METHOD_SYSTEM, Catalogue, Meaning, Recognised
 from cds.chart.clock import Known, When, when
 from cds.chart.measurement import wording_of
 from cds.chart.model import Result
@@ -21,6 +21,10 @@ COUNTS = frozenset({"final", "amended", "corrected"})
 ABSENT = frozenset({"registered", "preliminary", "cancelled", "entered-in-error", "unknown"})
 REVISED = frozenset({"amended", "corrected", "cancelled", "entered-in-error"})
 
+_STATED = frozenset({"effectiveDateTime", "effectiveInstant", "effectivePeriod"})
+_ONE_DAY = timedelta(days=1)
+"""Two clocks in two time zones may write the same moment on two days."""
+_LATEST = date(9999, 1, 1)
 _EARLIEST = date(1900, 1, 1)
 """An older date is a typing error."""
 
@@ -75,23 +79,38 @@ def _recognised(concept: Json, catalogue: Catalogue) -> Recognised:
             marker = found if not found.ignored else meaning
             analyte = found.analyte or meaning.analyte or "something else as well, by its other code"
             found = marker._replace(analyte=analyte, ignored=False)
-    label = f"{name} ({words})"[:200]
-    suspicious = found is None and not total_ev and catalogue.suspicious.search(label) is not None
+    label = (f"{name} ({words})" if words else name)[:200]
+    # Codes of our own that are no marker (a response by imaging, a method) are nobody's riddle.
+    ours = name.startswith((f"{METHOD_SYSTEM}|", f"{MARKER_SYSTEM}|total-ev"))
+    suspicious = found is None and not total_ev and not ours and catalogue.suspicious.search(label) is not None
     return Recognised(found, total_ev and found is None, label if suspicious else "")
 
 
 def collected(observation: Json, sample: Sample) -> When | None:
-    """When the specimen was collected (`issued` is never taken for it); None if the day is not known."""
+    """When the specimen was collected (`issued` is never taken for it); None if the day is not known.
+
+    None too where Observation and Specimen contradict each other, or the Observation states what cannot be read.
+    """
     period = observation.get("effectivePeriod")
     stated = when(
         observation.get("effectiveDateTime")
         or observation.get("effectiveInstant")
         or (period.get("start") if isinstance(period, dict) else None)
     )
-    for found in (stated, sample.collected):
-        if found is not None and found.first == found.last and found.first >= _EARLIEST:
-            return found
-    return None
+    exact = [
+        found
+        for found in (stated, sample.collected)
+        if found is not None and found.first == found.last and found.first >= _EARLIEST
+    ]
+    if not exact:
+        return None
+    if _STATED.isdisjoint(observation) or sample.collected is None:
+        return exact[0]
+    # Both say when: what cannot be read, or names another day, leaves it open which of them is right.
+    first, last = (stated.first, stated.last) if stated is not None else (date.max, date.max)
+    near = first - _ONE_DAY if first > _EARLIEST else first
+    agrees = near <= sample.collected.last and sample.collected.first <= min(last, _LATEST) + _ONE_DAY
+    return exact[0] if agrees else None
 
 
 def read_result(

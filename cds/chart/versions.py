@@ -79,6 +79,10 @@ class Versions:
             self._by_key.setdefault(key, number)
         self._found[number].append(version)
 
+    def of(self, ref: str) -> list[Version]:
+        """The versions of the result of that id."""
+        return self._found[self._by_key[ref]]
+
     def join(self, ref: str, version: Version) -> None:
         """Add a version to the result of that id."""
         self._found[self._by_key[ref]].append(version)

@@ -12,6 +12,7 @@ from typing import Any
 
 from cds.chart.catalogue import read_catalogue
 from cds.errors import Problem
+from cds.reasoning.directives import refuse_in_rule, refuse_in_wording
 from cds.reasoning.evidence import load_evidence
 from cds.reasoning.kinds import Context
 from cds.reasoning.rulebook import FactSpec, Gate, Rule, RuleBook, State, Windows
@@ -55,6 +56,7 @@ def load_rulebook(rules: Path | None = None) -> RuleBook:
         section = read_yaml(path, problems, str(path.relative_to(folder)))
         if section is None:
             continue
+        refuse_in_rule(section)
         rule = RuleReader(section, gates, states, catalogue, evidence, wording).read()
         retracted = [key for key in rule.evidence if key in evidence.studies and evidence.studies[key].retracted]
         if rule.status in ("draft", "retired"):
@@ -114,6 +116,7 @@ def _wording(folder: Path, problems: list[Problem]) -> Mapping[str, Any]:
     for path in sorted((folder / "wording").glob("*.yaml")):
         section = read_yaml(path, problems, str(path.relative_to(folder)))
         if section is not None:
+            refuse_in_wording(section)
             wording[path.stem] = section.value
     return wording
 

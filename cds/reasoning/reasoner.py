@@ -284,11 +284,16 @@ class Reasoner:
 
     def _silent(self, chart: Chart) -> tuple[tuple[str, str], ...]:
         markers = self.rulebook.catalogue.markers
-        return tuple(
-            (name, f"evidence {markers[name].must_not_use} must not be used")
-            for name, results in sorted(chart.results.items())
-            if results and markers[name].must_not_use
-        )
+        silent: list[tuple[str, str]] = []
+        for name in sorted(name for name, results in chart.results.items() if results):
+            if markers[name].must_not_use:
+                silent.append((name, f"evidence {markers[name].must_not_use} must not be used"))
+            elif name not in self._unusable:
+                withheld = "; ".join(f"{rule}: {why}" for rule, why in sorted(self.rulebook.withheld.items()))
+                silent.append(
+                    (name, f"no rule reads it. Withheld rules: {withheld}" if withheld else "no rule reads it")
+                )
+        return tuple(silent)
 
 
 def _not_asked(_question: Question, _params: object, _sample: Sample) -> Tri:
