@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 import uuid
 from pathlib import Path
@@ -59,10 +60,12 @@ def run_demo(*, once: bool, port: int, out: Path) -> int:
         if answer.status_code != 200 or not cards:
             raise ExowatchError(f"the service answered {answer.status_code} without a card; run `exowatch doctor`")
         say("What to look at:", markup=False)
-        say(f"  open       {base}/cds-services", markup=False)
-        say(f"  ask        curl -s -H 'Content-Type: application/json' --data @{request} {url}", markup=False)
-        say(f"  evaluate   exowatch evaluate {example}", markup=False)
-        say(f"  explain    exowatch explain {example} --rule trpc5-rise-on-chemotherapy", markup=False)
+        if not once:
+            say(f"  open       {base}/cds-services  (what the service offers, as JSON)", markup=False)
+            say(f"  ask        curl -s -H 'Content-Type: application/json' --data @{request} {url}", markup=False)
+        program = Path(sys.argv[0]) if Path(sys.argv[0]).name == "exowatch" else Path("exowatch")
+        say(f"  evaluate   {program} evaluate {example}", markup=False)
+        say(f"  explain    {program} explain {example} --rule trpc5-rise-on-chemotherapy", markup=False)
         if once:
             return 0
         say("\nServing on loopback until you press Ctrl-C.", markup=False)

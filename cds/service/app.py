@@ -51,7 +51,7 @@ def create_app(
     if not settings.open_mode:
         raise RefusedToStart(
             "No client is trusted: nobody could ask, or anybody. For development on this machine set "
-            "EXOWATCH_OPEN_MODE=true; it answers on the loopback address only"
+            "EXOWATCH_OPEN_MODE=true, or call `exowatch serve --dev`; it answers on the loopback address only"
         )
     app = FastAPI(title="Exowatch", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     routes = _Routes(Desk(settings, reasoner, clock or _now, recorder), reasoner, recorder, settings)

@@ -18,7 +18,7 @@ from cds.record.audit import Checkpoints
 from cds.record.database import Database, RecordUnavailable, SchemaMismatch, head
 from cds.record.recorder import Recorder
 from cds.service.app import create_app
-from cds.service.logs import configure_logs
+from cds.service.logs import configure_logs, note
 from cds.settings import Settings, load_settings
 
 
@@ -33,6 +33,8 @@ def run_server(reasoner: Reasoner, *, host: str, port: int, dev: bool) -> None:
     """
     configure_logs(load_settings().log_level)
     with _server(reasoner, host, port, dev) as (server, listening):
+        bound = listening.getsockname()[1]
+        note("serving", address=f"http://{f'[{host}]' if ':' in host else host}:{bound}", open=dev)
         server.run(sockets=[listening])
 
 
