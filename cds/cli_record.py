@@ -22,6 +22,7 @@ from cds.record.database import Database, head
 from cds.record.erasure import erase, export, merge
 from cds.record.identity import Identity
 from cds.record.listing import advisories, history
+from cds.record.responses import Responses
 from cds.settings import Settings, load_settings
 
 db_app = typer.Typer(no_args_is_help=True, help="The database of the record: its schema, its backup.")
@@ -155,6 +156,27 @@ def record_show(
         _say(f"{one.at[:19]}Z  {one.kind}: {one.reason} ({one.state}); evaluation {one.evaluation_id}")
         if one.said is not None:
             _say(f"    {one.said.headline}")
+
+
+@record_app.command("feedback")
+def record_feedback(as_json: AsJson = False) -> None:
+    """For each version of each rule: how often its cards were shown, accepted and overridden, and with which reasons."""
+    with opened() as (database, _):
+        found = Responses(database).counts()
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    terminal.table(
+        ["rule", "version", "shown", "accepted", "overridden", "reasons"],
+        [
+            (
+                one["rule"], one["version"][:12], str(one["shown"]), str(one["accepted"]), str(one["overridden"]),
+                ", ".join(f"{reason} {count}" for reason, count in sorted(one["reasons"].items())),
+            )
+            for one in found
+        ],
+    )  # fmt: skip
+    _say("A card without an answer is counted as shown and as nothing else." if found else "no card was shown yet")
 
 
 @record_app.command("export")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 import uuid
 from collections import defaultdict
@@ -25,6 +26,7 @@ from cds.record.identity import Identity, merge_into, patient_of
 from cds.record.lifecycle import Advised, Found, Kind, Span, Standing, Step, steps, unanswered
 from cds.record.responses import Withdrawal, silenced, withdrawals
 
+_LOG = logging.getLogger("exowatch.record")
 _CHECKPOINT_EVERY = 64
 _WRITERS = 8
 _PATIENCE = 3
@@ -102,9 +104,16 @@ class Recorder:
             if given_up.is_set():  # nobody will be shown what would now be recorded as shown
                 raise RecordUnavailable("the database answered too late")
         if self._checkpoints is not None and number % _CHECKPOINT_EVERY == 0:
-            with self.database.reading() as connection:
-                self._checkpoints.write(connection)
+            self._checkpoint(self._checkpoints)
         return known
+
+    def _checkpoint(self, checkpoints: Checkpoints) -> None:
+        """Write a checkpoint. What was recorded stands without it: the next one covers it, and `verify` counts till then."""
+        try:
+            with self.database.reading() as connection:
+                checkpoints.write(connection)
+        except (OSError, RecordUnavailable) as error:
+            _LOG.error("no checkpoint could be written: %s", type(error).__name__)
 
 
 class _Writing:

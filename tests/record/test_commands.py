@@ -77,6 +77,8 @@ def test_from_an_empty_database_to_an_erased_patient(terminal: Terminal, address
         shown.index("opened: claimed") < shown.index("confirmed: second-sample") < shown.index("withdrawn: corrected")
     )
     assert "there is no advisory" in terminal.run("record", "show", "nothing", expect=2)
+    (counted,) = json.loads(terminal.run("record", "feedback", "--json"))
+    assert (counted["rule"], counted["shown"], counted["accepted"]) == ("trpc5-rise-on-chemotherapy", 2, 0)
     assert "the same findings, byte for byte" in terminal.run("replay", key[:10])
     assert json.loads(terminal.run("replay", key, "--json"))["same"]
     assert "begins with" in terminal.run("replay", "nothing", expect=2)

@@ -30,7 +30,7 @@ from cds.service.metrics import exposition
 from cds.settings import Settings
 from tests.patients.archetypes import patient
 from tests.record.postgresql import Cluster
-from tests.record.visits import REASONER
+from tests.record.visits import REASONER, asked, who
 
 SERVICE = "/cds-services/exowatch-patient-view"
 
@@ -336,3 +336,17 @@ def test_checkpoints_are_written_as_the_record_grows(connect: Callable[[], Datab
     for _ in range(64):
         assert client.post(SERVICE, json=copy.deepcopy(body)).status_code == 200
     assert set(points.read()) == {64}
+
+
+def test_a_checkpoint_that_cannot_be_written_keeps_no_card_back(
+    connect: Callable[[], Database], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = connect()
+    database.upgrade()
+    (tmp_path / "file").write_text("in the way", "utf-8")
+    recorder = Recorder(database, REASONER.rulebook, Checkpoints(tmp_path / "file" / "points.jsonl"))
+    for number in range(64):
+        recorder.record(asked(patient("A01").bundle(), "2025-12-31", identity=who(f"Patient/{number}")))
+    assert "no checkpoint could be written" in caplog.text
+    with database.reading() as connection:
+        assert verify(connection, {}).entries == 64
