@@ -97,7 +97,7 @@ def fill(database: Database, evaluations: int) -> list[str]:
             rows["advisory"].append(
                 {"id": key, "patient_id": key, "tenant": "bench", "question": "trpc5-rise-on-chemotherapy", "therapy": "cytotoxic-chemotherapy",
                  "line_start": "2026-01-01", "line_end": "", "standing": "open" if number % 3 else "closed",
-                 "state": "suspected", "basis": digest, "results": "[]", "rule_hash": digest, "opened": at, "changed": at,
+                 "state": "suspected", "basis": digest, "results": "[]", "ended_by": "[]", "rule_hash": digest, "opened": at, "changed": at,
                  "revision": 1}
             )  # fmt: skip
             rows["advisory_event"].append(

@@ -11,6 +11,8 @@ GRANT INSERT ON patient, inputs, evaluation, guidance, advisory_event, card, fee
 -- An advisory goes on; a patient can be held while it is evaluated.
 GRANT INSERT, UPDATE ON advisory TO :"service";
 GRANT UPDATE (merged_into) ON patient TO :"service";
+-- Where the EHR says that one patient replaces another, the rows move to the one that stays.
+GRANT UPDATE (patient_id) ON inputs, evaluation, guidance, advisory_event, card, feedback, disposition TO :"service";
 -- Tokens that have expired are forgotten.
 GRANT INSERT, DELETE ON token TO :"service";
--- Erasure and merging are done by the owner, at a terminal.
+-- Erasure is done by the owner, at a terminal.

@@ -8,13 +8,15 @@ from datetime import timedelta
 
 from cds.advice.advisory import ChangeFromReference, WhyNot
 from cds.advice.checks import is_judged
+from cds.advice.confirmation import LOWEST, over_lowest, pair_over_lowest
 from cds.advice.wording import Wording
-from cds.chart.model import Result
+from cds.chart.model import Result, Tri
 from cds.reasoning.change import Change, Comparison, Pair
 from cds.reasoning.explanation import explain, figure, threshold_value
 from cds.reasoning.findings import Finding
 from cds.reasoning.oracle import truth
 from cds.reasoning.rulebook import FactSpec, RuleBook
+from cds.reasoning.statistics import at_least
 
 _CONFIDENCE = {1.645: "one-sided 95 %", 1.96: "two-sided 95 %", 2.326: "one-sided 99 %"}
 _CV_SOURCE = {
@@ -26,21 +28,34 @@ _REFERENCE = {
     "baseline": "before the treatment",
     "late-baseline": "after treatment had begun (late reference)",
     "nadir": "lowest of the earlier values",
+    LOWEST: "lowest earlier value on treatment",
 }
 
 
-def changes(finding: Finding, words: Wording) -> Iterator[ChangeFromReference]:
-    """Each comparison on which the finding rests, its parts' included; none of a sample that failed a gate."""
+def changes(finding: Finding, book: RuleBook, words: Wording) -> Iterator[ChangeFromReference]:
+    """Each comparison on which the finding rests, its parts' included; none of a sample that failed a gate.
+
+    First the latest sample against its reference; then, where the rule asks for it, the samples of the rise against the
+    lowest value on treatment.
+    """
     for part in finding.parts:
-        yield from changes(part, words)
-    if is_judged(finding):
-        for name, comparison in finding.comparisons.items():
-            yield _change(finding, name, comparison, words)
+        yield from changes(part, book, words)
+    if not is_judged(finding):
+        return
+    for name, comparison in finding.comparisons.items():
+        quantity = "value per EV" if comparison.per_ev else "value"
+        yield _change(comparison, finding.rule.fact(name).params, quantity, finding.facts.get(name), words)
+    pair = pair_over_lowest(finding.rule)
+    if pair is None:
+        return
+    for comparison in over_lowest(finding, book):
+        quantity = f"value of {comparison.sample.collected.isoformat()}"
+        reached = at_least(comparison.ratio.low, comparison.threshold)
+        yield _change(comparison, pair.changes[0], quantity, reached, words)
 
 
-def _change(finding: Finding, name: str, comparison: Comparison, words: Wording) -> ChangeFromReference:
+def _change(comparison: Comparison, change: Change, quantity: str, reached: Tri, words: Wording) -> ChangeFromReference:
     low, high = comparison.ratio
-    change: Change = finding.rule.fact(name).params
     result = comparison.sample.result
     limit = f"{figure(comparison.threshold)} ×"
     if change.not_fallen:
@@ -49,7 +64,7 @@ def _change(finding: Finding, name: str, comparison: Comparison, words: Wording)
         limit += f", that is {figure(threshold_value(comparison))} {result.unit}"
     return ChangeFromReference(
         marker=words.marker(result.marker),
-        quantity="value per EV" if comparison.per_ev else "value",
+        quantity=quantity,
         reference=_reference(comparison),
         reference_value=_reference_value(comparison),
         fold=fold(low, high),
@@ -58,7 +73,7 @@ def _change(finding: Finding, name: str, comparison: Comparison, words: Wording)
         threshold=comparison.threshold,
         limit=limit,
         built=_built(comparison, change),
-        reached=finding.facts.get(name),
+        reached=reached,
     )
 
 
@@ -75,7 +90,7 @@ def _reference(comparison: Comparison) -> str:
     samples = comparison.reference.samples
     days = ", ".join(sample.collected.isoformat() for sample in samples)
     kind = comparison.reference.kind
-    if kind == "nadir":
+    if kind in ("nadir", LOWEST):
         return f"{_REFERENCE[kind]} ({days})"
     count = "1 sample" if len(samples) == 1 else f"geometric mean of {len(samples)} samples"
     return f"{count} {_REFERENCE.get(kind, kind)} ({days})"

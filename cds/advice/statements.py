@@ -19,6 +19,7 @@ from cds.advice.advisory import (
 )
 from cds.advice.changes import changes, why_not, would_change
 from cds.advice.checks import FAILED, UNKNOWN, checks, is_judged
+from cds.advice.confirmation import over_lowest
 from cds.advice.wording import Wording
 from cds.chart.declarations import CHECKS
 from cds.chart.model import Chart, Imaging, Method, Result
@@ -104,7 +105,7 @@ class Advisor:
             ),
             treatment=self._treatment(finding),
             readings=tuple(self._readings(finding, chart)),
-            changes=tuple(changes(finding, words)),
+            changes=tuple(changes(finding, book, words)),
             checks=gates,
             reasons=reasons,
             missing=missing,
@@ -166,7 +167,7 @@ class Advisor:
 
     def _readings(self, finding: Finding, chart: Chart) -> Iterator[Reading]:
         for part in finding.parts or (finding,):
-            for result, roles in _roles(part, chart):
+            for result, roles in _roles(part, chart, self._book):
                 yield self._reading(result, roles, part.anchor_day)
 
     def _reading(self, result: Result, roles: tuple[str, ...], anchor: date | None) -> Reading:
@@ -217,8 +218,9 @@ def _compared_with(comparison: Comparison) -> Sequence[Sample]:
     return (min(samples, key=lambda sample: (sample.value.high, sample.index)),)
 
 
-def _roles(finding: Finding, chart: Chart) -> Iterator[tuple[Result, tuple[str, ...]]]:
+def _roles(finding: Finding, chart: Chart, book: RuleBook) -> Iterator[tuple[Result, tuple[str, ...]]]:
     """Every result that the finding rests on, oldest first, with its parts in it."""
+    lowest = [sample.result for found in over_lowest(finding, book) for sample in found.reference.samples]
     references = [sample.result for found in finding.comparisons.values() for sample in _compared_with(found)]
     faulty = [result for result in chart.results.get(finding.rule.watches, ()) if result.faults]
     results: dict[int, Result] = {}
@@ -235,6 +237,7 @@ def _roles(finding: Finding, chart: Chart) -> Iterator[tuple[Result, tuple[str, 
         roles: list[str] = []
         if is_judged(finding):
             roles += ["reference"] if any(result is reference for reference in references) else []
+            roles += ["lowest before the pair"] if any(result is one for one in lowest) else []
             pair = zip(("first of the pair", "second of the pair"), finding.pair or (), strict=False)
             roles += [role for role, one in pair if one is result]
         if result is finding.latest:

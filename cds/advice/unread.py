@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cds.advice.advisory import FIXED_SENTENCE
 from cds.advice.cards import Card, Occasion
 from cds.advice.markdown import escaped, plain
-from cds.chart.model import Chart
+from cds.chart.model import Chart, LeftOut
 
 _CARDS = uuid.UUID("3a3f0f44-6c5e-5d0a-9a55-0a6f7a1e2c11")
 """Namespace of the identifiers of these cards."""
@@ -25,12 +25,14 @@ def unread_card(chart: Chart, occasion: Occasion, canonical: str) -> Card | None
     if not hidden and not chart.unmapped:
         return None
     lines = [
-        f"{escaped(code)}: nobody has said what this code means; declare it in rules/labs/" for code in chart.unmapped
+        f"{escaped(_code(label))}: nobody has said what this code means. Next: declare it in rules/labs/"
+        for label in chart.unmapped
     ]
-    lines += [f"{escaped(item.where)}: {escaped(item.reason)}. Next: {escaped(item.hint)}" for item in hidden]
+    lines += [f"{escaped(_place(item))}: {escaped(item.reason)}. Next: {escaped(item.hint)}" for item in hidden]
+    count = "One place or code" if len(lines) == 1 else f"{len(lines)} places or codes"
     detail = [
-        "**This is no statement about the patient.** Data that may hold exosomal marker results could not be read, so nothing "
-        "was evaluated of them. Missing advice must not be taken for a reassuring result.",
+        f"**This is no statement about the patient.** {count} that may hold exosomal marker results could not be read, so "
+        "nothing was evaluated of them. Missing advice must not be taken for a reassuring result.",
         *_listed(lines),
         f"Data as of {chart.as_of}. {FIXED_SENTENCE}",
     ]
@@ -49,6 +51,15 @@ def unread_card(chart: Chart, occasion: Occasion, canonical: str) -> Card | None
             },
         },
     }
+
+
+def _code(label: str) -> str:
+    """The code of an unmapped result without the words that stand beside it: those are whatever somebody typed."""
+    return label.partition(" (")[0].removeprefix("None|") or "a result without any code"
+
+
+def _place(item: LeftOut) -> str:
+    return f"{item.what} at {item.where}" if "/" in item.what else item.where
 
 
 def _listed(lines: Sequence[str]) -> list[str]:

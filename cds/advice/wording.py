@@ -5,6 +5,7 @@ A site may overlay these files, so a key without words falls back on itself, wri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from cds.reasoning.findings import Finding
 from cds.reasoning.rulebook import Clause, RuleBook
 
 _METHOD_PARTS = ("laboratory", "lot")
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 class Wording:
@@ -92,11 +94,13 @@ class Wording:
     # sentences -----------------------------------------------------------------------------------------------------
 
     def headline(self, finding: Finding, **words: str) -> str:
-        """The state in one sentence of less than 140 characters."""
+        """The state in one sentence of less than 140 characters; marker and state alone if the wording cannot be filled."""
         own = self._cards.get("by_rule", {}).get(finding.rule.name, {})
         common = self._cards.get("states", {}).get(finding.state, {})
-        template = own.get(finding.state) or common.get("headline") or "{marker}: " + self.state(finding.state)
-        said = " ".join(template.format(suspicion=own.get("suspicion", finding.rule.title), **words).split())
+        template = own.get(finding.state) or common.get("headline")
+        given = {"suspicion": own.get("suspicion", finding.rule.title), **words}
+        filled = _filled(template, given) or f"{words['marker']}: {self.state(finding.state)}"
+        said = " ".join(filled.split())
         return said if len(said) < 140 else said[:138].rstrip() + "…"
 
     def explanation(self, finding: Finding) -> str:
@@ -150,3 +154,15 @@ class Wording:
         absent = [name for name in self._book.windows.elements if getattr(latest.method, name) is None]
         absent += [name for name in _METHOD_PARTS if getattr(latest, name) is None]
         return tuple(self._label("missing", name) for name in absent)
+
+
+def _filled(template: object, given: Mapping[str, str]) -> str:
+    """The template with its placeholders filled; "" if it is no text, or a brace in it is no placeholder that we know.
+
+    A mistake in a site's wording must not keep a card from being shown, and only plain names are ever looked up.
+    """
+    if not isinstance(template, str) or set(_PLACEHOLDER.findall(template)) - given.keys():
+        return ""
+    if not {"{", "}"}.isdisjoint(_PLACEHOLDER.sub("", template)):
+        return ""
+    return _PLACEHOLDER.sub(lambda name: str(given[name[1]]), template)

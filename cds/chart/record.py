@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
+from cds.chart.assay import sample_of
 from cds.chart.catalogue import Catalogue
 from cds.chart.clock import Item, Known, Moment, When, when
 from cds.chart.context import Context
 from cds.chart.model import Chart, LeftOut, Result
 from cds.chart.occasions import in_order
+from cds.chart.results import collected
 from cds.chart.therapy import Exposures
 from cds.chart.values import Count, per_ev
 from cds.chart.versions import Version
@@ -64,9 +66,12 @@ class Record:
     def as_of(self, moment: Moment | date | datetime | str) -> Chart:
         """The chart as of a day (all that became known on it counts) or an instant.
 
-        Raises `InputError` if the moment cannot be read.
+        Of an instant the chart's day is the calendar day as the moment has it, or the later one of a sample that was
+        collected by then where that day had already begun. Raises `InputError` if the moment cannot be read.
         """
         moment = Moment.of(moment)
+        if moment.instant is not None:
+            moment = self._where_it_is_later(moment, moment.instant)
         current = self.context.as_of(moment)
         imaging, operations, diagnosis = current.imaging(), current.operations(), current.diagnosis()
         results, voided = self._results(moment)
@@ -96,6 +101,28 @@ class Record:
         days |= {item.known_or(first_clock(item.resource)).day for item in self.items}
         days |= {item.updated.day for item in self.items if not item.updated.assumed}
         return tuple(sorted(days - {date.min}))
+
+    def _where_it_is_later(self, moment: Moment, instant: datetime) -> Moment:
+        """The same instant on the latest calendar day that a sample collected by then bears.
+
+        A sample drawn east of whoever asks can bear tomorrow's date without being one of the future.
+        """
+        day = moment.day
+        for versions in self.results:
+            for version in versions:
+                result = version.result
+                if result is None or result.collected is None or result.collected <= day:
+                    continue
+                taken = self._taken(version)
+                if taken is not None and taken <= instant and _current(versions, moment) is version:
+                    day = result.collected
+        return moment if day == moment.day else Moment(day, instant)
+
+    def _taken(self, version: Version) -> datetime | None:
+        """The instant at which the sample of a result was collected; None if only its day is stated."""
+        index = self.items[0].index if self.items else {}
+        stated = collected(version.resource, sample_of(version.resource, index))
+        return None if stated is None else stated.instant
 
     def _results(self, moment: Moment) -> tuple[Mapping[str, tuple[Result, ...]], tuple[str, ...]]:
         """The results that count, by marker, and the references of those that were taken back."""

@@ -20,7 +20,7 @@ class Version:
 
     known: Known
     updated: Known  # the later of issue and last update
-    resource: Mapping[str, Any]
+    resource: dict[str, Any]
     result: Result | None
     linked: frozenset[str] = frozenset()  # Observations that it names: hasMember, derivedFrom
 

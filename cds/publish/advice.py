@@ -20,6 +20,8 @@ _STATUS = {
     "superseded": "cancelled",
     "closed": "cancelled",
 }
+_NOT_CONFIRMED = ("disagreed", "not-relevant")
+"""Dispositions by which a board did not make the advice its own."""
 _PRIORITY = {"info": "routine", "warning": "urgent"}
 
 
@@ -89,14 +91,17 @@ class AdvicePublisher:
         """One advisory. Deterministic: the same advisory is the same bytes."""
         said, words = issue.said, self._words
         code, display = ISSUES.get(said.state, ISSUES["watch"])
-        decided = any(one.final for one in issue.mitigations)
+        decided = issue.standing == "open" and any(
+            one.final and one.code not in _NOT_CONFIRMED for one in issue.mitigations
+        )
+        changed = max([issue.changed, *(one.at for one in issue.mitigations)])
         status = _STATUS[issue.standing]
         text = [said.headline, said.explanation, f"Status: {issue.standing} ({issue.reason})", said.fixed_sentence]
         return without_nothing(
             {
                 "resourceType": "DetectedIssue",
                 "id": issue.id,
-                "meta": {"versionId": str(issue.revision), "lastUpdated": issue.changed},
+                "meta": {"versionId": str(issue.revision + len(issue.mitigations)), "lastUpdated": changed},
                 "text": narrative(*text),
                 "identifier": [words.identifier("advisory", issue.id)],
                 "status": "final" if decided and status == "preliminary" else status,
@@ -141,7 +146,7 @@ class AdvicePublisher:
             "resourceType": "Provenance",
             "id": issue.id,
             "text": narrative(f"{said.rule.title}, version {said.rule.hash[:12]}, by {self._software}"),
-            "target": [{"reference": f"DetectedIssue/{issue.id}/_history/{issue.revision}"}],
+            "target": [{"reference": f"DetectedIssue/{issue.id}"}],
             "recorded": issue.changed,
             "agent": [
                 {

@@ -43,7 +43,7 @@ def capability_statement(canonical: str, software: str, date: str) -> Resource:
         if kind in OF_A_PATIENT:
             entry["searchParam"] = [
                 {"name": "patient", "type": "reference"},
-                {"name": "date", "type": "date", "documentation": f"by {OF_A_PATIENT[kind][1]}"},
+                {"name": OF_A_PATIENT[kind][1], "type": "date", "documentation": "also taken as `date`"},
             ]
         resources.append(entry)
     return {

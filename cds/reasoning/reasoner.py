@@ -198,7 +198,7 @@ class Reasoner:
         said: Collection[tuple[str, str]] = self._asked(rule, facts)
         if len(said) > 1:
             order = self._order[rule.name]
-            said = sorted(said, key=lambda one: order[one[0]])
+            said = sorted(said, key=lambda one: (order[one[0]], one[1]))
         for key, fact in said:
             if fact:
                 held.setdefault(key, []).append(fact)

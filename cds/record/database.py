@@ -76,6 +76,18 @@ class Database:
                 raise
             raise RecordUnavailable(f"the database does not answer as it should ({_cause(error)})") from error
 
+    def forget(self) -> None:
+        """Leave nothing of what was deleted in SQLite's log beside the database; raises `RecordUnavailable` if it is in use."""
+        if self.is_sqlite:
+            with self.engine.connect() as connection:
+                driver = connection.connection.driver_connection
+                busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] if driver is not None else 0
+            if busy:
+                raise RecordUnavailable(
+                    "what was erased is gone from the record, but SQLite's log could not be emptied while others read: run "
+                    "`exowatch db backup`, or stop the service for a moment and start it again"
+                )
+
     # schema --------------------------------------------------------------------------------------------------------
 
     def upgrade(self, revision: str = "head") -> None:
@@ -122,7 +134,7 @@ class Database:
         def settle(connection: Any, _record: Any) -> None:
             connection.isolation_level = None  # the driver begins no transaction of its own: see `begin`
             cursor = connection.cursor()
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
 
@@ -175,8 +187,13 @@ def head() -> str:
     return found
 
 
+_NOT_SET_UP = ("42501", "42P01", "42703")  # a privilege, a table or a column that is not there
+
+
 def _is_ours(error: DBAPIError) -> bool:
-    """Whether an error says that we wrote nonsense, not that the database is away."""
+    """Whether an error says that we wrote nonsense, not that the database is away or not set up for us."""
+    if getattr(error.orig, "sqlstate", None) in _NOT_SET_UP:
+        return False
     return type(error).__name__ in ("IntegrityError", "ProgrammingError", "DataError", "NotSupportedError")
 
 

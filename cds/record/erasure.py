@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, update
 from cds.record import content, tables
 from cds.record.audit import Entry, append, salted
 from cds.record.database import Database
-from cds.record.identity import Identity, merge_into, patients_of
+from cds.record.identity import Identity, held_survivor, merge_into, patients_of
 
 
 def export(database: Database, who: Identity) -> dict[str, Any]:
@@ -46,7 +46,8 @@ def erase(database: Database, who: Identity, actor: str) -> int:
         connection.execute(update(tables.patient).where(tables.patient.c.id.in_(keys)), {"merged_into": None})
         connection.execute(delete(tables.patient).where(tables.patient.c.id.in_(keys)))
         append(database, connection, entry)
-        return len(entry.rows)
+    database.forget()
+    return len(entry.rows)
 
 
 def merge(database: Database, kept: Identity, gone: Identity, actor: str) -> None:
@@ -55,7 +56,10 @@ def merge(database: Database, kept: Identity, gone: Identity, actor: str) -> Non
     Raises `NoSuchPatient`.
     """
     with database.writing() as connection:
-        survivor, other = patients_of(connection, kept)[0], patients_of(connection, gone)[0]
+        # What was merged before goes on with those into whom it was merged: neither a circle nor a dead end.
+        survivor, other = (
+            dict(held_survivor(connection, patients_of(connection, one, hold=False)[0]["id"])) for one in (kept, gone)
+        )
         if survivor["id"] == other["id"]:
             return
         entry = Entry(kept.tenant, actor, "merge", salted(survivor["id"], survivor["salt"]))

@@ -31,14 +31,10 @@ class Identity:
 
 
 # Asked at every evaluation, so put together once.
-_NAMED = (
-    select(tables.patient)
-    .where(
-        tables.patient.c.tenant == bindparam("tenant"),
-        tables.patient.c.server == bindparam("server"),
-        tables.patient.c.reference == bindparam("reference"),
-    )
-    .with_for_update()
+_NAMED = select(tables.patient).where(
+    tables.patient.c.tenant == bindparam("tenant"),
+    tables.patient.c.server == bindparam("server"),
+    tables.patient.c.reference == bindparam("reference"),
 )
 
 
@@ -53,10 +49,28 @@ def patient_of(database: Database, connection: Connection, who: Identity, at: st
     named = {"tenant": who.tenant, "server": who.server, "reference": who.reference}
     found = connection.execute(_NAMED, named).mappings().one()
     made = found["id"] == row["id"]
-    while found["merged_into"] is not None:
-        survivor = select(tables.patient).where(tables.patient.c.id == found["merged_into"])
-        found = connection.execute(survivor.with_for_update()).mappings().one()
-    return found, made
+    return held_survivor(connection, found["id"]), made
+
+
+def held_survivor(connection: Connection, key: str) -> RowMapping:
+    """The patient into whom that one was merged in the end (often itself), held until the transaction ends.
+
+    Only the survivor is held: who waits for it holds nobody else.
+    """
+    seen: set[str] = set()
+    while key not in seen:
+        seen.add(key)
+        merged = connection.execute(select(tables.patient.c.merged_into).where(tables.patient.c.id == key)).scalar()
+        if merged is not None:
+            key = merged
+            continue
+        wanted = select(tables.patient).where(tables.patient.c.id == key).with_for_update()
+        found = connection.execute(wanted).mappings().one()
+        if found["merged_into"] is None:
+            return found
+        seen.discard(key)  # merged while it was waited for
+        key = found["merged_into"]
+    raise ExowatchError(f"patients {', '.join(sorted(seen))} are merged in a circle; run `exowatch audit verify`")
 
 
 def patients_of(connection: Connection, who: Identity, *, hold: bool = True) -> list[dict[str, Any]]:

@@ -91,10 +91,17 @@ class Span:
             self.end or date.max
         )
 
+    def later_than(self, other: Span) -> bool:
+        """Whether this line begins after the other."""
+        return self.start is not None and (other.start is None or self.start > other.start)
+
 
 @dataclass(frozen=True, slots=True)
 class Advised:
-    """What was advised last. `results` are those on which it rests: reference → (value, day) as they were."""
+    """What was advised last. `results` are those on which it rests: reference → (value, day) as they were.
+
+    `ended_by` are the results on which it was closed: while one of them is not in the input, older data open nothing.
+    """
 
     standing: Standing
     state: str
@@ -102,11 +109,15 @@ class Advised:
     rule_hash: str
     span: Span
     results: Mapping[str, tuple[str, str]]
+    ended_by: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an evaluation finds now. `results` are all of the chart, `voided` those that count no more."""
+    """What an evaluation finds now. `results` are all of the chart, `voided` those that count no more.
+
+    `span` is the line that the question is about now, `spans` are all lines and operations of the chart.
+    """
 
     state: str
     basis: str
@@ -114,62 +125,82 @@ class Found:
     span: Span | None
     results: Mapping[str, tuple[str, str]]
     voided: frozenset[str]
+    spans: tuple[Span, ...] = ()
 
 
 def steps(advised: Advised | None, found: Found) -> tuple[Step, ...]:
     """What the finding makes of the advisory of its question and line; empty if everything stays as it is.
 
-    `advised` is None if there never was one. A result that was corrected or entered in error withdraws what rested on it; what
-    the rest still supports is then opened anew, so that whoever saw the first can see both.
+    `advised` is None if there never was one. A result that was corrected or entered in error withdraws what rested on it, even
+    if that had ended: whoever acted on it is to know. What the rest still supports is then opened anew.
     """
-    if advised is None or not advised.standing.is_open:
-        claims = found.state in CLAIMS
-        same_as_before = advised is not None and advised.basis == found.basis and advised.standing is Standing.CLOSED
-        return (Step(Kind.OPENED, "claimed"),) if claims and not same_as_before else ()
-    if found.rule_hash != advised.rule_hash:
-        step = Step(Kind.SUPERSEDED, "rule-version")
-        return (step, Step(Kind.OPENED, "rule-version")) if found.state in CLAIMS else (step,)
+    claims = found.state in CLAIMS
+    if advised is None:
+        return (Step(Kind.OPENED, "claimed"),) if claims else ()
+    if advised.standing is Standing.WITHDRAWN:
+        return (Step(Kind.OPENED, "claimed"),) if claims else ()
     changed = altered(advised.results, found)
-    weaker = found.state not in CLAIMS or CLAIMS.index(found.state) > CLAIMS.index(advised.state)
-    if weaker and not changed and any(ref not in found.results for ref in advised.results):
+    if not advised.standing.is_open:
+        return _of_ended(advised, found, changed)
+    weaker = not claims or CLAIMS.index(found.state) > CLAIMS.index(advised.state)
+    if changed and weaker:
+        withdrawn = Step(Kind.WITHDRAWN, changed)
+        return (withdrawn, Step(Kind.OPENED, "remaining-results")) if claims else (withdrawn,)
+    if not claims and found.state not in (*_BELOW, "not-applicable"):
+        return _not_reassessable(advised, found.state)
+    if weaker and any(ref not in found.results for ref in advised.results):
         # Results that are merely not in the input say nothing: they may not have been sent.
         return _not_reassessable(advised, "results-missing")
-    if found.state in CLAIMS:
-        if changed and weaker:
-            return Step(Kind.WITHDRAWN, changed), Step(Kind.OPENED, "remaining-results")
+    if found.rule_hash != advised.rule_hash:
+        step = Step(Kind.SUPERSEDED, "rule-version")
+        return (step, Step(Kind.OPENED, "rule-version")) if claims else (step,)
+    if claims:
         if found.basis == advised.basis:
             return () if advised.standing is Standing.OPEN else (Step(Kind.UPDATED, "reassessable-again"),)
         if advised.state == "watch" and found.state in ("suspected", "persistent"):
             return (Step(Kind.CONFIRMED, changed or "second-sample"),)
         return (Step(Kind.UPDATED, changed or "new-results"),)
-    if changed:
-        return (Step(Kind.WITHDRAWN, changed),)
     if found.state in _BELOW:
         return (Step(Kind.CLOSED, "below-limit"),)
-    if found.state == "not-applicable":
-        if found.span is not None and not found.span.same(advised.span):
-            return (Step(Kind.SUPERSEDED, "new-line"),)
-        return (Step(Kind.CLOSED, "line-over"),)
-    return _not_reassessable(advised, found.state)
+    if not any(span.same(advised.span) for span in found.spans):
+        return _not_reassessable(advised, "therapy-missing")  # a line that is not in the input has not ended for that
+    if found.span is not None and found.span.later_than(advised.span):
+        return (Step(Kind.SUPERSEDED, "new-line"),)
+    return (Step(Kind.CLOSED, "line-over"),)
+
+
+def _of_ended(advised: Advised, found: Found, changed: str) -> tuple[Step, ...]:
+    """What becomes of an advisory that was closed or superseded."""
+    claims = found.state in CLAIMS
+    if changed:
+        withdrawn = Step(Kind.WITHDRAWN, changed)
+        return (withdrawn, Step(Kind.OPENED, "remaining-results")) if claims else (withdrawn,)
+    if not claims or any(ref not in found.results and ref not in found.voided for ref in advised.ended_by):
+        return ()
+    return (Step(Kind.OPENED, "claimed"),)
 
 
 def unanswered(advised: Advised, found: Found, *, withheld: bool = False, known: bool = True) -> tuple[Step, ...]:
     """What becomes of an advisory to whose question and line an evaluation has no finding.
 
-    `found.span` is another line of the question, if there is one (the same only after two records were merged); `withheld`: the rule rests on evidence that was retracted;
-    `known`: the rule book still has the rule.
+    `found.span` is another line of the question, if there is one (the same only after two records were merged);
+    `withheld`: the rule rests on evidence that was retracted; `known`: the rule book still has the rule.
     """
-    if not advised.standing.is_open:
+    if advised.standing is Standing.WITHDRAWN:
         return ()
     if withheld:
         return (Step(Kind.WITHDRAWN, "evidence-retracted"),)
-    if not known:
-        return (Step(Kind.SUPERSEDED, "rule-retired"),)
     if changed := altered(advised.results, found):
         return (Step(Kind.WITHDRAWN, changed),)
-    if found.span is not None:
-        return (Step(Kind.SUPERSEDED, "merged" if found.span.same(advised.span) else "new-line"),)
-    return _not_reassessable(advised, "results-missing")
+    if not advised.standing.is_open:
+        return ()
+    if not known:
+        return (Step(Kind.SUPERSEDED, "rule-retired"),)
+    if found.span is not None and found.span.same(advised.span):
+        return (Step(Kind.SUPERSEDED, "merged"),)
+    if found.span is not None and found.span.later_than(advised.span):
+        return (Step(Kind.SUPERSEDED, "new-line"),)
+    return _not_reassessable(advised, "results-missing" if found.span is None else "therapy-missing")
 
 
 def _not_reassessable(advised: Advised, reason: str) -> tuple[Step, ...]:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, func, insert, select, update
 
 from cds.advice.advisory import Advisory
 from cds.reasoning.findings import Evaluation, Finding
 from cds.reasoning.rulebook import RuleBook
 from cds.record import content, tables
-from cds.record.audit import Checkpoints, Entry, append, canonical, now, salted
+from cds.record.audit import Checkpoints, Entry, after, append, canonical, now, salted
 from cds.record.database import Database, RecordUnavailable
 from cds.record.identity import Identity, merge_into, patient_of
 from cds.record.lifecycle import Advised, Found, Kind, Span, Standing, Step, steps, unanswered
@@ -97,6 +97,8 @@ class Recorder:
             raise RecordUnavailable("the database did not answer in time") from None
 
     def _write(self, asked: Asked, given_up: threading.Event) -> Known:
+        if given_up.is_set():
+            raise RecordUnavailable("the database answered too late")
         with self.database.writing() as connection:
             writing = _Writing(self, connection, asked)
             known = writing.write()
@@ -124,8 +126,10 @@ class _Writing:
         self._book = recorder._book
         self._connection = connection
         self._asked = asked
-        self._at = now()
-        row, made = patient_of(recorder.database, connection, asked.who, self._at)
+        row, made = patient_of(recorder.database, connection, asked.who, now())
+        # What is recorded of a patient later is later, whatever the clocks of several machines say.
+        last = connection.execute(_LAST, {"patient": row["id"]}).scalar()
+        self._at = after(last) if last else now()
         self._patient, self._salt = row["id"], row["salt"]
         self._known = {rule.name for rule in recorder._book.rules if rule.status == "active"}
         self.entry = Entry(
@@ -205,6 +209,9 @@ class _Writing:
             for ref in (result.ref, *result.also)
         }
         voided = frozenset(chart.voided)
+        spans = tuple(Span(line.therapy, line.start, line.end) for line in chart.lines if not line.planned) + tuple(
+            Span("", one.day, one.day, operation=True) for one in chart.operations if not one.planned
+        )
         said: dict[str, Advisory] = {}
         for advisory in self._asked.advisories:
             for name in (*advisory.rule.also, advisory.rule.name):
@@ -218,7 +225,7 @@ class _Writing:
         for name in sorted({*rows, *active}):
             finding, advisory_now = active.get(name), said.get(name)
             if finding is None:
-                nothing = Found("", "", "", None, results, voided)
+                nothing = Found("", "", "", None, results, voided, spans)
                 withheld, known = name in self._book.withheld, name in self._known
                 for row in rows[name]:
                     taken = unanswered(advised_of(row), nothing, withheld=withheld, known=known)
@@ -226,7 +233,7 @@ class _Writing:
                 continue
             # What several rules would say alike is worded once: a finding without words of its own still counts.
             basis = advisory_now.digest if advisory_now is not None else ""
-            found = Found(finding.state, basis, finding.rule.hash, span_of(finding), results, voided)
+            found = Found(finding.state, basis, finding.rule.hash, span_of(finding), results, voided, spans)
             mine = _of_line(rows[name], found.span)
             for row in rows[name]:
                 if row is not mine:
@@ -262,6 +269,10 @@ class _Writing:
             current |= {"standing": step.leads_to.value, "changed": self._at, "revision": current["revision"] + 1}
             if claims and advisory is not None and found.span is not None:
                 current |= _as_claimed(found, found.span, advisory)
+            if step.kind is Kind.CLOSED:
+                rests_on = {ref for ref, _, _ in json.loads(current["results"])}
+                newer = sorted(one.ref for one in (advisory.readings if advisory else ()) if one.ref not in rests_on)
+                current["ended_by"] = canonical(newer if step.reason == "below-limit" else [])
             # A withdrawal keeps what was said, so that whoever saw it can be told what holds no more.
             words = before if advisory is None or step.kind is Kind.WITHDRAWN else content.packed(advisory)
             event = {
@@ -306,6 +317,7 @@ _ADVISED = (
     .where(tables.advisory.c.patient_id == bindparam("patient"))
     .order_by(tables.advisory.c.opened, tables.advisory.c.id)
 )
+_LAST = select(func.max(tables.evaluation.c.at)).where(tables.evaluation.c.patient_id == bindparam("patient"))
 _SEEN = select(tables.inputs.c.id).where(
     tables.inputs.c.patient_id == bindparam("patient"), tables.inputs.c.digest == bindparam("digest")
 )
@@ -314,7 +326,9 @@ _SEEN = select(tables.inputs.c.id).where(
 def advised_of(row: RowMapping) -> Advised:
     """What the lifecycle needs to know of a stored advisory."""
     results = {ref: (value, day) for ref, value, day in json.loads(row["results"])}
-    return Advised(Standing(row["standing"]), row["state"], row["basis"], row["rule_hash"], _span(row), results)
+    ended_by = frozenset(json.loads(row["ended_by"]))
+    standing = Standing(row["standing"])
+    return Advised(standing, row["state"], row["basis"], row["rule_hash"], _span(row), results, ended_by)
 
 
 def span_of(finding: Finding) -> Span | None:
@@ -346,6 +360,7 @@ def _as_claimed(found: Found, span: Span, advisory: Advisory) -> dict[str, Any]:
         "basis": found.basis,
         "rule_hash": found.rule_hash,
         "results": canonical([[one.ref, one.value, str(one.collected)] for one in advisory.readings]),
+        "ended_by": "[]",
     }
 
 

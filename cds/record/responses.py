@@ -126,7 +126,7 @@ def _withdrawn() -> Select[Any]:
             event.c.kind == Kind.WITHDRAWN.value,
             event.c.at >= bindparam("since"),
             exists().where(
-                shown.c.advisory_id == event.c.advisory_id, shown.c.kind == "advice", shown.c.at <= event.c.at
+                shown.c.advisory_id == event.c.advisory_id, shown.c.kind == "advice", shown.c.at < event.c.at
             ),
             ~exists(told.correlate(event)),
         )
@@ -148,18 +148,33 @@ class Responses:
         """Record feedback, all of it or none; the same sent again is taken once. Raises `RecordUnavailable`."""
         taken = Taken()
         with self._database.writing() as connection:
+            wanted = select(tables.card.c.id, tables.card.c.patient_id).where(
+                tables.card.c.id.in_([answer.card for answer in answers])
+            )
+            owners = {row.id: row.patient_id for row in connection.execute(wanted)}
+            # Always in the same order, so that two batches cannot wait for each other.
+            patients = {key: _hold(connection, key) for key in sorted(set(owners.values()))}
+            entries: dict[str, Entry] = {}
             for answer in answers:
-                card = connection.execute(select(tables.card).where(tables.card.c.id == answer.card)).mappings().first()
-                if card is None:
+                if answer.card not in owners:
                     taken.unknown.append(answer.card)
-                elif self._answer(connection, answer, card["patient_id"], client):
+                elif (row := self._answer(connection, answer, owners[answer.card])) is not None:
+                    patient = patients[row["patient_id"]]
+                    entry = entries.setdefault(
+                        patient["id"],
+                        Entry(patient["tenant"], client, "feedback", salted(patient["id"], patient["salt"])),
+                    )
+                    entry.wrote(tables.feedback, row, patient["salt"])
                     taken.new += 1
                 else:
                     taken.again += 1
+            for entry in entries.values():
+                append(self._database, connection, entry)
         return taken
 
-    def _answer(self, connection: Connection, answer: Answer, owner: str, client: str) -> bool:
-        """Whether the answer was new."""
+    @staticmethod
+    def _answer(connection: Connection, answer: Answer, owner: str) -> dict[str, Any] | None:
+        """The row of a new answer; None if it was taken before."""
         row: dict[str, Any] = {
             "id": str(uuid.uuid5(uuid.UUID(answer.card), f"{answer.outcome}|{answer.outcome_at}")),
             "patient_id": owner,
@@ -172,14 +187,10 @@ class Responses:
             "outcome_at": answer.outcome_at,
             "at": now(),
         }
-        patient = _hold(connection, owner)
         if connection.execute(select(tables.feedback.c.id).where(tables.feedback.c.id == row["id"])).first():
-            return False
+            return None
         connection.execute(insert(tables.feedback), row)
-        entry = Entry(patient["tenant"], client, "feedback", salted(patient["id"], patient["salt"]))
-        entry.wrote(tables.feedback, row, patient["salt"])
-        append(self._database, connection, entry)
-        return True
+        return row
 
     def decide(self, decision: Decision) -> str:
         """Record what a board decided; the id of the record. Raises `NoSuchAdvisory`, `AlreadyDecided`."""

@@ -46,7 +46,7 @@ patient = Table(
     _key(),
     Column("tenant", String(64), nullable=False),
     Column("server", String(255), nullable=False),  # base URL of the FHIR server; "" if unknown
-    Column("reference", String(255), nullable=False),  # "Patient/123"
+    Column("reference", String(300), nullable=False),  # "Patient/123"
     Column(
         "salt", _HASH, nullable=False
     ),  # what makes this patient's digests in the audit unreadable once it is erased
@@ -107,6 +107,7 @@ advisory = Table(
     Column("state", String(32), nullable=False),  # of the finding on which it stands
     Column("basis", _HASH, nullable=False),  # digest of what it rests on: the same as long as that is
     Column("results", Text, nullable=False),  # [[reference, value, day], …] on which it rests, as JSON
+    Column("ended_by", Text, nullable=False),  # [reference, …] of the results on which it was closed, as JSON
     Column("rule_hash", _HASH, nullable=False),
     Column("opened", _TIME, nullable=False),
     Column("changed", _TIME, nullable=False),
@@ -148,6 +149,8 @@ card = Table(
     Column("client", String(64), nullable=False),
     Column("at", _TIME, nullable=False),
     Index(None, "advisory_id"),
+    Index(None, "patient_id"),
+    Index(None, "basis"),
     Index(None, "rule", "rule_hash"),
 )
 
@@ -165,6 +168,7 @@ feedback = Table(
     Column("outcome_at", String(40), nullable=False),
     Column("at", _TIME, nullable=False),
     UniqueConstraint("card_id", "outcome", "outcome_at"),
+    Index(None, "patient_id"),
 )
 
 disposition = Table(
@@ -180,6 +184,7 @@ disposition = Table(
     Column("follow_up", String(10), nullable=False),  # a day, or ""
     Column("at", _TIME, nullable=False),
     UniqueConstraint("advisory_id", "revision"),
+    Index(None, "patient_id"),
 )
 
 token = Table(

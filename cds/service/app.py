@@ -95,7 +95,7 @@ class _Routes:
     def __init__(self, desk: Desk, reasoner: Reasoner, recorder: Recorder | None, settings: Settings):
         self._desk = desk
         self._recorder = recorder
-        base = f"{settings.public_base_url}/fhir" if settings.public_base_url else "/fhir"
+        base = f"{settings.public_base_url}/fhir" if settings.public_base_url else settings.canonical
         self._fhir = FhirEndpoint(settings, reasoner.rulebook, recorder.database, base) if recorder else None
         # The framework's threads come and go, and the engine keeps its rule sets for each thread: so a few that stay.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="evaluate")

@@ -138,7 +138,7 @@ class Desk:
                     cards.append(card)
                     rule, digest = advisory.rule, advisory.digest
                     shown.append(ShownCard(card["uuid"], rule.name, rule.hash, digest, known.advisories.get(digest)))
-            if not cards and unread is not None:
+            if unread is not None and not any(one.kind == "advice" for one in shown):
                 cards.append(unread)
                 shown.append(ShownCard(unread["uuid"], "", "", "", kind="unread"))
             return shown
@@ -168,7 +168,7 @@ class Desk:
                 evaluation,
                 said,
                 "open" if self._settings.open_mode else "",
-                _replaced(data.get("patient")),
+                _replaced(data.get("patient"), request.server),
                 show,
                 guidance,
             )
@@ -203,12 +203,17 @@ class Desk:
         return found
 
 
-def _replaced(patient: object) -> list[str]:
-    """Ids that the EHR says this patient replaces (`Patient.link`): their history becomes the patient's."""
+def _replaced(patient: object, server: str) -> list[str]:
+    """Ids of the same server that the EHR says this patient replaces (`Patient.link`): their history becomes the patient's."""
     links = patient.get("link") if isinstance(patient, dict) else None
     found = [
         link["other"].get("reference")
         for link in (links if isinstance(links, list) else ())
         if isinstance(link, dict) and link.get("type") == "replaces" and isinstance(link.get("other"), dict)
     ]
-    return [relative(one) for one in found if isinstance(one, str) and relative(one).startswith("Patient/")]
+    own = f"{server}/Patient/"
+    return [
+        relative(one)
+        for one in found
+        if isinstance(one, str) and (one.startswith("Patient/") or (server and own in one))
+    ]

@@ -21,6 +21,7 @@ from cds.settings import Settings, software
 
 _RULES = ("Library", "PlanDefinition")
 _DATE = re.compile(r"(eq|ge|le|gt|lt)?(.+)")
+_MOST = 1000
 _IGNORED = ("_format", "_count", "_summary", "_sort")
 
 
@@ -57,14 +58,18 @@ class FhirEndpoint:
                 key = value
             elif name == "patient" and kind in OF_A_PATIENT:
                 patient = value if value.startswith("Patient/") else f"Patient/{value}"
-            elif name == "date" and kind in OF_A_PATIENT:
+            elif kind in OF_A_PATIENT and name in ("date", OF_A_PATIENT[kind][1]):
                 first, last = _span(value)
                 since, until = max(since, first), min(until or last, last or until)
             else:
                 known = "_id, patient, date" if kind in OF_A_PATIENT else "_id"
                 raise Problem(400, "not-supported", f"'{name}' is no search parameter here; there are: {known}", name)
-        wanted = Wanted(self._tenant, patient, key, since, until)
+        wanted = Wanted(self._tenant, patient, key, since, until, _MOST + 1)
         found = [one for one in self._found(kind, wanted) if not key or one["id"] == key]
+        if len(found) > _MOST:
+            raise Problem(
+                400, "too-costly", f"more than {_MOST} match: ask for a patient, or for a shorter time", "date"
+            )
         query = "&".join(f"{name}={value}" for name, value in parameters)
         return searchset(found, self._base, f"{self._base}/{kind}{'?' + query if query else ''}")
 

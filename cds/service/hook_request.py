@@ -22,7 +22,7 @@ from cds.service.problems import Problem
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)  # decimals stay as written: 1.50 is not 1.5
-_ID = re.compile(r"[^\s/?#]{1,255}")
+_ID = re.compile(r"[^\s/?#\x00-\x1f]{1,255}")
 _REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/[^\s/?#]{1,255}")
 _PROFESSIONALS = ("Practitioner", "PractitionerRole")
 _OTHERS = ("Patient", "RelatedPerson")

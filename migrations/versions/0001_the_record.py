@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("server", sa.String(length=255), nullable=False),
-        sa.Column("reference", sa.String(length=255), nullable=False),
+        sa.Column("reference", sa.String(length=300), nullable=False),
         sa.Column("salt", sa.String(length=64), nullable=False),
         sa.Column("merged_into", sa.String(length=36), nullable=True),
         sa.Column("created", sa.String(length=32), nullable=False),
@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=32), nullable=False),
         sa.Column("basis", sa.String(length=64), nullable=False),
         sa.Column("results", sa.Text(), nullable=False),
+        sa.Column("ended_by", sa.Text(), nullable=False),
         sa.Column("rule_hash", sa.String(length=64), nullable=False),
         sa.Column("opened", sa.String(length=32), nullable=False),
         sa.Column("changed", sa.String(length=32), nullable=False),
@@ -101,6 +102,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_disposition")),
         sa.UniqueConstraint("advisory_id", "revision", name=op.f("uq_disposition_advisory_id_revision")),
     )
+    with op.batch_alter_table("disposition", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_disposition_patient_id"), ["patient_id"], unique=False)
+
     op.create_table(
         "evaluation",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -165,6 +169,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("card", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_card_advisory_id"), ["advisory_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_card_basis"), ["basis"], unique=False)
+        batch_op.create_index(batch_op.f("ix_card_patient_id"), ["patient_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_card_rule_rule_hash"), ["rule", "rule_hash"], unique=False)
 
     op.create_table(
@@ -197,9 +203,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_feedback")),
         sa.UniqueConstraint("card_id", "outcome", "outcome_at", name=op.f("uq_feedback_card_id_outcome_outcome_at")),
     )
+    with op.batch_alter_table("feedback", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_feedback_patient_id"), ["patient_id"], unique=False)
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("feedback", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_feedback_patient_id"))
+
     op.drop_table("feedback")
     with op.batch_alter_table("guidance", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_guidance_patient_id_at"))
@@ -207,6 +218,8 @@ def downgrade() -> None:
     op.drop_table("guidance")
     with op.batch_alter_table("card", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_card_rule_rule_hash"))
+        batch_op.drop_index(batch_op.f("ix_card_patient_id"))
+        batch_op.drop_index(batch_op.f("ix_card_basis"))
         batch_op.drop_index(batch_op.f("ix_card_advisory_id"))
 
     op.drop_table("card")
@@ -219,6 +232,9 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_evaluation_at"))
 
     op.drop_table("evaluation")
+    with op.batch_alter_table("disposition", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_disposition_patient_id"))
+
     op.drop_table("disposition")
     op.drop_table("inputs")
     with op.batch_alter_table("advisory", schema=None) as batch_op:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cds.advice.cards import Occasion
 from cds.advice.unread import unread_card
 from cds.chart import read
 from cds.reasoning.loading import default_rulebook
+from tests.advice.conftest import CANONICAL
 
 CATALOGUE = default_rulebook().catalogue
 EXAMPLE = json.loads((Path(__file__).parents[2] / "fhir/examples/trpc5-suspected.json").read_text("utf-8"))
@@ -31,6 +33,22 @@ def markers(bundle: dict[str, Any]) -> list[dict[str, Any]]:
 def recode(bundle: dict[str, Any]) -> None:
     for one in markers(bundle):
         one["code"] = {"coding": [{"system": "http://lab.example", "code": "EXO-1", "display": "Exosomal TRPC5"}]}
+
+
+def name_in_words(bundle: dict[str, Any]) -> None:
+    for one in markers(bundle):
+        one["code"] = {"text": "Exosomal TRPC5 of Jane Doe"}
+
+
+def still_preliminary(bundle: dict[str, Any]) -> None:
+    for one in markers(bundle):
+        one["status"] = "preliminary"
+
+
+def of_another(bundle: dict[str, Any]) -> None:
+    bundle["entry"].append({"resource": {"resourceType": "Patient", "id": "another"}})
+    for one in markers(bundle):
+        one["subject"] = {"reference": "Patient/another"}
 
 
 def misspell_status(bundle: dict[str, Any]) -> None:
@@ -60,8 +78,14 @@ def empty_entry(bundle: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (recode, ["EXO-1", "rules/labs/"]),
-        (misspell_status, ["status 'finished' is none that FHIR knows", "ask the sender"]),
+        (recode, ["One place or code", "http://lab.example|EXO-1: nobody has said", "rules/labs/"]),
+        (name_in_words, ["a result without any code: nobody has said"]),
+        (still_preliminary, ["its status is 'preliminary'", "it counts once it is final"]),
+        (of_another, ["belongs to another patient", "send it with that patient's record"]),
+        (
+            misspell_status,
+            ["places or codes", "Observation/", "status 'finished' is none that FHIR knows", "ask the sender"],
+        ),
         (misspell_type, ["'observation' is no resource type", "write Observation"]),
         (more_pages, ["more pages follow", "send all pages"]),
         (failed_search, ["the server answered: timeout", "ask again"]),
@@ -71,15 +95,28 @@ def empty_entry(bundle: dict[str, Any]) -> None:
 def test_a_card_names_what_may_hide_results(spoil: Any, words: list[str]) -> None:
     bundle = copy.deepcopy(EXAMPLE)
     spoil(bundle)
-    chart = read(bundle, CATALOGUE).as_of("2025-04-21")
-    card = unread_card(chart, OCCASION, "https://exowatch.example/fhir")
+    chart = read(bundle, CATALOGUE, patient="trpc5-suspected").as_of("2025-04-21")
+    card = unread_card(chart, OCCASION, CANONICAL)
     assert card is not None
-    text = card["detail"].replace("\\", "")
+    assert unread_card(chart, OCCASION, CANONICAL) == card
+    text = card["detail"].replace("\\", "").replace("\u2060", "")
     for word in words:
         assert word in text
     assert "no statement about the patient" in text
     assert card["indicator"] == "info"
     assert "suggestions" not in card
+    assert len(card["summary"]) < 140
+    assert card["source"]["topic"]["code"] == "unread-results"
+    for typed in ("Exosomal", "Jane Doe"):
+        assert typed not in text
+
+
+def test_many_are_counted_and_the_first_are_named() -> None:
+    chart = read(EXAMPLE, CATALOGUE).as_of("2025-04-21")
+    card = unread_card(replace(chart, unmapped=tuple(f"s|EXO-{n}" for n in range(25))), OCCASION, CANONICAL)
+    assert card is not None
+    assert "25 places or codes" in card["detail"]
+    assert "and 15 more" in card["detail"]
 
 
 def test_what_hides_no_result_makes_no_card() -> None:
@@ -90,13 +127,13 @@ def test_what_hides_no_result_makes_no_card() -> None:
     ]
     chart = read(bundle, CATALOGUE).as_of("2025-04-21")
     assert chart.left_out
-    assert unread_card(chart, OCCASION, "https://exowatch.example/fhir") is None
+    assert unread_card(chart, OCCASION, CANONICAL) is None
 
 
 def test_text_from_the_record_is_escaped() -> None:
     bundle = copy.deepcopy(EXAMPLE)
     for one in markers(bundle):
         one["status"] = "<img src=x onerror=alert(1)>"
-    card = unread_card(read(bundle, CATALOGUE).as_of("2025-04-21"), OCCASION, "https://exowatch.example/fhir")
+    card = unread_card(read(bundle, CATALOGUE).as_of("2025-04-21"), OCCASION, CANONICAL)
     assert card is not None
     assert "<img" not in card["detail"]

@@ -177,3 +177,32 @@ def test_tampering_is_found(
             assert not found.holds, f"trial {number}: {what}"
             savepoint.rollback()
         assert verify(connection, known).holds
+
+
+def test_a_checkpoint_written_anew_does_not_hide_a_chain_that_was_cut_and_grew_again(
+    lived: Database, checkpoints: Checkpoints
+) -> None:
+    with lived.writing() as connection:
+        connection.execute(delete(tables.audit).where(tables.audit.c.number > 4))
+        chain = [*rows(connection, tables.audit)]
+        for _ in range(2):
+            last = chain[-1]
+            chain.append({**last, "number": last["number"] + 1, "rows": "[]"})
+        _forged(connection, chain)
+        checkpoints.write(connection)
+    assert any("the chain was rewritten" in one for one in verdict(lived, checkpoints).broken)
+
+
+def test_an_entry_that_legitimates_an_edit_is_a_fault_itself(lived: Database, checkpoints: Checkpoints) -> None:
+    from cds.record.audit import Entry, append
+
+    with lived.writing() as connection:
+        row = rows(connection, tables.card)[0] | {"rule": "another"}
+        connection.execute(update(tables.card).where(tables.card.c.id == row["id"]), {"rule": "another"})
+        salt = connection.execute(
+            select(tables.patient.c.salt).where(tables.patient.c.id == row["patient_id"])
+        ).scalar_one()
+        entry = Entry("here", "somebody", "feedback")
+        entry.wrote(tables.card, row, salt)
+        append(lived, connection, entry)
+    assert any("which is written once" in one for one in verdict(lived, checkpoints).broken)

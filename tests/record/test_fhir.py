@@ -41,12 +41,14 @@ def test_an_advisory_lives_as_a_detected_issue(ehr: Ehr, database: Database) -> 
     Responses(database).decide(Decision(listed.id, listed.revision, "imaging-requested", "board-7"))
     decided = ehr.client.get(f"/fhir/DetectedIssue/{listed.id}").json()
     assert decided["status"] == "final"
+    assert int(decided["meta"]["versionId"]) == int(issue["meta"]["versionId"]) + 1
+    assert decided["meta"]["lastUpdated"] > issue["meta"]["lastUpdated"]
     assert decided["mitigation"][0]["action"]["coding"][0]["code"] == "imaging-requested"
     ehr.opens("A29", "2025-05-02")
     (issue,) = entries(ehr.client.get("/fhir/DetectedIssue?patient=a29"))
     assert issue["status"] == "entered-in-error"
     (provenance,) = entries(ehr.client.get("/fhir/Provenance?patient=a29"))
-    assert provenance["target"][0]["reference"].startswith(f"DetectedIssue/{listed.id}/_history/")
+    assert provenance["target"][0]["reference"] == f"DetectedIssue/{listed.id}"
 
 
 def test_each_evaluation_is_a_guidance_response_with_its_cards(ehr: Ehr) -> None:

@@ -14,7 +14,9 @@ from cds.record.lifecycle import CLAIMS, Advised, Found, Kind, Span, Standing, S
 LINE = Span("chemotherapy", date(2025, 1, 6), None)
 RESULTS = {"Observation/1": ("2.0", "2025-01-02"), "Observation/2": ("5.5", "2025-03-31")}
 ADVISED = Advised(Standing.OPEN, "suspected", "b1", "r1", LINE, RESULTS)
-FOUND = Found("suspected", "b1", "r1", LINE, RESULTS, frozenset())
+FOUND = Found("suspected", "b1", "r1", LINE, RESULTS, frozenset(), (LINE,))
+LATER = Span("endocrine", date(2025, 9, 1), None)
+EARLIER = Span("endocrine", date(2023, 1, 1), date(2023, 12, 1))
 NEWER = {**RESULTS, "Observation/3": ("2.1", "2025-04-28")}
 CORRECTED = {**RESULTS, "Observation/2": ("2.6", "2025-03-31")}
 FEWER = {"Observation/1": RESULTS["Observation/1"]}
@@ -36,7 +38,10 @@ def said(taken: tuple[Step, ...]) -> list[str]:
         ({"state": "data-quality", "basis": "b2"}, ["not-reassessable: data-quality"]),
         ({"state": "not-evaluable", "basis": "b2"}, ["not-reassessable: not-evaluable"]),
         ({"state": "not-applicable", "span": None}, ["closed: line-over"]),
-        ({"state": "not-applicable", "span": replace(LINE, therapy="endocrine")}, ["superseded: new-line"]),
+        ({"state": "not-applicable", "span": LATER}, ["superseded: new-line"]),
+        ({"state": "not-applicable", "span": EARLIER}, ["closed: line-over"]),
+        ({"state": "not-applicable", "span": None, "spans": ()}, ["not-reassessable: therapy-missing"]),
+        ({"state": "not-applicable", "span": EARLIER, "spans": (EARLIER,)}, ["not-reassessable: therapy-missing"]),
         ({"state": "no-flag", "results": CORRECTED}, ["withdrawn: corrected"]),
         ({"state": "suspected", "basis": "b2", "results": CORRECTED}, ["updated: corrected"]),
         ({"state": "watch", "basis": "b2", "results": CORRECTED}, ["withdrawn: corrected", "opened: remaining-results"]),
@@ -48,6 +53,9 @@ def said(taken: tuple[Step, ...]) -> list[str]:
         ({"state": "persistent", "basis": "b2", "results": FEWER}, ["updated: new-results"]),
         ({"rule_hash": "r2"}, ["superseded: rule-version", "opened: rule-version"]),
         ({"rule_hash": "r2", "state": "no-flag"}, ["superseded: rule-version"]),
+        ({"rule_hash": "r2", "state": "not-evaluable"}, ["not-reassessable: not-evaluable"]),
+        ({"rule_hash": "r2", "state": "no-flag", "results": CORRECTED}, ["withdrawn: corrected"]),
+        ({"rule_hash": "r2", "state": "no-flag", "results": FEWER}, ["not-reassessable: results-missing"]),
     ],
 )  # fmt: skip
 def test_what_a_finding_makes_of_an_open_advisory(change: dict[str, object], expected: list[str]) -> None:
@@ -74,8 +82,33 @@ def test_new_evidence_opens_an_ended_advisory_again(standing: Standing) -> None:
     assert said(steps(replace(ADVISED, standing=standing), replace(FOUND, basis="b2"))) == ["opened: claimed"]
 
 
+ENDED = (Standing.CLOSED, Standing.SUPERSEDED)
+
+
+@pytest.mark.parametrize("standing", ENDED)
+def test_what_ended_is_withdrawn_all_the_same_if_its_results_were_wrong(standing: Standing) -> None:
+    ended = replace(ADVISED, standing=standing)
+    voided = replace(FOUND, state="no-flag", voided=frozenset({"Observation/2"}))
+    assert said(steps(ended, voided)) == ["withdrawn: entered-in-error"]
+    assert said(steps(ended, replace(voided, state="watch"))) == [
+        "withdrawn: entered-in-error",
+        "opened: remaining-results",
+    ]
+    assert steps(replace(ADVISED, standing=Standing.WITHDRAWN), voided) == ()
+
+
 def test_old_data_that_come_again_do_not_open_a_closed_advisory() -> None:
-    assert steps(replace(ADVISED, standing=Standing.CLOSED), FOUND) == ()
+    closed = replace(ADVISED, standing=Standing.CLOSED, ended_by=frozenset({"Observation/3"}))
+    assert steps(closed, FOUND) == ()
+
+
+def test_a_closing_result_that_was_wrong_opens_the_advisory_again() -> None:
+    closed = replace(ADVISED, standing=Standing.CLOSED, ended_by=frozenset({"Observation/3"}))
+    assert said(steps(closed, replace(FOUND, voided=frozenset({"Observation/3"})))) == ["opened: claimed"]
+
+
+def test_a_line_that_was_taken_for_over_opens_again() -> None:
+    assert said(steps(replace(ADVISED, standing=Standing.CLOSED), FOUND)) == ["opened: claimed"]
 
 
 def test_what_can_be_assessed_again_is_open_again() -> None:
@@ -91,7 +124,9 @@ def test_what_can_be_assessed_again_is_open_again() -> None:
         ({}, False, False, ["superseded: rule-retired"]),
         ({"span": None}, False, True, ["not-reassessable: results-missing"]),
         ({"span": None, "voided": frozenset(RESULTS)}, False, True, ["withdrawn: entered-in-error"]),
-        ({"span": replace(LINE, start=date(2026, 1, 1), therapy="other")}, False, True, ["superseded: new-line"]),
+        ({"span": LATER}, False, True, ["superseded: new-line"]),
+        ({"span": EARLIER}, False, True, ["not-reassessable: therapy-missing"]),
+        ({"voided": frozenset(RESULTS)}, False, False, ["withdrawn: entered-in-error"]),
         ({}, False, True, ["superseded: merged"]),
     ],
 )
@@ -101,7 +136,10 @@ def test_what_becomes_of_an_advisory_without_a_finding(
     found = replace(FOUND, **change)  # type: ignore[arg-type]
     assert said(unanswered(ADVISED, found, withheld=withheld, known=known)) == expected
     closed = replace(ADVISED, standing=Standing.CLOSED)
-    assert unanswered(closed, found, withheld=withheld, known=known) == ()
+    withdrawn = [one for one in expected if one.startswith("withdrawn")]
+    assert said(unanswered(closed, found, withheld=withheld, known=known)) == withdrawn
+    gone = replace(ADVISED, standing=Standing.WITHDRAWN)
+    assert unanswered(gone, found, withheld=withheld, known=known) == ()
 
 
 @pytest.mark.parametrize(
@@ -127,6 +165,7 @@ def test_a_line_is_told_by_overlap(other: Span, same: bool) -> None:
         st.sampled_from([None, LINE, replace(LINE, therapy="other")]),
         st.sampled_from([RESULTS, NEWER, CORRECTED, FEWER]),
         st.sampled_from([frozenset(), frozenset({"Observation/2"})]),
+        st.sampled_from([(), (LINE,)]),
     ),
     st.sampled_from(CLAIMS),
     st.sampled_from(Standing),

@@ -118,3 +118,45 @@ def test_merged_patients_have_one_history(database: Database) -> None:
     assert set(count(database).values()) == {0}
     with database.reading() as connection:
         assert verify(connection, {}).holds
+
+
+def test_merging_back_and_merging_on_make_no_circle_and_no_dead_end(database: Database) -> None:
+    recorder = Recorder(database, BOOK)
+    bundle = next(one for one in patients() if one.id == "A29").bundle(date(2025, 4, 28))
+    for reference in ("Patient/1", "Patient/2", "Patient/3"):
+        recorder.record(asked(bundle, "2025-04-28", identity=who(reference)))
+    merge(database, who("Patient/1"), who("Patient/2"), "registry")
+    merge(database, who("Patient/2"), who("Patient/1"), "registry")  # an operator who undoes a mistake: they are one
+    merge(database, who("Patient/2"), who("Patient/3"), "registry")  # goes on to the one that stays
+    for reference in ("Patient/1", "Patient/2", "Patient/3"):
+        recorder.record(asked(bundle, "2025-04-28", identity=who(reference)))
+    with database.reading() as connection:
+        owners = set(connection.execute(select(tables.evaluation.c.patient_id)).scalars())
+        assert verify(connection, {}).holds
+    assert len(owners) == 1
+
+
+def test_a_hook_that_was_recorded_before_a_merge_replays(database: Database) -> None:
+    recorder = Recorder(database, BOOK)
+    bundle = patients()[0].bundle()
+    captured = {
+        "hook": "patient-view",
+        "context": {"patientId": patients()[0].id.lower()},
+        "prefetch": {"all": bundle},
+    }
+    own = who(f"Patient/{patients()[0].id.lower()}")
+    key = recorder.record(asked(captured, "2025-12-31", identity=own)).evaluation_id
+    recorder.record(asked(bundle, "2025-12-31", identity=who("Patient/kept")))
+    merge(database, who("Patient/kept"), own, "registry")
+    assert replay(database, REASONER, key).same
+
+
+def test_nothing_of_an_erased_patient_stays_in_the_files(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/record.sqlite", deadline=10)
+    database.upgrade()
+    recorder = Recorder(database, BOOK)
+    recorder.record(asked(patients()[0].bundle(), "2025-12-31", identity=who("Patient/unmistakable-4711")))
+    erase(database, who("Patient/unmistakable-4711"), "privacy-office")
+    for file in tmp_path.glob("record.sqlite*"):
+        assert b"unmistakable-4711" not in file.read_bytes(), file.name
+    database.close()

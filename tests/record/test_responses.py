@@ -62,6 +62,27 @@ def test_a_card_without_answer_is_counted_as_shown_and_nothing_else(database: Da
     assert (counted["shown"], counted["accepted"], counted["overridden"]) == (3, 0, 0)
 
 
+def test_feedback_for_two_patients_in_two_orders_waits_for_nobody(
+    database: Database, connect: Callable[[], Database]
+) -> None:
+    recorder = Recorder(database, BOOK)
+    visit(recorder, "A01", "2025-12-31")
+    visit(recorder, "A29", "2025-04-28")
+    shown = cards(database)
+    desks = [Responses(connect()) for _ in range(4)]
+
+    def send(number: int) -> int:
+        order = shown if number % 2 else shown[::-1]
+        return (
+            desks[number % 4]
+            .feedback([Answer(one, "overridden", f"2025-05-02T12:00:{number:02}Z") for one in order], "x")
+            .new
+        )
+
+    with ThreadPoolExecutor(16) as threads:
+        assert sum(threads.map(send, range(32))) == 64
+
+
 def test_feedback_to_an_unknown_card_is_named_and_the_rest_taken(database: Database) -> None:
     visit(Recorder(database, BOOK), "A01", "2025-12-31")
     (card,) = cards(database)

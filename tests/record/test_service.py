@@ -145,6 +145,35 @@ def test_a_patient_who_replaces_another_takes_over_the_history(ehr: Ehr, databas
         assert verify(connection, {}).holds
 
 
+def test_a_link_to_another_server_moves_nobody(ehr: Ehr, database: Database) -> None:
+    ehr.opens("A29", "2025-04-28")
+    body = json.loads(json.dumps(ehr.request("A01", "2025-12-31"), default=float))
+    body["fhirServer"] = "https://ehr.example/fhir"
+    body["prefetch"]["patient"]["link"] = [
+        {"other": {"reference": "https://other.example/fhir/Patient/a29"}, "type": "replaces"}
+    ]
+    ehr.day = datetime(2025, 12, 31, 23, tzinfo=UTC)
+    assert ehr.client.post(SERVICE, json=body).status_code == 200
+    assert len(advisories(database, "default", patient="Patient/a29")) == 1
+
+
+def test_what_was_shown_is_withdrawn_even_after_it_was_closed(ehr: Ehr, database: Database) -> None:
+    """A02 is closed by a low value; then what it had rested on turns out to be another patient's."""
+    ehr.opens("A02", "2025-04-21")
+    ehr.opens("A02", "2025-05-12")
+    (listed,) = advisories(database, "default")
+    assert listed.standing == "closed"
+    (first, *_) = [one for one in history(database, listed.id) if one.said is not None]
+    assert first.said is not None
+    wrong = first.said.readings[-1].ref
+    body = json.loads(json.dumps(ehr.request("A02", "2025-05-12"), default=float))
+    for entry in body["prefetch"]["observations"]["entry"]:
+        if f"Observation/{entry['resource']['id']}" == wrong:
+            entry["resource"]["status"] = "entered-in-error"
+    ehr.day = datetime(2025, 5, 13, 23, tzinfo=UTC)
+    assert any("Withdrawn" in one for one in summaries(ehr.client.post(SERVICE, json=body)))
+
+
 # the database away --------------------------------------------------------------------------------------------------
 
 
