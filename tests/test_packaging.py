@@ -78,4 +78,4 @@ def test_demo_ends_with_a_card(unpacked: Path, tmp_path: Path) -> None:
     done = run(unpacked, "demo", "--once", "--out", str(tmp_path / "demo"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[warning] TRPC5-EV: suspected" in done.stdout
-    assert "curl" in done.stdout
+    assert "evaluate" in done.stdout
