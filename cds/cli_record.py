@@ -16,11 +16,11 @@ import typer
 
 from cds import terminal
 from cds.errors import InputError
+from cds.record import erasure
 from cds.record.audit import Checkpoints, verify
 from cds.record.backup import backup, restore
 from cds.record.database import Database, head
-from cds.record.erasure import erase, export, merge
-from cds.record.identity import Identity
+from cds.record.identity import Identity, identified
 from cds.record.listing import advisories, history
 from cds.record.responses import Responses
 from cds.settings import Settings, load_settings
@@ -30,7 +30,10 @@ audit_app = typer.Typer(no_args_is_help=True, help="The audit: whether the recor
 record_app = typer.Typer(no_args_is_help=True, help="What stands in the record: advisories, and a patient's data.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-Server = Annotated[str, typer.Option("--server", help="Base URL of the patient's FHIR server; empty if it is unknown.")]
+Server = Annotated[
+    str | None,
+    typer.Option("--server", help="Base URL of the patient's FHIR server, where two have a patient of that id."),
+]
 _PATIENCE = 30.0
 """Seconds that a person at a terminal waits for a database; a hook waits far less."""
 
@@ -46,6 +49,12 @@ def opened(*, check: bool = True) -> Iterator[tuple[Database, Settings]]:
         yield database, settings
     finally:
         database.close()
+
+
+def _who(database: Database, settings: Settings, patient: str, server: str | None) -> Identity:
+    """Whom a command means. Raises `NoSuchPatient`, `AmbiguousPatient`."""
+    with database.reading() as connection:
+        return identified(connection, settings.tenant, patient, server)
 
 
 def _say(text: str) -> None:
@@ -120,19 +129,21 @@ def audit_checkpoint() -> None:
 @record_app.command("list")
 def record_list(
     patient: Annotated[str, typer.Option(help="Only this patient: Patient/123.")] = "",
+    server: Server = None,
     standing: Annotated[str, typer.Option(help="Only those that stand so: open, withdrawn, closed …")] = "",
     most: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """List advisories, the one that changed last first."""
     with opened() as (database, settings):
-        found = advisories(database, settings.tenant, patient=patient, standing=standing, most=most)
+        who = _who(database, settings, patient, server) if patient else None
+        found = advisories(database, settings.tenant, patient=who, standing=standing, most=most)
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found]))
         return
     terminal.table(
         ["advisory", "patient", "question", "state", "standing", "changed"],
-        [(one.id, one.patient, one.question, one.state, one.standing, one.changed[:16]) for one in found],
+        [(one.id, one.address, one.question, one.state, one.standing, one.changed[:16]) for one in found],
     )
     if not found:
         _say("nothing was advised")
@@ -182,12 +193,13 @@ def record_feedback(as_json: AsJson = False) -> None:
 @record_app.command("export")
 def record_export(
     patient: Annotated[str, typer.Argument(help="Whose: Patient/123.")],
-    server: Server = "",
+    server: Server = None,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default: the terminal.")] = None,
 ) -> None:
     """Everything that is stored of a patient, as JSON."""
     with opened() as (database, settings):
-        text = json.dumps(export(database, Identity(settings.tenant, server, patient)), ensure_ascii=False, indent=1)
+        found = erasure.export(database, _who(database, settings, patient, server))
+    text = json.dumps(found, ensure_ascii=False, indent=1)
     if out is None:
         typer.echo(text)
     else:
@@ -198,31 +210,33 @@ def record_export(
 @record_app.command("erase")
 def record_erase(
     patient: Annotated[str, typer.Argument(help="Whose: Patient/123.")],
-    server: Server = "",
+    server: Server = None,
     by: Annotated[str, typer.Option("--by", help="The role that asks for it; stands in the audit.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
 ) -> None:
     """Delete everything that is stored of a patient, for good. The audit still verifies and says that it was done."""
     if not by:
         raise InputError("say with --by which role asks for the erasure: it stands in the audit")
-    if not yes:
-        typer.confirm(f"Delete everything of {patient} for good?", abort=True)
     with opened() as (database, settings):
-        _say(f"{erase(database, Identity(settings.tenant, server, patient), by)} rows were deleted")
+        who = _who(database, settings, patient, server)
+        if not yes:
+            typer.confirm(f"Delete everything of {who.address} for good?", abort=True)
+        _say(f"{erasure.erase(database, who, by)} rows were deleted")
 
 
 @record_app.command("merge")
 def record_merge(
     kept: Annotated[str, typer.Argument(help="The id that stays: Patient/123.")],
     gone: Annotated[str, typer.Argument(help="The id that was replaced: Patient/456.")],
-    server: Server = "",
+    server: Server = None,
     by: Annotated[str, typer.Option("--by", help="The role that says so; stands in the audit.")] = "",
 ) -> None:
     """Two ids are one patient: from now on both have one history."""
     if not by:
         raise InputError("say with --by which role says that they are one: it stands in the audit")
     with opened() as (database, settings):
-        merge(database, Identity(settings.tenant, server, kept), Identity(settings.tenant, server, gone), by)
+        survivor, other = (_who(database, settings, one, server) for one in (kept, gone))
+        erasure.merge(database, survivor, other, by)
         _say(f"{gone} is {kept}")
 
 
@@ -232,6 +246,7 @@ def export_command(reasoner_of: Callable[[Path | None], Any]) -> Callable[..., N
     def export_fhir(
         out: Annotated[Path, typer.Argument(help="File to write: one FHIR R4 resource a line.")],
         patient: Annotated[str, typer.Option(help="Only this patient: Patient/123.")] = "",
+        server: Server = None,
     ) -> None:
         """Write the record as FHIR R4: advisories, evaluations with their cards, provenance, rules, and the audit."""
         from cds.service.fhir import FhirEndpoint
@@ -240,8 +255,9 @@ def export_command(reasoner_of: Callable[[Path | None], Any]) -> Callable[..., N
             endpoint = FhirEndpoint(settings, reasoner_of(settings.rules_dir).rulebook, database, "/fhir")
             encoder = msgspec.json.Encoder(order="deterministic", decimal_format="number")
             counted: Counter[str] = Counter()
+            who = _who(database, settings, patient, server) if patient else None
             with out.open("wb") as file:
-                for resource in chain(endpoint.everything(patient), endpoint.audit(patient)):
+                for resource in chain(endpoint.everything(who), endpoint.audit(who)):
                     file.write(encoder.encode(resource) + b"\n")
                     counted[resource["resourceType"]] += 1
         _say(f"{out}: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(counted.items())))

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from cds.advice.advisory import Advisory
-from cds.publish.vocabulary import ISSUES, PRODUCT, Resource, Vocabulary, device_id, narrative, without_nothing
+from cds.publish.vocabulary import (
+    ISSUES,
+    PRODUCT,
+    Resource,
+    Vocabulary,
+    device_id,
+    narrative,
+    on_server,
+    without_nothing,
+)
 
 _STATUS = {
     "open": "preliminary",
@@ -48,6 +57,7 @@ class Issue:
     revision: int
     said: Advisory
     mitigations: tuple[Mitigation, ...] = ()
+    server: str = ""  # base of the FHIR server that holds the patient's record; "" if unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,7 @@ class Answered:
     said: Sequence[Advisory]
     cards: Sequence[Mapping[str, Any]]
     issues: Mapping[str, str]  # digest of an Advisory → id of its DetectedIssue
+    server: str = ""  # base of the FHIR server that holds the patient's record; "" if unknown
 
 
 class AdvicePublisher:
@@ -97,7 +108,7 @@ class AdvicePublisher:
         changed = max([issue.changed, *(one.at for one in issue.mitigations)])
         status = _STATUS[issue.standing]
         text = [said.headline, said.explanation, f"Status: {issue.standing} ({issue.reason})", said.fixed_sentence]
-        return without_nothing(
+        made = without_nothing(
             {
                 "resourceType": "DetectedIssue",
                 "id": issue.id,
@@ -117,6 +128,7 @@ class AdvicePublisher:
                 "mitigation": [self._mitigation(one) for one in issue.mitigations],
             }
         )
+        return on_server(made, issue.server)
 
     def _mitigation(self, one: Mitigation) -> Resource:
         label = one.code.replace("-", " ")
@@ -142,7 +154,7 @@ class AdvicePublisher:
                 },
             }
         )
-        return {
+        made = {
             "resourceType": "Provenance",
             "id": issue.id,
             "text": narrative(f"{said.rule.title}, version {said.rule.hash[:12]}, by {self._software}"),
@@ -164,6 +176,7 @@ class AdvicePublisher:
             ],
             "entity": sources,
         }
+        return on_server(made, issue.server)
 
     def guidance(self, answered: Answered) -> list[Resource]:
         """The GuidanceResponse of an evaluation, and the RequestGroup that holds its cards if it has any."""
@@ -198,7 +211,7 @@ class AdvicePublisher:
                 "dataRequirement": [self._requirement(one) for one in wanting],
             }
         )
-        return [response] if group is None else [response, group]
+        return [on_server(one, answered.server) for one in (response, group) if one is not None]
 
     def _requirement(self, said: Advisory) -> Resource:
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import uuid
 from typing import Any
 
@@ -10,6 +11,10 @@ Resource = dict[str, Any]
 
 _DEVICES = uuid.UUID("9f3e1a52-0e7b-5d8e-8a0c-6f9a4f0c7b11")
 PRODUCT = "Exowatch"
+
+_RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?")
+OWN = ("DetectedIssue", "GuidanceResponse", "RequestGroup", "Provenance", "PlanDefinition", "Library", "Device")
+"""Types of which this product has resources of its own."""
 
 ISSUES = {
     "suspected": ("suspected-acquired-resistance", "Suspected acquired drug resistance"),
@@ -49,6 +54,27 @@ def narrative(*paragraphs: str) -> Resource:
     """A generated narrative; every character of the text is escaped."""
     told = "".join(f"<p>{html.escape(text, quote=False)}</p>" for text in paragraphs if text.strip())
     return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{told or "<p>-</p>"}</div>'}
+
+
+def on_server(resource: Resource, server: str) -> Resource:
+    """A resource whose references to the patient's record are absolute: here they would be read as our own.
+
+    `server` is the base of the FHIR server that holds the record; where it is unknown ("") they stay relative.
+    """
+    made: Resource = _absolute(resource, server) if server else resource
+    return made
+
+
+def _absolute(content: Any, server: str) -> Any:
+    if isinstance(content, list):
+        return [_absolute(one, server) for one in content]
+    if not isinstance(content, dict):
+        return content
+    made = {key: _absolute(value, server) for key, value in content.items()}
+    found = _RELATIVE.fullmatch(made["reference"]) if isinstance(made.get("reference"), str) else None
+    if found is not None and found[1] not in OWN:
+        made["reference"] = f"{server}/{made['reference']}"
+    return made
 
 
 def without_nothing(resource: Resource) -> Resource:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from cds.record.tables import OF_PATIENT, audit, metadata, patient
 
 GENESIS = "0" * 64
 _LOCK = 0x45584F57  # any number that nothing else in the database uses
+_LOG = logging.getLogger("exowatch.record")
+_CHECKPOINT_EVERY = 64
 _GO_ON = ("patient", "advisory")
 """Tables whose rows change; all others are written once, and moved only when two patients are merged."""
 _NOT_DIGESTED = frozenset({"salt"})
@@ -120,6 +123,22 @@ class Checkpoints:
 
     def __init__(self, path: Path):
         self.path = path
+        self._last: int | None = None  # number of the last entry that this process saw covered
+
+    def keep_up(self, database: Database, number: int) -> None:
+        """Write a checkpoint if entry `number`, just written, lies far enough behind the last one.
+
+        What was recorded stands without it: if none can be written that is logged, the next covers it, and `verify` counts
+        what lies between.
+        """
+        try:
+            if self._last is None:
+                self._last = max(self.read(), default=0)
+            if number - self._last >= _CHECKPOINT_EVERY:
+                with database.reading() as connection:
+                    self._last = self.write(connection)
+        except (OSError, ExowatchError) as error:
+            _LOG.error("no checkpoint could be written: %s", type(error).__name__)
 
     def write(self, connection: Connection) -> int:
         """Note how far the chain goes; the number of its last entry, 0 for none."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -18,8 +20,12 @@ from sqlalchemy.pool import QueuePool
 
 from cds.errors import ExowatchError
 
+T = TypeVar("T")
+
 _WRITER = "exowatch_writer"
 _CONNECTIONS = 8
+_PATIENCE = 3
+"""How many deadlines a whole transaction may take."""
 
 
 class RecordUnavailable(ExowatchError):
@@ -37,6 +43,8 @@ class Database:
     """
 
     def __init__(self, address: str, *, deadline: float = 0.4):
+        self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="record")
+        self._awaited = threading.local()  # .late: whether the caller of `in_time` has gone away
         try:
             self.url = make_url(address)
         except ArgumentError:
@@ -50,6 +58,27 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        self._threads.shutdown(wait=False)
+
+    def in_time(self, work: Callable[[], T]) -> T:
+        """What `work` gives, which may wait for the database at several places. Raises `RecordUnavailable` if that takes too long.
+
+        A server that has stopped without saying so holds a connection for ever: so another thread waits for it. What it
+        wrote is rolled back if its caller has been told that nothing was recorded.
+        """
+        late = threading.Event()
+
+        def awaited() -> T:
+            self._awaited.late = late
+            return work()
+
+        working = self._threads.submit(awaited)
+        done, _ = wait([working], _PATIENCE * self.deadline)
+        if not done:
+            late.set()
+            working.cancel()
+            raise RecordUnavailable("the database did not answer in time")
+        return working.result()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -69,6 +98,9 @@ class Database:
         try:
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
+                late: threading.Event | None = getattr(self._awaited, "late", None)
+                if late is not None and late.is_set():
+                    raise RecordUnavailable("the database answered too late")
         except PoolTimeout as error:
             raise RecordUnavailable("the database is busy: no connection became free in time") from error
         except DBAPIError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -16,9 +17,16 @@ from cds.record import tables
 from cds.record.audit import Entry
 from cds.record.database import Database
 
+_EXAMPLE = "https://ehr.example/fhir/Patient/123"
+_PATIENT = re.compile(r"(?:(?:(?P<server>https?://.+)/)?Patient/)?(?P<id>[A-Za-z0-9.-]{1,64})")
+
 
 class NoSuchPatient(ExowatchError):
     """The record holds nothing of that patient."""
+
+
+class AmbiguousPatient(ExowatchError):
+    """Patients of several servers have that id; names the servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,52 @@ class Identity:
     tenant: str
     server: str
     reference: str  # "Patient/123"
+
+    @property
+    def address(self) -> str:
+        """The reference as anybody understands it: absolute where the server is known."""
+        return f"{self.server}/{self.reference}" if self.server else self.reference
+
+
+def identified(connection: Connection, tenant: str, said: str, server: str | None = None) -> Identity:
+    """Whom somebody means by "123", "Patient/123" or an absolute reference; the one into whom that patient was merged.
+
+    `server`: where the patient's record is, "" for patients without a known server, None if it was not said.
+    Raises `NoSuchPatient`, and `AmbiguousPatient` where a server has to be named to tell two patients apart.
+    """
+    found = _PATIENT.fullmatch(said.strip())
+    if found is None:
+        raise NoSuchPatient(f"'{said}' names no patient. Write Patient/123, or {_EXAMPLE}")
+    server = found["server"] or (server if server is None else server.rstrip("/"))
+    reference, patient = f"Patient/{found['id']}", tables.patient
+    wanted = select(patient).where(patient.c.tenant == tenant, patient.c.reference == reference)
+    if server is not None:
+        wanted = wanted.where(patient.c.server == server)
+    survivors: dict[str, Identity] = {}
+    servers: list[str] = []
+    for row in connection.execute(wanted.order_by(patient.c.server)).mappings():
+        servers.append(row["server"])
+        last = _survivor(connection, row)
+        survivors[last["id"]] = Identity(tenant, last["server"], last["reference"])
+    if not survivors:
+        where = "" if server is None else f" of server '{server}'"
+        raise NoSuchPatient(f"The record holds nothing of {reference}{where} (tenant '{tenant}')")
+    if len(survivors) > 1:
+        named = ", ".join(f"'{one}'" for one in servers)
+        raise AmbiguousPatient(
+            f"{reference} is a patient of several servers: {named}. Say of which one, as in {_EXAMPLE}"
+        )
+    return next(iter(survivors.values()))
+
+
+def _survivor(connection: Connection, row: RowMapping) -> RowMapping:
+    seen = {row["id"]}
+    while row["merged_into"] is not None and row["merged_into"] not in seen:
+        seen.add(row["merged_into"])
+        row = (
+            connection.execute(select(tables.patient).where(tables.patient.c.id == row["merged_into"])).mappings().one()
+        )
+    return row
 
 
 # Asked at every evaluation, so put together once.

@@ -1,7 +1,7 @@
 """The life of an advisory, as a pure function: what a new evaluation makes of what was advised.
 
 An advisory is not a state. It opens with a finding that claims something, and from then on it stands for the question and the
-line; what the record says later updates, confirms, closes, supersedes or withdraws it. docs/advisories.md draws this.
+line; what the record says later updates, confirms, closes, supersedes or withdraws it. docs/record.md draws this.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
 
@@ -15,6 +16,7 @@ from cds.publish.vocabulary import Resource
 from cds.record import content, tables
 from cds.record.audit import salted
 from cds.record.database import Database
+from cds.record.identity import Identity, patients_of
 from cds.record.lifecycle import Kind
 
 
@@ -33,6 +35,11 @@ class Listed:
     changed: str
     revision: int
 
+    @property
+    def address(self) -> str:
+        """The patient's reference, absolute where the server is known."""
+        return Identity(self.tenant, self.server, self.patient).address
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -48,7 +55,7 @@ class Event:
 
 
 def advisories(
-    database: Database, tenant: str, *, patient: str = "", standing: str = "", most: int = 100
+    database: Database, tenant: str, *, patient: Identity | None = None, standing: str = "", most: int = 100
 ) -> list[Listed]:
     """Advisories of a tenant, the one that changed last first; of one patient or one standing if asked."""
     advisory, person = tables.advisory, tables.patient
@@ -59,8 +66,8 @@ def advisories(
         .order_by(advisory.c.changed.desc(), advisory.c.id.desc())
         .limit(most)
     )
-    if patient:
-        wanted = wanted.where(person.c.reference == patient)
+    if patient is not None:
+        wanted = wanted.where(*_is(patient))
     if standing:
         wanted = wanted.where(advisory.c.standing == standing)
     with database.reading() as connection:
@@ -90,13 +97,20 @@ def history(database: Database, advisory_id: str) -> list[Event]:
         ]  # fmt: skip
 
 
-def standing_counts(database: Database) -> tuple[str, dict[str, int]]:
+class Counted(NamedTuple):
     """When anything was evaluated last ("" if never), and how many advisories stand how."""
+
+    last: str
+    standing: Mapping[str, int]
+
+
+def standing_counts(database: Database) -> Counted:
+    """How it stands with the record as a whole."""
     advisory = tables.advisory
     with database.reading() as connection:
         last = connection.execute(select(func.max(tables.evaluation.c.at))).scalar()
         rows = connection.execute(select(advisory.c.standing, func.count()).group_by(advisory.c.standing))
-        return last or "", {standing: count for standing, count in rows}
+        return Counted(last or "", {standing: count for standing, count in rows})
 
 
 # as FHIR sees it ------------------------------------------------------------------------------------------------------
@@ -104,10 +118,13 @@ def standing_counts(database: Database) -> tuple[str, dict[str, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a reader of the record asks for: `since` and `until` are instants, both included; "" for open ends."""
+    """What a reader of the record asks for: `since` and `until` are instants, both included; "" for open ends.
+
+    `patient` is one as `identified` gives it, so that two servers' patients of one id are told apart.
+    """
 
     tenant: str
-    patient: str = ""  # "Patient/123"
+    patient: Identity | None = None
     id: str = ""
     since: str = ""
     until: str = ""
@@ -118,7 +135,7 @@ def issues(database: Database, wanted: Wanted) -> list[Issue]:
     """Advisories with what was said last and what boards decided, the newest first."""
     advisory, person = tables.advisory, tables.patient
     query = (
-        select(advisory, person.c.reference)
+        select(advisory, person.c.server, person.c.reference)
         .join(person, person.c.id == advisory.c.patient_id)
         .where(*_asked(wanted, advisory.c.id, advisory.c.opened))
         .order_by(advisory.c.opened.desc(), advisory.c.id)
@@ -162,6 +179,7 @@ def _issues(connection: Connection, rows: Sequence[RowMapping]) -> Iterator[Issu
                 Mitigation(one["code"], one["by"], one["at"], one["revision"] == row["revision"])
                 for one in decided[row["id"]]
             ),
+            row["server"],
         )
 
 
@@ -179,16 +197,19 @@ def guidance(database: Database, wanted: Wanted) -> list[Resource]:
         return [one for packed in connection.execute(query).scalars() for one in content.unpacked(packed)]
 
 
-def audited(database: Database, tenant: str) -> Iterator[Audited]:
-    """Every entry of the audit, with the patient where the record still knows who it is."""
+def audited(database: Database, tenant: str, patient: Identity | None = None) -> Iterator[Audited]:
+    """Every entry of the audit, with the patient where the record still knows who it is; of one patient what is known of it."""
     with database.reading() as connection:
+        if patient is None:
+            people = [*connection.execute(select(tables.patient).where(tables.patient.c.tenant == tenant)).mappings()]
+        else:
+            people = [*patients_of(connection, patient, hold=False)]
         known = {
-            salted(row.id, row.salt): row.reference
-            for row in connection.execute(
-                select(tables.patient.c.id, tables.patient.c.salt, tables.patient.c.reference)
-            )
+            salted(row["id"], row["salt"]): Identity(tenant, row["server"], row["reference"]).address for row in people
         }
         query = select(tables.audit).where(tables.audit.c.tenant == tenant).order_by(tables.audit.c.number)
+        if patient is not None:
+            query = query.where(tables.audit.c.subject.in_(known))
         for row in connection.execute(query.execution_options(yield_per=500)).mappings():
             yield Audited(
                 row["number"], row["at"], row["actor"], row["action"], row["subject"], known.get(row["subject"], ""),
@@ -196,10 +217,14 @@ def audited(database: Database, tenant: str) -> Iterator[Audited]:
             )  # fmt: skip
 
 
+def _is(who: Identity) -> list[ColumnElement[bool]]:
+    return [tables.patient.c.server == who.server, tables.patient.c.reference == who.reference]
+
+
 def _asked(wanted: Wanted, key: ColumnElement[str], at: ColumnElement[str]) -> list[ColumnElement[bool]]:
     conditions = [tables.patient.c.tenant == wanted.tenant]
-    if wanted.patient:
-        conditions.append(tables.patient.c.reference == wanted.patient)
+    if wanted.patient is not None:
+        conditions += _is(wanted.patient)
     if wanted.id:
         conditions.append(key == wanted.id)
     if wanted.since:

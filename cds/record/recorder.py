@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -21,16 +18,10 @@ from cds.reasoning.findings import Evaluation, Finding
 from cds.reasoning.rulebook import RuleBook
 from cds.record import content, tables
 from cds.record.audit import Checkpoints, Entry, after, append, canonical, now, salted
-from cds.record.database import Database, RecordUnavailable
+from cds.record.database import Database
 from cds.record.identity import Identity, merge_into, patient_of
 from cds.record.lifecycle import Advised, Found, Kind, Span, Standing, Step, steps, unanswered
-from cds.record.responses import Withdrawal, silenced, withdrawals
-
-_LOG = logging.getLogger("exowatch.record")
-_CHECKPOINT_EVERY = 64
-_WRITERS = 8
-_PATIENCE = 3
-"""How many deadlines of the database a whole transaction may take."""
+from cds.record.responses import Responses, Withdrawal, silenced, withdrawals
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,42 +71,23 @@ class Recorder:
 
     def __init__(self, database: Database, book: RuleBook, checkpoints: Checkpoints | None = None):
         self.database = database
+        self.responses = Responses(database, checkpoints)
         self._book = book
         self._checkpoints = checkpoints
         self._versions = content.versions()
-        self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix="record")
 
     def record(self, asked: Asked) -> Known:
         """Record an evaluation and what is shown of it. Raises `RecordUnavailable`: then nothing was recorded."""
-        given_up = threading.Event()
-        # A server that has stopped without saying so holds a connection for ever: so somebody else waits for it.
-        writing = self._threads.submit(self._write, asked, given_up)
-        try:
-            return writing.result(_PATIENCE * self.database.deadline)
-        except TimeoutError:
-            given_up.set()
-            raise RecordUnavailable("the database did not answer in time") from None
+        return self.database.in_time(lambda: self._write(asked))
 
-    def _write(self, asked: Asked, given_up: threading.Event) -> Known:
-        if given_up.is_set():
-            raise RecordUnavailable("the database answered too late")
+    def _write(self, asked: Asked) -> Known:
         with self.database.writing() as connection:
             writing = _Writing(self, connection, asked)
             known = writing.write()
             number = append(self.database, connection, writing.entry)
-            if given_up.is_set():  # nobody will be shown what would now be recorded as shown
-                raise RecordUnavailable("the database answered too late")
-        if self._checkpoints is not None and number % _CHECKPOINT_EVERY == 0:
-            self._checkpoint(self._checkpoints)
+        if self._checkpoints is not None:
+            self._checkpoints.keep_up(self.database, number)
         return known
-
-    def _checkpoint(self, checkpoints: Checkpoints) -> None:
-        """Write a checkpoint. What was recorded stands without it: the next one covers it, and `verify` counts till then."""
-        try:
-            with self.database.reading() as connection:
-                checkpoints.write(connection)
-        except (OSError, RecordUnavailable) as error:
-            _LOG.error("no checkpoint could be written: %s", type(error).__name__)
 
 
 class _Writing:

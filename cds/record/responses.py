@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from cds.advice.advisory import Advisory
 from cds.errors import ExowatchError
 from cds.record import content, tables
-from cds.record.audit import Entry, append, canonical, instant, now, salted
+from cds.record.audit import Checkpoints, Entry, append, canonical, instant, now, salted
 from cds.record.database import Database
 from cds.record.lifecycle import Kind, Standing
 
@@ -42,6 +42,13 @@ class AlreadyDecided(ExowatchError):
     def __init__(self, by: str, code: str, at: str):
         super().__init__(f"{by} decided '{code}' at {at}. Look at that first, then decide about what stands now")
         self.by, self.code, self.at = by, code, at
+
+
+class Ended(ExowatchError):
+    """The advisory stands no more: there is nothing left to decide about."""
+
+    def __init__(self, standing: str, at: str):
+        super().__init__(f"this advisory is {standing} since {at}: there is nothing left to decide about")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +148,13 @@ _SILENCED, _WITHDRAWN = _silenced(), _withdrawn()
 class Responses:
     """Takes answers into the record; safe to share between threads."""
 
-    def __init__(self, database: Database):
+    def __init__(self, database: Database, checkpoints: Checkpoints | None = None):
         self._database = database
+        self._checkpoints = checkpoints
 
     def feedback(self, answers: Sequence[Answer], client: str) -> Taken:
         """Record feedback, all of it or none; the same sent again is taken once. Raises `RecordUnavailable`."""
-        taken = Taken()
+        taken, number = Taken(), 0
         with self._database.writing() as connection:
             wanted = select(tables.card.c.id, tables.card.c.patient_id).where(
                 tables.card.c.id.in_([answer.card for answer in answers])
@@ -169,8 +177,13 @@ class Responses:
                 else:
                     taken.again += 1
             for entry in entries.values():
-                append(self._database, connection, entry)
+                number = append(self._database, connection, entry)
+        self._keep_up(number)
         return taken
+
+    def _keep_up(self, number: int) -> None:
+        if self._checkpoints is not None and number:
+            self._checkpoints.keep_up(self._database, number)
 
     @staticmethod
     def _answer(connection: Connection, answer: Answer, owner: str) -> dict[str, Any] | None:
@@ -193,7 +206,11 @@ class Responses:
         return row
 
     def decide(self, decision: Decision) -> str:
-        """Record what a board decided; the id of the record. Raises `NoSuchAdvisory`, `AlreadyDecided`."""
+        """Record what a board decided; the id of the record, the same if it was sent before.
+
+        Raises `NoSuchAdvisory`, `AlreadyDecided`, and `Ended`.
+        """
+        decided = {"code": decision.code, "by": decision.by, "follow_up": decision.follow_up}
         if decision.code not in DISPOSITIONS:
             raise ExowatchError(f"'{decision.code}' is no disposition; one of: {', '.join(DISPOSITIONS)}")
         with self._database.writing() as connection:
@@ -208,20 +225,24 @@ class Responses:
                 tables.disposition.c.revision == decision.revision,
             )
             first = connection.execute(select(tables.disposition).where(*revision)).mappings().first()
+            if first is not None and all(first[name] == value for name, value in decided.items()):
+                return str(first["id"])  # the same sent again
             if first is not None:
                 raise AlreadyDecided(first["by"], first["code"], first["at"])
             if advisory["revision"] != decision.revision:
                 raise AlreadyDecided("a newer evaluation", Standing(advisory["standing"]).value, advisory["changed"])
+            if not Standing(advisory["standing"]).is_open:
+                raise Ended(advisory["standing"], advisory["changed"])
             row = {
                 "id": str(uuid.uuid4()), "patient_id": patient["id"], "advisory_id": decision.advisory,
-                "revision": decision.revision, "basis": advisory["basis"], "code": decision.code, "by": decision.by,
-                "follow_up": decision.follow_up, "at": now(),
+                "revision": decision.revision, "basis": advisory["basis"], **decided, "at": now(),
             }  # fmt: skip
             connection.execute(insert(tables.disposition), row)
             entry = Entry(patient["tenant"], decision.by[:64], "decide", salted(patient["id"], patient["salt"]))
             entry.wrote(tables.disposition, row, patient["salt"])
-            append(self._database, connection, entry)
-            return str(row["id"])
+            number = append(self._database, connection, entry)
+        self._keep_up(number)
+        return str(row["id"])
 
     def counts(self) -> list[dict[str, Any]]:
         """For each version of each rule how often its cards were shown, accepted and overridden, and with which reasons."""

@@ -53,6 +53,7 @@ patient = Table(
     Column("merged_into", _ID, ForeignKey("patient.id")),
     Column("created", _TIME, nullable=False),
     UniqueConstraint("tenant", "server", "reference"),
+    Index(None, "tenant", "reference"),  # people ask for an id before they ask of which server
 )
 
 inputs = Table(

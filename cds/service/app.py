@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cds.errors import ExowatchError
 from cds.reasoning.reasoner import Reasoner
 from cds.record.database import RecordUnavailable, SchemaMismatch
+from cds.record.listing import Counted, standing_counts
 from cds.record.recorder import Recorder
-from cds.record.responses import Responses
 from cds.selfcheck import self_test
 from cds.service.decisions import decide
 from cds.service.desk import Clock, Desk
@@ -30,6 +30,8 @@ from cds.service.logs import ERROR, note, where
 from cds.service.metrics import CONTENT_TYPE, exposition
 from cds.service.problems import Problem, answer
 from cds.settings import Settings
+
+T = TypeVar("T")
 
 _RETRY_AFTER = "5"
 _THREADS = 8
@@ -135,11 +137,10 @@ class _Routes:
 
     def feedback(self, service: str, request: Request) -> Response:
         """What users did with cards."""
-        assert self._recorder is not None  # noqa: S101 - the route is there only with a record
         if service not in self._desk.services:
             return Problem(404, "not-found", "there is no such service").response()
         try:
-            taken = take(Responses(self._recorder.database), request.state.body, "open")
+            taken = self._in_time(lambda recorder: take(recorder.responses, request.state.body, "open"))
         except Problem as problem:
             return problem.response()
         except RecordUnavailable:
@@ -161,24 +162,32 @@ class _Routes:
 
     def metrics(self) -> Response:
         """Whether the record answers, and whether the feed has gone silent."""
-        assert self._recorder is not None  # noqa: S101 - the route is there only with a record
-        return Response(exposition(self._recorder.database), media_type=CONTENT_TYPE)
+        try:
+            counted: Counted | None = self._in_time(lambda recorder: standing_counts(recorder.database))
+        except RecordUnavailable:
+            counted = None
+        return Response(exposition(counted), media_type=CONTENT_TYPE)
 
     def decide(self, advisory: str, request: Request) -> Response:
         """What a board decided about an advisory."""
-        assert self._recorder is not None  # noqa: S101 - the route is there only with a record
         try:
-            made = decide(Responses(self._recorder.database), advisory, request.state.body)
+            made = self._in_time(lambda recorder: decide(recorder.responses, advisory, request.state.body))
         except Problem as problem:
             return problem.response()
         except RecordUnavailable:
             return _away()
         return answer(HTTPStatus.CREATED, made)
 
+    def _in_time(self, work: Callable[[Recorder], T]) -> T:
+        recorder = self._recorder
+        assert recorder is not None  # noqa: S101 - the routes are there only with a record
+        return recorder.database.in_time(lambda: work(recorder))
+
     def _published(self, ask: Callable[[FhirEndpoint], Any]) -> Response:
-        assert self._fhir is not None  # noqa: S101 - the routes are there only with a record
+        fhir = self._fhir
+        assert fhir is not None  # noqa: S101 - the routes are there only with a record
         try:
-            found = ask(self._fhir)
+            found = self._in_time(lambda _recorder: ask(fhir))
         except Problem as problem:
             return problem.response()
         except RecordUnavailable:
@@ -196,7 +205,7 @@ class _Routes:
         book = self._reasoner.rulebook
         if self._recorder is not None:
             try:
-                self._recorder.database.check()
+                self._in_time(lambda recorder: recorder.database.check())
             except (RecordUnavailable, SchemaMismatch) as error:
                 return _away(str(error))
         check = self._threads.submit(self_test, self._reasoner).result()

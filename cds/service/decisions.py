@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from cds.errors import ExowatchError
-from cds.record.responses import AlreadyDecided, Decision, NoSuchAdvisory, Responses
+from cds.record.responses import AlreadyDecided, Decision, Ended, NoSuchAdvisory, Responses
 from cds.service.problems import Problem
 
 
@@ -20,7 +20,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 
 
 def decide(responses: Responses, advisory: str, body: bytes) -> dict[str, Any]:
-    """Record a decision; its id. Raises `Problem` 400, 404, or 409 with the winner named, and `RecordUnavailable`.
+    """Record a decision; its id. Raises `Problem` 400, 404, or 409 with the winner named or what ended it, and `RecordUnavailable`.
 
     The body holds `revision` (of the advisory that was decided about), `code`, `by` (a role or a pseudonym, never a name)
     and, if there is one, `followUp` (a day).
@@ -38,7 +38,7 @@ def decide(responses: Responses, advisory: str, body: bytes) -> dict[str, Any]:
             raise Problem(400, "value", "it is to be a day such as 2025-04-08", "followUp") from None
     try:
         key = responses.decide(Decision(advisory, stated.revision, stated.code, stated.by.strip(), stated.follow_up))
-    except AlreadyDecided as error:
+    except (AlreadyDecided, Ended) as error:
         raise Problem(409, "conflict", str(error)) from None
     except NoSuchAdvisory as error:
         raise Problem(404, "not-found", str(error)) from None

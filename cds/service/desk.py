@@ -156,6 +156,7 @@ class Desk:
                     said,
                     cards,
                     known.advisories,
+                    request.server,
                 )
             )
 

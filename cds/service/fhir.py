@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from urllib.parse import urlencode
 
 from cds.chart.clock import when
 from cds.publish.advice import AdvicePublisher
@@ -15,6 +16,7 @@ from cds.reasoning.loading import shipped_rules
 from cds.reasoning.rulebook import Rule, RuleBook
 from cds.record.audit import instant
 from cds.record.database import Database
+from cds.record.identity import AmbiguousPatient, Identity, NoSuchPatient, identified
 from cds.record.listing import Wanted, audited, guidance, issues
 from cds.service.problems import Problem
 from cds.settings import Settings, software
@@ -50,14 +52,16 @@ class FhirEndpoint:
 
     def search(self, kind: str, parameters: Sequence[tuple[str, str]]) -> Resource:
         """A searchset of a type. Raises `Problem` 400 for a parameter that is not known: it must not be left out in silence."""
-        patient, since, until, key = "", "", "", ""
+        patient: Identity | None = None
+        since, until, key = "", "", ""
         for name, value in parameters:
             if name in _IGNORED:
                 continue
             if name == "_id":
                 key = value
             elif name == "patient" and kind in OF_A_PATIENT:
-                patient = value if value.startswith("Patient/") else f"Patient/{value}"
+                if (patient := self._identified(value)) is None:
+                    return searchset([], self._base, self._address(kind, parameters))
             elif kind in OF_A_PATIENT and name in ("date", OF_A_PATIENT[kind][1]):
                 first, last = _span(value)
                 since, until = max(since, first), min(until or last, last or until)
@@ -70,22 +74,33 @@ class FhirEndpoint:
             raise Problem(
                 400, "too-costly", f"more than {_MOST} match: ask for a patient, or for a shorter time", "date"
             )
-        query = "&".join(f"{name}={value}" for name, value in parameters)
-        return searchset(found, self._base, f"{self._base}/{kind}{'?' + query if query else ''}")
+        return searchset(found, self._base, self._address(kind, parameters))
 
-    def everything(self, patient: str = "") -> Iterator[Resource]:
+    def _address(self, kind: str, parameters: Sequence[tuple[str, str]]) -> str:
+        return f"{self._base}/{kind}{'?' + urlencode(parameters, safe='/:') if parameters else ''}"
+
+    def _identified(self, said: str) -> Identity | None:
+        """The patient of a search; None if there is nothing of them. Raises `Problem` 400 where two patients have that id."""
+        try:
+            with self._database.reading() as connection:
+                return identified(connection, self._tenant, said)
+        except NoSuchPatient:
+            return None
+        except AmbiguousPatient as error:
+            raise Problem(400, "multiple-matches", str(error), "patient") from None
+
+    def everything(self, patient: Identity | None = None) -> Iterator[Resource]:
         """All resources of a tenant, or of one of its patients, each once."""
         yield self._advice.device()
-        if not patient:
+        if patient is None:
             yield from self._rules.resources()
         for kind in ("DetectedIssue", "Provenance", "GuidanceResponse", "RequestGroup"):
             yield from self._found(kind, Wanted(self._tenant, patient, most=10**9))
 
-    def audit(self, patient: str = "") -> Iterator[Resource]:
+    def audit(self, patient: Identity | None = None) -> Iterator[Resource]:
         """The audit as AuditEvents; of one patient only what is still known to be theirs."""
-        for entry in audited(self._database, self._tenant):
-            if not patient or entry.patient == patient:
-                yield audit_event(self._canonical, software(), entry)
+        for entry in audited(self._database, self._tenant, patient):
+            yield audit_event(self._canonical, software(), entry)
 
     def _text_of(self, rule: Rule) -> bytes:
         return (self._folder / rule.file).read_bytes()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sqlalchemy import update
 
 from cds.publish.check import problems
 from cds.record import tables
-from cds.record.database import Database
+from cds.record.database import Database, head
 from cds.record.identity import Identity
 from cds.record.recorder import Recorder
 from tests.patients.archetypes import patient
@@ -51,12 +52,15 @@ def terminal(address: str, tmp_path: Path) -> Terminal:
     return Terminal(address, tmp_path)
 
 
-def lived(address: str) -> str:
+VISITS = ("2025-03-31", "2025-04-28", "2025-05-02")
+
+
+def lived(address: str, server: str = "", days: Sequence[str] = VISITS) -> str:
     """A recorded patient; the id of the evaluation."""
     database = Database(address, deadline=10)
-    who = Identity("default", "", "Patient/a29")
+    who = Identity("default", server, "Patient/a29")
     key = ""
-    for day in ("2025-03-31", "2025-04-28", "2025-05-02"):
+    for day in days:
         bundle = patient("A29").bundle(date.fromisoformat(day))
         key = Recorder(database, REASONER.rulebook).record(asked(bundle, day, identity=who)).evaluation_id
     database.close()
@@ -65,8 +69,8 @@ def lived(address: str) -> str:
 
 def test_from_an_empty_database_to_an_erased_patient(terminal: Terminal, address: str) -> None:
     assert "exowatch db upgrade" in terminal.run("db", "check", expect=2)
-    assert "schema none → 0001" in terminal.run("db", "upgrade")
-    assert "ok: schema 0001" in terminal.run("db", "check")
+    assert f"schema none → {head()}" in terminal.run("db", "upgrade")
+    assert f"ok: schema {head()}" in terminal.run("db", "check")
     assert "nothing was advised" in terminal.run("record", "list")
     key = lived(address)
     (listed,) = json.loads(terminal.run("record", "list", "--json"))
@@ -97,8 +101,29 @@ def test_the_record_is_exported_as_fhir(terminal: Terminal, address: str) -> Non
     found = [json.loads(line) for line in (terminal.folder / "out.ndjson").read_text("utf-8").splitlines()]
     assert {one["resourceType"] for one in found} >= {"AuditEvent", "DetectedIssue", "Provenance", "Library", "Device"}
     assert [problem for one in found for problem in problems(one)] == []
-    terminal.run("export", "one.ndjson", "--patient", "Patient/nobody")
-    assert len((terminal.folder / "one.ndjson").read_text("utf-8").splitlines()) == 1
+    assert "The record holds nothing of Patient/nobody" in terminal.run(
+        "export", "one.ndjson", "--patient", "Patient/nobody", expect=2
+    )
+    assert not (terminal.folder / "one.ndjson").exists()
+
+
+def test_two_servers_patients_of_one_id_are_told_apart(terminal: Terminal, address: str) -> None:
+    terminal.run("db", "upgrade")
+    lived(address)
+    elsewhere = "https://ehr.example/fhir"
+    lived(address, elsewhere, ("2025-03-31",))
+    for command in (["record", "list", "--patient"], ["record", "export"], ["export", "x.ndjson", "--patient"]):
+        assert "Say of which one" in terminal.run(*command, "Patient/a29", expect=2)
+    assert "Say of which one" in terminal.run("record", "erase", "a29", "--by", "privacy", "--yes", expect=2)
+    for who, count in ((["Patient/a29", "--server", ""], 3), ([f"{elsewhere}/Patient/a29"], 1)):
+        assert len(json.loads(terminal.run("record", "export", *who))["evaluation"]) == count
+    (listed,) = json.loads(terminal.run("record", "list", "--patient", "a29", "--server", elsewhere + "/", "--json"))
+    assert (listed["server"], listed["standing"]) == (elsewhere, "open")
+    assert "1 AuditEvent, 1 DetectedIssue" in terminal.run(
+        "export", "one.ndjson", "--patient", f"{elsewhere}/Patient/a29"
+    )
+    terminal.run("record", "erase", f"{elsewhere}/Patient/a29", "--by", "privacy", "--yes")
+    assert len(json.loads(terminal.run("record", "export", "Patient/a29"))["evaluation"]) == 3
 
 
 def test_the_audit_says_what_was_changed(terminal: Terminal, address: str) -> None:

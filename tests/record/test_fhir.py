@@ -93,6 +93,26 @@ def test_what_cannot_be_answered_is_named(ehr: Ehr, path: str, status: int, word
     assert words in answer.json()["issue"][0]["diagnostics"]
 
 
+def test_two_servers_patients_of_one_id_are_told_apart(ehr: Ehr) -> None:
+    servers = ("https://one.example/fhir", "https://other.example/fhir/")
+    for server in servers:
+        assert ehr.opens("A01", "2025-12-31", fhirServer=server).status_code == 200
+    for kind in ("DetectedIssue", "Provenance", "GuidanceResponse", "RequestGroup"):
+        assert len(entries(ehr.client.get(f"/fhir/{kind}"))) == 2
+        refused = ehr.client.get(f"/fhir/{kind}?patient=a01")
+        assert refused.status_code == 400
+        assert refused.json()["issue"][0]["code"] == "multiple-matches"
+        for server in servers:
+            address = f"{server.rstrip('/')}/Patient/a01"
+            (found,) = entries(ehr.client.get(f"/fhir/{kind}?patient={address}"))
+            told = json.dumps(found)
+            assert (address in told) == (kind != "Provenance")
+            assert '"Observation/' not in told  # which would be read as ours
+            assert '"Patient/' not in told
+            assert f'"{server.rstrip("/")}/Observation/' in told or kind not in ("DetectedIssue", "Provenance")
+    assert entries(ehr.client.get("/fhir/DetectedIssue?patient=https://third.example/fhir/Patient/a01")) == []
+
+
 def test_rules_and_abilities_are_published(ehr: Ehr) -> None:
     stated = ehr.client.get("/fhir/metadata").json()
     assert problems(stated) == []

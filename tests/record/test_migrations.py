@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from pytest_alembic.config import Config
@@ -51,6 +52,24 @@ def test_down_and_up_with_rows_in_every_table(database: Database) -> None:
     visit(Recorder(database, REASONER.rulebook), "A29", "2025-04-28")
     with database.reading() as connection:
         assert len(connection.execute(select(tables.evaluation.c.id)).all()) == 1
+
+
+@pytest.mark.parametrize("revision", ["0001"])
+def test_a_step_down_and_up_keeps_every_row(database: Database, revision: str) -> None:
+    visit(Recorder(database, REASONER.rulebook), "A29", "2025-04-28")
+
+    def rows() -> dict[str, list[Any]]:
+        with database.reading() as connection:
+            return {
+                name: sorted(map(repr, connection.execute(select(table))))
+                for name, table in tables.metadata.tables.items()
+            }
+
+    before = rows()
+    database.downgrade(revision)
+    assert (database.revision(), rows()) == (revision, before)
+    database.upgrade()
+    assert (database.revision(), rows()) == (head(), before)
 
 
 def test_an_empty_or_other_schema_is_named(connect: Callable[[], Database]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -13,12 +15,14 @@ from sqlalchemy import select
 from cds.advice.advisory import Advisory
 from cds.errors import ExowatchError
 from cds.record import tables
+from cds.record.audit import Checkpoints
 from cds.record.database import Database
 from cds.record.recorder import Known, Recorder, ShownCard
 from cds.record.responses import (
     AlreadyDecided,
     Answer,
     Decision,
+    Ended,
     NoSuchAdvisory,
     Responses,
     Taken,
@@ -155,6 +159,43 @@ def test_a_decision_about_what_has_changed_since_is_refused(database: Database) 
     visit(recorder, "A29", "2025-04-28")
     with pytest.raises(AlreadyDecided, match="a newer evaluation decided 'open'"):
         Responses(database).decide(Decision(key, revision, "discussed-no-change", "board-1"))
+
+
+def test_the_same_decision_sent_again_is_one(database: Database) -> None:
+    visit(Recorder(database, BOOK), "A01", "2025-12-31")
+    decision = Decision(*advisory(database), "imaging-requested", "board-7", "2026-02-01")
+    responses = Responses(database)
+    assert responses.decide(decision) == responses.decide(decision)
+    with pytest.raises(AlreadyDecided):
+        responses.decide(replace(decision, follow_up=""))
+
+
+def test_there_is_nothing_to_decide_about_advice_that_stands_no_more(database: Database) -> None:
+    recorder = Recorder(database, BOOK)
+    for day in ("2025-03-31", "2025-04-28", "2025-05-02"):
+        visit(recorder, "A29", day)
+    with pytest.raises(Ended, match="withdrawn since"):
+        Responses(database).decide(Decision(*advisory(database), "disagreed", "board-7"))
+
+
+def test_a_decision_while_the_newest_data_are_missing_silences_what_still_stands(database: Database) -> None:
+    recorder = Recorder(database, BOOK)
+    (said,) = visit(recorder, "A01", "2025-12-31").advisories
+    bundle = patient("A01").bundle()
+    without = [entry for entry in bundle["entry"] if entry["resource"]["resourceType"] != "Observation"]
+    recorder.record(asked({**bundle, "entry": without}, "2025-12-31"))
+    Responses(database).decide(Decision(*advisory(database), "discussed-no-change", "board-7"))
+    assert visit(recorder, "A01", "2025-12-31").silenced == {said}
+
+
+def test_checkpoints_are_kept_up_by_answers_too(database: Database, tmp_path: Path) -> None:
+    points = Checkpoints(tmp_path / "points.jsonl")
+    recorder = Recorder(database, BOOK, points)
+    visit(recorder, "A01", "2025-12-31")
+    (card,) = cards(database)
+    for second in range(64):
+        recorder.responses.feedback([Answer(card, "overridden", f"2025-05-02T12:{second:02}:00Z")], "ehr")
+    assert set(points.read()) == {64}
 
 
 def test_a_decision_about_nothing_or_of_no_known_kind_is_refused(database: Database) -> None:

@@ -22,7 +22,8 @@ from cds.demo import hook_request
 from cds.record import tables
 from cds.record.audit import Checkpoints, verify
 from cds.record.database import Database
-from cds.record.listing import advisories, history
+from cds.record.identity import identified
+from cds.record.listing import advisories, history, standing_counts
 from cds.record.recorder import Recorder
 from cds.record.responses import Answer, Responses
 from cds.service.app import create_app
@@ -140,7 +141,10 @@ def test_a_patient_who_replaces_another_takes_over_the_history(ehr: Ehr, databas
     (listed,) = advisories(database, "default")
     assert (listed.patient, listed.standing) == ("Patient/new", "open")
     assert [one.kind for one in history(database, listed.id)] == ["opened", "confirmed"]
-    assert advisories(database, "default", patient="Patient/a29") == []
+    assert (
+        ehr.client.get("/fhir/DetectedIssue?patient=a29").json()["entry"][0]["resource"]["patient"]["reference"]
+        == "Patient/new"
+    )
     with database.reading() as connection:
         assert verify(connection, {}).holds
 
@@ -154,7 +158,9 @@ def test_a_link_to_another_server_moves_nobody(ehr: Ehr, database: Database) -> 
     ]
     ehr.day = datetime(2025, 12, 31, 23, tzinfo=UTC)
     assert ehr.client.post(SERVICE, json=body).status_code == 200
-    assert len(advisories(database, "default", patient="Patient/a29")) == 1
+    with database.reading() as connection:
+        unmoved = identified(connection, "default", "Patient/a29")
+    assert len(advisories(database, "default", patient=unmoved)) == 1
 
 
 def test_what_was_shown_is_withdrawn_even_after_it_was_closed(ehr: Ehr, database: Database) -> None:
@@ -259,12 +265,23 @@ def test_a_server_that_is_killed_or_stops_without_saying_so(cluster: Cluster) ->
     refused(ehr.opens("A01", "2025-12-31"))
     assert ehr.client.get("/ready").status_code == 503
     cluster.start()
-    assert len(summaries(ehr.opens("A01", "2025-12-31"))) == 1
+    (card,) = ehr.opens("A01", "2025-12-31").json()["cards"]
+    (listed,) = advisories(database, "default")
+    answered = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": "2026-05-01T10:05:31Z"}
+    decided = {"revision": listed.revision, "code": "disagreed", "by": "board-7"}
     cluster.signal(signal.SIGSTOP)
     try:
-        started = time.monotonic()
-        refused(ehr.opens("A01", "2025-12-31"))
-        assert time.monotonic() - started < 3
+        for ask in (
+            lambda: ehr.opens("A01", "2025-12-31"),
+            lambda: ehr.client.post(f"{SERVICE}/feedback", json={"feedback": [answered]}),
+            lambda: ehr.client.post(f"/advisories/{listed.id}/dispositions", json=decided),
+            lambda: ehr.client.get("/fhir/DetectedIssue"),
+            lambda: ehr.client.get("/ready"),
+        ):
+            started = time.monotonic()
+            refused(ask())
+            assert time.monotonic() - started < 3
+        assert "exowatch_record_up 0" in ehr.client.get("/metrics").text
     finally:
         cluster.signal(signal.SIGCONT)
     deadline = time.monotonic() + 30
@@ -273,6 +290,8 @@ def test_a_server_that_is_killed_or_stops_without_saying_so(cluster: Cluster) ->
     assert len(summaries(answer)) == 1
     with database.reading() as connection:
         assert verify(connection, {}).holds
+        for table in (tables.feedback, tables.disposition):  # what was answered with 503 is not done later
+            assert connection.execute(select(func.count()).select_from(table)).scalar() == 0
     database.close()
 
 
@@ -336,13 +355,13 @@ def test_a_silent_feed_can_be_alarmed_on(ehr: Ehr, database: Database) -> None:
     assert values["exowatch_record_up"] == "1"
     assert 0 <= float(values["exowatch_seconds_since_last_evaluation"]) < 60
     assert values['exowatch_advisories{standing="open"}'] == "1"
-    later = exposition(database, datetime.now(UTC) + timedelta(hours=3))
+    later = exposition(standing_counts(database), datetime.now(UTC) + timedelta(hours=3))
     assert float(later.split("exowatch_seconds_since_last_evaluation ")[-1].split()[0]) > 10_000
 
 
 def test_a_record_that_is_away_is_a_metric_too(tmp_path: Path) -> None:
-    away = Database(f"sqlite:///{tmp_path}/no/such/folder/file.sqlite", deadline=0.2)
-    assert exposition(away).splitlines()[-1] == "exowatch_record_up 0"
+    away = Ehr(Database(f"sqlite:///{tmp_path}/no/such/folder/file.sqlite", deadline=0.2))
+    assert away.client.get("/metrics").text.splitlines()[-1] == "exowatch_record_up 0"
 
 
 def test_nothing_of_a_patient_stands_in_the_log(ehr: Ehr, capsys: pytest.CaptureFixture[str]) -> None:
