@@ -67,6 +67,7 @@ class Recognised(NamedTuple):
     meaning: Meaning | None = None
     total_ev: bool = False
     suspicious: str = ""  # an unmapped code in the words of a marker
+    coded: bool = True  # there is a code or a text that can be read
 
 
 @dataclass(frozen=True, slots=True)

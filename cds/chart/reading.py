@@ -136,7 +136,7 @@ class _Reading:
                 left_out.append(_not_theirs(ref, path, whose, patient))
                 continue
             if kind == "Observation":
-                meaning, total_ev, suspicious = recognise(resource, catalogue)
+                meaning, total_ev, suspicious, coded = recognise(resource, catalogue)
                 if meaning is not None:
                     if not meaning.ignored:
                         markers.append((entry, meaning))
@@ -146,6 +146,8 @@ class _Reading:
                     continue
                 if suspicious:
                     unmapped[suspicious] = None
+                elif not coded and text(resource.get("status")) not in ABSENT:
+                    left_out.append(LeftOut(f"{path}.code", ref, "it has no code that can be read", _CODE, True))
             elif kind == "Patient":
                 people.append(resource)
                 continue
@@ -278,6 +280,7 @@ class _Reading:
         return panels
 
 
+_CODE = "write code.coding with a system and a code, so that it is known what was measured"
 _NOT_YET = ("preliminary", "registered", "unknown")
 _LINKED_TO_NONE: frozenset[str] = frozenset()
 

@@ -57,7 +57,7 @@ def recognise(observation: Json, catalogue: Catalogue) -> Recognised:
         return _recognised(concept, catalogue)
 
 
-_NOTHING = Recognised()
+_NOTHING = Recognised(coded=False)
 _SEEN_AT_MOST = 20_000
 
 
@@ -83,7 +83,8 @@ def _recognised(concept: Json, catalogue: Catalogue) -> Recognised:
     # Codes of our own that are no marker (a response by imaging, a method) are nobody's riddle.
     ours = name.startswith((f"{METHOD_SYSTEM}|", f"{MARKER_SYSTEM}|total-ev"))
     suspicious = found is None and not total_ev and not ours and catalogue.suspicious.search(label) is not None
-    return Recognised(found, total_ev and found is None, label if suspicious else "")
+    coded = words is not None or any(text(coding.get("code")) for coding in codings(concept))
+    return Recognised(found, total_ev and found is None, label if suspicious else "", coded)
 
 
 def collected(observation: Json, sample: Sample) -> When | None:

@@ -46,9 +46,12 @@ _TABLE = (
     (r"status .*", "is none that FHIR knows (Bundle.entry["),
     (r"code 'pdl1-ev'", "EV-PD-L1: kept as a reference"),
     (r"code 'trpc5-tissue'|code of two markers", "Because: a different analyte"),
-    # A code that cannot be read at all names no marker: an Observation of whatever else.
-    (r"code (a number|null|true|an empty .*|a list of null|empty text|NUL|missing)", UNSAID),
-    (r"code\.coding .*|100,000 codings, none ours", UNSAID),
+    (
+        r"code (a number|null|true|an empty .*|a list of null|empty text|NUL|missing)",
+        "it has no code that can be read (Bundle.entry[",
+    ),
+    (r"code\.coding .*", "it has no code that can be read (Bundle.entry["),
+    (r"100,000 codings, none ours", UNSAID),
     (r"code( |\.coding\.).*", _UNMAPPED),
     # its value
     (r"value (|NaN|-?Infinity|06\.3|6\.|\.5|\+6\.3|6_3|0x10|6,3|nan|6\.3\.3|--6\.3)", _NOT_JSON),
