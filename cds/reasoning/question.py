@@ -45,10 +45,16 @@ class Reference(NamedTuple):
     plain: Interval | None = None  # its value, if no value of it depends on what it is compared with
 
 
+Test = tuple[Callable[["Question", Any, Sample], Tri], Any]
+"""A test of a sample with its parameters; true or unknown: it may not be used."""
+
+
 class Shared:
     """What holds of a marker's samples whatever rule is asked: found once for all of them."""
 
-    __slots__ = ("comparable", "dated", "faulty", "results", "usable")
+    __slots__ = (
+        "comparable", "dated", "facts", "faulty", "method_tests", "results", "sample_tests", "sound_methods", "usable",
+    )  # fmt: skip
 
     def __init__(self, chart: Chart, marker: str) -> None:
         day = chart.as_of
@@ -57,19 +63,21 @@ class Shared:
         self.faulty = any([one.faults for one in self.results])
         self.usable: dict[int, bool] = {}  # by the sample's place
         self.comparable: dict[tuple[int, int], Tri] = {}
+        self.facts: dict[tuple[str, ...], dict[str, Tri]] = {}  # by their names: those that all rules ask alike
+        self.method_tests: list[Test] = []  # what makes a sample unusable by how it was measured
+        self.sample_tests: list[Test] = []  # what makes a sample unusable otherwise
+        self.sound_methods: dict[tuple[int, int], bool] = {}  # by what was measured how, for the life of the chart
 
 
 class Question:
     """One rule asked of one chart. `applies` is three-valued; `line` or `operation` is what the question is about."""
 
-    def __init__(
-        self, chart: Chart, rule: Rule, book: RuleBook, *, off_line: Line | None = None, shared: Shared | None = None
-    ):
+    def __init__(self, chart: Chart, rule: Rule, book: RuleBook, shared: Shared, *, off_line: Line | None = None):
         self.chart = chart
         self.rule = rule
         self.book = book
         self.marker = book.catalogue.markers[rule.watches]
-        self.shared = shared = shared or Shared(chart, rule.watches)
+        self.shared = shared
         self.results, self.faulty = shared.results, shared.faulty
         self.samples = [Sample(result, index) for index, result in enumerate(shared.dated)]
         self.latest = self.samples[-1] if self.samples else None
@@ -78,7 +86,6 @@ class Question:
         self.start: date | None = None
         self.before = False  # the latest sample is only before the line
         self.is_second = False  # an operation's sample that counts only as the second of a pair
-        self.unusable: Callable[[Question, Sample], bool] = _never
         self.confirmations: dict[int, tuple[Tri, tuple[Sample, Sample] | None]] = {}  # by pair, found once
         self.compared: dict[Any, Any] = {}  # comparisons by sample and change, formed once
         self._means: dict[tuple[int, ...], Reference] = {}  # references by their samples
@@ -218,8 +225,22 @@ class Question:
         """Whether the sample passes every gate that each sample must pass [12, 14, 29]."""
         known = self.shared.usable.get(sample.index)
         if known is None:
-            known = self.shared.usable[sample.index] = not sample.result.faults and not self.unusable(self, sample)
+            known = self.shared.usable[sample.index] = not sample.result.faults and self._is_sound(sample)
         return known
+
+    def _is_sound(self, sample: Sample) -> bool:
+        shared = self.shared
+        measured = (id(sample.result.method), id(sample.result.checks))  # most samples of a chart share these
+        sound = shared.sound_methods.get(measured)
+        if sound is None:
+            sound = shared.sound_methods[measured] = self._passes(shared.method_tests, sample)
+        return sound and self._passes(shared.sample_tests, sample)
+
+    def _passes(self, tests: list[Test], sample: Sample) -> bool:
+        for test, params in tests:  # noqa: SIM110 - the hottest loop of an evaluation
+            if test(self, params, sample) is not False:
+                return False
+        return True
 
     def comparable(self, one: Sample, other: Sample) -> Tri:
         """Whether two samples measure the same thing the same way [13]; None if an element is not stated."""
@@ -394,7 +415,3 @@ def _started(line: Line, classes: tuple[str, ...]) -> tuple[date, int]:
 
 def _not(value: Tri) -> Tri:
     return None if value is None else not value
-
-
-def _never(_question: Question, _sample: Sample) -> bool:
-    return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cds.chart.model import Chart, Tri
@@ -11,9 +11,9 @@ from cds.reasoning import combination
 from cds.reasoning.change import Change, Comparison, Pair, compare, confirmation
 from cds.reasoning.engine import Answer, Engine
 from cds.reasoning.findings import Evaluation, Finding, Held
-from cds.reasoning.kinds import KINDS
-from cds.reasoning.oracle import Oracle, kleene_and, truth
-from cds.reasoning.question import Question, Sample, Shared
+from cds.reasoning.forming import Forming
+from cds.reasoning.oracle import Oracle
+from cds.reasoning.question import Question
 from cds.reasoning.rulebook import Clause, Rule, RuleBook
 
 _ABOUT_MARKER_GATES = ("scope", "data", "therapy")
@@ -26,20 +26,12 @@ class Reasoner:
         self.rulebook = rulebook
         self.engine = Engine(rulebook.rules)
         self.oracle = Oracle(rulebook.rules)
+        self._forming = Forming(rulebook)
         self._rank = {state.name: place for place, state in enumerate(rulebook.states)}
         self._clauses = {rule.name: {clause.key: clause for clause in rule.clauses} for rule in rulebook.rules}
         self._order = {
             rule.name: {clause.key: (self._rank.get(clause.state, -1), n) for n, clause in enumerate(rule.clauses)}
             for rule in rulebook.rules
-        }
-        self._plan = {
-            (rule.name, stage): [
-                (spec.name, KINDS[spec.kind].value, KINDS[spec.kind].of_sample or _not_asked, spec.params)
-                for spec in rule.facts
-                if spec.lazy == stage and spec.kind in KINDS
-            ]
-            for rule in rulebook.rules
-            for stage in ("always", "applies", "judged")
         }
         self._changes = {
             rule.name: [
@@ -55,83 +47,31 @@ class Reasoner:
             ]
             for rule in rulebook.rules
         }
-        self._unusable = {rule.watches: self._unusable_for(rule.watches) for rule in rulebook.rules if rule.watches}
+        self._of_marker: dict[str, list[Rule]] = {}
+        for rule in rulebook.rules:
+            if rule.watches:
+                self._of_marker.setdefault(rule.watches, []).append(rule)
+        self._combining = [rule for rule in rulebook.rules if rule.combines]
         self._about_marker = {state.name for state in rulebook.states if state.about_marker}
 
     def evaluate(self, chart: Chart) -> Evaluation:
         """Every finding of the chart. Raises `EngineFault` or `Disagreement`; then there is no result at all."""
         answers: dict[str, Finding] = {}
-        shared: dict[str, Shared] = {}
-        for rule in self.rulebook.rules:
-            if rule.combines:
-                parts = {name: answers[part] for name, part in rule.combines.items() if part in answers}
-                if parts and all(part.state == "not-applicable" for part in parts.values()):
-                    # Nothing is asked of parts that do not apply: what they say is what their combination says.
-                    part = next(iter(parts.values()))
-                    answers[rule.name] = part._replace(rule=rule, parts=tuple(parts.values()))
-                elif parts:
-                    answers[rule.name] = self._combined(chart, rule, parts)
-            elif chart.results.get(rule.watches):
-                if rule.watches not in shared:
-                    shared[rule.watches] = Shared(chart, rule.watches)
-                answers[rule.name] = self._answered(self.question(chart, rule, shared[rule.watches]))
+        for marker, results in chart.results.items():
+            if results and marker in self._of_marker:
+                shared = self._forming.shared(chart, marker)
+                for rule in self._of_marker[marker]:
+                    answers[rule.name] = self._answered(Question(chart, rule, self.rulebook, shared))
+        for rule in self._combining:
+            parts = {name: answers[part] for name, part in rule.combines.items() if part in answers}
+            if parts and all(part.state == "not-applicable" for part in parts.values()):
+                # Nothing is asked of parts that do not apply: what they say is what their combination says.
+                part = next(iter(parts.values()))
+                answers[rule.name] = part._replace(rule=rule, parts=tuple(parts.values()))
+            elif parts:
+                answers[rule.name] = self._combined(chart, rule, parts)
         whole = {name: finding for name, finding in answers.items() if not finding.rule.part}
         return Evaluation(chart, self._together(whole), self.rulebook.hash, self._silent(chart), whole)
-
-    def question(self, chart: Chart, rule: Rule, shared: Shared | None = None) -> Question:
-        """The question that the rule asks of the chart; `shared` is that of the marker's other questions."""
-        question = Question(chart, rule, self.rulebook, shared=shared)
-        question.unusable = self._unusable[rule.watches]
-        return question
-
-    def facts(self, question: Question) -> dict[str, Tri]:
-        """Every fact that is asked; what comes after a gate that ends the asking is not formed."""
-        facts: dict[str, Tri] = {}
-        self._form(question, "always", facts)
-        self._add_conditions(question, facts)
-        if facts["applies"] is True:
-            self._form(question, "applies", facts)
-            facts["judged"] = not question.only_baseline
-            if facts["judged"]:
-                self._form(question, "judged", facts)
-        return facts
-
-    @staticmethod
-    def _add_conditions(question: Question, facts: dict[str, Tri]) -> None:
-        """A rule's co-conditions are part of whether it applies; without any therapy nothing can be said of that."""
-        if not question.chart.lines and not question.chart.operations:
-            return
-        for literal in question.rule.only_if:
-            facts["applies"] = kleene_and(facts["applies"], truth(literal, facts))
-
-    def _form(self, question: Question, stage: str, facts: dict[str, Tri]) -> None:
-        latest = question.latest
-        for name, value, of_sample, params in self._plan[question.rule.name, stage]:
-            if value is not None:
-                facts[name] = value(question, params)
-            elif latest is None:
-                facts[name] = False
-            else:
-                facts[name] = of_sample(question, params, latest)
-
-    def _unusable_for(self, marker: str) -> Callable[[Question, Sample], bool]:
-        checks = self.rulebook.catalogue.markers[marker].checks
-        tests = [
-            (KINDS[spec.kind].of_sample, spec.params)
-            for gate in self.rulebook.gates
-            if gate.every_sample
-            for spec, _, _ in gate.fails_on
-            if not (spec.kind == "check" and spec.params not in checks)
-        ]
-        asked = [(test, params) for test, params in tests if test is not None]
-
-        def unusable(question: Question, sample: Sample) -> bool:
-            for test, params in asked:  # noqa: SIM110 - the hottest loop of an evaluation
-                if test(question, params, sample) is not False:
-                    return True
-            return False
-
-        return unusable
 
     # one answer ------------------------------------------------------------------------------------------------
 
@@ -147,7 +87,7 @@ class Reasoner:
 
     def _answered(self, question: Question) -> Finding:
         rule = question.rule
-        facts = self.facts(question)
+        facts = self._forming.facts(question)
         comparisons: dict[str, Comparison] = {}
         pair = None
         if facts.get("judged") and question.latest is not None:
@@ -288,13 +228,9 @@ class Reasoner:
         for name in sorted(name for name, results in chart.results.items() if results):
             if markers[name].must_not_use:
                 silent.append((name, f"evidence {markers[name].must_not_use} must not be used"))
-            elif name not in self._unusable:
+            elif name not in self._of_marker:
                 withheld = "; ".join(f"{rule}: {why}" for rule, why in sorted(self.rulebook.withheld.items()))
                 silent.append(
                     (name, f"no rule reads it. Withheld rules: {withheld}" if withheld else "no rule reads it")
                 )
         return tuple(silent)
-
-
-def _not_asked(_question: Question, _params: object, _sample: Sample) -> Tri:
-    return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from cds.chart.model import Tri
+from cds.chart.catalogue import Marker
+from cds.chart.model import Chart, Tri
 from cds.reasoning.change import Pair, confirmation
 from cds.reasoning.question import Question, Sample
 from cds.reasoning.rulebook import FactSpec, Rise
@@ -48,13 +49,19 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of fact. `value(question, params)` answers for the question; `of_sample` for any single sample."""
+    """One kind of fact. `value(question, params)` answers for the question; `of_sample` for any single sample.
+
+    `depends` says on what the answer depends at most: on the chart, on how a sample was measured ("method"), on the chart
+    and the sample, or on anything of the question, its rule included. `never`: it is false of every sample of the chart.
+    """
 
     read: Callable[[Section, Context], Any]
     value: Callable[[Question, Any], Tri] | None = None
     of_sample: Callable[[Question, Any, Sample], Tri] | None = None
     can_be_unknown: bool = False
     stage: str = "judged"
+    depends: Literal["chart", "method", "sample", "question"] = "question"
+    never: Callable[[Chart, Marker], bool] = lambda _chart, _marker: False
 
 
 def choice(key: str, *choices: str) -> Callable[[Section, Context], str]:

@@ -78,10 +78,13 @@ KINDS = {
         _disease,
         can_be_unknown=True,
         stage="always",
+        depends="chart",
     ),
-    "age": Kind(_read_age, _age, can_be_unknown=True, stage="always"),
-    "recorded": Kind(choice("recorded", "metastatic", "other-cancer"), _recorded, stage="always"),
-    "receptor": Kind(choice("receptor", "hormone", "her2"), _receptor, can_be_unknown=True, stage="always"),
-    "her2_doubtful": Kind(nothing("her2_doubtful"), _receptor_doubtful, stage="applies"),
-    "sex": Kind(choice("sex", "male", "female"), _sex, stage="always"),
+    "age": Kind(_read_age, _age, can_be_unknown=True, stage="always", depends="chart"),
+    "recorded": Kind(choice("recorded", "metastatic", "other-cancer"), _recorded, stage="always", depends="chart"),
+    "receptor": Kind(
+        choice("receptor", "hormone", "her2"), _receptor, can_be_unknown=True, stage="always", depends="chart"
+    ),
+    "her2_doubtful": Kind(nothing("her2_doubtful"), _receptor_doubtful, stage="applies", depends="chart"),
+    "sex": Kind(choice("sex", "male", "female"), _sex, stage="always", depends="chart"),
 }

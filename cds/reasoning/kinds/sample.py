@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from cds.chart.model import Tri
+from cds.chart.catalogue import Marker
+from cds.chart.model import Chart, Tri
 from cds.reasoning.change import Pair
 from cds.reasoning.kinds.kind import Context, Kind, choice, nothing, read_pair_of, resting
 from cds.reasoning.question import Question, Sample
@@ -35,8 +36,6 @@ def _read_fault(section: Section, _context: Context) -> tuple[frozenset[str], st
 
 
 def _fault(question: Question, params: tuple[frozenset[str], str]) -> Tri:
-    if not question.faulty:
-        return False
     faults, where = params
     if where == "latest":
         return question.latest is not None and not faults.isdisjoint(question.latest.result.faults)
@@ -69,8 +68,6 @@ def _check(question: Question, check: str, sample: Sample) -> Tri:
 
 
 def _event(question: Question, params: tuple[str, int], sample: Sample) -> Tri:
-    if not question.chart.events:
-        return False
     kind, days = params
     day = sample.collected
     return any(
@@ -87,8 +84,6 @@ def _read_event(section: Section, _context: Context) -> tuple[str, int]:
 
 
 def _given(question: Question, params: tuple[str, int], sample: Sample) -> Tri:
-    if not question.chart.events:
-        return False
     kind, days = params
     return any(
         event.kind == kind
@@ -146,22 +141,41 @@ def _reference(question: Question, params: tuple[str, Pair | None]) -> Tri:
 
 def _wrong_specimen(question: Question, _params: object, sample: Sample) -> Tri:
     """Whether the marker may be measured only in other specimens."""
-    allowed = question.marker.specimens
-    if not allowed:
-        return False
     specimen = sample.result.method.specimen
-    return None if specimen is None else specimen not in allowed
+    return None if specimen is None else specimen not in question.marker.specimens
+
+
+def _no_events(chart: Chart, _marker: Marker) -> bool:
+    return not chart.events
 
 
 KINDS = {
     "fault": Kind(_read_fault, _fault, stage="always"),
-    "check": Kind(choice("check", *CHECKS), of_sample=_check, can_be_unknown=True, stage="applies"),
-    "event": Kind(_read_event, of_sample=_event, stage="applies"),
-    "given": Kind(_read_given, of_sample=_given, stage="applies"),
-    "operation": Kind(_read_operation, of_sample=_operation, stage="applies"),
+    "check": Kind(
+        choice("check", *CHECKS),
+        of_sample=_check,
+        can_be_unknown=True,
+        stage="applies",
+        depends="method",
+        never=lambda _chart, marker: not marker.checks,
+    ),
+    "event": Kind(_read_event, of_sample=_event, stage="applies", depends="sample", never=_no_events),
+    "given": Kind(_read_given, of_sample=_given, stage="applies", depends="sample", never=_no_events),
+    "operation": Kind(
+        _read_operation,
+        of_sample=_operation,
+        stage="applies",
+        depends="sample",
+        never=lambda chart, _marker: not chart.operations,
+    ),
     "unstated": Kind(nothing("unstated"), of_sample=_unstated, stage="applies"),
     "reference": Kind(_read_reference, _reference, stage="applies"),
     "specimen": Kind(
-        choice("specimen", "not allowed"), of_sample=_wrong_specimen, can_be_unknown=True, stage="applies"
+        choice("specimen", "not allowed"),
+        of_sample=_wrong_specimen,
+        can_be_unknown=True,
+        stage="applies",
+        depends="method",
+        never=lambda _chart, marker: not marker.specimens,
     ),
 }

@@ -46,8 +46,6 @@ def _read_interference(section: Section, _context: Context) -> None:
 
 def _interference(question: Question, _params: object, sample: Sample) -> Tri:
     """Whether a drug that binds the analyte is about [11], and the assay is not declared to tolerate it."""
-    if not question.marker.bound_by:
-        return False
     present = drug_present(question, question.marker.bound_by, sample)
     if present is True and sample.result.checks.get("drug-tolerance") is True:
         return False
@@ -116,8 +114,7 @@ def _off_therapy(question: Question, pair: Pair | None) -> Tri:
     ]
     if not past:
         return False
-    again = Question(question.chart, question.rule, question.book, off_line=past[-1], shared=question.shared)
-    again.unusable = question.unusable
+    again = Question(question.chart, question.rule, question.book, question.shared, off_line=past[-1])
     return confirmation(again, pair)[0]
 
 
@@ -128,7 +125,14 @@ KINDS = {
         lambda s, _c: s.keys("drugs_other_than").texts("drugs_other_than"), _other_drugs, stage="applies"
     ),
     "assumed_ongoing": Kind(nothing("assumed_ongoing"), _assumed_ongoing, stage="applies"),
-    "interference": Kind(_read_interference, of_sample=_interference, can_be_unknown=True, stage="applies"),
+    "interference": Kind(
+        _read_interference,
+        of_sample=_interference,
+        can_be_unknown=True,
+        stage="applies",
+        depends="sample",
+        never=lambda _chart, marker: not marker.bound_by,
+    ),
     "bound_drug": Kind(_read_bound_drug, _bound_drug, can_be_unknown=True),
     "off_therapy": Kind(_read_off, _off_therapy, can_be_unknown=True, stage="always"),
 }
