@@ -55,7 +55,7 @@ def changes(finding: Finding, book: RuleBook, words: Wording) -> Iterator[Change
 
 
 def _change(comparison: Comparison, change: Change, quantity: str, reached: Tri, words: Wording) -> ChangeFromReference:
-    low, high = comparison.ratio
+    low, high = comparison.ratio.low, comparison.ratio.high
     result = comparison.sample.result
     limit = f"{figure(comparison.threshold)} ×"
     if change.not_fallen:
@@ -97,7 +97,7 @@ def _reference(comparison: Comparison) -> str:
 
 
 def _reference_value(comparison: Comparison) -> str:
-    low, high = comparison.reference_value
+    low, high = comparison.reference_value.low, comparison.reference_value.high
     said = figure(high) if low == high else f"{figure(low)} to {figure(high)}"
     result = comparison.sample.result
     if comparison.per_ev:

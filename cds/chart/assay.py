@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import msgspec
+
 from cds.chart.catalogue import METHOD_SYSTEM, Catalogue, Meaning
 from cds.chart.clock import When, relative, resolve, when
 from cds.chart.declarations import CHECKS, Laboratory
@@ -132,7 +134,7 @@ def _is_percent(quantity: Any) -> bool:
     return bool((quantity.get("code") or quantity.get("unit")) == "%")
 
 
-class Sample(NamedTuple):
+class Sample(msgspec.Struct, frozen=True):
     """The specimen of a result: its identity, when it was collected, and its resource if the input holds it."""
 
     identity: str | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
+
+import msgspec
 
 from cds.chart.clock import Item, Known, When
 from cds.chart.codes import pairs
@@ -22,8 +23,7 @@ _SURGICAL = "387713003"
 _RECIST = frozenset({"CR", "PR", "SD", "PD", "NE", "iCR", "iPR", "iSD", "iUPD", "iCPD"})
 
 
-@dataclass(slots=True)
-class Datum:
+class Datum(msgspec.Struct):
     """One statement: what, which, from when to when. `so`: None if only suspected, False if it is over."""
 
     what: str

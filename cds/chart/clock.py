@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import lru_cache
 from typing import Any, Self
 
+import msgspec
+
 from cds.errors import InputError
 
 _TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
@@ -142,8 +144,7 @@ class Moment:
         return cls(moment)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """When a datum became known: the day as written and, if stated, the instant.
 
     `assumed`: nothing says when, so its own first clock stands in. A datum without any clock is known from ever.
@@ -181,8 +182,7 @@ FROM_EVER = Known()
 """Neither clock is stated: it must not vanish from any chart."""
 
 
-@dataclass(slots=True)
-class Item:
+class Item(msgspec.Struct):
     """One resource of the patient, in one version, as the readers of the chart take it up.
 
     Versions of one resource come in the order in which they replace one another. `known` goes by issue or last update

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, timedelta
+
+import msgspec
 
 from cds.chart.clinical import Datum, Stated, last_day, read_clinical
 from cds.chart.clock import Item, Known, Moment
@@ -22,12 +24,11 @@ __all__ = ["LOINC", "Context", "EventCatalogue", "load_events", "read_context"]
 LOINC = SYSTEMS["loinc"][0]
 
 
-@dataclass(slots=True)
-class Context:
+class Context(msgspec.Struct):
     """Everything of a record that is neither a marker result nor a therapy, with its two clocks."""
 
     stated: list[Stated]  # per resource, in the order in which its versions and updates replace one another
-    longest: Mapping[str, int] = field(default_factory=dict)
+    longest: Mapping[str, int] = msgspec.field(default_factory=dict)
 
     def as_of(self, moment: Moment) -> Current:
         """What was known of it at the moment."""
@@ -41,8 +42,7 @@ class Context:
         return Current(said, moment.day, self.longest)
 
 
-@dataclass(slots=True)
-class Current:
+class Current(msgspec.Struct):
     """What counts on one day, by what it says something of."""
 
     said: Mapping[str, Sequence[Datum]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -27,7 +27,7 @@ _NOT_JSON = {
 }
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """One resource of the input: its type, how results call it, where it stands, and the full URL that its Bundle gives it."""
 
     resource: dict[str, Any]

@@ -7,9 +7,10 @@ say is one version each, known since a time; `standing` picks the version that c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
 
 from cds.chart.clock import Item, Known, Moment, When, when
 from cds.chart.model import LeftOut
@@ -66,8 +67,7 @@ _DAYS = {"d": 1.0, "day": 1.0, "days": 1.0, "wk": 7.0, "week": 7.0, "weeks": 7.0
          "months": 30.4375, "a": 365.25, "h": 1 / 24}  # fmt: skip
 
 
-@dataclass(slots=True)
-class Version(Generic[T]):
+class Version(msgspec.Struct, Generic[T]):
     """What one version of a resource says. Its status and its end count from `updated` on; before that it went on."""
 
     known: Known
@@ -75,8 +75,7 @@ class Version(Generic[T]):
     content: T
 
 
-@dataclass(slots=True)
-class Span:
+class Span(msgspec.Struct):
     """When a resource says that something was, is or will be, and how it stands with it."""
 
     ref: str

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import date, time, timedelta
 from typing import Literal
 
+import msgspec
+
 from cds.chart.exposure import Span
 from cds.chart.model import Diagnosis, Line, Operation, Tri
 
@@ -43,8 +45,7 @@ class Drug:
     bridge: int
 
 
-@dataclass(slots=True)
-class Stretch:
+class Stretch(msgspec.Struct):
     """One drug from a day to a day, as of the day of the chart. `last` is the last day known, `first` if none is."""
 
     drug: Drug

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
 from types import MappingProxyType
-from typing import NamedTuple
+
+import msgspec
 
 Tri = bool | None
 """A three-valued truth: True, False, or None for unknown."""
@@ -36,7 +37,7 @@ class Method:
     efficiency: Decimal | None = None  # qPCR efficiency as a fraction (1.00 = perfect doubling); only for delta-Ct
 
 
-class Result(NamedTuple):
+class Result(msgspec.Struct, frozen=True):
     """One marker measurement: one specimen, one method, one value, in a status that counts.
 
     `low` and `high` bound the value on the linear scale of the unit family (`family`): equal for a plain number,

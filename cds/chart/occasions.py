@@ -7,6 +7,8 @@ from dataclasses import fields
 from datetime import date, time
 from typing import Any
 
+import msgspec
+
 from cds.chart.model import Method, Result
 
 _METHOD = tuple(field.name for field in fields(Method))
@@ -26,7 +28,7 @@ def in_order(results: list[Result], day: date) -> tuple[Result, ...]:
     last = results[-1].collected
     if last is None or last > day:
         results = [
-            result._replace(faults=result.faults | {"after-as-of"})
+            msgspec.structs.replace(result, faults=result.faults | {"after-as-of"})
             if result.collected is not None and result.collected > day
             else result
             for result in results
@@ -73,7 +75,7 @@ def _settled(results: list[Result]) -> list[Result]:
         if any(other != number and _contradict(result, kept[other]) for other in _neighbours(result, near))
     }
     return [
-        result._replace(faults=result.faults | {"conflict"}) if number in conflicting else result
+        msgspec.structs.replace(result, faults=result.faults | {"conflict"}) if number in conflicting else result
         for number, result in enumerate(kept)
     ]
 
@@ -149,7 +151,8 @@ def _merged(kept: Result, other: Result) -> Result:
     checks = dict(kept.checks)
     for name, passed in other.checks.items():
         checks[name] = checks.get(name, True) and passed
-    return kept._replace(
+    return msgspec.structs.replace(
+        kept,
         **changes,
         checks=checks,
         bridged=kept.bridged or other.bridged,

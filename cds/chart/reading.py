@@ -114,10 +114,10 @@ class _Reading:
             stamp = aware.isoformat()
             self.received = Known.at(When(stamp, aware.date(), aware.date(), aware.time(), aware.astimezone(UTC)))
         self.index: dict[str, Json] = {}
-        for resource, _, ref, _, url in envelope.entries:
-            self.index[ref] = resource
-            if url is not None:
-                self.index[url] = resource
+        for entry in envelope.entries:
+            self.index[entry.ref] = entry.resource
+            if entry.url is not None:
+                self.index[entry.url] = entry.resource
 
     def record(self, patient: str, entries: Sequence[Entry], owners: Sequence[str | None]) -> Record:
         markers: list[tuple[Entry, Meaning]] = []
@@ -129,7 +129,7 @@ class _Reading:
         alone = not set(self.patients.keys()) - {patient}
         catalogue, index, received = self.catalogue, self.index, self.received
         for entry, whose in zip(entries, owners, strict=True):
-            resource, kind, ref, path, _ = entry
+            resource, kind, ref, path = entry.resource, entry.kind, entry.ref, entry.path
             if kind in _SHARED:
                 continue
             if whose != patient and (whose is not None or not alone):

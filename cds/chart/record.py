@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
+
+import msgspec
 
 from cds.chart.assay import sample_of
 from cds.chart.catalogue import Catalogue
@@ -19,8 +20,7 @@ from cds.chart.values import Count, per_ev
 from cds.chart.versions import Version
 
 
-@dataclass(slots=True)
-class CountVersion:
+class CountVersion(msgspec.Struct):
     """One version of an Observation that holds a total EV count; `count` is None if its status does not count."""
 
     known: Known
@@ -40,8 +40,7 @@ class Identity(NamedTuple):
     sex: str | None = None
 
 
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """What is known of one patient, with the time at which each datum became known.
 
     `left_out` lists what was not used, `unmapped` the codes that look like markers and are mapped by nobody.
@@ -56,7 +55,9 @@ class Record:
     left_out: tuple[LeftOut, ...] = ()
     unmapped: tuple[str, ...] = ()
     items: tuple[Item, ...] = ()
-    panels: Mapping[str, frozenset[str]] = field(default_factory=dict)  # Observation -> the others of its panels
+    panels: Mapping[str, frozenset[str]] = msgspec.field(
+        default_factory=dict
+    )  # Observation -> the others of its panels
 
     @property
     def patient(self) -> str:
@@ -172,7 +173,7 @@ class Record:
         family = self.catalogue.markers[result.marker].families.get(result.family or "")
         low, high = per_ev(result.low, result.high, family, count)
         shown = count.shown if count is not None else None
-        return result._replace(per_ev_low=low, per_ev_high=high, total_ev=shown)
+        return msgspec.structs.replace(result, per_ev_low=low, per_ev_high=high, total_ev=shown)
 
 
 def _occasion(specimen: str | None, day: date | None, laboratory: str | None) -> object:

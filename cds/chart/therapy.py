@@ -15,6 +15,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cds.chart.clock import Item, Moment, When
 from cds.chart.codes import CodeTable, is_atc, pairs
 from cds.chart.exposure import TREATMENTS, Histories, Span, read_span, standing, stated, stated_period
@@ -44,8 +46,7 @@ class TherapyCatalogue:
     neoadjuvant_within: int = 365  # days from the first dose to the operation that it prepares
 
 
-@dataclass(slots=True)
-class _Given:
+class _Given(msgspec.Struct):
     """What one version of a resource says: these drugs, over this span, with this intent."""
 
     span: Span

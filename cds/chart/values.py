@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from cds.chart.assay import Json, code, items, text
 from cds.chart.units import TOTAL_EV, UCUM, Family, Unit, Units, figure, linear, normalised
@@ -19,7 +21,7 @@ INFINITE = float("inf")
 _TOTAL_EV_UNITS: Units = {("linear", unit): Unit(TOTAL_EV, factor) for unit, factor in TOTAL_EV.factors.items()}
 
 
-class Count(NamedTuple):
+class Count(msgspec.Struct, frozen=True):
     """A total EV count per mL, as an interval."""
 
     low: float
@@ -27,7 +29,7 @@ class Count(NamedTuple):
     shown: str
 
 
-class Value(NamedTuple):
+class Value(msgspec.Struct, frozen=True):
     """A quantity as read: an interval on the linear scale, or the fault that keeps it from being one."""
 
     low: float | None = None

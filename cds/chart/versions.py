@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from typing import Any
+
+import msgspec
 
 from cds.chart.assay import items
 from cds.chart.clock import Known
@@ -14,8 +15,7 @@ from cds.chart.envelope import Entry
 from cds.chart.model import Result
 
 
-@dataclass(slots=True)
-class Version:
+class Version(msgspec.Struct):
     """One version of a marker result. `result` is None if its status does not count from then on."""
 
     known: Known
@@ -122,7 +122,7 @@ def _order(versions: list[Version]) -> None:
         if earlier.result is None or later.result is None or rank != later_rank:
             continue
         if content != later_content:  # nothing says which of the two is the newer
-            later.result = later.result._replace(faults=later.result.faults | {"conflict"})
+            later.result = msgspec.structs.replace(later.result, faults=later.result.faults | {"conflict"})
 
 
 def _content(version: Version) -> str:

@@ -120,7 +120,7 @@ def may_hold(question: Question, change: Change, sample: Sample) -> bool:
     if comparison is None or holds(question, change, sample):
         return False
     if change.not_fallen:
-        low, high = comparison.ratio
+        low, high = comparison.ratio.low, comparison.ratio.high
         return low < high and (high == float("inf") or not at_least(1 / high, comparison.threshold))
     return at_least(comparison.ratio.high, comparison.threshold)
 

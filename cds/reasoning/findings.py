@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import NamedTuple
+
+import msgspec
 
 from cds.chart.model import Chart, Line, Operation, Result, Tri
 from cds.reasoning.change import Comparison
@@ -21,7 +22,7 @@ class Held:
     facts: tuple[str, ...]
 
 
-class Finding(NamedTuple):
+class Finding(msgspec.Struct, frozen=True):
     """The answer to one question.
 
     `facts` holds every fact that was asked, by name; what was not asked is absent. `comparisons` holds, by the fact's name,

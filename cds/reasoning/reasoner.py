@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from cds.chart.model import Chart, Tri
 from cds.errors import Disagreement
 from cds.reasoning import combination
@@ -67,7 +69,7 @@ class Reasoner:
             if parts and all(part.state == "not-applicable" for part in parts.values()):
                 # Nothing is asked of parts that do not apply: what they say is what their combination says.
                 part = next(iter(parts.values()))
-                answers[rule.name] = part._replace(rule=rule, parts=tuple(parts.values()))
+                answers[rule.name] = msgspec.structs.replace(part, rule=rule, parts=tuple(parts.values()))
             elif parts:
                 answers[rule.name] = self._combined(chart, rule, parts)
         whole = {name: finding for name, finding in answers.items() if not finding.rule.part}
@@ -207,7 +209,7 @@ class Reasoner:
                     continue
                 # Of several rules that say the same, one speaks that has something to advise.
                 group.sort(key=lambda finding: (finding.state not in finding.rule.advise, bool(finding.parts)))
-                shown.append(group[0]._replace(also=tuple(other.rule.name for other in group[1:])))
+                shown.append(msgspec.structs.replace(group[0], also=tuple(other.rule.name for other in group[1:])))
         return tuple(sorted(shown, key=lambda finding: (finding.markers, self._rank[finding.state], finding.rule.name)))
 
     def _stopped(self, finding: Finding, others: Sequence[Finding]) -> bool:

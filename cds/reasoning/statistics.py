@@ -15,13 +15,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+
+import msgspec
 
 TOLERANCE = 1e-12
 """Relative slack of "at least": far below any measurement, far above what a unit conversion can shift."""
 
 
-class Interval(NamedTuple):
+class Interval(msgspec.Struct, frozen=True):
     """A positive quantity known only within bounds; `low == high` for a plain number."""
 
     low: float

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 from hypothesis import given, settings
@@ -276,7 +277,10 @@ def test_an_order_of_the_class_is_named_first(book: RuleBook, reasoner: Reasoner
 def test_a_rule_in_shadow_is_shown_to_nobody(book: RuleBook, reasoner: Reasoner) -> None:
     evaluation = reasoner.evaluate(chart(*series("trpc5-ev", TRPC5_RISE)))
     shadow = replace(
-        evaluation, findings=tuple(one._replace(rule=replace(one.rule, status="shadow")) for one in evaluation.findings)
+        evaluation,
+        findings=tuple(
+            msgspec.structs.replace(one, rule=replace(one.rule, status="shadow")) for one in evaluation.findings
+        ),
     )
     advisories = Advisor(book).advisories(shadow)
     assert [said.state for said in advisories] == ["suspected"]

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cds.errors import RuleBookError
@@ -95,7 +96,10 @@ def test_a_rule_on_retracted_evidence_is_withheld_and_the_others_speak(rules: Pa
     book = load_rulebook(rules)
     assert "han-2020" in book.withheld["uchl1-rise-on-chemotherapy"]
     found = chart()
-    results = {**found.results, "uchl1-ev": tuple(r._replace(marker="uchl1-ev") for r in found.results["trpc5-ev"])}
+    results = {
+        **found.results,
+        "uchl1-ev": tuple(msgspec.structs.replace(r, marker="uchl1-ev") for r in found.results["trpc5-ev"]),
+    }
     evaluation = Reasoner(book).evaluate(replace(found, results=results))
     assert [finding.rule.name for finding in evaluation.findings] == ["trpc5-rise-on-chemotherapy"]
 

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import durable_rules_engine
+import msgspec
 import pytest
 
 from cds.advice.cards import is_shown
@@ -24,7 +25,7 @@ REASONER = Reasoner(BOOK)
 
 
 def of(marker: str, found: Chart, **changes: object) -> Chart:
-    results = tuple(entry._replace(marker=marker) for entry in found.results["trpc5-ev"])
+    results = tuple(msgspec.structs.replace(entry, marker=marker) for entry in found.results["trpc5-ev"])
     return replace(found, results={marker: results}, **changes)  # type: ignore[arg-type]
 
 

@@ -11,6 +11,8 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from cds.chart.model import Method, Result
 
 RISES = (2.0, 2.02, 2.1, 2.2, 2.3, 2.5, 3.1, 3.5, 4.0, 5.0, 8.0)
@@ -199,11 +201,12 @@ def _spoil(rng: random.Random, found: list[Result], as_of: date) -> None:
             del checks[name]
         else:
             checks[name] = False
-        found[at] = result._replace(checks=checks)
+        found[at] = msgspec.structs.replace(result, checks=checks)
     elif kind < 0.55 and result.low is not None and result.high is not None:
         scale = 1.0 if result.censored else rng.choice((0.5, 0.99, 1.01, 2.0))
         moment = rng.choice((None, time(7, 0), time(9, 0), time(12, 0)))
-        second = result._replace(
+        second = msgspec.structs.replace(
+            result,
             ref=f"{result.ref}-second",
             collected_time=moment,
             low=result.low * scale,
@@ -213,34 +216,42 @@ def _spoil(rng: random.Random, found: list[Result], as_of: date) -> None:
             specimen_id=f"{result.specimen_id}-second",
         )
         found.append(
-            second if scale != 1.0 or moment != result.collected_time else second._replace(collected_time=time(13, 0))
+            second
+            if scale != 1.0 or moment != result.collected_time
+            else msgspec.structs.replace(second, collected_time=time(13, 0))
         )
     elif kind < 0.6:
-        found[at] = result._replace(lod=None) if not result.censored else result._replace(bridged=not result.bridged)
+        found[at] = (
+            msgspec.structs.replace(result, lod=None)
+            if not result.censored
+            else msgspec.structs.replace(result, bridged=not result.bridged)
+        )
     else:
         fault = rng.choice(FAULTS)
         if fault == "conflict":
-            other = result._replace(ref=f"{result.ref}-other", laboratory="lab-b", faults=frozenset({fault}))
+            other = msgspec.structs.replace(
+                result, ref=f"{result.ref}-other", laboratory="lab-b", faults=frozenset({fault})
+            )
             if other.low is not None and other.high is not None and not other.censored:
-                other = other._replace(
-                    low=other.low * 1.7, high=other.high * 1.7, per_ev_low=None, per_ev_high=None, total_ev=None
+                other = msgspec.structs.replace(
+                    other, low=other.low * 1.7, high=other.high * 1.7, per_ev_low=None, per_ev_high=None, total_ev=None
                 )
-            found[at] = result._replace(faults=frozenset({fault}))
+            found[at] = msgspec.structs.replace(result, faults=frozenset({fault}))
             found.append(other)
             return
         if fault == "after-as-of":
-            found[at] = result._replace(
-                collected=as_of + timedelta(rng.choice((1, 30, 900))), faults=frozenset({fault})
+            found[at] = msgspec.structs.replace(
+                result, collected=as_of + timedelta(rng.choice((1, 30, 900))), faults=frozenset({fault})
             )
             return
         if fault == "no-collection-date":
-            found[at] = result._replace(collected=None, collected_time=None, faults=frozenset({fault}))
+            found[at] = msgspec.structs.replace(result, collected=None, collected_time=None, faults=frozenset({fault}))
             return
         if result.family == "delta-ct" and fault == "no-value":
             fault = "efficiency-not-stated"
         nothing: dict[str, Any] = dict(low=None, high=None, per_ev_low=None, per_ev_high=None, censored=False)
         if fault in ("no-unit", "unit-not-convertible"):
             nothing |= dict(family=None, unit=None)
-        found[at] = result._replace(
-            **nothing, faults=frozenset({fault}), analyte="soluble" if fault == "different-analyte" else None
+        found[at] = msgspec.structs.replace(
+            result, **nothing, faults=frozenset({fault}), analyte="soluble" if fault == "different-analyte" else None
         )

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
+import msgspec
+
 from cds.chart.model import Chart, Diagnosis, Event, Imaging, Line, Method, Operation, Result
 
 TRPC5, HOTAIR, PD_L1, TGF_B1 = "trpc5-ev", "hotair-ev", "pdl1-ev", "tgfb1-ev"
@@ -121,7 +123,7 @@ def series(marker: str, text: str, total_ev: str = "", **changes: object) -> tup
             checks=CLEAR,
             specimen_id=f"{marker}-{number}",
         )
-        found.append(result._replace(**changes))  # type: ignore[arg-type]
+        found.append(msgspec.structs.replace(result, **changes))
     return tuple(found)
 
 
@@ -129,7 +131,7 @@ def delta_ct(text: str) -> tuple[Result, ...]:
     """Exosomal HOTAIR given as delta-Ct, with perfect doubling."""
     method = replace(PCR, efficiency=Decimal("1.00"))
     return tuple(
-        one._replace(low=2.0**-cycles, high=2.0**-cycles, family="delta-ct", lod=None, method=method)
+        msgspec.structs.replace(one, low=2.0**-cycles, high=2.0**-cycles, family="delta-ct", lod=None, method=method)
         for one in series(HOTAIR, text)
         if one.high is not None
         for cycles in [one.high]
@@ -138,10 +140,10 @@ def delta_ct(text: str) -> tuple[Result, ...]:
 
 def faulty(results: tuple[Result, ...], fault: str) -> tuple[Result, ...]:
     """The same results with a fault; without a value, unless two values are in conflict."""
-    marked = (one._replace(faults=frozenset({fault})) for one in results)
+    marked = (msgspec.structs.replace(one, faults=frozenset({fault})) for one in results)
     if fault in ("conflict", "after-as-of"):
         return tuple(marked)
-    return tuple(one._replace(low=None, high=None, per_ev_low=None, per_ev_high=None) for one in marked)
+    return tuple(msgspec.structs.replace(one, low=None, high=None, per_ev_low=None, per_ev_high=None) for one in marked)
 
 
 def line(therapy: str, start: str, end: str = "", neoadjuvant: bool = False) -> Line:

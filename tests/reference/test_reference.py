@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 
+import msgspec
 import pytest
 
 from cds.chart.model import Chart, Result
@@ -98,7 +99,7 @@ def later(day: date | None, by: timedelta) -> date | None:
 
 
 def moved(by: timedelta, results: tuple[Result, ...]) -> tuple[Result, ...]:
-    return tuple(one._replace(collected=later(one.collected, by)) for one in results)
+    return tuple(msgspec.structs.replace(one, collected=later(one.collected, by)) for one in results)
 
 
 def test_shifting_all_dates_changes_nothing() -> None:
@@ -122,7 +123,8 @@ def scaled(result: Result, factor: float) -> Result:
     def times(value: float | None) -> float | None:
         return None if value is None else value * factor
 
-    return result._replace(
+    return msgspec.structs.replace(
+        result,
         low=times(result.low),
         high=times(result.high),
         lod=times(result.lod),
@@ -149,7 +151,9 @@ def test_another_method_of_the_latest_sample_claims_nothing() -> None:
             max(one.collected for one in results if one.collected) if any(one.collected for one in results) else None
         )
         return tuple(
-            one._replace(method=replace(one.method, platform="another")) if one.collected == latest else one
+            msgspec.structs.replace(one, method=replace(one.method, platform="another"))
+            if one.collected == latest
+            else one
             for one in results
         )
 
