@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date, timedelta
 
 import msgspec
@@ -154,7 +153,7 @@ def _ended(event: Event, seen: date | None, over: Sequence[date], day: date, lon
     end = next((ended for ended in over if seen is None or ended >= seen), None)
     if end is None and seen is not None and (day - seen).days > longest:
         end = seen + timedelta(days=longest)
-    return event if end is None else replace(event, end=end)
+    return event if end is None else msgspec.structs.replace(event, end=end)
 
 
 def _before(day: date, days: int) -> date:

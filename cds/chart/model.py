@@ -10,7 +10,6 @@ Three-valued fields are `bool | None`: `None` means *unknown*, never *no*.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
 from types import MappingProxyType
@@ -23,8 +22,7 @@ Tri = bool | None
 _NOTHING: Mapping[str, bool] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(msgspec.Struct, frozen=True):
     """How a value was obtained: two results compare only if these agree. `None`: not stated by anyone."""
 
     specimen: str | None = None  # "serum" | "plasma" | ...
@@ -83,8 +81,7 @@ class Result(msgspec.Struct, frozen=True):
     regulatory: str | None = None  # "RUO", "LDT", "IVD", with accreditation as stated
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """A run of one therapy class. Drugs of several classes given together make one line for each class."""
 
     therapy: str  # key of rules/therapies/
@@ -112,8 +109,7 @@ class Line:
         return None if self.extent == "unknown" and day > self.start else True
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """One operation. `curative`: a curative-intent resection of the breast primary."""
 
     day: date
@@ -122,8 +118,7 @@ class Operation:
     ref: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something that disturbs markers for a while; kinds are the keys of rules/events/.
 
     Kinds that gates use: "radiotherapy", "infection", "pregnancy", "transfusion" (operations are `Operation`s).
@@ -137,8 +132,7 @@ class Event:
     ref: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Imaging:
+class Imaging(msgspec.Struct, frozen=True):
     """A response assessment by imaging: CR, PR, SD, PD, NE, or iCR, iPR, iSD, iUPD, iCPD."""
 
     day: date
@@ -146,8 +140,7 @@ class Imaging:
     ref: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(msgspec.Struct, frozen=True):
     """Disease and receptors. `other_cancer`: another active malignancy is recorded."""
 
     invasive_breast_cancer: Tri = None
@@ -167,8 +160,7 @@ class Diagnosis:
         return False if self.er is False and self.pr is False else None
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(msgspec.Struct, frozen=True):
     """Something in the input that was not used: where it stood, why, and what can be done."""
 
     where: str  # "Bundle.entry[3].resource.valueQuantity" or "line 7"
@@ -178,8 +170,7 @@ class LeftOut:
     hides_results: bool = False  # it may have been, or held, a marker result
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(msgspec.Struct, frozen=True):
     """A patient's record as of one moment; see the module's docstring."""
 
     patient: str  # "Patient/123"
@@ -191,7 +182,7 @@ class Chart:
     operations: tuple[Operation, ...] = ()  # sorted by day
     events: tuple[Event, ...] = ()
     imaging: tuple[Imaging, ...] = ()  # sorted by day
-    results: Mapping[str, tuple[Result, ...]] = field(default_factory=dict)  # by marker, sorted by collection
+    results: Mapping[str, tuple[Result, ...]] = msgspec.field(default_factory=dict)  # by marker, sorted by collection
     left_out: tuple[LeftOut, ...] = ()
     unmapped: tuple[str, ...] = ()  # codes that look like markers and are mapped by nobody
     birth_date_text: str | None = None

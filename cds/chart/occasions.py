@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import date, time
 from typing import Any
 
@@ -11,7 +10,7 @@ import msgspec
 
 from cds.chart.model import Method, Result
 
-_METHOD = tuple(field.name for field in fields(Method))
+_METHOD = Method.__struct_fields__
 _FILLED = ("collected_time", "lod", "per_ev_low", "per_ev_high", "total_ev", "laboratory", "lot", "cva", "cvi",
            "specimen_id", "regulatory")  # fmt: skip
 

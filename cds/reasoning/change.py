@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from cds.chart.model import Tri
 from cds.reasoning.question import Question, Reference, Sample, bounded, reference_value
 from cds.reasoning.rulebook import Rise
@@ -34,8 +36,7 @@ class Pair:
     over_lowest: bool = False  # also at the threshold over the lowest on-treatment value before the first sample
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """One sample against its reference, with everything a card shows of how the threshold was built."""
 
     sample: Sample

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 
 import msgspec
@@ -13,8 +12,7 @@ from cds.reasoning.change import Comparison
 from cds.reasoning.rulebook import Clause, Rule
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """A state before the finding's own that only unknown facts hold back."""
 
     state: str
@@ -65,15 +63,14 @@ class Finding(msgspec.Struct, frozen=True):
         return self.line.start if self.line is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(msgspec.Struct, frozen=True):
     """All findings of one chart. `silent` lists what was recognised and must not be used, with the reason."""
 
     chart: Chart
     findings: tuple[Finding, ...]
     rulebook_hash: str
     silent: tuple[tuple[str, str], ...] = ()
-    answers: Mapping[str, Finding] = field(
+    answers: Mapping[str, Finding] = msgspec.field(
         default_factory=dict
     )  # every rule's own answer, before they are put together
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from cds.advice.advisory import Advisory
 from cds.advice.cards import Card, CardWriter, Occasion
@@ -86,7 +88,7 @@ class Desk:
         data, left_out = delivered(request.prefetch, service.templates, request.patient, self._settings.max_resources)
         now = self._clock()
         chart = self._chart(request, data, now)
-        chart = replace(chart, left_out=(*chart.left_out, *left_out))
+        chart = msgspec.structs.replace(chart, left_out=(*chart.left_out, *left_out))
         evaluation = self._reasoner.evaluate(chart)
         occasion = Occasion(
             request.instance,

@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from cds.chart.model import Chart, Diagnosis, Event, Imaging, Line, Method, Operation, Result
 from cds.chart.occasions import in_order
@@ -149,7 +151,7 @@ def _day(number: int) -> date:
 
 def _as_of(entry: tuple[int | None, int | None, Line], day: int) -> Line:
     _, end, line = entry
-    return line if end is None or end <= day else replace(line, end=None)
+    return line if end is None or end <= day else msgspec.structs.replace(line, end=None)
 
 
 def load_tests(folder: Path, rulebook: RuleBook) -> list[RuleTest]:
@@ -274,7 +276,7 @@ class _Reader:
             changes["invasive_breast_cancer"] = kinds[part.choice("disease", list(kinds), "unknown")]
         if "other_cancer" in part:
             changes["other_cancer"] = part.text("other_cancer") == "yes"
-        return replace(diagnosis, **changes)
+        return msgspec.structs.replace(diagnosis, **changes)
 
     @staticmethod
     def _span(section: Section, key: str, text: str) -> tuple[int | None, int | None, list[str]]:

@@ -276,7 +276,7 @@ def test_an_order_of_the_class_is_named_first(book: RuleBook, reasoner: Reasoner
 
 def test_a_rule_in_shadow_is_shown_to_nobody(book: RuleBook, reasoner: Reasoner) -> None:
     evaluation = reasoner.evaluate(chart(*series("trpc5-ev", TRPC5_RISE)))
-    shadow = replace(
+    shadow = msgspec.structs.replace(
         evaluation,
         findings=tuple(
             msgspec.structs.replace(one, rule=replace(one.rule, status="shadow")) for one in evaluation.findings

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cds.advice.advisory import FIXED_SENTENCE, Advisory
 from cds.chart.model import Chart, Diagnosis, Event, Imaging, LeftOut, Line, Operation
@@ -207,9 +207,7 @@ def test_what_was_left_out_is_carried_along(advise: Advise) -> None:
 def test_the_digest_changes_with_the_evidence_and_not_with_the_day(advise: Advise) -> None:
     results = series("trpc5-ev", TRPC5_RISE)
     first, later = only(advise(chart(*results))), only(advise(chart(*results, as_of=106)))
-    other = only(
-        advise(chart(*results[:-1], msgspec.structs.replace(results[-1], low=6.4e6, high=6.4e6, shown="6.4 10*6/mL")))
-    )
+    other = only(advise(chart(*results[:-1], replace(results[-1], low=6.4e6, high=6.4e6, shown="6.4 10*6/mL"))))
     assert first.digest == later.digest
     assert first.digest != other.digest
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cds.errors import RuleBookError
 from cds.reasoning.loading import load_rulebook, shipped_rules
@@ -98,7 +97,7 @@ def test_a_rule_on_retracted_evidence_is_withheld_and_the_others_speak(rules: Pa
     found = chart()
     results = {
         **found.results,
-        "uchl1-ev": tuple(msgspec.structs.replace(r, marker="uchl1-ev") for r in found.results["trpc5-ev"]),
+        "uchl1-ev": tuple(replace(r, marker="uchl1-ev") for r in found.results["trpc5-ev"]),
     }
     evaluation = Reasoner(book).evaluate(replace(found, results=results))
     assert [finding.rule.name for finding in evaluation.findings] == ["trpc5-rise-on-chemotherapy"]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from datetime import timedelta
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cds.chart.model import Chart, Result
 from cds.reasoning.loading import default_rulebook
@@ -31,7 +30,7 @@ def scaled(result: Result, factor: float) -> Result:
     def times(value: float | None) -> float | None:
         return None if value is None else value * factor
 
-    return msgspec.structs.replace(
+    return replace(
         result,
         low=times(result.low),
         high=times(result.high),
@@ -60,7 +59,7 @@ def test_shifting_all_dates_and_the_moment_changes_nothing(chart: Chart, days: i
         events=tuple(replace(x, start=x.start and x.start + by, end=x.end and x.end + by) for x in chart.events),
         imaging=tuple(replace(x, day=x.day + by) for x in chart.imaging),
         results={
-            marker: tuple(msgspec.structs.replace(x, collected=x.collected and x.collected + by) for x in found)
+            marker: tuple(replace(x, collected=x.collected and x.collected + by) for x in found)
             for marker, found in chart.results.items()
         },
     )
@@ -84,10 +83,7 @@ def test_a_changed_method_of_the_latest_sample_is_never_suspected(chart: Chart) 
         dated = [r for r in found if r.collected is not None and r.collected <= chart.as_of]
         if not dated:
             return found
-        return tuple(
-            msgspec.structs.replace(r, method=replace(r.method, isolation="another")) if r is dated[-1] else r
-            for r in found
-        )
+        return tuple(replace(r, method=replace(r.method, isolation="another")) if r is dated[-1] else r for r in found)
 
     results = {marker: changed(found) for marker, found in chart.results.items()}
     after = states(with_results(chart, results))
@@ -101,7 +97,7 @@ def test_an_unstated_check_never_makes_a_state_stronger(chart: Chart, data: st.D
         return
     place = data.draw(st.integers(0, len(chart.results[marker]) - 1))
     changed = list(chart.results[marker])
-    changed[place] = msgspec.structs.replace(changed[place], checks={})
+    changed[place] = replace(changed[place], checks={})
     before = states(chart)
     after = states(with_results(chart, {**chart.results, marker: tuple(changed)}))
     # Leaving out a sample may only ever weaken: it cannot become the pair that confirms.

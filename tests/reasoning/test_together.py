@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import durable_rules_engine
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cds.advice.cards import is_shown
 from cds.advice.statements import Advisor
@@ -25,8 +24,8 @@ REASONER = Reasoner(BOOK)
 
 
 def of(marker: str, found: Chart, **changes: object) -> Chart:
-    results = tuple(msgspec.structs.replace(entry, marker=marker) for entry in found.results["trpc5-ev"])
-    return replace(found, results={marker: results}, **changes)  # type: ignore[arg-type]
+    results = tuple(replace(entry, marker=marker) for entry in found.results["trpc5-ev"])
+    return replace(found, results={marker: results}, **changes)
 
 
 def test_pdl1_without_a_documented_start_has_a_card_of_the_active_rule() -> None:

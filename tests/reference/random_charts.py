@@ -9,8 +9,9 @@ carries a flaw (a fault, a missing check, a changed method, an undocumented star
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from datetime import date, time, timedelta
+
+from msgspec.structs import replace
 
 from cds.chart.model import Chart, Diagnosis, Event, Imaging, Line, Operation
 from tests.reference.random_results import random_results, random_shape

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from cds.chart.model import Method, Result
 
@@ -28,8 +28,7 @@ UNREADABLE = ("no-value", "unreadable-value", "different-analyte", "unit-not-con
 FAULTS = ("no-collection-date", "no-unit", "negative", "zero-without-lod", "conflict", "after-as-of", *UNREADABLE)
 
 
-@dataclass(frozen=True, slots=True)
-class Assay:
+class Assay(msgspec.Struct, frozen=True):
     """How a marker is usually measured here; `thresholds`: the limits with default CVs for one to three baselines."""
 
     marker: str
@@ -201,11 +200,11 @@ def _spoil(rng: random.Random, found: list[Result], as_of: date) -> None:
             del checks[name]
         else:
             checks[name] = False
-        found[at] = msgspec.structs.replace(result, checks=checks)
+        found[at] = replace(result, checks=checks)
     elif kind < 0.55 and result.low is not None and result.high is not None:
         scale = 1.0 if result.censored else rng.choice((0.5, 0.99, 1.01, 2.0))
         moment = rng.choice((None, time(7, 0), time(9, 0), time(12, 0)))
-        second = msgspec.structs.replace(
+        second = replace(
             result,
             ref=f"{result.ref}-second",
             collected_time=moment,
@@ -216,42 +215,34 @@ def _spoil(rng: random.Random, found: list[Result], as_of: date) -> None:
             specimen_id=f"{result.specimen_id}-second",
         )
         found.append(
-            second
-            if scale != 1.0 or moment != result.collected_time
-            else msgspec.structs.replace(second, collected_time=time(13, 0))
+            second if scale != 1.0 or moment != result.collected_time else replace(second, collected_time=time(13, 0))
         )
     elif kind < 0.6:
-        found[at] = (
-            msgspec.structs.replace(result, lod=None)
-            if not result.censored
-            else msgspec.structs.replace(result, bridged=not result.bridged)
-        )
+        found[at] = replace(result, lod=None) if not result.censored else replace(result, bridged=not result.bridged)
     else:
         fault = rng.choice(FAULTS)
         if fault == "conflict":
-            other = msgspec.structs.replace(
-                result, ref=f"{result.ref}-other", laboratory="lab-b", faults=frozenset({fault})
-            )
+            other = replace(result, ref=f"{result.ref}-other", laboratory="lab-b", faults=frozenset({fault}))
             if other.low is not None and other.high is not None and not other.censored:
-                other = msgspec.structs.replace(
+                other = replace(
                     other, low=other.low * 1.7, high=other.high * 1.7, per_ev_low=None, per_ev_high=None, total_ev=None
                 )
-            found[at] = msgspec.structs.replace(result, faults=frozenset({fault}))
+            found[at] = replace(result, faults=frozenset({fault}))
             found.append(other)
             return
         if fault == "after-as-of":
-            found[at] = msgspec.structs.replace(
+            found[at] = replace(
                 result, collected=as_of + timedelta(rng.choice((1, 30, 900))), faults=frozenset({fault})
             )
             return
         if fault == "no-collection-date":
-            found[at] = msgspec.structs.replace(result, collected=None, collected_time=None, faults=frozenset({fault}))
+            found[at] = replace(result, collected=None, collected_time=None, faults=frozenset({fault}))
             return
         if result.family == "delta-ct" and fault == "no-value":
             fault = "efficiency-not-stated"
         nothing: dict[str, Any] = dict(low=None, high=None, per_ev_low=None, per_ev_high=None, censored=False)
         if fault in ("no-unit", "unit-not-convertible"):
             nothing |= dict(family=None, unit=None)
-        found[at] = msgspec.structs.replace(
+        found[at] = replace(
             result, **nothing, faults=frozenset({fault}), analyte="soluble" if fault == "different-analyte" else None
         )

@@ -8,11 +8,11 @@ count of 1.1e10 particles/mL in every sample, results known on the day of collec
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
-import msgspec
+from msgspec.structs import replace
 
 from cds.chart.model import Chart, Diagnosis, Event, Imaging, Line, Method, Operation, Result
 
@@ -123,7 +123,7 @@ def series(marker: str, text: str, total_ev: str = "", **changes: object) -> tup
             checks=CLEAR,
             specimen_id=f"{marker}-{number}",
         )
-        found.append(msgspec.structs.replace(result, **changes))
+        found.append(replace(result, **changes))
     return tuple(found)
 
 
@@ -131,7 +131,7 @@ def delta_ct(text: str) -> tuple[Result, ...]:
     """Exosomal HOTAIR given as delta-Ct, with perfect doubling."""
     method = replace(PCR, efficiency=Decimal("1.00"))
     return tuple(
-        msgspec.structs.replace(one, low=2.0**-cycles, high=2.0**-cycles, family="delta-ct", lod=None, method=method)
+        replace(one, low=2.0**-cycles, high=2.0**-cycles, family="delta-ct", lod=None, method=method)
         for one in series(HOTAIR, text)
         if one.high is not None
         for cycles in [one.high]
@@ -140,10 +140,10 @@ def delta_ct(text: str) -> tuple[Result, ...]:
 
 def faulty(results: tuple[Result, ...], fault: str) -> tuple[Result, ...]:
     """The same results with a fault; without a value, unless two values are in conflict."""
-    marked = (msgspec.structs.replace(one, faults=frozenset({fault})) for one in results)
+    marked = (replace(one, faults=frozenset({fault})) for one in results)
     if fault in ("conflict", "after-as-of"):
         return tuple(marked)
-    return tuple(msgspec.structs.replace(one, low=None, high=None, per_ev_low=None, per_ev_high=None) for one in marked)
+    return tuple(replace(one, low=None, high=None, per_ev_low=None, per_ev_high=None) for one in marked)
 
 
 def line(therapy: str, start: str, end: str = "", neoadjuvant: bool = False) -> Line:

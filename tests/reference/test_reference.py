@@ -6,12 +6,11 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cds.chart.model import Chart, Result
 from tests.reference.gates import in_scope
@@ -99,7 +98,7 @@ def later(day: date | None, by: timedelta) -> date | None:
 
 
 def moved(by: timedelta, results: tuple[Result, ...]) -> tuple[Result, ...]:
-    return tuple(msgspec.structs.replace(one, collected=later(one.collected, by)) for one in results)
+    return tuple(replace(one, collected=later(one.collected, by)) for one in results)
 
 
 def test_shifting_all_dates_changes_nothing() -> None:
@@ -123,7 +122,7 @@ def scaled(result: Result, factor: float) -> Result:
     def times(value: float | None) -> float | None:
         return None if value is None else value * factor
 
-    return msgspec.structs.replace(
+    return replace(
         result,
         low=times(result.low),
         high=times(result.high),
@@ -151,9 +150,7 @@ def test_another_method_of_the_latest_sample_claims_nothing() -> None:
             max(one.collected for one in results if one.collected) if any(one.collected for one in results) else None
         )
         return tuple(
-            msgspec.structs.replace(one, method=replace(one.method, platform="another"))
-            if one.collected == latest
-            else one
+            replace(one, method=replace(one.method, platform="another")) if one.collected == latest else one
             for one in results
         )
 
