@@ -31,7 +31,8 @@ def over_lowest(finding: Finding, book: RuleBook) -> tuple[Comparison, ...]:
     asked = pair_over_lowest(finding.rule)
     if asked is None or finding.pair is None:
         return ()
-    samples = [Sample(result, index) for index, result in enumerate(finding.judged)]
+    dated = [(result, result.collected) for result in finding.judged]
+    samples = [Sample(result, index, day) for index, (result, day) in enumerate(dated) if day is not None]
     first = finding.pair[0].collected
     before = [sample for sample in samples if first is not None and sample.collected < first]
     if not before:

@@ -70,7 +70,10 @@ class Laboratory:
         assays = self.assays.get(marker, ())
         if day is None:
             return assays[0] if len(assays) == 1 else None
-        return next((assay for assay in assays if assay.valid_from <= day <= assay.valid_to), None)
+        for assay in assays:
+            if assay.valid_from <= day <= assay.valid_to:
+                return assay
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,17 +18,19 @@ def diagnosis_of(said: Mapping[str, Sequence[Datum]], day: date) -> Diagnosis:
         [datum for datum in said.get(what, ()) if datum.start is None or datum.start.first <= day]
         for what in ("disease", "spread", "receptor")
     )
-    her2 = [datum for datum in receptors if datum.detail.startswith("her2")]
+    by_receptor: dict[str, list[Datum]] = {"er": [], "pr": [], "her2": []}
+    for datum in receptors:
+        by_receptor.setdefault("her2" if datum.detail.startswith("her2") else datum.detail, []).append(datum)
     told = [datum for datum in disease if datum.detail != "nodes-or-doubtful" and datum.so is not False]
     return Diagnosis(
         invasive_breast_cancer=_invasive(disease),
         metastatic=_metastatic(disease, spread),
-        other_cancer=any(datum.detail == "other-cancer" and datum.so is True for datum in disease),
-        er=_newest([datum for datum in receptors if datum.detail == "er"]),
-        pr=_newest([datum for datum in receptors if datum.detail == "pr"]),
-        her2=_newest(her2),
-        her2_changed=_changed(her2),
-        refs=tuple(dict.fromkeys(datum.ref for datum in (*told, *spread, *receptors))),
+        other_cancer=("other-cancer", True) in [(datum.detail, datum.so) for datum in disease],
+        er=_newest(by_receptor["er"]),
+        pr=_newest(by_receptor["pr"]),
+        her2=_newest(by_receptor["her2"]),
+        her2_changed=_changed(by_receptor["her2"]),
+        refs=tuple(dict.fromkeys([datum.ref for datum in (*told, *spread, *receptors)])),
     )
 
 
@@ -65,7 +67,7 @@ def _newest(results: Sequence[Datum]) -> Tri:
     """
     if not results:
         return None
-    last = max(_day(datum) for datum in results)
+    last = max(map(_day, results))
     answers = {datum.answer for datum in results if _day(datum) == last} - {"equivocal"}
     return None if len(answers) != 1 else answers == {"positive"}
 

@@ -29,7 +29,7 @@ class Patients:
                 self._enter(entry)
         self.owners = self._owners(entries)
         """For each entry the key of the patient whose resource it is; None if it does not say."""
-        self._keys.update(dict.fromkeys(key for key in self.owners if key is not None))
+        self._keys.update(dict.fromkeys(filter(None, self.owners)))
 
     def _enter(self, entry: Entry) -> None:
         resource, key, url = entry.resource, entry.ref, entry.url

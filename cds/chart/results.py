@@ -98,6 +98,8 @@ def collected(observation: Json, sample: Sample) -> When | None:
         or observation.get("effectiveInstant")
         or (period.get("start") if isinstance(period, dict) else None)
     )
+    if stated is not None and stated is sample.collected and stated.first == stated.last and stated.first >= _EARLIEST:
+        return stated  # the usual shape: both say the same in the same words
     exact = [
         found
         for found in (stated, sample.collected)

@@ -9,27 +9,21 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
+import msgspec
+
 from cds.chart.model import Chart, Line, Operation, Result, Tri
 from cds.reasoning.rulebook import Rule, RuleBook
 from cds.reasoning.statistics import Interval, geometric_mean, lowest
 
 
-class Sample:
+class Sample(msgspec.Struct, eq=False):
     """A dated result inside a question: its place in the order of samples and its day of the line."""
 
-    __slots__ = ("before", "day", "index", "result")
-
-    def __init__(self, result: Result, index: int):
-        self.result = result
-        self.index = index
-        self.day = 0  # days since the line's first dose, or since the operation
-        self.before = False  # drawn before the first dose
-
-    @property
-    def collected(self) -> date:
-        collected = self.result.collected
-        assert collected is not None  # noqa: S101 - only dated results become samples
-        return collected
+    result: Result
+    index: int
+    collected: date
+    day: int = 0  # days since the line's first dose, or since the operation
+    before: bool = False  # drawn before the first dose
 
     @property
     def value(self) -> Interval:
@@ -59,7 +53,9 @@ class Shared:
     def __init__(self, chart: Chart, marker: str) -> None:
         day = chart.as_of
         self.results = chart.results.get(marker, ())
-        self.dated = [one for one in self.results if one.collected is not None and one.collected <= day]
+        self.dated = [
+            (one, one.collected) for one in self.results if one.collected is not None and one.collected <= day
+        ]
         self.faulty = any([one.faults for one in self.results])
         self.usable: dict[int, bool] = {}  # by the sample's place
         self.comparable: dict[tuple[int, int], Tri] = {}
@@ -79,7 +75,7 @@ class Question:
         self.marker = book.catalogue.markers[rule.watches]
         self.shared = shared
         self.results, self.faulty = shared.results, shared.faulty
-        self.samples = [Sample(result, index) for index, result in enumerate(shared.dated)]
+        self.samples = [Sample(result, index, collected) for index, (result, collected) in enumerate(shared.dated)]
         self.latest = self.samples[-1] if self.samples else None
         self.line: Line | None = None
         self.operation: Operation | None = None

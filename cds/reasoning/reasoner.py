@@ -110,7 +110,7 @@ class Reasoner:
             day=latest.day if question.start is not None and latest is not None else None,
             comparisons=comparisons,
             pair=(pair[0].result, pair[1].result) if pair else None,
-            judged=tuple(sample.result for sample in question.judged()) if facts.get("judged") else (),
+            judged=tuple([sample.result for sample in question.judged()]) if facts.get("judged") else (),
         )
 
     def _combined(self, chart: Chart, rule: Rule, parts: Mapping[str, Finding]) -> Finding:
@@ -151,19 +151,19 @@ class Reasoner:
         if concluding:
             first = concluding[0]
             state = first.state
-            holding = tuple(clause for clause in concluding if clause.state == state)
-            missing = tuple(lit.fact for clause in holding for lit in clause.all if lit.wanted is None)
+            holding = tuple([clause for clause in concluding if clause.state == state])
+            missing = [lit.fact for clause in holding for lit in clause.all if lit.wanted is None]
         else:
             # Nothing holds: either something unknown keeps it so, or the rule has a gap. Neither is "no flag".
             first, state, holding = None, "not-evaluable", ()
-            missing = tuple(dict.fromkeys(name for item in open_states for name in item.facts))
+            missing = [name for item in open_states for name in item.facts]
         rank = self._rank[state]
-        stronger = tuple(item for item in open_states if self._rank[item.state] < rank) if concluding else ()
+        stronger = [item for item in open_states if self._rank[item.state] < rank] if concluding else []
         notes = [clause.note for clause in holding if clause.note]
         notes += [clause.note for clause in true if not clause.state]
         notes += [note for part in parts for note in part.notes]
         if state == "not-evaluable":
-            missing += tuple(name for part in parts for name in part.missing)
+            missing += [name for part in parts for name in part.missing]
         return Finding(
             rule=rule,
             state=state,
