@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cds.advice.advisory import About
@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     public_base_url: Address = Field(default="", description="where the site publishes its rules; cards link there")
     rules_dir: Path | None = Field(default=None, description="a folder of rules; default: the shipped ones")
     open_mode: bool = Field(default=False, description="answer anybody, on the loopback address only; for development")
+    clients_file: Path | None = Field(default=None, description="the clients that may call, and their keys")
+    discovery_needs_token: bool = Field(default=False, description="whether the list of services needs a token too")
+    tls_certificate: Path | None = Field(default=None, description="certificates of the service itself, as PEM")
+    tls_key: Path | None = Field(default=None, description="their private key, as PEM")
+    behind_proxy: bool = Field(default=False, description="TLS ends at a proxy that nobody can go around")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="browser origins that may call, separated by commas"
     )
@@ -69,6 +74,12 @@ class Settings(BaseSettings):
     @cached_property
     def origins(self) -> tuple[str, ...]:
         return tuple(origin.strip().rstrip("/") for origin in self.allowed_origins if origin.strip())
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("set EXOWATCH_TLS_CERTIFICATE and EXOWATCH_TLS_KEY, both or neither")
+        return self
 
     @property
     def checkpoints(self) -> Path:

@@ -152,13 +152,19 @@ class Responses:
         self._database = database
         self._checkpoints = checkpoints
 
-    def feedback(self, answers: Sequence[Answer], client: str) -> Taken:
-        """Record feedback, all of it or none; the same sent again is taken once. Raises `RecordUnavailable`."""
+    def feedback(self, answers: Sequence[Answer], client: str, tenant: str | None = None) -> Taken:
+        """Record feedback, all of it or none; the same sent again is taken once. Raises `RecordUnavailable`.
+
+        Cards of another tenant are not known.
+        """
         taken, number = Taken(), 0
         with self._database.writing() as connection:
             wanted = select(tables.card.c.id, tables.card.c.patient_id).where(
                 tables.card.c.id.in_([answer.card for answer in answers])
             )
+            if tenant is not None:
+                theirs = tables.patient.c.id == tables.card.c.patient_id
+                wanted = wanted.join(tables.patient, theirs).where(tables.patient.c.tenant == tenant)
             owners = {row.id: row.patient_id for row in connection.execute(wanted)}
             # Always in the same order, so that two batches cannot wait for each other.
             patients = {key: _hold(connection, key) for key in sorted(set(owners.values()))}
@@ -205,7 +211,7 @@ class Responses:
         connection.execute(insert(tables.feedback), row)
         return row
 
-    def decide(self, decision: Decision) -> str:
+    def decide(self, decision: Decision, tenant: str | None = None) -> str:
         """Record what a board decided; the id of the record, the same if it was sent before.
 
         Raises `NoSuchAdvisory`, `AlreadyDecided`, and `Ended`.
@@ -216,7 +222,7 @@ class Responses:
         with self._database.writing() as connection:
             wanted = select(tables.advisory).where(tables.advisory.c.id == decision.advisory)
             advisory = connection.execute(wanted).mappings().first()
-            if advisory is None:
+            if advisory is None or tenant not in (None, advisory["tenant"]):
                 raise NoSuchAdvisory(f"there is no advisory {decision.advisory}")
             patient = _hold(connection, advisory["patient_id"])
             advisory = connection.execute(wanted).mappings().one()

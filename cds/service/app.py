@@ -22,18 +22,19 @@ from cds.record.listing import Counted, standing_counts
 from cds.record.recorder import Recorder
 from cds.selfcheck import self_test
 from cds.service.decisions import decide
-from cds.service.desk import Clock, Desk
+from cds.service.desk import Caller, Clock, Desk
+from cds.service.door import Door
 from cds.service.feedback import take
 from cds.service.fhir import FhirEndpoint
 from cds.service.hook_request import LOOPBACK
 from cds.service.logs import ERROR, note, where
 from cds.service.metrics import CONTENT_TYPE, exposition
 from cds.service.problems import Problem, answer
+from cds.service.trust import Trust
 from cds.settings import Settings
 
 T = TypeVar("T")
 
-_RETRY_AFTER = "5"
 _THREADS = 8
 """Evaluations at one time in one process; more wait their turn, as the interpreter runs one at a time anyway."""
 
@@ -43,43 +44,58 @@ class RefusedToStart(ExowatchError):
 
 
 def create_app(
-    settings: Settings, reasoner: Reasoner, *, recorder: Recorder | None = None, clock: Clock | None = None
+    settings: Settings,
+    reasoner: Reasoner,
+    *,
+    recorder: Recorder | None = None,
+    trust: Trust | None = None,
+    clock: Clock | None = None,
 ) -> FastAPI:
     """The service for a rule book. Raises `RefusedToStart` for settings under which anybody could ask.
 
     `recorder` takes every evaluation into the record before it is answered; without one nothing is recorded, which only
-    tests of the cards want. `clock` says as of when requests are answered (default: now).
+    tests of the cards want. `trust` tells who may call; without it the service is open, and answers this machine only.
+    `clock` says as of when requests are answered (default: now).
     """
-    if not settings.open_mode:
+    if settings.open_mode == (trust is not None):
         raise RefusedToStart(
-            "No client is trusted: nobody could ask, or anybody. For development on this machine set "
-            "EXOWATCH_OPEN_MODE=true, or call `exowatch serve --dev`; it answers on the loopback address only"
+            "No client is trusted: nobody could ask, or anybody. Set EXOWATCH_CLIENTS_FILE (docs/trust.md); or, for "
+            "development on this machine, call `exowatch serve --dev`, which answers on the loopback address only"
+            if trust is None
+            else "Open mode and a file of clients exclude each other: unset EXOWATCH_OPEN_MODE or EXOWATCH_CLIENTS_FILE"
+        )
+    if trust is not None and not settings.public_base_url.startswith("https://"):
+        raise RefusedToStart(
+            "Tokens are made for an address: set EXOWATCH_PUBLIC_BASE_URL to the https address under which clients call, "
+            "such as https://cds.example/exowatch"
         )
     app = FastAPI(title="Exowatch", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     routes = _Routes(Desk(settings, reasoner, clock or _now, recorder), reasoner, recorder, settings)
-    body = [Depends(_body_reader(settings.max_body_bytes))]
+    door = Door(trust, settings)
+    calls, records = Depends(door.admits("call")), Depends(door.admits("record"))
+    body = Depends(_body_reader(settings.max_body_bytes))
+    discovery = [calls] if settings.discovery_needs_token else []
     for path in ("/cds-services", "/cds-services/"):
-        app.add_api_route(path, routes.discovery, methods=["GET"])
+        app.add_api_route(path, routes.discovery, methods=["GET"], dependencies=discovery)
     if recorder is not None:
         for path in ("/cds-services/{service}/feedback", "/cds-services/{service}/feedback/"):
-            app.add_api_route(path, routes.feedback, methods=["POST"], dependencies=body)
+            app.add_api_route(path, routes.feedback, methods=["POST"], dependencies=[calls, body])
     for path in ("/cds-services/{service}", "/cds-services/{service}/"):
-        app.add_api_route(path, routes.call, methods=["POST"], dependencies=body)
+        app.add_api_route(path, routes.call, methods=["POST"], dependencies=[calls, body])
     if recorder is not None:
-        for path, answered in (
-            ("/metadata", routes.metadata),
-            ("/{kind}", routes.search),
-            ("/{kind}/{key}", routes.read),
-        ):
-            app.add_api_route(f"/fhir{path}", answered, methods=["GET"])
+        app.add_api_route("/fhir/metadata", routes.metadata, methods=["GET"])
+        for path, answered in (("/fhir/{kind}", routes.search), ("/fhir/{kind}/{key}", routes.read)):
+            app.add_api_route(path, answered, methods=["GET"], dependencies=[records])
         app.add_api_route("/metrics", routes.metrics, methods=["GET"])
-        app.add_api_route("/advisories/{advisory}/dispositions", routes.decide, methods=["POST"], dependencies=body)
+        path = "/advisories/{advisory}/dispositions"
+        app.add_api_route(path, routes.decide, methods=["POST"], dependencies=[records, body])
     app.add_api_route("/health", routes.health, methods=["GET"])
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_fault)
-    app.add_middleware(_LoopbackOnly)
+    if settings.open_mode:
+        app.add_middleware(_LoopbackOnly)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -110,9 +126,12 @@ class _Routes:
         started = time.perf_counter()
         number = str(uuid.uuid4())
         known = service if service in self._desk.services else "unknown"
-        fields: dict[str, Any] = {"request": number, "service": known, "bytes": len(request.state.body)}
+        caller: Caller = request.state.caller
+        fields: dict[str, Any] = {
+            "request": number, "service": known, "client": caller.name, "bytes": len(request.state.body),
+        }  # fmt: skip
         try:
-            said = self._threads.submit(self._desk.answer, service, request.state.body).result()
+            said = self._threads.submit(self._desk.answer, service, request.state.body, caller).result()
         except RecordUnavailable as error:
             # Advice that is not on record is not given; and no answer must never look like having nothing to say.
             note("unrecorded", ERROR, request=number, error=type(error).__name__)
@@ -137,10 +156,13 @@ class _Routes:
 
     def feedback(self, service: str, request: Request) -> Response:
         """What users did with cards."""
+        caller: Caller = request.state.caller
         if service not in self._desk.services:
             return Problem(404, "not-found", "there is no such service").response()
         try:
-            taken = self._in_time(lambda recorder: take(recorder.responses, request.state.body, "open"))
+            taken = self._in_time(
+                lambda recorder: take(recorder.responses, request.state.body, caller.name, caller.tenant)
+            )
         except Problem as problem:
             return problem.response()
         except RecordUnavailable:
@@ -154,11 +176,13 @@ class _Routes:
 
     def search(self, kind: str, request: Request) -> Response:
         """Resources of a type, by patient and date."""
-        return self._published(lambda fhir: fhir.search(kind, request.query_params.multi_items()))
+        tenant = request.state.caller.tenant
+        return self._published(lambda fhir: fhir.of(tenant).search(kind, request.query_params.multi_items()))
 
-    def read(self, kind: str, key: str) -> Response:
+    def read(self, kind: str, key: str, request: Request) -> Response:
         """One resource."""
-        return self._published(lambda fhir: fhir.read(kind, key))
+        tenant = request.state.caller.tenant
+        return self._published(lambda fhir: fhir.of(tenant).read(kind, key))
 
     def metrics(self) -> Response:
         """Whether the record answers, and whether the feed has gone silent."""
@@ -170,8 +194,9 @@ class _Routes:
 
     def decide(self, advisory: str, request: Request) -> Response:
         """What a board decided about an advisory."""
+        tenant = request.state.caller.tenant
         try:
-            made = self._in_time(lambda recorder: decide(recorder.responses, advisory, request.state.body))
+            made = self._in_time(lambda recorder: decide(recorder.responses, tenant, advisory, request.state.body))
         except Problem as problem:
             return problem.response()
         except RecordUnavailable:
@@ -275,9 +300,7 @@ def _known_place(place: str) -> str:
 
 def _away(text: str = "") -> Response:
     text = text or "the record does not answer, so nothing may be said; this says nothing about the patient. Ask again"
-    response = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "transient", text).response()
-    response.headers["Retry-After"] = _RETRY_AFTER
-    return response
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "transient", text).response()
 
 
 def _fault(number: str) -> Response:

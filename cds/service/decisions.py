@@ -19,7 +19,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     follow_up: str = ""
 
 
-def decide(responses: Responses, advisory: str, body: bytes) -> dict[str, Any]:
+def decide(responses: Responses, tenant: str, advisory: str, body: bytes) -> dict[str, Any]:
     """Record a decision; its id. Raises `Problem` 400, 404, or 409 with the winner named or what ended it, and `RecordUnavailable`.
 
     The body holds `revision` (of the advisory that was decided about), `code`, `by` (a role or a pseudonym, never a name)
@@ -37,7 +37,9 @@ def decide(responses: Responses, advisory: str, body: bytes) -> dict[str, Any]:
         except ValueError:
             raise Problem(400, "value", "it is to be a day such as 2025-04-08", "followUp") from None
     try:
-        key = responses.decide(Decision(advisory, stated.revision, stated.code, stated.by.strip(), stated.follow_up))
+        key = responses.decide(
+            Decision(advisory, stated.revision, stated.code, stated.by.strip(), stated.follow_up), tenant
+        )
     except (AlreadyDecided, Ended) as error:
         raise Problem(409, "conflict", str(error)) from None
     except NoSuchAdvisory as error:

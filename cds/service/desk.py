@@ -39,6 +39,14 @@ _ORDERED = ("MedicationRequest", "Medication")
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: the name that stands in the record and in logs, and whose patients it may ask about."""
+
+    name: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The cards of a call, and the counts that a log may hold."""
 
@@ -70,7 +78,7 @@ class Desk:
         """The discovery document."""
         return {"services": [service.definition() for service in self.services.values()]}
 
-    def answer(self, service: str, body: bytes) -> Answer:
+    def answer(self, service: str, body: bytes, caller: Caller) -> Answer:
         """The cards for a request. Raises `Problem` for a request that gets none, `RecordUnavailable` where it cannot be
 
         recorded; other errors are faults of ours.
@@ -80,11 +88,11 @@ class Desk:
             raise Problem(404, "not-found", f"there is no such service; there are: {', '.join(self.services)}")
         request = read_request(body, offered.hook, open_mode=self._settings.open_mode)
         try:
-            return self._answer(offered, request)
+            return self._answer(offered, request, caller)
         except InputError as error:
             raise Problem(400, "structure", str(error), "prefetch") from error
 
-    def _answer(self, service: Service, request: HookRequest) -> Answer:
+    def _answer(self, service: Service, request: HookRequest, caller: Caller) -> Answer:
         data, left_out = delivered(request.prefetch, service.templates, request.patient, self._settings.max_resources)
         now = self._clock()
         chart = self._chart(request, data, now)
@@ -98,7 +106,7 @@ class Desk:
         )
         said = self._advisor.advisories(evaluation)
         return Answer(
-            self._recorded(service, request, data, now, evaluation, said, occasion),
+            self._recorded(caller, service, request, data, now, evaluation, said, occasion),
             Counter(finding.state for finding in evaluation.findings),
             tuple(name for name, _ in evaluation.silent),
             len(chart.left_out),
@@ -107,6 +115,7 @@ class Desk:
 
     def _recorded(
         self,
+        caller: Caller,
         service: Service,
         request: HookRequest,
         data: Mapping[str, Any],
@@ -164,13 +173,13 @@ class Desk:
 
         self._recorder.record(
             Asked(
-                Identity(self._settings.tenant, request.server, f"Patient/{request.patient}"),
+                Identity(caller.tenant, request.server, f"Patient/{request.patient}"),
                 self._captured(request, data),
                 now.isoformat(),
                 service.id,
                 evaluation,
                 said,
-                "open" if self._settings.open_mode else "",
+                caller.name,
                 _replaced(data.get("patient"), request.server),
                 show,
                 guidance,

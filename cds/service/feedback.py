@@ -19,7 +19,7 @@ from cds.service.problems import Problem
 _MOST = 1000
 
 
-def take(responses: Responses, body: bytes, client: str) -> dict[str, Any]:
+def take(responses: Responses, body: bytes, client: str, tenant: str) -> dict[str, Any]:
     """Record a batch of feedback: how much was new, how much was known already, which cards nobody knows.
 
     Raises `Problem` 400 with the place of the first mistake (then nothing is taken), and `RecordUnavailable`.
@@ -33,7 +33,7 @@ def take(responses: Responses, body: bytes, client: str) -> dict[str, Any]:
         raise Problem(400, "required", "it is to be a list with at least one entry", "feedback")
     if len(entries) > _MOST:
         raise Problem(413, "too-long", f"at most {_MOST} entries are taken at once", "feedback")
-    taken = responses.feedback([_answer(entry, f"feedback[{n}]") for n, entry in enumerate(entries)], client)
+    taken = responses.feedback([_answer(entry, f"feedback[{n}]") for n, entry in enumerate(entries)], client, tenant)
     return {"new": taken.new, "known": taken.again, "unknownCards": list(taken.unknown)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
 
@@ -38,6 +39,12 @@ class FhirEndpoint:
         self._folder = settings.rules_dir or shipped_rules()
         self._rules = RulePublisher(book, settings.canonical, self._text_of)
         self._capability = capability_statement(settings.canonical, software(), max(rule.since for rule in book.rules))
+
+    def of(self, tenant: str) -> FhirEndpoint:
+        """The endpoint as those see it who may read that tenant's record."""
+        found = copy(self)
+        found._tenant = tenant
+        return found
 
     def capability(self) -> Resource:
         """What this endpoint can do."""

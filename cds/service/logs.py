@@ -9,7 +9,7 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import PurePath
 
-ERROR = logging.ERROR
+ERROR, WARNING = logging.ERROR, logging.WARNING
 LOGGER = logging.getLogger("exowatch.service")
 
 

@@ -10,6 +10,9 @@ from starlette.responses import Response
 _ENCODER = msgspec.json.Encoder(order="deterministic", decimal_format="number")
 
 
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
+
+
 class Problem(Exception):
     """A request that gets no advice: the HTTP status, the code of an OperationOutcome, what is wrong, and where."""
 
@@ -23,7 +26,9 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The OperationOutcome of this problem, and of those that came with it."""
-        return answer(self.status, outcome(self, *self.more))
+        response = answer(self.status, outcome(self, *self.more))
+        response.headers.update(_HEADERS.get(self.status, {}))
+        return response
 
 
 def outcome(*problems: Problem) -> dict[str, Any]:

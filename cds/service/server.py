@@ -18,7 +18,10 @@ from cds.record.audit import Checkpoints
 from cds.record.database import Database, RecordUnavailable, SchemaMismatch, head
 from cds.record.recorder import Recorder
 from cds.service.app import create_app
-from cds.service.logs import configure_logs, note
+from cds.service.clients import load_clients
+from cds.service.keys import KeyRing
+from cds.service.logs import WARNING, configure_logs, note
+from cds.service.trust import Trust
 from cds.settings import Settings, load_settings
 
 
@@ -27,14 +30,17 @@ class CannotServe(ExowatchError):
 
 
 def run_server(reasoner: Reasoner, *, host: str, port: int, dev: bool) -> None:
-    """Serve until interrupted. Without `dev` client trust is needed, and refused as long as none is configured.
+    """Serve until interrupted. Without `dev` only the clients of `EXOWATCH_CLIENTS_FILE` are answered, and only over TLS.
 
-    Raises `CannotServe`.
+    Raises `CannotServe`, `ClientsError`, `RefusedToStart`.
     """
     configure_logs(load_settings().log_level)
     with _server(reasoner, host, port, dev) as (server, listening):
         bound = listening.getsockname()[1]
-        note("serving", address=f"http://{f'[{host}]' if ':' in host else host}:{bound}", open=dev)
+        if dev:
+            note("open mode", WARNING, meaning="anybody on this machine is answered; never for patients")
+        scheme = "https" if server.config.is_ssl else "http"
+        note("serving", address=f"{scheme}://{f'[{host}]' if ':' in host else host}:{bound}", open=dev)
         server.run(sockets=[listening])
 
 
@@ -68,7 +74,17 @@ def _server(
             f"--dev answers anybody, so it listens on loopback only; {host} is none. Use --host 127.0.0.1"
         )
     settings = load_settings(open_mode=dev or None, database_url=database)
-    app = create_app(settings, reasoner, recorder=_recorder(settings, reasoner))
+    recorder = _recorder(settings, reasoner)
+    trust = None
+    if not settings.open_mode and settings.clients_file is not None:
+        trust = Trust(load_clients(settings.clients_file), KeyRing(), recorder.responses.first_use)
+        if settings.tls_certificate is None and not settings.behind_proxy and not _is_loopback(host):
+            raise CannotServe(
+                f"without TLS tokens and results would cross the network in the clear: set EXOWATCH_TLS_CERTIFICATE and "
+                f"EXOWATCH_TLS_KEY, or EXOWATCH_BEHIND_PROXY=true if a proxy in front of {host} ends TLS and nobody can go "
+                "around it"
+            )
+    app = create_app(settings, reasoner, recorder=recorder, trust=trust)
     gc.freeze()  # the rule book lives as long as the process: no collection need look at it again
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -79,7 +95,10 @@ def _server(
             raise CannotServe(
                 f"cannot listen on {host}:{port}: {error.strerror}. Another program may use the port: try --port 0"
             ) from error
-        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, lifespan="off", proxy_headers=False,
+            ssl_certfile=settings.tls_certificate, ssl_keyfile=settings.tls_key,
+        )  # fmt: skip
         yield uvicorn.Server(config), listening
     finally:
         listening.close()

@@ -29,7 +29,7 @@ Body = dict[str, Any]
 
 
 def test_without_trust_the_service_does_not_start(reasoner: Reasoner) -> None:
-    with pytest.raises(RefusedToStart, match="EXOWATCH_OPEN_MODE"):
+    with pytest.raises(RefusedToStart, match="EXOWATCH_CLIENTS_FILE"):
         create_app(Settings(), reasoner)
 
 

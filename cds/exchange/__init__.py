@@ -1,0 +1,5 @@
+"""What leaves this process: one HTTP client, to addresses that the site lists, within a deadline and a size."""
+
+from cds.exchange.client import CannotFetch, Exchange, NotPermitted, Permit
+
+__all__ = ["CannotFetch", "Exchange", "NotPermitted", "Permit"]

@@ -1,0 +1,151 @@
+"""The one way out of the process: only to listed servers at permitted addresses, in time, and not too much."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from cds.exchange import CannotFetch, Exchange, NotPermitted, Permit
+from cds.exchange.client import origin_of
+from tests.exchange.servers import Answer, Server, certificate_for, says, serving
+
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving(says(b'{"ok":true}')) as found:
+        yield found
+
+
+def permit(*servers: Server) -> Permit:
+    return Permit(frozenset(server.base for server in servers), LOOPBACK, plain=True)
+
+
+def get(address: str, allowed: Permit, *, seconds: float = 5, most: int = 1000) -> bytes:
+    exchange = Exchange(allowed)
+    try:
+        return exchange.get(address, seconds=seconds, most=most, headers={"Authorization": "Bearer t"})
+    finally:
+        exchange.close()
+
+
+def test_a_listed_server_is_asked_with_the_token(server: Server) -> None:
+    assert get(f"{server.base}/Patient/1", permit(server)) == b'{"ok":true}'
+    ((path, headers),) = server.asked
+    assert (path, headers["Authorization"]) == ("/Patient/1", "Bearer t")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://elsewhere.example/x", "http://localhost:1/x", "ftp://localhost/x", "/Patient/1", "", "https://", "file:///etc/passwd",
+        "http://user:word@localhost/x", "http://localhost.evil.example/x", "http://[::1", "https://localhost:99999/x",
+    ],
+)  # fmt: skip
+def test_what_is_not_listed_is_not_asked(server: Server, address: str) -> None:
+    with pytest.raises(NotPermitted):
+        get(address, permit(server))
+    assert server.asked == []
+
+
+def test_a_listed_name_that_leads_to_another_network_is_not_connected_to(server: Server) -> None:
+    elsewhere = Permit(frozenset({server.base}), (ipaddress.ip_network("10.0.0.0/8"),), plain=True)
+    with pytest.raises(CannotFetch, match="cannot be reached"):
+        get(f"{server.base}/x", elsewhere)
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("8.8.8.8", True), ("10.1.2.3", True), ("10.9.2.3", False), ("192.168.0.1", False), ("169.254.169.254", False),
+        ("127.0.0.1", False), ("::1", False), ("fe80::1%eth0", False), ("::ffff:127.0.0.1", False), ("::ffff:10.1.0.9", True),
+        ("240.0.0.1", False), ("224.0.0.1", False), ("2001:4860:4860::8888", True), ("fd00::1", False), ("100.64.0.1", False),
+    ],
+)  # fmt: skip
+def test_addresses_that_may_be_connected_to(address: str, allowed: bool) -> None:
+    assert Permit(frozenset(), (ipaddress.ip_network("10.1.0.0/16"),)).allows(address) is allowed
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("https://EHR.example/fhir", "https://ehr.example"), ("https://ehr.example:443/x", "https://ehr.example"),
+        ("https://ehr.example.:8443/", "https://ehr.example:8443"), ("https://[2001:db8::1]/x", "https://[2001:db8::1]"),
+    ],
+)  # fmt: skip
+def test_one_origin_has_one_spelling(address: str, origin: str) -> None:
+    assert origin_of(address) == origin
+
+
+def test_a_redirect_is_not_followed(server: Server) -> None:
+    with (
+        serving(says(b"", 302, Location=f"{server.base}/secret")) as lying,
+        pytest.raises(CannotFetch, match="status 302"),
+    ):
+        get(f"{lying.base}/x", permit(lying, server))
+    assert server.asked == []
+
+
+def drip(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.end_headers()
+    try:
+        for _ in range(200):
+            request.wfile.write(b"x")
+            request.wfile.flush()
+            time.sleep(0.05)
+    except OSError:
+        pass
+
+
+def silence(request: BaseHTTPRequestHandler) -> None:
+    time.sleep(3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (says(b"x" * 2000), "longer than 1000 bytes"),
+        (says(b"", 500), "status 500"),
+        (says(b"", 401), "status 401"),
+        (says(b"x", Content_Encoding="gzip"), "compressed"),
+        (drip, "in time"),
+        (silence, "in time"),
+        (lambda request: request.wfile.write(b"nonsense\r\n\r\n"), "cannot be reached"),
+        (lambda request: request.connection.close(), "cannot be reached"),
+    ],
+)
+def test_what_cannot_be_used_is_named(answer: Answer, words: str) -> None:
+    with serving(answer) as broken:
+        started = time.monotonic()
+        with pytest.raises(CannotFetch, match=words):
+            get(f"{broken.base}/x", permit(broken), seconds=0.5)
+        assert time.monotonic() - started < 2
+
+
+def test_nobody_there(server: Server) -> None:
+    nobody = Permit(frozenset({"http://localhost:9"}), LOOPBACK, plain=True)
+    with pytest.raises(CannotFetch):
+        get("http://localhost:9/x", nobody)
+    with pytest.raises(CannotFetch, match="cannot be reached"):
+        get("http://nowhere.invalid/x", Permit(frozenset({"http://nowhere.invalid"}), LOOPBACK, plain=True))
+
+
+def test_certificates_are_checked(tmp_path: Path) -> None:
+    good = certificate_for("localhost", tmp_path)
+    other = certificate_for("other.example", tmp_path)
+    with serving(says(b"fine"), good) as server:
+        origins = frozenset({server.base})
+        assert get(f"{server.base}/x", Permit(origins, LOOPBACK, good[0])) == b"fine"
+        for authority in (None, other[0]):
+            with pytest.raises(CannotFetch, match="cannot be reached"):
+                get(f"{server.base}/x", Permit(origins, LOOPBACK, authority))
+    with serving(says(b"fine"), other) as impostor, pytest.raises(CannotFetch, match="cannot be reached"):
+        get(f"{impostor.base}/x", Permit(frozenset({impostor.base}), LOOPBACK, other[0]))

@@ -1,0 +1,112 @@
+"""The service as it is installed: over TLS, for the clients of a file; and what it refuses to be started as."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.exchange.servers import certificate_for
+from tests.service.test_trust import CLIENT
+from tests.service.tokens import BASE, claims, keys, signed
+
+PATH = "/cds-services/exowatch-patient-view"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The settings of a site with one client."""
+    (tmp_path / "keys.json").write_text(json.dumps(keys().public()), "utf-8")
+    (tmp_path / "clients.yaml").write_text(CLIENT, "utf-8")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("EXOWATCH_")}
+    return {
+        **plain,
+        "EXOWATCH_CLIENTS_FILE": str(tmp_path / "clients.yaml"),
+        "EXOWATCH_PUBLIC_BASE_URL": BASE,
+        "EXOWATCH_DATABASE_URL": f"sqlite:///{tmp_path}/record.sqlite",
+    }
+
+
+def serve(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "cds.cli", "serve", "--port", "0", *words]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
+
+
+@contextmanager
+def served(environment: dict[str, str], *words: str) -> Iterator[str]:
+    process = serve(environment, *words)
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            said = json.loads(line)
+            if said["event"] == "serving":
+                break
+        else:
+            raise AssertionError("the service did not start")
+        yield said["address"]
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_over_tls_a_client_is_answered(
+    environment: dict[str, str], tmp_path: Path, request_body: dict[str, Any]
+) -> None:
+    certificate, key = certificate_for("localhost", tmp_path)
+    environment |= {"EXOWATCH_TLS_CERTIFICATE": str(certificate), "EXOWATCH_TLS_KEY": str(key)}
+    with served(environment) as address:
+        assert address.startswith("https://127.0.0.1:")
+        context = ssl.create_default_context(cafile=certificate)
+        with httpx2.Client(base_url=address, verify=context) as client:
+            assert client.get("/cds-services").status_code == 200
+            assert client.post(PATH, json=request_body).status_code == 401
+            headers = {"Authorization": f"Bearer {signed(claims())}"}
+            assert "cards" in client.post(PATH, json=request_body, headers=headers).json()
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with httpx2.Client(base_url=address, verify=context) as old, pytest.raises(httpx2.ConnectError):
+            old.get("/health")
+        with httpx2.Client(base_url=address.replace("https", "http")) as plain, pytest.raises(httpx2.HTTPError):
+            plain.get("/health")
+
+
+def test_behind_a_proxy_on_this_machine(environment: dict[str, str], request_body: dict[str, Any]) -> None:
+    with served(environment) as address, httpx2.Client(base_url=address) as client:
+        headers = {
+            "Authorization": f"Bearer {signed(claims())}",
+            "Host": "cds.example",
+            "X-Forwarded-For": "203.0.113.5",
+        }
+        assert client.post(PATH, json=request_body, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "said"),
+    [
+        ({"EXOWATCH_CLIENTS_FILE": None}, (), "Set EXOWATCH_CLIENTS_FILE"),
+        ({"EXOWATCH_CLIENTS_FILE": "/nowhere/clients.yaml"}, (), "There is no file of clients at /nowhere"),
+        ({"EXOWATCH_PUBLIC_BASE_URL": None}, (), "set EXOWATCH_PUBLIC_BASE_URL"),
+        ({"EXOWATCH_TLS_KEY": "/nowhere/key.pem"}, (), "both or neither"),
+        ({}, ("--host", "0.0.0.0"), "without TLS tokens and results would cross the network in the clear"),  # noqa: S104
+        ({"EXOWATCH_CLIENTS_FILE": None}, ("--dev", "--host", "0.0.0.0"), "listens on loopback only"),  # noqa: S104
+    ],
+)  # fmt: skip
+def test_what_it_refuses_to_be(
+    environment: dict[str, str], changes: dict[str, str | None], words: tuple[str, ...], said: str
+) -> None:
+    merged = {name: value for name, value in {**environment, **changes}.items() if value is not None}
+    process = serve(merged, *words)
+    _, written = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert said in " ".join(written.split())
+    assert "Traceback" not in written

@@ -1,0 +1,313 @@
+"""Who is answered: good tokens once, bad ones never, and always with the same words."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey, KeySet
+from starlette.testclient import TestClient
+
+from cds.reasoning.reasoner import Reasoner
+from cds.record.database import Database
+from cds.record.listing import advisories
+from cds.record.recorder import Recorder
+from cds.service.app import RefusedToStart, create_app
+from cds.service.clients import ClientsError, load_clients
+from cds.service.keys import PUBLIC_KEYS, KeyRing
+from cds.service.trust import Trust
+from cds.settings import Settings
+from tests.exchange.servers import says, serving
+from tests.service.conftest import now
+from tests.service.tokens import BAD, BASE, GOOD, ISSUER, SERVICE, Keys, claims, keys, signed
+
+PATH = "/cds-services/exowatch-patient-view"
+CLIENT = f"""
+clients:
+  - name: main-ehr
+    issuer: {ISSUER}
+    keys: keys.json
+    audiences: [exowatch-production]
+    may: [call, record]
+"""
+
+
+class Site:
+    """A service that trusts the clients of a file."""
+
+    def __init__(self, folder: Path, reasoner: Reasoner, file: str = CLIENT, **settings: Any):
+        (folder / "keys.json").write_text(json.dumps(keys().public()), "utf-8")
+        (folder / "clients.yaml").write_text(file, "utf-8")
+        self.folder = folder
+        self.database = Database(f"sqlite:///{folder}/record.sqlite", deadline=5)
+        self.database.upgrade()
+        recorder = Recorder(self.database, reasoner.rulebook)
+        self.ring = KeyRing(clock=lambda: self.seconds)
+        self.seconds = 1000.0
+        clients = load_clients(folder / "clients.yaml", open_mode=bool(settings.pop("plain", False)))
+        trust = Trust(clients, self.ring, recorder.responses.first_use)
+        app = create_app(
+            Settings(public_base_url=BASE, **settings), reasoner, recorder=recorder, trust=trust, clock=now
+        )
+        self.client = TestClient(app, base_url="https://cds.example", raise_server_exceptions=False)
+
+    def asks(self, body: dict[str, Any], authorization: str | None, path: str = PATH) -> Any:
+        headers = {} if authorization is None else {"Authorization": authorization}
+        return self.client.post(path, json=body, headers=headers)
+
+
+@pytest.fixture
+def site(tmp_path: Path, reasoner: Reasoner) -> Iterator[Site]:
+    found = Site(tmp_path, reasoner)
+    yield found
+    found.database.close()
+
+
+def test_good_tokens_are_answered_and_bad_ones_are_not(
+    site: Site, request_body: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("exowatch.service").propagate = True
+    assert len(BAD) >= 60
+    assert len(GOOD) >= 30
+    refusals = set()
+    for name, made in BAD.items():
+        authorization = made()
+        answer = site.asks(request_body, authorization)
+        assert answer.status_code == 401, name
+        assert "cards" not in answer.text
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        refusals.add(answer.content)
+        for part in (authorization or "").split()[-1:]:
+            for piece in part.split("."):
+                assert len(piece) < 20 or piece not in caplog.text, name
+    assert len(refusals) == 1
+    assert json.loads(refusals.pop())["issue"][0]["code"] == "login"
+    for name, good in GOOD.items():
+        answer = site.asks(request_body, f"Bearer {good()}")
+        assert answer.status_code == 200, (name, answer.text)
+        assert answer.json()["cards"], name
+
+
+def test_a_token_is_taken_once(site: Site, request_body: dict[str, Any]) -> None:
+    token = f"Bearer {signed(claims())}"
+    assert [site.asks(request_body, token).status_code for _ in range(3)] == [200, 401, 401]
+    assert site.asks(request_body, token.replace("Bearer", "bearer")).status_code == 401
+
+
+def test_what_a_bad_token_names_is_not_used_up(site: Site, request_body: dict[str, Any]) -> None:
+    said = claims()
+    assert site.asks(request_body, f"Bearer {signed(said, keys().stranger)}").status_code == 401
+    assert site.asks(request_body, f"Bearer {signed(said)}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "audience", "method"),
+    [
+        ("/cds-services/exowatch-patient-view/feedback", f"{SERVICE}/feedback", "POST"),
+        ("/cds-services/exowatch-patient-view/feedback", SERVICE, "POST"),
+        ("/fhir/DetectedIssue", f"{BASE}/fhir/DetectedIssue", "GET"),
+        ("/fhir/DetectedIssue", f"{BASE}/fhir", "GET"),
+        ("/advisories/none/dispositions", f"{BASE}/advisories/none/dispositions", "POST"),
+    ],
+)
+def test_every_way_in_has_the_same_door(site: Site, path: str, audience: str, method: str) -> None:
+    assert site.client.request(method, path, json={}).status_code == 401
+    wrong = {"Authorization": f"Bearer {signed(claims(aud=f'{BASE}/elsewhere'))}"}
+    assert site.client.request(method, path, json={}, headers=wrong).status_code == 401
+    right = {"Authorization": f"Bearer {signed(claims(aud=audience))}"}
+    assert site.client.request(method, path, json={}, headers=right).status_code in (200, 400, 404)
+
+
+def test_what_needs_no_token(site: Site) -> None:
+    for path in ("/cds-services", "/fhir/metadata", "/health", "/ready", "/metrics"):
+        assert site.client.get(path).status_code == 200, path
+
+
+def test_discovery_can_need_a_token_too(tmp_path: Path, reasoner: Reasoner) -> None:
+    site = Site(tmp_path, reasoner, discovery_needs_token=True)
+    assert site.client.get("/cds-services").status_code == 401
+    token = signed(claims(aud=f"{BASE}/cds-services"))
+    assert site.client.get("/cds-services", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+
+def test_a_client_may_do_what_its_entry_says(tmp_path: Path, reasoner: Reasoner, request_body: dict[str, Any]) -> None:
+    site = Site(tmp_path, reasoner, CLIENT.replace("may: [call, record]", "may: [call]"))
+    assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 200
+    token = signed(claims(aud=f"{BASE}/fhir"))
+    answer = site.client.get("/fhir/DetectedIssue", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 403
+
+
+def test_each_tenant_sees_its_own(tmp_path: Path, reasoner: Reasoner, request_body: dict[str, Any]) -> None:
+    other = Keys()
+    (tmp_path / "other.json").write_text(json.dumps(other.public()), "utf-8")
+    entry = "\n  - {name: other, issuer: https://b.example, keys: other.json, tenant: b, may: [call, record]}\n"
+    site = Site(tmp_path, reasoner, CLIENT + entry)
+
+    def theirs(**changes: Any) -> dict[str, str]:
+        return {"Authorization": f"Bearer {signed(claims(iss='https://b.example', **changes), other.elliptic)}"}
+
+    cards = site.asks(request_body, f"Bearer {signed(claims())}").json()["cards"]
+    (advisory,) = advisories(site.database, "default")
+    assert site.client.get("/fhir/DetectedIssue", headers=theirs(aud=f"{BASE}/fhir")).json()["total"] == 0
+    decided = {"revision": 1, "code": "disagreed", "by": "board"}
+    path = f"/advisories/{advisory.id}/dispositions"
+    assert site.client.post(path, json=decided, headers=theirs(aud=f"{BASE}{path}")).status_code == 404
+    answered = {"card": cards[0]["uuid"], "outcome": "overridden", "outcomeTimestamp": "2026-05-01T10:05:31Z"}
+    taken = site.client.post(f"{PATH}/feedback", json={"feedback": [answered]}, headers=theirs()).json()
+    assert taken["unknownCards"] == [cards[0]["uuid"]]
+    assert site.client.post(PATH, json=request_body, headers=theirs()).status_code == 200
+    assert [one.tenant for one in advisories(site.database, "b")] == ["b"]
+
+
+def test_tenants_that_a_token_may_name(tmp_path: Path, reasoner: Reasoner, request_body: dict[str, Any]) -> None:
+    site = Site(tmp_path, reasoner, CLIENT + "    tenants: [hospital-a, hospital-b]\n")
+    for tenant, status in (("hospital-a", 200), ("hospital-c", 401), (None, 401), (5, 401)):
+        assert site.asks(request_body, f"Bearer {signed(claims(tenant=tenant))}").status_code == status, tenant
+
+
+def test_pinned_keys_rotate(site: Site, request_body: dict[str, Any]) -> None:
+    new = ECKey.generate_key("P-384", {"kid": "ec-2027"})
+    assert site.asks(request_body, f"Bearer {signed(claims(), new)}").status_code == 401
+    (site.folder / "keys.json").write_text(json.dumps(KeySet([new]).as_dict(private=False)), "utf-8")
+    assert site.asks(request_body, f"Bearer {signed(claims(), new)}").status_code == 200
+    assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 401
+    (site.folder / "keys.json").write_text("broken", "utf-8")
+    assert site.asks(request_body, f"Bearer {signed(claims(), new)}").status_code == 200
+
+
+def published(server: str) -> str:
+    return CLIENT.replace("keys: keys.json", f"jku: [{server}/keys.json]")
+
+
+def test_published_keys_are_fetched_once_and_rotate(
+    tmp_path: Path, reasoner: Reasoner, request_body: dict[str, Any]
+) -> None:
+    shown: list[dict[str, Any]] = [keys().public()]
+    with serving(lambda request: says(json.dumps(shown[0]).encode())(request)) as server:
+        site = Site(tmp_path, reasoner, published(server.base), plain=True)
+
+        def status(key: Any = None, **header: Any) -> int:
+            return int(site.asks(request_body, f"Bearer {signed(claims(), key, **header)}").status_code)
+
+        for made in BAD.values():
+            site.asks(request_body, made())
+        assert len(server.asked) <= 1  # a kid that nobody knows makes one attempt
+        site.seconds += 61
+        assert [status() for _ in range(5)] == [200] * 5
+        assert [status(jku=f"{server.base}/keys.json") for _ in range(2)] == [200] * 2
+        asked = len(server.asked)
+        assert asked <= 2
+        assert status(jku=f"{server.base}/other.json") == 401
+        new = ECKey.generate_key("P-384", {"kid": "ec-2027"})
+        shown[0] = dict(KeySet([new]).as_dict(private=False))
+        assert status(new) in (200, 401)  # once a minute at most
+        site.seconds += 61
+        assert status(new) == 200
+        assert status() == 401
+        assert len(server.asked) <= asked + 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"[]", b'{"keys":5}', b'{"keys":[]}', b"<html>", b'{"keys":[{"kty":"oct","k":"AA","kid":"ec-1"}]}', b"x" * 300_000],
+)  # fmt: skip
+def test_a_key_set_that_is_none(tmp_path: Path, reasoner: Reasoner, request_body: dict[str, Any], body: bytes) -> None:
+    with serving(says(body)) as server:
+        site = Site(tmp_path, reasoner, published(server.base), plain=True)
+        assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 401
+
+
+def test_keys_that_are_taken_back_work_no_more(
+    tmp_path: Path, reasoner: Reasoner, request_body: dict[str, Any]
+) -> None:
+    answers = [says(json.dumps(keys().public()).encode())]
+    with serving(lambda request: answers[0](request)) as server:
+        site = Site(tmp_path, reasoner, published(server.base), plain=True)
+        assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 200
+        answers[0] = says(b"", 500)
+        site.seconds += 3700
+        assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 200
+        site.seconds += 3700
+        assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 401
+
+
+def test_keys_that_everybody_has_open_nothing(tmp_path: Path, reasoner: Reasoner, request_body: dict[str, Any]) -> None:
+    """The private halves of some keys stand in public repositories and in RFCs."""
+    assert {len(one) for one in PUBLIC_KEYS} == {43}
+    burnt = keys().elliptic
+    import cds.service.keys as module
+
+    known = module.PUBLIC_KEYS | {burnt.thumbprint()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PUBLIC_KEYS", known)
+        site = Site(tmp_path, reasoner)
+        assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 401
+        assert site.asks(request_body, f"Bearer {signed(claims(), keys().rsa, 'RS384')}").status_code == 200
+
+
+def test_while_the_record_is_away_nobody_is_told_that_they_are_strangers(
+    site: Site, request_body: dict[str, Any]
+) -> None:
+    site.database.downgrade("base")
+    answer = site.asks(request_body, f"Bearer {signed(claims())}")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert site.asks(request_body, "Bearer x").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("issuer: ", "isuer: ", [":4:5: ", "unknown key 'isuer'", "did you mean 'issuer'?"]),
+        ("keys: keys.json", "tenant: x", ["nothing says with which keys it signs"]),
+        ("keys.json", "missing.json", ["there is no file", "missing.json"]),
+        ("keys.json", "broken.json", ["broken.json is no JWK Set"]),
+        ("keys.json", "private.json", ["holds a private or a shared key", "make new ones"]),
+        ("keys: keys.json", "jku: ['http://ehr.example/k']", ["is to be an absolute https address"]),
+        ("keys: keys.json", "jku: ['https://u:p@ehr.example/k']", ["without a user"]),
+        ("may: [call, record]", "may: [everything]", ["'everything' is nothing that a client may do"]),
+        ("may: [call, record]", "algorithms: [HS256]", ["'HS256' is no algorithm that is accepted"]),
+        ("may: [call, record]", "networks: [10.0.0.1/8]", ["'10.0.0.1/8' is no address range"]),
+        ("may: [call, record]", "longest_minutes: 0", ["between 1 minute and a day"]),
+        ("may: [call, record]", "certificates: none.pem", ["there is no file"]),
+        ("clients:", "client:", ["unknown key 'client'"]),
+    ],
+)
+def test_mistakes_in_the_file_are_named(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    (tmp_path / "keys.json").write_text(json.dumps(keys().public()), "utf-8")
+    (tmp_path / "broken.json").write_text("{}", "utf-8")
+    (tmp_path / "private.json").write_text(json.dumps(KeySet([keys().elliptic]).as_dict(private=True)), "utf-8")
+    (tmp_path / "clients.yaml").write_text(CLIENT.replace(old, new), "utf-8")
+    with pytest.raises(ClientsError) as caught:
+        load_clients(tmp_path / "clients.yaml")
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_file_that_is_missing_or_says_a_thing_twice(tmp_path: Path) -> None:
+    with pytest.raises(ClientsError, match="There is no file of clients"):
+        load_clients(tmp_path / "clients.yaml")
+    (tmp_path / "keys.json").write_text(json.dumps(keys().public()), "utf-8")
+    (tmp_path / "clients.yaml").write_text(CLIENT + CLIENT.split("clients:\n")[1], "utf-8")
+    with pytest.raises(ClientsError, match="stands twice"):
+        load_clients(tmp_path / "clients.yaml")
+
+
+@pytest.mark.parametrize("base", ["", "http://cds.example"])
+def test_trust_needs_an_address_by_https(tmp_path: Path, reasoner: Reasoner, base: str) -> None:
+    nobody: Callable[..., bool] = lambda *_: True  # noqa: E731
+    trust = Trust({}, KeyRing(), nobody)
+    with pytest.raises(RefusedToStart, match="EXOWATCH_PUBLIC_BASE_URL"):
+        create_app(Settings(public_base_url=base), reasoner, trust=trust)
+
+
+def test_open_mode_and_clients_exclude_each_other(reasoner: Reasoner) -> None:
+    trust = Trust({}, KeyRing(), lambda *_: True)
+    with pytest.raises(RefusedToStart, match="exclude each other"):
+        create_app(Settings(public_base_url=BASE, open_mode=True), reasoner, trust=trust)
