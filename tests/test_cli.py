@@ -143,7 +143,7 @@ def test_one_unreadable_file_of_a_folder_is_named_and_the_others_are_evaluated(t
         (("explain", str(EXAMPLE), "--rule", "nothing"), "there is no rule 'nothing'"),
         (("evidence", "--disposition", "magic"), "no row with disposition 'magic'"),
         (("rules", "list", "--rules", "nowhere"), "no such folder"),
-        (("serve",), "EXOWATCH_OPEN_MODE"),
+        (("serve",), "EXOWATCH_CLIENTS_FILE"),
         (("serve", "--dev", "--host", "0.0.0.0"), "loopback"),  # noqa: S104
     ],
 )

@@ -91,6 +91,7 @@ def _server(
     try:
         try:
             listening.bind((host, port))
+            listening.listen()  # who calls once the address is known waits, and is not refused
         except OSError as error:
             raise CannotServe(
                 f"cannot listen on {host}:{port}: {error.strerror}. Another program may use the port: try --port 0"

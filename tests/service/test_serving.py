@@ -71,8 +71,8 @@ def test_over_tls_a_client_is_answered(
             assert client.post(PATH, json=request_body).status_code == 401
             headers = {"Authorization": f"Bearer {signed(claims())}"}
             assert "cards" in client.post(PATH, json=request_body, headers=headers).json()
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         with pytest.warns(DeprecationWarning, match="TLSv1_1"):
-            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
             context.maximum_version = ssl.TLSVersion.TLSv1_1
         with httpx2.Client(base_url=address, verify=context) as old, pytest.raises(httpx2.ConnectError):
             old.get("/health")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from cds.service.keys import PUBLIC_KEYS, KeyRing
 from cds.service.trust import Trust
 from cds.settings import Settings
 from tests.exchange.servers import says, serving
-from tests.service.conftest import now
+from tests.service.conftest import ROOT, now
 from tests.service.tokens import BAD, BASE, GOOD, ISSUER, SERVICE, Keys, claims, keys, signed
 
 PATH = "/cds-services/exowatch-patient-view"
@@ -288,6 +289,16 @@ def test_mistakes_in_the_file_are_named(tmp_path: Path, old: str, new: str, word
         load_clients(tmp_path / "clients.yaml")
     for word in words:
         assert word in str(caught.value)
+
+
+def test_the_profiles_of_the_manual_are_read(tmp_path: Path) -> None:
+    manual = (ROOT / "docs" / "trust.md").read_text("utf-8")
+    profiles = re.findall(r"```yaml\n(.*?)```", manual, re.DOTALL)
+    assert len(profiles) == 3
+    (tmp_path / "main-ehr.jwks.json").write_text(json.dumps(keys().public()), "utf-8")
+    for profile in profiles:
+        (tmp_path / "clients.yaml").write_text(profile, "utf-8")
+        assert len(load_clients(tmp_path / "clients.yaml")) == 1
 
 
 def test_a_file_that_is_missing_or_says_a_thing_twice(tmp_path: Path) -> None:
