@@ -259,8 +259,8 @@ def _is_error(outcome: dict[str, Any]) -> bool:
 
 
 def _hides(path: str) -> bool:
-    """Whether marker results may have stood there: in a hook's prefetch only under the key for Observations."""
-    return not path.startswith("prefetch.") or path.startswith("prefetch.observations")
+    """Whether marker results may have stood there: in a hook request only under the keys for Observations and results."""
+    return not path.startswith("prefetch.") or path.startswith(("prefetch.observations", "prefetch.results"))
 
 
 def _diagnosis(outcome: dict[str, Any]) -> str:

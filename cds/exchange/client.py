@@ -55,10 +55,12 @@ class Permit:
     networks: tuple[Network, ...] = ()
     authority: Path | None = None
     plain: bool = False
+    public: bool = True  # whether public addresses are permitted at all
+    anywhere: bool = False  # any origin, at a permitted address; for development
 
     def check(self, address: str) -> None:
         """Raises `NotPermitted` unless the origin of an absolute URL is listed."""
-        if origin_of(address, plain=self.plain) not in self.origins:
+        if origin_of(address, plain=self.plain) not in self.origins and not self.anywhere:
             raise NotPermitted("the address is not on the list of this client's servers")
 
     def allows(self, address: str) -> bool:
@@ -66,7 +68,7 @@ class Permit:
         found = ipaddress.ip_address(address.partition("%")[0])
         if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
             found = found.ipv4_mapped
-        if found.is_global and not found.is_multicast:
+        if self.public and found.is_global and not found.is_multicast:
             return True
         return any(found in network for network in self.networks if network.version == found.version)
 

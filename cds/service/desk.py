@@ -19,6 +19,7 @@ from cds.chart import read
 from cds.chart.clock import relative
 from cds.chart.model import Chart
 from cds.errors import InputError
+from cds.exchange import Exchange
 from cds.publish.advice import AdvicePublisher, Answered
 from cds.publish.vocabulary import Resource
 from cds.reasoning.findings import Evaluation
@@ -27,8 +28,9 @@ from cds.record.audit import instant
 from cds.record.identity import Identity
 from cds.record.recorder import Asked, Known, Recorder, ShownCard
 from cds.service.discovery import Service, services
+from cds.service.fetching import Fetching
 from cds.service.hook_request import HookRequest, read_request
-from cds.service.prefetch import delivered
+from cds.service.prefetch import delivered, wanting
 from cds.service.problems import Problem
 from cds.settings import Settings, software
 
@@ -44,6 +46,7 @@ class Caller:
 
     name: str
     tenant: str
+    servers: Exchange | None = None  # to its FHIR servers; None: only what is prefetched is used
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Desk:
         self._recorder = recorder
         self._advisor = Advisor(book, settings.about())
         self._writer = CardWriter(book, settings.canonical, settings.public_base_url)
+        self._fetching = Fetching(settings.fetch_ms / 1000, settings.max_body_bytes)
         self._publisher = AdvicePublisher(settings.canonical, software())
 
     def discovery(self) -> dict[str, Any]:
@@ -93,7 +97,10 @@ class Desk:
             raise Problem(400, "structure", str(error), "prefetch") from error
 
     def _answer(self, service: Service, request: HookRequest, caller: Caller) -> Answer:
-        data, left_out = delivered(request.prefetch, service.templates, request.patient, self._settings.max_resources)
+        prefetch, failed = self._completed(service, request, caller)
+        data, left_out = delivered(prefetch, service.templates, request.patient, self._settings.max_resources, failed)
+        if request.results is not None:
+            data["results"] = request.results  # read like the rest, each result once
         now = self._clock()
         chart = self._chart(request, data, now)
         chart = msgspec.structs.replace(chart, left_out=(*chart.left_out, *left_out))
@@ -112,6 +119,20 @@ class Desk:
             len(chart.left_out),
             len(chart.unmapped),
         )
+
+    def _completed(
+        self, service: Service, request: HookRequest, caller: Caller
+    ) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+        """The prefetch with what the client's FHIR server has to add, and why the rest could not be had there."""
+        missing = wanting(request.prefetch, service.templates)
+        if not missing or not request.server or caller.servers is None:
+            return request.prefetch, {}
+        if not request.token and not self._settings.open_mode:
+            return request.prefetch, dict.fromkeys(
+                (one.key for one in missing), "no token for the FHIR server was sent"
+            )
+        found, failed = self._fetching.fetched(caller.servers, request, missing)
+        return {**request.prefetch, **found}, failed
 
     def _recorded(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 
 from cds.chart.catalogue import Catalogue
 from cds.chart.context import LOINC
+from cds.service.hook_request import RESULT_ARRIVED
 
 SPECIFICATION = "2.0.1"
 """The version of CDS Hooks that is implemented: the newest one published. Answers are valid in 1.1 and 3.0 too."""
@@ -15,7 +16,7 @@ SPECIFICATION = "2.0.1"
 _PATIENT = "patient={{context.patientId}}"
 _RADIOLOGY = "http://terminology.hl7.org/CodeSystem/v2-0074|RAD"
 _USAGE = (
-    "For health professionals who treat breast cancer. Needs the data of the prefetch templates: results of markers on "
+    "For health professionals who treat breast cancer. Needs the data of the prefetch templates, by prefetch or from the FHIR server with the client's token: results of markers on "
     "extracellular vesicles with their codes as in the input profile, treatment lines, operations, conditions, imaging "
     "responses and receptors. A key without data is sent as null or as an empty Bundle; a missing required key is "
     "answered with 412. Informs only; not for urgent decisions."
@@ -74,6 +75,30 @@ def services(catalogue: Catalogue) -> Mapping[str, Service]:
             "Exosomal markers: before an order is signed",
             "The same assessment before orders are signed; a card says so if an order holds a drug of the class that it "
             "is about. It informs; it does not recommend a change of treatment.",
+            asked,
+        ),
+        Service(
+            "exowatch-order-select",
+            "order-select",
+            "Exosomal markers: when a drug is chosen",
+            "The same assessment when an order is chosen; a card says so if a chosen drug is of the class that it is about. "
+            "It informs; it does not recommend a change of treatment.",
+            asked,
+        ),
+        Service(
+            "exowatch-encounter-start",
+            "encounter-start",
+            "Exosomal markers: when a visit begins",
+            "The same assessment when a visit begins. It informs; it does not recommend a change of treatment.",
+            asked,
+        ),
+        Service(
+            "exowatch-result-arrived",
+            RESULT_ARRIVED,
+            "Exosomal markers: when a result has arrived",
+            "The same assessment with the results that have just arrived (context: patientId, results as a Bundle of "
+            "Observations and their Specimens, encounterId if there is one; no user). It informs; it does not recommend a "
+            "change of treatment.",
             asked,
         ),
     )

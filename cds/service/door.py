@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Collection
 
 from fastapi import Request
 
+from cds.exchange import Exchange, Permit
 from cds.record.database import RecordUnavailable
+from cds.service.clients import Client
 from cds.service.desk import Caller
 from cds.service.problems import Problem
 from cds.service.trust import Trust
 from cds.settings import Settings
+
+_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
 class Door:
@@ -20,6 +25,8 @@ class Door:
         self._trust = trust
         self._base = settings.public_base_url
         self._tenant = settings.tenant
+        self._exchanges: dict[str, Exchange] = {}
+        self._nearby = Exchange(Permit(frozenset(), _LOOPBACK, plain=True, public=False, anywhere=True))
 
     def admits(self, what: str) -> Callable[[Request], None]:
         """A dependency that sets `request.state.caller` to a client that may do `what` ("call" or "record").
@@ -34,7 +41,7 @@ class Door:
 
     def _caller(self, request: Request, what: str) -> Caller:
         if self._trust is None:
-            return Caller("open", self._tenant)
+            return Caller("open", self._tenant, self._nearby)
         path = request.url.path.removeprefix(str(request.scope.get("root_path", "")))
         try:
             client = self._trust.client(request.headers.get("authorization"), self._audiences(path))
@@ -42,7 +49,12 @@ class Door:
             raise Problem(503, "transient", "it cannot be told whether the token was used before; ask again") from None
         if what not in client.may:
             raise Problem(403, "forbidden", "this client may not do that; see 'may' in the file of clients")
-        return Caller(client.name, client.tenant or self._tenant)
+        return Caller(client.name, client.tenant or self._tenant, self._servers_of(client))
+
+    def _servers_of(self, client: Client) -> Exchange | None:
+        if not client.fhir.origins:
+            return None
+        return self._exchanges.setdefault(client.name, Exchange(client.fhir))
 
     def _audiences(self, path: str) -> Collection[str]:
         """The addresses that mean the endpoint: its own; for feedback that of the service too, for FHIR that of all of it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +19,8 @@ from cds.chart.envelope import unpack
 from cds.errors import InputError
 from cds.service.problems import Problem
 
+RESULT_ARRIVED = "org.exowatch.marker-result-arrive"
+"""Our own hook, for a laboratory system that has received a result: no standard hook tells of one."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)  # decimals stay as written: 1.50 is not 1.5
@@ -40,6 +42,8 @@ class HookRequest:
     prefetch: Mapping[str, Any]
     draft_orders: tuple[dict[str, Any], ...]
     server: str = ""  # base URL of the client's FHIR server, if it names one
+    token: str = field(default="", repr=False)  # for that server; never stored, never logged
+    results: Mapping[str, Any] | None = None  # the Bundle of results that have arrived
 
 
 def read_request(body: bytes, hook: str, *, open_mode: bool = False) -> HookRequest:
@@ -57,15 +61,21 @@ def read_request(body: bytes, hook: str, *, open_mode: bool = False) -> HookRequ
     if not isinstance(context, dict):
         raise Problem(400, "required", "it is to be an object with the fields of the hook", "context")
     patient = _identifier(context, "patientId")
-    encounter = _identifier(context, "encounterId") if "encounterId" in context else ""
-    _check_user(context)
+    needs_encounter = hook == "encounter-start"
+    encounter = _identifier(context, "encounterId") if needs_encounter or "encounterId" in context else ""
+    if hook != RESULT_ARRIVED or "userId" in context:  # a result arrives without a user
+        _check_user(context)
     _check_server(request, patient, open_mode)
     prefetch = request.get("prefetch", {})
     if not isinstance(prefetch, dict):
         raise Problem(400, "structure", "it is to be an object of prefetch key and resource", "prefetch")
     orders = tuple(_orders(context)) if hook in ("order-sign", "order-select") else ()
+    if hook == "order-select":
+        orders = _selected(context, orders)
+    results = _results(context) if hook == RESULT_ARRIVED else None
     server = str(request.get("fhirServer") or "").rstrip("/")
-    return HookRequest(stated, instance, patient, encounter, prefetch, orders, server)
+    token = (request.get("fhirAuthorization") or {}).get("access_token", "")
+    return HookRequest(stated, instance, patient, encounter, prefetch, orders, server, token, results)
 
 
 def _decoded(body: bytes) -> dict[str, Any]:
@@ -130,6 +140,29 @@ def _check_server(request: Mapping[str, Any], patient: str, open_mode: bool) -> 
         raise Problem(400, "value", "it is to be a whole number of seconds", "fhirAuthorization.expires_in")
     if token.get("patient", patient) != patient:
         raise Problem(400, "value", "the token is for another patient than the context", "fhirAuthorization.patient")
+
+
+def _selected(context: Mapping[str, Any], orders: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """The orders that were just chosen; the others on the list are only their context."""
+    place = "context.selections"
+    stated = context.get("selections")
+    if not isinstance(stated, list) or not stated:
+        raise Problem(400, "required", "it is to be a list of the orders that were chosen, as Type/id", place)
+    known = {f"{order['resourceType']}/{order.get('id')}": order for order in orders}
+    for number, one in enumerate(stated):
+        if not isinstance(one, str) or one not in known:
+            raise Problem(
+                400, "value", "it is to name an order of context.draftOrders, as Type/id", f"{place}[{number}]"
+            )
+    # A Medication that an order refers to comes with it.
+    return tuple(order for name, order in known.items() if name in stated or order["resourceType"] == "Medication")
+
+
+def _results(context: Mapping[str, Any]) -> Mapping[str, Any]:
+    bundle = context.get("results")
+    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
+        raise Problem(400, "required", "it is to be a Bundle of the results that have arrived", "context.results")
+    return bundle
 
 
 def _orders(context: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

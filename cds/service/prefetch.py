@@ -7,6 +7,7 @@ had" (an OperationOutcome, or no key). Only the last is missing, and missing nev
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from cds.chart.model import LeftOut
@@ -14,10 +15,33 @@ from cds.service.discovery import Template
 from cds.service.problems import Problem
 
 
+def wanting(prefetch: Mapping[str, Any], templates: Iterable[Template]) -> list[Template]:
+    """What the client did not send, or only a first page of: worth asking its FHIR server for.
+
+    An OperationOutcome says that the client asked already, in vain.
+    """
+    return [one for one in templates if one.key not in prefetch or next_page(prefetch[one.key])]
+
+
+def next_page(value: Any) -> str:
+    """The address of the page that follows; "" if there is none."""
+    links = value.get("link") if isinstance(value, dict) and value.get("resourceType") == "Bundle" else None
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, dict) and link.get("relation") == "next":
+            return str(link.get("url") or "?")
+    return ""
+
+
 def delivered(
-    prefetch: Mapping[str, Any], templates: Iterable[Template], patient: str, most: int
+    prefetch: Mapping[str, Any],
+    templates: Iterable[Template],
+    patient: str,
+    most: int,
+    failed: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], list[LeftOut]]:
-    """The prefetched data under the asked keys, and what optional data could not be had.
+    """The prefetched data under the asked keys, and what optional data could not be had. `failed` says of keys that were
+
+    asked of the FHIR server why they could not be had there.
 
     Raises `Problem` 412 with every required key that is missing, 400 for what is no FHIR resource or another patient's,
     413 for more than `most` resources.
@@ -33,6 +57,8 @@ def delivered(
         if value is not None:
             resources += _checked(value, place)
         why = _why_missing(prefetch, template)
+        if why and key in failed:
+            why = f"{why}, and {failed[key]}"
         if not why:
             data[key] = value
         elif template.required:
@@ -72,8 +98,7 @@ def _why_missing(prefetch: Mapping[str, Any], template: Template) -> str:
 
 def _why_incomplete(bundle: Mapping[str, Any]) -> str:
     """Why a Bundle does not hold all that was searched for: what was cut off must not read as what is not there."""
-    links = bundle.get("link")
-    if isinstance(links, list) and any(isinstance(link, dict) and link.get("relation") == "next" for link in links):
+    if next_page(bundle):
         return "only the first page was sent; raise the page size of the prefetch"
     entries = bundle.get("entry")
     for entry in entries if isinstance(entries, list) else ():

@@ -40,8 +40,11 @@ def serving(answer: Answer, certificate: tuple[Path, Path] | None = None, host: 
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer((host, 0), Handler)
-    server.daemon_threads = True
+    class Threads(ThreadingHTTPServer):
+        request_queue_size = 128  # of more callers at once than that, none waits for a second try
+        daemon_threads = True
+
+    server = Threads((host, 0), Handler)
     scheme = "http"
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -37,13 +37,16 @@ def places(outcome: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("path", ["/cds-services", "/cds-services/"])
-def test_discovery_names_both_services(client: TestClient, path: str) -> None:
+def test_discovery_names_every_service(client: TestClient, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 200
     services = response.json()["services"]
     assert [(service["id"], service["hook"]) for service in services] == [
         ("exowatch-patient-view", "patient-view"),
         ("exowatch-order-sign", "order-sign"),
+        ("exowatch-order-select", "order-select"),
+        ("exowatch-encounter-start", "encounter-start"),
+        ("exowatch-result-arrived", "org.exowatch.marker-result-arrive"),
     ]
     for service in services:
         assert service.keys() == {"id", "hook", "title", "description", "usageRequirements", "version", "prefetch"}

@@ -1,0 +1,41 @@
+"""A small FHIR server over the resources of one patient, for the service to fetch from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from tests.exchange.servers import says
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def fhir_server(prefetch: Mapping[str, Any], *, page: int = 0, odd: Mapping[str, Answer] | None = None) -> Answer:
+    """Answers searches and the read of the patient from a prefetch; `page` entries at a time; `odd` by resource type."""
+    kinds = {
+        one["resource"]["resourceType"]: value
+        for value in prefetch.values()
+        if value["resourceType"] == "Bundle"
+        for one in value["entry"][:1]
+    }
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        parts = urlsplit(request.path)
+        kind, _, key = parts.path.removeprefix("/fhir/").partition("/")
+        if odd and kind in odd:
+            return odd[kind](request)
+        if key:
+            return says(json.dumps(prefetch["patient"]).encode())(request)
+        query = parse_qs(parts.query)
+        entries = kinds.get(kind, {"entry": []})["entry"]
+        start = int(query.get("at", ["0"])[0])
+        bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "entry": entries[start:]}
+        if page and start + page < len(entries):
+            bundle["entry"] = entries[start : start + page]
+            bundle["link"] = [{"relation": "next", "url": f"?patient={query['patient'][0]}&at={start + page}"}]
+        return says(json.dumps(bundle).encode())(request)
+
+    return answer

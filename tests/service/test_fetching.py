@@ -1,0 +1,261 @@
+"""What a client does not prefetch comes from its FHIR server, or is missing and said to be: never taken for "there is none"."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from cds.reasoning.reasoner import Reasoner
+from cds.service.app import create_app
+from cds.settings import Settings
+from tests.exchange.servers import Answer, Server, certificate_for, says, serving
+from tests.service.conftest import PATIENT, local, now
+from tests.service.fhir_server import fhir_server
+from tests.service.test_hooks import VIEW, refusal
+from tests.service.test_trust import CLIENT, Site
+from tests.service.tokens import claims, signed
+
+Body = dict[str, Any]
+TOKEN = "canary-7c1f0d7a-access-token"  # noqa: S105 - a canary
+AUTHORIZATION = {
+    "access_token": TOKEN, "token_type": "Bearer", "expires_in": 300, "scope": "patient/*.read", "subject": "exowatch",
+}  # fmt: skip
+
+
+def from_server(body: Body, server: Server, keep: tuple[str, ...] = ()) -> Body:
+    """The request with only some of its prefetch, and a FHIR server for the rest."""
+    asked = copy.deepcopy(body)
+    asked["prefetch"] = {key: value for key, value in asked["prefetch"].items() if key in keep}
+    return asked | {"fhirServer": f"{server.base}/fhir", "fhirAuthorization": AUTHORIZATION}
+
+
+def without(body: Body, *keys: str) -> tuple[str, ...]:
+    return tuple(key for key in body["prefetch"] if key not in keys)
+
+
+def cards(answer: Any) -> list[Mapping[str, Any]]:
+    assert answer.status_code == 200, answer.text
+    return [{key: value for key, value in card.items() if key != "uuid"} for card in answer.json()["cards"]]
+
+
+def told(found: Any) -> str:
+    return json.dumps(found, sort_keys=True)
+
+
+def stripped(found: list[Mapping[str, Any]]) -> str:
+    """Cards without what differs from call to call: uuids, in suggestions too."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(one) for key, one in value.items() if key not in ("uuid", "id")}
+        return [plain(one) for one in value] if isinstance(value, list) else value
+
+    return told(plain(found))
+
+
+@pytest.fixture(scope="module")
+def unhurried(reasoner: Reasoner) -> Iterator[TestClient]:
+    """A service that waits as long as a machine under test may need."""
+    with local(create_app(Settings(open_mode=True, fetch_ms=10_000), reasoner, clock=now)) as found:
+        yield found
+
+
+@pytest.mark.parametrize("page", [0, 1, 3])
+def test_the_same_patient_by_either_way_has_the_same_cards(
+    unhurried: TestClient, request_body: Body, page: int
+) -> None:
+    with serving(fhir_server(request_body["prefetch"], page=page)) as server:
+        fetched = cards(unhurried.post(VIEW, json=from_server(request_body, server)))
+        assert stripped(fetched) == stripped(cards(unhurried.post(VIEW, json=request_body)))
+        assert any("suspected" in told(card).lower() for card in fetched)
+
+
+def test_only_what_is_missing_is_asked_for_with_the_token(client: TestClient, request_body: Body) -> None:
+    with serving(fhir_server(request_body["prefetch"])) as server:
+        client.post(VIEW, json=from_server(request_body, server, without(request_body, "procedures")))
+        ((path, headers),) = server.asked
+        assert path == f"/fhir/Procedure?patient={PATIENT}"
+        assert headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [None, {"resourceType": "Bundle", "type": "searchset"}, {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "timeout"}]}],
+)  # fmt: skip
+def test_what_the_client_answered_is_not_asked_again(client: TestClient, request_body: Body, sent: Any) -> None:
+    with serving(fhir_server(request_body["prefetch"])) as server:
+        body = from_server(request_body, server, without(request_body, "procedures"))
+        body["prefetch"]["procedures"] = sent
+        answer = client.post(VIEW, json=body)
+        assert answer.status_code == (412 if sent and sent["resourceType"] == "OperationOutcome" else 200)
+        assert server.asked == []
+
+
+def test_a_first_page_is_completed(unhurried: TestClient, request_body: Body) -> None:
+    whole = cards(unhurried.post(VIEW, json=request_body))
+    with serving(fhir_server(request_body["prefetch"])) as server:
+        body = from_server(request_body, server, tuple(request_body["prefetch"]))
+        page = body["prefetch"]["observations"]
+        page["entry"] = page["entry"][:1]
+        page["link"] = [{"relation": "next", "url": f"{server.base}/fhir/Observation?at=1"}]
+        assert stripped(cards(unhurried.post(VIEW, json=body))) == stripped(whole)
+
+
+def test_the_token_goes_to_no_other_server(client: TestClient, request_body: Body) -> None:
+    with serving(says(b"{}")) as thief:
+        page = {"resourceType": "Bundle", "entry": [], "link": [{"relation": "next", "url": f"{thief.base}/fhir/x"}]}
+        odd = {"Observation": says(json.dumps(page).encode())}
+        with serving(fhir_server(request_body["prefetch"], odd=odd)) as server:
+            answer = client.post(VIEW, json=from_server(request_body, server))
+        assert "only the first page" in refusal(answer, 412)["issue"][0]["diagnostics"]
+        assert thief.asked == []
+
+
+def silence(request: BaseHTTPRequestHandler) -> None:
+    time.sleep(2)
+
+
+def drip(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.end_headers()
+    try:
+        for _ in range(60):
+            request.wfile.write(b" ")
+            request.wfile.flush()
+            time.sleep(0.05)
+    except OSError:
+        pass
+
+
+FAULTS: Mapping[str, Answer] = {
+    "401": says(b"", 401),
+    "403": says(b"", 403),
+    "404": says(b"", 404),
+    "500": says(b"oh", 500),
+    "a redirect": says(b"", 302, Location="/fhir/Patient/1"),
+    "no JSON": says(b"<html>"),
+    "cut off": says(b'{"resourceType":"Bundle","entry":[{'),
+    "a list": says(b"[]"),
+    "an OperationOutcome": says(
+        b'{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"forbidden"}]}'
+    ),
+    "another kind of resource": says(b'{"id":"x"}'),
+    "silence": silence,
+    "a drip": drip,
+    "a closed connection": lambda request: request.connection.close(),
+    "nested deeply": says(b'{"resourceType":"Bundle","entry":' + b"[" * 5000),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_the_server_cannot_give_is_missing_and_said_to_be(
+    client: TestClient, request_body: Body, fault: str
+) -> None:
+    started = time.monotonic()
+    with serving(fhir_server(request_body["prefetch"], odd={"Condition": FAULTS[fault]})) as server:
+        needed = refusal(
+            client.post(VIEW, json=from_server(request_body, server, without(request_body, "conditions"))), 412
+        )
+        assert time.monotonic() - started < 1.5
+    assert needed["issue"][0]["expression"] == ["prefetch.conditions"]
+    with serving(fhir_server(request_body["prefetch"], odd={"Specimen": FAULTS[fault]})) as server:
+        optional = cards(client.post(VIEW, json=from_server(request_body, server, without(request_body, "specimens"))))
+    assert "specimens: not in the prefetch, and " in told(optional)
+
+
+def test_another_patients_data_are_refused(client: TestClient, request_body: Body) -> None:
+    foreign = copy.deepcopy(request_body["prefetch"]["observations"])
+    for entry in foreign["entry"]:
+        entry["resource"]["subject"] = {"reference": "Patient/somebody-else"}
+    odd = {"Observation": says(json.dumps(foreign).encode())}
+    with serving(fhir_server(request_body["prefetch"], odd=odd)) as server:
+        shown = told(cards(client.post(VIEW, json=from_server(request_body, server))))
+    assert "suspected acquired" not in shown.lower()
+    assert "another patient" in shown
+    stranger = says(json.dumps({"resourceType": "Patient", "id": "somebody-else"}).encode())
+    with serving(fhir_server(request_body["prefetch"], odd={"Patient": stranger})) as server:
+        refusal(client.post(VIEW, json=from_server(request_body, server)), 400)
+
+
+# clients that are trusted -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secure(tmp_path: Path, request_body: Body) -> Iterator[tuple[Server, str]]:
+    """A FHIR server over TLS, and the entry of the client that has it."""
+    certificate = certificate_for("localhost", tmp_path)
+    with serving(fhir_server(request_body["prefetch"]), certificate) as server:
+        yield (
+            server,
+            f"{CLIENT}    fhir: [{server.base}]\n    networks: [127.0.0.0/8, '::1/128']\n    certificates: localhost.pem\n",
+        )
+
+
+def test_a_trusted_clients_server_is_asked_and_its_token_kept_nowhere(
+    tmp_path: Path, reasoner: Reasoner, request_body: Body, secure: tuple[Server, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("exowatch.service").propagate = True
+    server, entry = secure
+    site = Site(tmp_path, reasoner, entry)
+    assert cards(site.asks(from_server(request_body, server), f"Bearer {signed(claims())}"))
+    assert {headers["Authorization"] for _, headers in server.asked} == {f"Bearer {TOKEN}"}
+    site.database.close()
+    assert TOKEN not in caplog.text
+    for file in tmp_path.glob("record.sqlite*"):
+        assert TOKEN.encode() not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("fhir: [", "fhir: [https://other.example, "), ""),
+        (("fhir: [https://localhost", "fhir: [https://elsewhere.example"), "not on the list"),
+        (("127.0.0.0/8, '::1/128'", "10.0.0.0/8"), "cannot be reached"),
+        (("    certificates: localhost.pem\n", ""), "cannot be reached"),
+    ],
+)
+def test_a_server_that_is_not_the_clients_is_not_asked(
+    tmp_path: Path,
+    reasoner: Reasoner,
+    request_body: Body,
+    secure: tuple[Server, str],
+    change: tuple[str, str],
+    reason: str,
+) -> None:
+    server, entry = secure
+    site = Site(tmp_path, reasoner, entry.replace(*change))
+    answer = site.asks(from_server(request_body, server), f"Bearer {signed(claims())}")
+    if not reason:
+        assert cards(answer)
+        return
+    assert reason in refusal(answer, 412)["issue"][0]["diagnostics"]
+    assert server.asked == []
+
+
+def test_without_a_token_nobody_is_asked(
+    tmp_path: Path, reasoner: Reasoner, request_body: Body, secure: tuple[Server, str]
+) -> None:
+    server, entry = secure
+    body = from_server(request_body, server)
+    del body["fhirAuthorization"]
+    answer = Site(tmp_path, reasoner, entry).asks(body, f"Bearer {signed(claims())}")
+    assert "no token for the FHIR server was sent" in refusal(answer, 412)["issue"][0]["diagnostics"]
+    assert server.asked == []
+
+
+def test_an_untrusted_call_asks_nobody(
+    tmp_path: Path, reasoner: Reasoner, request_body: Body, secure: tuple[Server, str]
+) -> None:
+    server, entry = secure
+    assert Site(tmp_path, reasoner, entry).asks(from_server(request_body, server), "Bearer x.y.z").status_code == 401
+    assert server.asked == []
