@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
@@ -327,6 +328,49 @@ def demo(
     from cds.demo import run_demo
 
     raise typer.Exit(run_demo(once=once, port=port, out=out))
+
+
+@app.command()
+def conform(
+    url: Annotated[str, typer.Argument(help="Base URL of a CDS Hooks service, without /cds-services.")],
+    client: Annotated[
+        Path | None, typer.Option("--client", help="A client that the service knows: JSON with issuer and private key.")
+    ] = None,
+    rows: Annotated[list[str] | None, typer.Option("--row", help="Only this row, such as G2; may be repeated.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Test a CDS Hooks service, this one or any other, against the specification; exit code 1 if a row fails."""
+    from cds.conformance import ROWS, Probe, read_signer, run
+
+    results = []
+    signer = read_signer(client) if client is not None else None
+    with Probe(url, signer) as probe, terminal.progress("rows", len(rows or ROWS)) as step:
+        for result in run(probe, rows or ()):
+            results.append(result)
+            step()
+    if as_json:
+        found = [
+            {
+                "row": one.row.number,
+                "level": one.row.level,
+                "asks": one.row.asks,
+                "outcome": one.outcome,
+                "why": one.why,
+            }
+            for one in results
+        ]
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        terminal.table(
+            ["row", "level", "outcome", "what, and why"],
+            [
+                (one.row.number, one.row.level, one.outcome, f"{one.row.asks}{f' - {one.why}' if one.why else ''}")
+                for one in results
+            ],
+        )
+        counted = Counter(one.outcome for one in results)
+        typer.echo(", ".join(f"{counted[outcome]} {outcome}" for outcome in ("passed", "failed", "not applicable")))
+    raise typer.Exit(1 if any(one.outcome == "failed" for one in results) else 0)
 
 
 @app.command()

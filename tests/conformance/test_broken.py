@@ -1,0 +1,265 @@
+"""Services that are wrong on purpose, each in one way: the row that says so must fail."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from joserfc.jwk import ECKey, KeySet
+from starlette.testclient import TestClient
+
+from cds.conformance import Probe, Signer, run
+from cds.reasoning.loading import default_rulebook
+from cds.reasoning.reasoner import Reasoner
+from cds.record.database import Database
+from cds.record.recorder import Recorder
+from cds.service.app import create_app
+from cds.service.clients import load_clients
+from cds.service.keys import KeyRing
+from cds.service.trust import Trust
+from cds.settings import Settings
+from tests.conformance.ours import BASE, ISSUER
+from tests.service.conftest import local
+
+Answer = tuple[int, Any]
+Fault = Callable[[str, str, Any, Answer], Answer]
+"""(method, path, request body, right answer) → what a broken service answers instead."""
+
+
+class Broken:
+    """A client of the service that sees its answers altered."""
+
+    def __init__(self, client: TestClient, fault: Fault):
+        self._client, self._fault = client, fault
+
+    def request(self, method: str, address: str, **more: Any) -> httpx2.Response:
+        answer = self._client.request(method, address, **more)
+        path = address.partition("//")[2].partition("/")[2]
+        status, body = self._fault(
+            method, f"/{path}", more.get("json"), (answer.status_code, answer.json() if answer.content else None)
+        )
+        if (status, body) == (answer.status_code, answer.json() if answer.content else None):
+            return answer
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return httpx2.Response(status, content=content, headers={"Content-Type": "application/json"})
+
+
+def on_card(change: Callable[[dict[str, Any]], Any]) -> Fault:
+    def fault(_method: str, _path: str, _body: Any, answer: Answer) -> Answer:
+        status, found = copy.deepcopy(answer)
+        for card in (found or {}).get("cards") or ():
+            change(card)
+        return status, found
+
+    return fault
+
+
+def on_service(change: Callable[[dict[str, Any]], Any]) -> Fault:
+    def fault(method: str, path: str, _body: Any, answer: Answer) -> Answer:
+        status, found = copy.deepcopy(answer)
+        if method == "GET" and path == "/cds-services":
+            for service in found["services"]:
+                change(service)
+        return status, found
+
+    return fault
+
+
+def errors_like_the_framework(_method: str, _path: str, _body: Any, answer: Answer) -> Answer:
+    return answer if answer[0] < 400 else (422, {"detail": [{"loc": ["body"], "msg": "wrong"}]})
+
+
+def no_cards_for_errors(_method: str, path: str, _body: Any, answer: Answer) -> Answer:
+    return (200, {"cards": []}) if answer[0] >= 400 and "/feedback" not in path else answer
+
+
+def faults_for_bad_requests(_method: str, _path: str, _body: Any, answer: Answer) -> Answer:
+    return (
+        (500, {"resourceType": "OperationOutcome", "issue": [{"severity": "fatal", "code": "exception"}]})
+        if answer[0] == 400
+        else answer
+    )
+
+
+def unnamed_keys(_method: str, _path: str, _body: Any, answer: Answer) -> Answer:
+    return (
+        (412, {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "required"}]})
+        if answer[0] == 412
+        else answer
+    )
+
+
+def patient_in_errors(_method: str, _path: str, body: Any, answer: Answer) -> Answer:
+    status, found = copy.deepcopy(answer)
+    if status >= 400 and isinstance(body, dict) and "context" in body:
+        found["issue"][0]["diagnostics"] = f"could not evaluate {body['context'].get('patientId')}"
+    return status, found
+
+
+def any_hook(_method: str, _path: str, body: Any, answer: Answer) -> Answer:
+    return (
+        (200, {"cards": []})
+        if answer[0] == 400 and isinstance(body, dict) and "hook" in str(answer[1]["issue"][0])
+        else answer
+    )
+
+
+def takes_any_feedback(_method: str, path: str, _body: Any, answer: Answer) -> Answer:
+    return (200, {}) if path.endswith("/feedback") and answer[0] == 400 else answer
+
+
+def not_json(_method: str, path: str, _body: Any, answer: Answer) -> Answer:
+    return (answer[0], b"<html>not found</html>") if answer[0] == 404 else answer
+
+
+def system_actions(_method: str, _path: str, _body: Any, answer: Answer) -> Answer:
+    status, found = copy.deepcopy(answer)
+    if isinstance(found, dict) and "cards" in found:
+        found["systemActions"] = [{"type": "create", "description": "x", "resource": {"resourceType": "Task"}}]
+    return status, found
+
+
+def resources_as_text(card: dict[str, Any]) -> None:
+    for suggestion in card.get("suggestions", ()):
+        for action in suggestion["actions"]:
+            action["resource"] = json.dumps(action["resource"])
+
+
+def orders_that_are_active(card: dict[str, Any]) -> None:
+    for suggestion in card.get("suggestions", ()):
+        for action in suggestion["actions"]:
+            action["resource"] |= {"status": "active", "intent": "order"}
+
+
+def on_prefetch(old: str, new: str) -> Fault:
+    def change(service: dict[str, Any]) -> None:
+        service["prefetch"] = {key: query.replace(old, new) for key, query in service["prefetch"].items()}
+
+    return on_service(change)
+
+
+BROKEN: dict[str, tuple[Fault, set[str]]] = {
+    "null for a missing link": (on_card(lambda card: card.update(links=None)), {"A5", "A7"}),
+    "an empty list of links": (on_card(lambda card: card.update(links=[])), {"A6", "G17"}),
+    "a blank label": (on_card(lambda card: card["source"].update(label="  ")), {"A8", "G6"}),
+    "a long summary": (on_card(lambda card: card.update(summary="x" * 141)), {"G2"}),
+    "a summary of two lines": (on_card(lambda card: card.update(summary="a b c\nd")), {"G2"}),
+    "HTML in detail": (on_card(lambda card: card.update(detail=f"<b>x</b> {card['detail']}")), {"G3"}),
+    "an old indicator": (on_card(lambda card: card.update(indicator="hard-stop")), {"G4"}),
+    "uuids in large letters": (on_card(lambda card: card.update(uuid=card["uuid"].upper())), {"G1"}),
+    "no source": (on_card(lambda card: card.pop("source")), {"G5", "G6"}),
+    "a relative source": (on_card(lambda card: card["source"].update(url="/study")), {"G7"}),
+    "a topic without system": (on_card(lambda card: card["source"].update(topic={"code": "x"})), {"G9", "G34"}),
+    "no selectionBehavior": (on_card(lambda card: card.pop("selectionBehavior", None)), {"G11"}),
+    "reasons without display": (on_card(lambda card: [one.pop("display") for one in card["overrideReasons"]]), {"G15"}),
+    "resources as text": (on_card(resources_as_text), {"A3", "G26"}),
+    "active orders": (on_card(orders_that_are_active), {"G26"}),
+    "invented fields": (on_card(lambda card: card.update(severity=3)), {"K6"}),
+    "undated cards": (on_card(lambda card: card.update(detail="no day")), {"J24"}),
+    "system actions": (system_actions, {"F2", "H2"}),
+    "no description": (on_service(lambda service: service.pop("description")), {"B8"}),
+    "a hook that is none": (on_service(lambda service: service.update(hook="patientview")), {"B6"}),
+    "an id with a slash": (on_service(lambda service: service.update(id=f"x/{service['id']}")), {"B9"}),
+    "a version that is none": (on_service(lambda service: service.update(version="STU2")), {"B12"}),
+    "an absolute template": (on_prefetch("Condition?", "https://ehr.example/Condition?"), {"D2"}),
+    "a half token": (on_prefetch("patient={{context.patientId}}", "patient={{context.patientId"), {"D3"}),
+    "a token of draft orders": (
+        on_prefetch("patient={{context.patientId}}", "patient={{context.draftOrders}}"),
+        {"D6"},
+    ),
+    "a chained search": (on_prefetch("patient=", "patient.name="), {"D10"}),
+    "errors of the framework": (errors_like_the_framework, {"F6"}),
+    "no cards where it failed": (no_cards_for_errors, {"C1", "C2", "C7", "D18"}),
+    "faults for bad requests": (faults_for_bad_requests, {"C2", "C3", "F5"}),
+    "412 without the key": (unnamed_keys, {"D18"}),
+    "the patient in errors": (patient_in_errors, {"F7"}),
+    "any hook": (any_hook, {"C2"}),
+    "errors in HTML": (not_json, {"A1"}),
+    "any feedback": (takes_any_feedback, {"I3", "I4", "I5", "I6", "I8"}),
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    reasoner = Reasoner(default_rulebook())
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('broken')}/record.sqlite", deadline=5)
+    database.upgrade()
+    app = create_app(Settings(open_mode=True), reasoner, recorder=Recorder(database, reasoner.rulebook))
+    with local(app) as client:
+        yield client
+    database.close()
+
+
+def outcomes(probe: Probe, rows: Collection[str] = ()) -> dict[str, str]:
+    return {one.row.number: one.outcome for one in run(probe, rows)}
+
+
+def test_the_service_as_it_is_fails_nowhere(service: TestClient) -> None:
+    assert "failed" not in outcomes(Probe("http://localhost", client=service)).values()
+    assert len(BROKEN) >= 10
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_service_is_caught(service: TestClient, name: str) -> None:
+    fault, rows = BROKEN[name]
+    found = outcomes(Probe("http://localhost", client=Broken(service, fault)), rows)
+    failed = {number for number, outcome in found.items() if outcome == "failed"}
+    assert rows == failed
+
+
+# trust --------------------------------------------------------------------------------------------------------------
+
+
+class Careless(Trust):
+    """Looks at some things less closely than it should."""
+
+    def __init__(self, *given: Any, ignore: str):
+        super().__init__(*given)
+        self._ignore = ignore
+
+    def client(self, authorization: str | None, audiences: Any) -> Any:
+        (client,) = self._clients.values()
+        if self._ignore == "everything":
+            return client
+        if self._ignore == "audience":
+            audiences = _Anything()
+        return super().client(authorization, audiences)
+
+
+class _Anything(frozenset[str]):
+    def __iter__(self) -> Iterator[str]:
+        return iter(("https://other.example", f"{BASE}/cds-services/another"))
+
+
+@pytest.mark.parametrize(
+    ("ignore", "rows"),
+    [
+        ("", set()),
+        ("everything", {"J2", "J4", "J5", "J6", "J8", "J10", "J12"}),
+        ("audience", {"J9"}),
+        ("replay", {"J12"}),
+    ],
+)
+def test_a_careless_service_is_caught(tmp_path: Path, ignore: str, rows: set[str]) -> None:
+    key = ECKey.generate_key("P-384", {"kid": "probe"})
+    (tmp_path / "keys.json").write_text(json.dumps(KeySet([key]).as_dict(private=False)), "utf-8")
+    (tmp_path / "clients.yaml").write_text(f"clients: [{{name: p, issuer: {ISSUER}, keys: keys.json}}]", "utf-8")
+    reasoner = Reasoner(default_rulebook())
+    database = Database(f"sqlite:///{tmp_path}/record.sqlite", deadline=5)
+    database.upgrade()
+    recorder = Recorder(database, reasoner.rulebook)
+    first = recorder.responses.first_use if ignore != "replay" else (lambda *_: True)
+    trust = Careless(load_clients(tmp_path / "clients.yaml"), KeyRing(), first, ignore=ignore)
+    app = create_app(Settings(public_base_url=BASE), reasoner, recorder=recorder, trust=trust)
+    probe = Probe(
+        "https://localhost", Signer(ISSUER, key, base=BASE), client=TestClient(app, base_url="https://localhost")
+    )
+    found = outcomes(probe, rows)
+    failed = {number for number, outcome in found.items() if outcome == "failed"}
+    assert rows == failed
+    database.close()
