@@ -254,6 +254,26 @@ def parsed(answer: httpx2.Response) -> Json:
     return found
 
 
+def without(body: Json, *path: str) -> Json:
+    """A request without what stands at a path."""
+    found = copy.deepcopy(body)
+    inner = found
+    for key in path[:-1]:
+        inner = inner[key]
+    inner.pop(path[-1])
+    return found
+
+
+def changed(body: Json, value: Any, *path: str) -> Json:
+    """A request with another value at a path."""
+    found = copy.deepcopy(body)
+    inner = found
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return found
+
+
 def _moved(day: re.Match[str], by: timedelta) -> str:
     return (date(int(day[1]), int(day[2]), int(day[3])) + by).isoformat()
 
