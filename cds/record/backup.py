@@ -85,8 +85,8 @@ def _run(database: Database, program: str, *options: str) -> None:
         "PGHOST": url.host, "PGPORT": str(url.port) if url.port else None, "PGUSER": url.username,
         "PGPASSWORD": str(url.password) if url.password else None, "PGDATABASE": url.database,
     }  # fmt: skip
-    for option in ("sslmode", "sslrootcert", "sslcert", "sslkey"):
-        if isinstance(stated := url.query.get(option), str):
+    for option in ("host", "port", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey"):
+        if isinstance(stated := url.query.get(option), str):  # a socket's folder can only stand here
             named = {**named, f"PG{option.upper()}": stated}
     environment = {**os.environ, **{name: value for name, value in named.items() if value}}
     target = ("--dbname", str(url.database)) if program == "pg_restore" else ()

@@ -106,7 +106,9 @@ class Database:
         except DBAPIError as error:
             if _is_ours(error):
                 raise
-            raise RecordUnavailable(f"the database does not answer as it should ({_cause(error)})") from error
+            raise RecordUnavailable(
+                f"the database does not answer as it should ({_cause(error)}){_hint(error)}"
+            ) from error
 
     def forget(self) -> None:
         """Leave nothing of what was deleted in SQLite's log beside the database; raises `RecordUnavailable` if it is in use."""
@@ -227,6 +229,15 @@ def _is_ours(error: DBAPIError) -> bool:
     if getattr(error.orig, "sqlstate", None) in _NOT_SET_UP:
         return False
     return type(error).__name__ in ("IntegrityError", "ProgrammingError", "DataError", "NotSupportedError")
+
+
+def _hint(error: DBAPIError) -> str:
+    """The next step, where the kind of fault tells it."""
+    if getattr(error.orig, "sqlstate", None) == "42501":
+        return ". Its role may not do this: run it as the owner of the tables, or see migrations/least-privilege.sql"
+    if type(error).__name__ == "OperationalError":
+        return ". Is it running, with room on its disk, and is EXOWATCH_DATABASE_URL right?"
+    return ""
 
 
 def _cause(error: DBAPIError) -> str:

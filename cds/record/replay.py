@@ -55,7 +55,7 @@ def replay(database: Database, reasoner: Reasoner, evaluation_id: str) -> Replay
     if len(rows) != 1:
         raise NoSuchEvaluation(
             f"{'No evaluation has' if not rows else 'Several evaluations have an'} id that begins with '{evaluation_id}'. "
-            "`exowatch record list` shows them"
+            "`exowatch record show ADVISORY` names those of an advisory"
         )
     (row,) = rows
     inputs = content.unpacked(row["content"])

@@ -163,12 +163,26 @@ def test_a_backup_comes_back_whole(
     assert "cannot be restored" in Terminal(third, tmp_path).run("db", "restore", "broken", expect=2)
 
 
+def test_a_backup_through_a_socket(cluster: Cluster, tmp_path: Path) -> None:
+    """The folder of a socket can only stand behind the question mark of an address."""
+    for name in ("socket", "socket2"):
+        cluster.new(name)
+    addresses = [
+        f"postgresql://exowatch@/{name}?host={cluster.folder}&port={cluster.port}" for name in ("socket", "socket2")
+    ]
+    one, other = (Terminal(address, tmp_path) for address in addresses)
+    one.run("db", "upgrade")
+    lived(addresses[0])
+    assert "bytes" in one.run("db", "backup", "copy")
+    assert "the record holds" in other.run("db", "restore", "copy")
+
+
 def test_a_record_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     for address, words in (
         ("mysql://host/name", "is no database that the record can use"),
         ("nonsense", "cannot be read"),
         ("sqlite://", "needs a file"),
-        ("postgresql://nobody@127.0.0.1:1/none", "does not answer"),
+        ("postgresql://nobody@127.0.0.1:1/none", "Is it running, with room on its disk"),
         (f"sqlite:///{tmp_path}/no/such/folder/file.sqlite", "does not answer"),
     ):
         assert words in Terminal(address, tmp_path).run("db", "check", expect=2)
@@ -187,6 +201,8 @@ def test_the_service_needs_no_more_than_its_role_grants(cluster: Cluster, tmp_pa
     lived(service)
     terminal = Terminal(service, tmp_path)
     assert "the record holds" in terminal.run("audit", "verify")
+    refused = terminal.run("record", "erase", "Patient/a29", "--by", "privacy", "--yes", expect=2)
+    assert "run it as the owner of the tables" in refused
     for forbidden in (
         "DELETE FROM audit", "UPDATE audit SET actor = 'x'", "UPDATE evaluation SET client = 'x'", "DELETE FROM advisory",
         "UPDATE patient SET salt = 'x'", "DROP TABLE card",
