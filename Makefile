@@ -6,10 +6,12 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
 	&& { echo $$python; break; }; done)
 READY := $(VENV)/.ready
 CHARTS ?= 1000000
+MUTANTS ?= 100000
+EXAMPLES ?= 1500
 ROUNDS ?= 50
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench million soak faults validate-fhir lock clean
+.PHONY: help demo test check bench fuzz million soak faults validate-fhir lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -28,6 +30,10 @@ check: $(READY) ## lint, format and types
 bench: $(READY) ## ratios to orjson, growth, memory; what recording costs
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.record
+
+fuzz: $(READY) ## mutants of requests, then Schemathesis over the whole service (MUTANTS=100000 EXAMPLES=1500)
+	$(BIN)/python -m tests.service.fuzz --mutants $(MUTANTS)
+	$(BIN)/python -m tests.service.fuzz_api --examples $(EXAMPLES)
 
 million: $(READY) ## engine = oracle = reference on random charts (CHARTS=1000000)
 	$(BIN)/python -m tests.reference.campaign --charts $(CHARTS)

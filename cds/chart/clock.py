@@ -55,7 +55,10 @@ def _local(text: str, zone: Any) -> When:
     stated = _when(text)
     assert stated is not None  # noqa: S101 - it comes from a `When` with an instant
     assert stated.instant is not None  # noqa: S101
-    local = stated.instant.astimezone(zone)
+    try:
+        local = stated.instant.astimezone(zone)
+    except OverflowError:  # the last hours of the calendar: on no other day anywhere
+        return stated
     return When(text, local.date(), local.date(), local.time(), stated.instant)
 
 

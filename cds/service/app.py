@@ -94,6 +94,7 @@ def create_app(
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_fault)
+    app.add_middleware(_Shedding, most=settings.max_waiting)
     if settings.open_mode:
         app.add_middleware(_LoopbackOnly)
     if settings.origins:
@@ -263,6 +264,28 @@ def _body_reader(most: int) -> Callable[[Request], Any]:
         raise Problem(413, "too-long", f"the body is to have at most {most} bytes")
 
     return read_body
+
+
+class _Shedding:
+    """Calls beyond what can be answered in time are refused at once: a queue that only grows helps nobody."""
+
+    def __init__(self, app: ASGIApp, most: int):
+        self._app = app
+        self._most = most
+        self._waiting = 0  # changed by the event loop alone
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+        elif self._waiting >= self._most:
+            note("refused", status=503, code="throttled")
+            await Problem(503, "throttled", "too many calls at once; ask again").response()(scope, receive, send)
+        else:
+            self._waiting += 1
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._waiting -= 1
 
 
 class _LoopbackOnly:

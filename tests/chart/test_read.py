@@ -9,6 +9,7 @@ import random
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -338,6 +339,13 @@ def test_partial_dates(text: str, first: str, last: str) -> None:
 )
 def test_no_dates(text: Any) -> None:
     assert when(text) is None
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+def test_at_the_ends_of_the_calendar_a_day_stays_as_it_is(text: str) -> None:
+    read_date = when(text)
+    assert read_date is not None
+    assert {read_date.at(ZoneInfo(name)) for name in ("Asia/Tokyo", "America/Chicago")} >= {read_date}
 
 
 # everything at once ----------------------------------------------------------------------------------------------

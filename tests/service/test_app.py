@@ -191,3 +191,29 @@ def test_settings_come_from_the_environment_and_the_command_line() -> None:
     assert found.origins == ("https://a", "https://b")
     assert (found.about().developer, found.about().software[:8]) == ("A", "Exowatch")
     assert issubclass(SettingsError, ExowatchError)
+
+
+def test_calls_beyond_what_can_be_answered_are_refused_at_once(reasoner: Reasoner, request_body: Body) -> None:
+    free = threading.Event()
+
+    class Held(Reasoner):
+        def evaluate(self, chart: Chart) -> Evaluation:
+            free.wait(20)
+            return super().evaluate(chart)
+
+    client = local(create_app(Settings(open_mode=True, max_waiting=3), Held(reasoner.rulebook), clock=now))
+    with client, ThreadPoolExecutor(8) as threads:
+        waiting = [threads.submit(client.post, VIEW, json=request_body) for _ in range(8)]
+        refused: list[Any] = []
+        deadline = time.monotonic() + 15
+        while len(refused) < 5 and time.monotonic() < deadline:
+            refused = [one for one in waiting if one.done()]
+            time.sleep(0.02)
+        assert client.get("/health").status_code == 200
+        free.set()
+        answers = [one.result() for one in waiting]
+    assert sorted(answer.status_code for answer in answers) == [200] * 3 + [503] * 5
+    for answer in answers:
+        if answer.status_code == 503:
+            assert answer.headers["Retry-After"] == "5"
+            assert refusal(answer, 503)["issue"][0]["code"] == "throttled"
