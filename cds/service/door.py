@@ -54,7 +54,9 @@ class Door:
     def _servers_of(self, client: Client) -> Exchange | None:
         if not client.fhir.origins:
             return None
-        return self._exchanges.setdefault(client.name, Exchange(client.fhir))
+        if client.name not in self._exchanges:
+            self._exchanges[client.name] = Exchange(client.fhir)
+        return self._exchanges[client.name]
 
     def _audiences(self, path: str) -> Collection[str]:
         """The addresses that mean the endpoint: its own; for feedback that of the service too, for FHIR that of all of it."""

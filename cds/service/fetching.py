@@ -29,7 +29,7 @@ _WAITED_FOR = 0.05
 
 
 class Fetching:
-    """Fetches for calls; safe to share between threads. `seconds` is how long a call waits, `most` bytes for each answer."""
+    """Fetches for calls; safe to share between threads. `seconds` is how long a call waits, `most` bytes for the answer to a template."""
 
     def __init__(self, seconds: float, most: int):
         self._seconds = seconds
@@ -64,7 +64,7 @@ class Fetching:
         """The answer to a template, all its pages in one Bundle; one that is not whole keeps its `next` link."""
         query = template.query.replace("{{context.patientId}}", quote(request.patient, safe=""))
         address = f"{request.server}/{query}"
-        first = self._page(exchange, request, address, until)
+        first, left = self._page(exchange, request, address, until, self._most)
         entries: list[Any] = []
         page = first
         for _ in range(_PAGES):
@@ -77,7 +77,7 @@ class Fetching:
             if _origin(following) != _origin(request.server):
                 break
             try:
-                page = self._page(exchange, request, following, until)
+                page, left = self._page(exchange, request, following, until, left)
             except CannotFetch:
                 break
         if first.get("resourceType") != "Bundle":
@@ -86,11 +86,15 @@ class Fetching:
         whole.pop("link", None)
         return {**whole, "link": [{"relation": "next", "url": "?"}]} if next_page(page) else whole
 
-    def _page(self, exchange: Exchange, request: HookRequest, address: str, until: float) -> Mapping[str, Any]:
+    @staticmethod
+    def _page(
+        exchange: Exchange, request: HookRequest, address: str, until: float, most: int
+    ) -> tuple[Mapping[str, Any], int]:
+        """One page, and how many bytes the pages after it may have."""
         headers = {"Accept": "application/fhir+json"}
         if request.token:
             headers["Authorization"] = f"Bearer {request.token}"
-        body = exchange.get(address, seconds=max(0.01, until - time.monotonic()), most=self._most, headers=headers)
+        body = exchange.get(address, seconds=max(0.01, until - time.monotonic()), most=most, headers=headers)
         try:
             content = _DECODER.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
@@ -99,7 +103,7 @@ class Fetching:
             raise CannotFetch("the answer is no FHIR resource")
         if content["resourceType"] == "OperationOutcome":
             raise CannotFetch("an OperationOutcome instead of data")
-        return content
+        return content, most - len(body)
 
 
 def _origin(address: str) -> str:

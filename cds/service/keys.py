@@ -49,6 +49,7 @@ class _Set:
     keys: Mapping[str, Key] = field(default_factory=dict)
     stamp: Any = None  # of the file, or when it was fetched
     tried: float = float("-inf")
+    lock: threading.Lock = field(default_factory=threading.Lock)  # who needs a key of it waits while it is fetched
 
 
 class KeyRing:
@@ -65,44 +66,56 @@ class KeyRing:
         """The key of that id. A token's `jku` is looked at only if the client's entry lists it. Raises `NoKey`."""
         if jku is not None and client.jku and jku not in client.jku:
             raise NoKey
-        with self._lock:
-            if client.pinned is not None:
-                found = self._pinned(client).get(kid)
-                if found is not None:
-                    return found
-            for address in (jku,) if jku is not None and jku in client.jku else client.jku:
-                found = self._fetched(client, address, kid)
-                if found is not None:
-                    return found
+        if client.pinned is not None:
+            found = self._pinned(client).get(kid)
+            if found is not None:
+                return found
+        for address in (jku,) if jku is not None and jku in client.jku else client.jku:
+            found = self._fetched(client, address, kid)
+            if found is not None:
+                return found
         raise NoKey
+
+    def _set(self, name: str) -> _Set:
+        with self._lock:
+            return self._sets.setdefault(name, _Set())
 
     def _pinned(self, client: Client) -> Mapping[str, Key]:
         assert client.pinned is not None  # noqa: S101 - the caller has looked
-        known = self._sets.setdefault(f"file {client.name}", _Set())
-        try:
-            stat = client.pinned.stat()
-            if known.stamp != (stat.st_mtime_ns, stat.st_size):
-                known.keys = self._read(client.pinned.read_bytes())
-                known.stamp = (stat.st_mtime_ns, stat.st_size)
-        except (OSError, ValueError) as error:
-            note("keys", ERROR, client=client.name, error=type(error).__name__)
-        return known.keys
+        known = self._set(f"file {client.name}")
+        with known.lock:
+            try:
+                stat = client.pinned.stat()
+                if known.stamp != (stat.st_mtime_ns, stat.st_size):
+                    known.keys = self._read(client.pinned.read_bytes())
+                    known.stamp = (stat.st_mtime_ns, stat.st_size)
+            except (OSError, ValueError) as error:
+                note("keys", ERROR, client=client.name, error=type(error).__name__)
+            return known.keys
 
     def _fetched(self, client: Client, address: str, kid: str) -> Key | None:
-        known = self._sets.setdefault(f"{client.name} {address}", _Set())
-        now = self._clock()
-        old = known.stamp is None or now - known.stamp > _OLD
-        if (old or kid not in known.keys) and now - known.tried >= _AGAIN:
-            known.tried = now
-            exchange = self._exchanges.setdefault(client.name, Exchange(client.keys))
-            try:
-                body = exchange.get(address, seconds=_SECONDS, most=_MOST, headers={"Accept": "application/json"})
-                known.keys, known.stamp = self._read(body), now
-            except (NotPermitted, CannotFetch, ValueError) as error:
-                note("keys", ERROR, client=client.name, error=type(error).__name__)
-        if known.stamp is None or now - known.stamp > 2 * _OLD:
-            return None  # a key may have been taken back since
-        return known.keys.get(kid)
+        known = self._set(f"{client.name} {address}")
+        with known.lock:
+            now = self._clock()
+            old = known.stamp is None or now - known.stamp > _OLD
+            if (old or kid not in known.keys) and now - known.tried >= _AGAIN:
+                known.tried = now
+                try:
+                    body = self._exchange(client).get(
+                        address, seconds=_SECONDS, most=_MOST, headers={"Accept": "application/json"}
+                    )
+                    known.keys, known.stamp = self._read(body), now
+                except (NotPermitted, CannotFetch, ValueError) as error:
+                    note("keys", ERROR, client=client.name, error=type(error).__name__)
+            if known.stamp is None or now - known.stamp > 2 * _OLD:
+                return None  # a key may have been taken back since
+            return known.keys.get(kid)
+
+    def _exchange(self, client: Client) -> Exchange:
+        with self._lock:
+            if client.name not in self._exchanges:
+                self._exchanges[client.name] = Exchange(client.keys)
+            return self._exchanges[client.name]
 
     def _read(self, body: bytes) -> dict[str, Key]:
         """The usable keys of a JWK Set by id. Raises ValueError for what is none."""

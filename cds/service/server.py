@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 
 import uvicorn
 
@@ -77,7 +79,7 @@ def _server(
     recorder = _recorder(settings, reasoner)
     trust = None
     if not settings.open_mode and settings.clients_file is not None:
-        trust = Trust(load_clients(settings.clients_file), KeyRing(), recorder.responses.first_use)
+        trust = Trust(load_clients(settings.clients_file), KeyRing(), partial(_first_use, recorder))
         if settings.tls_certificate is None and not settings.behind_proxy and not _is_loopback(host):
             raise CannotServe(
                 f"without TLS tokens and results would cross the network in the clear: set EXOWATCH_TLS_CERTIFICATE and "
@@ -103,6 +105,10 @@ def _server(
         yield uvicorn.Server(config), listening
     finally:
         listening.close()
+
+
+def _first_use(recorder: Recorder, issuer: str, token_id: str, expires: datetime) -> bool:
+    return recorder.database.in_time(lambda: recorder.responses.first_use(issuer, token_id, expires))
 
 
 def _recorder(settings: Settings, reasoner: Reasoner) -> Recorder:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +239,24 @@ def test_keys_that_are_taken_back_work_no_more(
         assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 200
         site.seconds += 3700
         assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 401
+
+
+def test_a_key_server_that_hangs_holds_up_nobody_else(
+    tmp_path: Path, reasoner: Reasoner, request_body: dict[str, Any]
+) -> None:
+    def hang(request: BaseHTTPRequestHandler) -> None:
+        time.sleep(1.5)
+
+    with serving(hang) as server, ThreadPoolExecutor(1) as threads:
+        slow = f"\n  - {{name: slow, issuer: https://slow.example, jku: ['{server.base}/keys.json']}}\n"
+        site = Site(tmp_path, reasoner, CLIENT + slow, plain=True)
+        waiting = threads.submit(site.asks, request_body, f"Bearer {signed(claims(iss='https://slow.example'))}")
+        while not server.asked:
+            time.sleep(0.01)
+        started = time.monotonic()
+        assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 200
+        assert time.monotonic() - started < 1
+        assert waiting.result().status_code == 401
 
 
 def test_keys_that_everybody_has_open_nothing(tmp_path: Path, reasoner: Reasoner, request_body: dict[str, Any]) -> None:
