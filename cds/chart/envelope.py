@@ -17,6 +17,7 @@ from cds.errors import InputError
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _NOT_JSON = {
+    b"\xff\xfe\x00\x00": ("it is UTF-32", "save it as UTF-8"),
     b"\xff\xfe": ("it is UTF-16", "save it as UTF-8"),
     b"\xfe\xff": ("it is UTF-16", "save it as UTF-8"),
     b"\x1f\x8b": ("it is compressed with gzip", "unpack it first"),
