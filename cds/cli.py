@@ -310,12 +310,13 @@ def serve(
     dev: Annotated[bool, typer.Option("--dev", help="Open mode: loopback only, anybody may ask.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8642,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes on this address; one for each core.")] = 1,
     rules: RulesDir = None,
 ) -> None:
     """Serve CDS Hooks."""
     from cds.service.server import run_server
 
-    run_server(_reasoner(rules), host=host, port=port, dev=dev)
+    run_server(_reasoner(rules), host=host, port=port, dev=dev, workers=workers, rules=_rules(rules))
 
 
 @app.command()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import ipaddress
+import multiprocessing
+import multiprocessing.connection
 import socket
 import threading
 import time
@@ -11,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 
 from cds.errors import ExowatchError
+from cds.reasoning.loading import load_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
 from cds.record.audit import Checkpoints
 from cds.record.database import Database, RecordUnavailable, SchemaMismatch, head
@@ -22,7 +26,7 @@ from cds.record.recorder import Recorder
 from cds.service.app import create_app
 from cds.service.clients import load_clients
 from cds.service.keys import KeyRing
-from cds.service.logs import WARNING, configure_logs, note
+from cds.service.logs import ERROR, WARNING, configure_logs, note
 from cds.service.trust import Trust
 from cds.settings import Settings, load_settings
 
@@ -31,19 +35,71 @@ class CannotServe(ExowatchError):
     """The service cannot be started as asked; says why and what to do."""
 
 
-def run_server(reasoner: Reasoner, *, host: str, port: int, dev: bool) -> None:
+def run_server(
+    reasoner: Reasoner, *, host: str, port: int, dev: bool, workers: int = 1, rules: Path | None = None
+) -> None:
     """Serve until interrupted. Without `dev` only the clients of `EXOWATCH_CLIENTS_FILE` are answered, and only over TLS.
 
+    With several `workers` each is a process of its own on the same address; `rules` is where they find the rule book.
     Raises `CannotServe`, `ClientsError`, `RefusedToStart`.
     """
     configure_logs(load_settings().log_level)
-    with _server(reasoner, host, port, dev) as (server, listening):
+    server = _server(reasoner, host, dev)
+    with _listening(host, port) as listening, _helped(workers - 1, rules, host, listening, dev):
         bound = listening.getsockname()[1]
         if dev:
             note("open mode", WARNING, meaning="anybody on this machine is answered; never for patients")
         scheme = "https" if server.config.is_ssl else "http"
-        note("serving", address=f"{scheme}://{f'[{host}]' if ':' in host else host}:{bound}", open=dev)
+        address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{bound}"
+        note("serving", address=address, open=dev, workers=workers)
         server.run(sockets=[listening])
+
+
+@contextmanager
+def _helped(count: int, rules: Path | None, host: str, listening: socket.socket, dev: bool) -> Iterator[None]:
+    """Further processes that serve the same socket for as long as the context lasts; one that ends is replaced."""
+    context = multiprocessing.get_context("spawn")
+    over = threading.Event()
+
+    def keep(number: int) -> None:
+        while not over.is_set():
+            process = context.Process(target=_work, args=(rules, host, listening, dev), daemon=True)
+            process.start()
+            ended = multiprocessing.connection.wait([process.sentinel, stop.fileno()])
+            if process.sentinel in ended:
+                note("worker ended", ERROR, worker=number, code=process.exitcode)
+                over.wait(1)  # one that cannot start is not tried again and again without a pause
+            else:
+                process.terminate()
+                process.join(10)
+
+    stop, stopping = socket.socketpair()
+    keepers = [threading.Thread(target=keep, args=(number,), daemon=True) for number in range(2, count + 2)]
+    for keeper in keepers:
+        keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        stopping.close()
+        for keeper in keepers:
+            keeper.join(15)
+        stop.close()
+
+
+def _work(rules: Path | None, host: str, listening: socket.socket, dev: bool) -> None:
+    """A further process: serves until the first one ends it, or is gone itself."""
+    configure_logs(load_settings().log_level)
+    server = _server(Reasoner(load_rulebook(rules or shipped_rules())), host, dev)
+    first = multiprocessing.parent_process()
+    assert first is not None  # noqa: S101 - it was started by one
+
+    def watch() -> None:
+        multiprocessing.connection.wait([first.sentinel])
+        server.should_exit = True
+
+    threading.Thread(target=watch, daemon=True).start()
+    server.run(sockets=[listening])
 
 
 @contextmanager
@@ -52,7 +108,8 @@ def running(reasoner: Reasoner, *, port: int = 0, database: str | None = None) -
 
     `database` is the address of the record, if not that of the settings.
     """
-    with _server(reasoner, "127.0.0.1", port, dev=True, database=database) as (server, listening):
+    server = _server(reasoner, "127.0.0.1", dev=True, database=database)
+    with _listening("127.0.0.1", port) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + 30
@@ -67,10 +124,7 @@ def running(reasoner: Reasoner, *, port: int = 0, database: str | None = None) -
             thread.join(timeout=10)
 
 
-@contextmanager
-def _server(
-    reasoner: Reasoner, host: str, port: int, dev: bool, database: str | None = None
-) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
+def _server(reasoner: Reasoner, host: str, dev: bool, database: str | None = None) -> uvicorn.Server:
     if dev and not _is_loopback(host):
         raise CannotServe(
             f"--dev answers anybody, so it listens on loopback only; {host} is none. Use --host 127.0.0.1"
@@ -88,6 +142,15 @@ def _server(
             )
     app = create_app(settings, reasoner, recorder=recorder, trust=trust)
     gc.freeze()  # the rule book lives as long as the process: no collection need look at it again
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, lifespan="off", proxy_headers=False,
+        ssl_certfile=settings.tls_certificate, ssl_keyfile=settings.tls_key,
+    )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -98,11 +161,7 @@ def _server(
             raise CannotServe(
                 f"cannot listen on {host}:{port}: {error.strerror}. Another program may use the port: try --port 0"
             ) from error
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, lifespan="off", proxy_headers=False,
-            ssl_certfile=settings.tls_certificate, ssl_keyfile=settings.tls_key,
-        )  # fmt: skip
-        yield uvicorn.Server(config), listening
+        yield listening
     finally:
         listening.close()
 

@@ -116,7 +116,11 @@ def test_a_value_below_the_limit_of_detection_claims_a_bound_only(advise: Advise
         ),
         ("a failed check", {"checks": CLEAR | {"haemolysis": False}}, "specimen haemolysed"),
         ("a missing tube", {"method": replace(METHOD, tube=None)}, "missing: tube additive"),
-        ("another method", {"method": replace(METHOD, isolation="uc")}, "method, laboratory or lot changed, or not stated for a sample"),
+        (
+            "another method",
+            {"method": replace(METHOD, isolation="uc")},
+            "method, laboratory or lot changed, or not stated for a sample",
+        ),
         ("an unreadable value", {"faults": frozenset({"unreadable-value"})}, "value cannot be read"),
     ],
 )

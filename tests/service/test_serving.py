@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,3 +114,59 @@ def test_what_it_refuses_to_be(
     assert process.returncode == 2
     assert said in " ".join(written.split())
     assert "Traceback" not in written
+
+
+def test_two_processes_serve_one_address(environment: dict[str, str], request_body: dict[str, Any]) -> None:
+    """A token is taken once, whichever of them sees it; one that ends is replaced, and none outlives the first."""
+    process = serve(environment | {"EXOWATCH_DEADLINE_MS": "10000"}, "--workers", "2")
+    assert process.stderr is not None
+    address = next(said["address"] for said in map(json.loads, process.stderr) if said["event"] == "serving")
+    try:
+        other = _wait_for(lambda: _children(process.pid))
+        with httpx2.Client(base_url=address, timeout=30) as client:
+
+            def call(token: str) -> int:
+                with httpx2.Client(base_url=address, timeout=30) as own:
+                    return int(
+                        own.post(PATH, json=request_body, headers={"Authorization": f"Bearer {token}"}).status_code
+                    )
+
+            with ThreadPoolExecutor(8) as threads:
+                assert list(threads.map(call, [signed(claims()) for _ in range(24)])) == [200] * 24
+                token = signed(claims())
+                assert sorted(threads.map(call, [token] * 8)) == [200] + [401] * 7
+            for pid in other:
+                os.kill(pid, signal.SIGKILL)
+            _wait_for(lambda: _children(process.pid) - other)
+            assert client.get("/health").status_code == 200
+        left = _children(process.pid)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert not [
+        pid
+        for pid in left
+        if Path(f"/proc/{pid}/cmdline").exists() and b"spawn" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+def _children(parent: int) -> set[int]:
+    """The further processes of a service."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError):
+            pid, _, rest = path.read_text().partition(" ")
+            if (
+                int(rest.rpartition(")")[2].split()[1]) == parent
+                and b"spawn_main" in (path.parent / "cmdline").read_bytes()
+            ):
+                found.add(int(pid))
+    return found
+
+
+def _wait_for(ask: Callable[[], set[int]]) -> set[int]:
+    deadline = time.monotonic() + 30
+    while not (found := ask()):
+        assert time.monotonic() < deadline, "nothing came"
+        time.sleep(0.1)
+    return found
