@@ -15,6 +15,7 @@ import msgspec
 import typer
 
 from cds import terminal
+from cds.chart.clock import when
 from cds.errors import InputError
 from cds.record import erasure
 from cds.record.audit import Checkpoints, verify
@@ -222,6 +223,32 @@ def record_erase(
         if not yes:
             typer.confirm(f"Delete everything of {who.address} for good?", abort=True)
         _say(f"{erasure.erase(database, who, by)} rows were deleted")
+
+
+@record_app.command("expire")
+def record_expire(
+    before: Annotated[
+        str, typer.Option("--before", help="Erase whom nobody has evaluated since this day: 2016-01-01.")
+    ],
+    by: Annotated[str, typer.Option("--by", help="The role that asks for it; stands in the audit.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+) -> None:
+    """Delete, for good, everything of patients of whom nothing was evaluated since a day: for a rule of retention."""
+    read = when(before)
+    if read is None or read.day is None or read.time is not None:
+        raise InputError(f"--before '{before}' is no day: write it as 2016-01-01")
+    if not by:
+        raise InputError("say with --by which role asks for the erasure: it stands in the audit")
+    with opened() as (database, settings):
+        found = erasure.unseen_since(database, settings.tenant, read.day)
+        if found and not yes:
+            typer.confirm(f"Delete everything of {len(found):,} patients for good?", abort=True)
+        rows = 0
+        with terminal.progress("patients", len(found)) as step:
+            for who in found:
+                rows += erasure.erase(database, who, by)
+                step()
+        _say(f"{len(found):,} patients, {rows:,} rows were deleted")
 
 
 @record_app.command("merge")

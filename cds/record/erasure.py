@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 
 from cds.record import content, tables
 from cds.record.audit import Entry, append, salted
@@ -48,6 +49,18 @@ def erase(database: Database, who: Identity, actor: str) -> int:
         append(database, connection, entry)
     database.forget()
     return len(entry.rows)
+
+
+def unseen_since(database: Database, tenant: str, day: date) -> list[Identity]:
+    """Patients of a tenant of whom nothing was evaluated on that day or later: whom a rule of retention may name."""
+    patient, evaluation = tables.patient, tables.evaluation
+    seen = select(evaluation.c.id).where(evaluation.c.patient_id == patient.c.id, evaluation.c.at >= day.isoformat())
+    wanted = select(patient.c.server, patient.c.reference).where(
+        patient.c.tenant == tenant, patient.c.merged_into.is_(None), ~exists(seen.correlate(patient))
+    )
+    with database.reading() as connection:
+        found = connection.execute(wanted.order_by(patient.c.server, patient.c.reference))
+        return [Identity(tenant, row.server, row.reference) for row in found]
 
 
 def merge(database: Database, kept: Identity, gone: Identity, actor: str) -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -124,6 +124,20 @@ def test_two_servers_patients_of_one_id_are_told_apart(terminal: Terminal, addre
     )
     terminal.run("record", "erase", f"{elsewhere}/Patient/a29", "--by", "privacy", "--yes")
     assert len(json.loads(terminal.run("record", "export", "Patient/a29"))["evaluation"]) == 3
+
+
+def test_whom_nobody_has_evaluated_for_long_is_erased(terminal: Terminal, address: str) -> None:
+    terminal.run("db", "upgrade")
+    lived(address)
+    lived(address, "https://ehr.example/fhir", ("2025-03-31",))
+    assert "0 patients, 0 rows" in terminal.run("record", "expire", "--before", "2020-01-01", "--by", "privacy")
+    assert "which role" in terminal.run("record", "expire", "--before", "2020-01-01", expect=2)
+    for wrong in ("yesterday", "2020", "2020-01-01T10:00:00Z"):
+        assert "is no day" in terminal.run("record", "expire", "--before", wrong, "--by", "privacy", expect=2)
+    later = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
+    assert "2 patients, " in terminal.run("record", "expire", "--before", later, "--by", "privacy", "--yes")
+    assert "nothing was advised" in terminal.run("record", "list")
+    assert "the record holds: 6 entries, 0 rows" in terminal.run("audit", "verify")
 
 
 def test_the_audit_says_what_was_changed(terminal: Terminal, address: str) -> None:
