@@ -6,12 +6,14 @@ stands first: what it is, the fixed sentence, the values with their dates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 
 from cds.advice.advisory import Advisory, ChangeFromReference, Check, Reading, Reference
 from cds.advice.markdown import escaped, link
 
 _MOST_LEFT_OUT = 8
+_MOST_READINGS = 16
 _SHOWN_DIGITS = 12
 
 
@@ -53,15 +55,26 @@ def _sections(advisory: Advisory) -> Iterator[tuple[str, Iterable[str]]]:
 
 
 def _values(advisory: Advisory) -> Iterator[str]:
-    for reading in advisory.readings:
+    shown = _told(advisory.readings)
+    for reading in shown:
         yield _reading(reading)
-    common = {_how(reading) for reading in advisory.readings}
-    if len(common) == 1 and any(common):
-        yield f"All by: {common.pop()}"
-    else:
-        for reading in advisory.readings:
-            if how := _how(reading):
-                yield f"{escaped(reading.ref)}: {how}"
+    if more := len(advisory.readings) - len(shown):
+        yield f"and {more} more values, which are not listed here"
+    by: dict[str, list[str]] = {}
+    for reading in shown:
+        by.setdefault(_how(reading), []).append(reading.ref)
+    for how, refs in by.items():
+        if how:
+            yield f"{'All' if len(by) == 1 else escaped(', '.join(refs), 600)} by: {how}"
+
+
+def _told(readings: Sequence[Reading]) -> Sequence[Reading]:
+    """The readings that a narrow column has room for, in their order: those that have a role, then the newest."""
+    if len(readings) <= _MOST_READINGS:
+        return readings
+    rank = sorted(readings, key=lambda one: (bool(one.roles), one.collected or date.min), reverse=True)
+    kept = {id(one) for one in rank[:_MOST_READINGS]}
+    return [one for one in readings if id(one) in kept]
 
 
 def _reading(reading: Reading) -> str:

@@ -274,6 +274,19 @@ def test_an_order_of_the_class_is_named_first(book: RuleBook, reasoner: Reasoner
     assert "order at hand" not in detail({"endocrine-therapy": ("letrozole",)})
 
 
+def test_of_many_values_those_that_matter_are_listed(write: Write) -> None:
+    """Two hundred samples between the reference and the rise: a narrow column has room for few of them."""
+    between = {day: 2.0 + (day % 3) / 10 for day in range(-40, 160)}
+    (card,) = write(chart(*series("trpc5-ev", between | {165: 6.0, 190: 6.3}), as_of=195))
+    check_card(card)
+    values = card["detail"].split("### Values\n\n")[1].split("\n\n")[0].splitlines()
+    shown = [line for line in values if "TRPC5-EV **" in line]
+    assert len(shown) == 16
+    assert "latest" in shown[-1]
+    hidden = next(int(line.split()[2]) for line in values if "which are not listed here" in line)
+    assert hidden > 0
+
+
 def test_a_rule_in_shadow_is_shown_to_nobody(book: RuleBook, reasoner: Reasoner) -> None:
     evaluation = reasoner.evaluate(chart(*series("trpc5-ev", TRPC5_RISE)))
     shadow = msgspec.structs.replace(
