@@ -27,9 +27,10 @@ check: $(READY) ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## ratios to orjson, growth, memory; what recording costs
+bench: $(READY) ## ratios to orjson, growth, memory; what recording costs; the service under load
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.record
+	$(BIN)/python -m benchmarks.load
 
 fuzz: $(READY) ## mutants of requests, then Schemathesis over the whole service (MUTANTS=100000 EXAMPLES=1500)
 	$(BIN)/python -m tests.service.fuzz --mutants $(MUTANTS)
