@@ -1,4 +1,4 @@
-"""One question about one chart: which line it is about, which samples count, what they are compared with.
+"""One question about one chart: which samples count, and what they are compared with.
 
 Paragraph numbers in brackets are those of docs/readings.md.
 """
@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cds.chart.model import Chart, Line, Operation, Result, Tri
+from cds.chart.model import Chart, Line, Result, Tri
+from cds.reasoning.anchoring import Anchored, anchored, before_dose, runs
 from cds.reasoning.rulebook import Rule, RuleBook
 from cds.reasoning.statistics import Interval, geometric_mean, lowest
 
@@ -77,11 +78,6 @@ class Question:
         self.results, self.faulty = shared.results, shared.faulty
         self.samples = [Sample(result, index, collected) for index, (result, collected) in enumerate(shared.dated)]
         self.latest = self.samples[-1] if self.samples else None
-        self.line: Line | None = None
-        self.operation: Operation | None = None
-        self.start: date | None = None
-        self.before = False  # the latest sample is only before the line
-        self.is_second = False  # an operation's sample that counts only as the second of a pair
         self.confirmations: dict[int, tuple[Tri, tuple[Sample, Sample] | None]] = {}  # by pair, found once
         self.compared: dict[Any, Any] = {}  # comparisons by sample and change, formed once
         self._means: dict[tuple[int, ...], Reference] = {}  # references by their samples
@@ -89,131 +85,29 @@ class Question:
         self._baselines: tuple[list[Sample], list[Sample]] | None = None
         self._judged: list[Sample] | None = None
         if off_line is not None:
-            self.line, self.start = off_line, off_line.start
-            self.anchored: Tri = True
+            about = Anchored(True, off_line)
+        elif self.latest is not None:
+            about = anchored(chart, rule.anchor, book.windows, self.latest.result, self.latest.collected)
         else:
-            self.anchored = self._anchor()
+            about = Anchored(False)
+        self.anchored, self.line, self.operation = about.found, about.line, about.operation
+        self.start, self.before, self.is_second = about.start, about.before, about.is_second
         if self.start is not None:
             self._number_days(self.start)
 
-    # which line ------------------------------------------------------------------------------------------------
-
-    def _anchor(self) -> Tri:
-        """Find the line or operation; whether there is one, three-valued."""
-        if self.latest is None:
-            return False
-        if not self.chart.lines and not self.chart.operations:
-            return None  # [2] a chart without any therapy
-        if self.rule.anchor.operation:
-            return self._anchor_to_operation(self.latest)
-        return self._anchor_to_line(self.latest)
-
-    def _anchor_to_line(self, latest: Sample) -> Tri:
-        day, as_of = latest.collected, self.chart.as_of
-        own = self.rule.anchor.therapies
-        lines = [line for line in self.chart.lines if line.therapy in own]
-        undosed = [
-            line for line in lines if not line.planned and line.start == day and _before_dose(latest.result, line)
-        ]
-        if undosed:
-            return self._settle(undosed[-1], before=True)  # [7]
-        found: Line | None = None
-        maybe = False
-        for line in lines:
-            runs = self.runs(line, day)
-            if runs is None:
-                maybe = True
-            elif runs and line.start is not None and (found is None or _started(line, own) >= _started(found, own)):
-                found = line
-        if found is None:
-            if maybe:
-                return None
-            coming = [
-                line
-                for line in lines
-                if line.start is not None and 0 < (line.start - day).days <= self.book.windows.baseline_before
-            ]
-            if coming:
-                return self._settle(min(coming, key=_start), before=True)  # [7]
-            return False
-        ended = found.end is not None and found.end <= as_of
-        newer = [
-            line
-            for line in self.chart.lines
-            if not line.planned and line.start is not None and line.start > day and (ended or line.therapy in own)
-        ]
-        if newer:  # [8]
-            new = min(newer, key=lambda line: (_start(line), line.therapy not in own))
-            near = (_start(new) - day).days <= self.book.windows.baseline_before
-            return self._settle(new, before=True) if new.therapy in own and near else False
-        return self._settle(found, before=False)
-
-    def runs(self, line: Line, day: date) -> Tri:
-        """Whether `line`, or what it leaves behind [6], runs on `day`."""
-        if line.planned or line.end is None or day <= line.end:
-            return line.runs_on(day)
-        days, cut_short = self.book.windows.lasting.get(line.therapy, (0, False))
-        if (day - line.end).days > days:
-            return False
-        lasts = _not(self._superseded(line, day)) if cut_short else True
-        return None if lasts and line.start is None else lasts
-
-    def _superseded(self, line: Line, day: date) -> Tri:
-        """Whether by `day` another line has begun, on a later day than this one."""
-        answer: Tri = False
-        # A start that is not documented is bounded by the end: no line begins after it has ended.
-        latest_start = line.start or line.end
-        assert latest_start is not None  # noqa: S101 - only asked of a line that has ended
-        for other in self.chart.lines:
-            if other is line or other.planned:
-                continue
-            if other.start is None:
-                if other.end is None or line.start is None or other.end > line.start:
-                    answer = None
-            elif latest_start < other.start <= day:
-                return True
-            elif line.start is None and other.start <= day:
-                answer = None
-        return answer
-
-    def runs_at(self, line: Line, sample: Sample) -> Tri:
-        """Whether the line runs when the sample is drawn: not if it is drawn on day 0 before the first dose [7]."""
-        if line.start == sample.collected and not line.planned and _before_dose(sample.result, line):
-            return False
-        return self.runs(line, sample.collected)
-
-    def _anchor_to_operation(self, latest: Sample) -> Tri:
-        day = latest.collected
-        curative = [operation for operation in self.chart.operations if operation.curative]
-        done = [operation for operation in curative if not operation.planned and operation.day <= day]
-        if done:
-            operation = done[-1]
-            self.operation, self.start = operation, operation.day
-            since = (day - operation.day).days
-            if since <= self.rule.anchor.until:
-                return True
-            self.is_second = since <= self.rule.anchor.second_until
-            return self.is_second  # whether it is one is decided by the pair's first sample: see `facts`
-        for operation in curative:
-            if 0 < (operation.day - day).days <= self.book.windows.baseline_before:
-                self.operation, self.start, self.before = operation, operation.day, True
-                return True
-        return False
-
-    def _settle(self, line: Line, before: bool) -> bool:
-        self.line, self.start, self.before = line, line.start, before
-        return True
-
     def _number_days(self, start: date) -> None:
-        first_dose = self.line.first_dose if self.line is not None else None
+        line = self.line
         for sample in self.samples:
             sample.day = (sample.collected - start).days
             sample.before = sample.day < 0 or (
-                sample.day == 0
-                and first_dose is not None
-                and sample.result.collected_time is not None
-                and sample.result.collected_time < first_dose
+                sample.day == 0 and line is not None and before_dose(sample.result, line)
             )
+
+    def runs_at(self, line: Line, sample: Sample) -> Tri:
+        """Whether the line runs when the sample is drawn: not if it is drawn on day 0 before the first dose [7]."""
+        if line.start == sample.collected and not line.planned and before_dose(sample.result, line):
+            return False
+        return runs(self.chart, self.book.windows, line, sample.collected)
 
     # which samples ---------------------------------------------------------------------------------------------
 
@@ -394,20 +288,3 @@ def bounded(sample: Sample, *others: Sample) -> Interval:
     if not sample.result.censored:
         return value
     return Interval(value.low, max(value.high, *(other.result.lod or 0.0 for other in others)))
-
-
-def _before_dose(result: Result, line: Line) -> bool:
-    return line.first_dose is not None and result.collected_time is not None and result.collected_time < line.first_dose
-
-
-def _start(line: Line) -> date:
-    assert line.start is not None  # noqa: S101 - callers have checked
-    return line.start
-
-
-def _started(line: Line, classes: tuple[str, ...]) -> tuple[date, int]:
-    return _start(line), classes.index(line.therapy)
-
-
-def _not(value: Tri) -> Tri:
-    return None if value is None else not value

@@ -1,0 +1,133 @@
+"""Which line or operation a question is about, and whether a line runs on a day.
+
+Paragraph numbers in brackets are those of docs/readings.md.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import msgspec
+
+from cds.chart.model import Chart, Line, Operation, Result, Tri
+from cds.reasoning.rulebook import Anchor, Windows
+
+
+class Anchored(msgspec.Struct, frozen=True):
+    """What a question is about: a line, an operation, or neither."""
+
+    found: Tri  # whether there is one
+    line: Line | None = None
+    operation: Operation | None = None
+    before: bool = False  # the latest sample is only before it
+    is_second: bool = False  # an operation's sample that counts only as the second of a pair
+
+    @property
+    def start(self) -> date | None:
+        """Day of the line's first dose, or of the operation."""
+        if self.operation is not None:
+            return self.operation.day
+        return self.line.start if self.line is not None else None
+
+
+def anchored(chart: Chart, anchor: Anchor, windows: Windows, latest: Result, day: date) -> Anchored:
+    """What `anchor` names in this chart, seen from the latest sample, which was drawn on `day`."""
+    if not chart.lines and not chart.operations:
+        return Anchored(None)  # [2] a chart without any therapy
+    if anchor.operation:
+        return _to_operation(chart, anchor, windows, day)
+    return _to_line(chart, anchor.therapies, windows, latest, day)
+
+
+def _to_line(chart: Chart, own: tuple[str, ...], windows: Windows, latest: Result, day: date) -> Anchored:
+    lines = [line for line in chart.lines if line.therapy in own]
+    undosed = [line for line in lines if not line.planned and line.start == day and before_dose(latest, line)]
+    if undosed:
+        return Anchored(True, undosed[-1], before=True)  # [7]
+    found: Line | None = None
+    maybe = False
+    for line in lines:
+        answer = runs(chart, windows, line, day)
+        if answer is None:
+            maybe = True
+        elif answer and line.start is not None and (found is None or _started(line, own) >= _started(found, own)):
+            found = line
+    if found is None:
+        if maybe:
+            return Anchored(None)
+        coming = [
+            line for line in lines if line.start is not None and 0 < (line.start - day).days <= windows.baseline_before
+        ]
+        return Anchored(True, min(coming, key=_start), before=True) if coming else Anchored(False)  # [7]
+    ended = found.end is not None and found.end <= chart.as_of
+    newer = [
+        line
+        for line in chart.lines
+        if not line.planned and line.start is not None and line.start > day and (ended or line.therapy in own)
+    ]
+    if newer:  # [8]
+        new = min(newer, key=lambda line: (_start(line), line.therapy not in own))
+        near = (_start(new) - day).days <= windows.baseline_before
+        return Anchored(True, new, before=True) if new.therapy in own and near else Anchored(False)
+    return Anchored(True, found)
+
+
+def _to_operation(chart: Chart, anchor: Anchor, windows: Windows, day: date) -> Anchored:
+    curative = [operation for operation in chart.operations if operation.curative]
+    done = [operation for operation in curative if not operation.planned and operation.day <= day]
+    if done:
+        since = (day - done[-1].day).days
+        if since <= anchor.until:
+            return Anchored(True, operation=done[-1])
+        # Whether it is a second sample is decided by the pair's first: see the kind `applies`.
+        is_second = since <= anchor.second_until
+        return Anchored(is_second, operation=done[-1], is_second=is_second)
+    for operation in curative:
+        if 0 < (operation.day - day).days <= windows.baseline_before:
+            return Anchored(True, operation=operation, before=True)
+    return Anchored(False)
+
+
+def runs(chart: Chart, windows: Windows, line: Line, day: date) -> Tri:
+    """Whether `line`, or what it leaves behind [6], runs on `day`."""
+    if line.planned or line.end is None or day <= line.end:
+        return line.runs_on(day)
+    days, cut_short = windows.lasting.get(line.therapy, (0, False))
+    if (day - line.end).days > days:
+        return False
+    superseded = _superseded(chart, line, line.end, day) if cut_short else False
+    if superseded:
+        return False
+    return None if superseded is None or line.start is None else True
+
+
+def _superseded(chart: Chart, line: Line, end: date, day: date) -> Tri:
+    """Whether by `day` another line has begun, on a later day than this one, which ended on `end`."""
+    answer: Tri = False
+    # A start that is not documented is bounded by the end: no line begins after it has ended.
+    latest_start = line.start or end
+    for other in chart.lines:
+        if other is line or other.planned:
+            continue
+        if other.start is None:
+            if other.end is None or line.start is None or other.end > line.start:
+                answer = None
+        elif latest_start < other.start <= day:
+            return True
+        elif line.start is None and other.start <= day:
+            answer = None
+    return answer
+
+
+def before_dose(result: Result, line: Line) -> bool:
+    """Whether the result's sample is known to be drawn before the first dose of the line."""
+    return line.first_dose is not None and result.collected_time is not None and result.collected_time < line.first_dose
+
+
+def _start(line: Line) -> date:
+    assert line.start is not None  # noqa: S101 - callers have checked
+    return line.start
+
+
+def _started(line: Line, classes: tuple[str, ...]) -> tuple[date, int]:
+    return _start(line), classes.index(line.therapy)
