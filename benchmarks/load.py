@@ -44,7 +44,7 @@ def echo() -> FastAPI:
 
 @contextmanager
 def _served(command: list[str], environment: dict[str, str]) -> Iterator[str]:
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)  # noqa: S603
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
         address = next(said["address"] for said in map(json.loads, process.stderr) if said.get("event") == "serving")

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +128,9 @@ def growth(database: Database, evaluations: int) -> None:
             _once(lambda: advisories(database, "bench", standing="open")) for _ in range(60)
         ],
         "board list, all, 100 rows": [_once(lambda: advisories(database, "bench")) for _ in range(60)],
-        "one patient": [
-            _once(lambda n=n: _of_patient(database, f"Patient/{n * 7}"))  # type: ignore[misc]
-            for n in range(200)
-        ],
-        "history of one advisory": [_once(lambda k=k: history(database, k)) for k in keys],  # type: ignore[misc]
-        "evaluations of one patient": [_once(lambda k=k: _evaluations(database, k)) for k in keys],  # type: ignore[misc]
+        "one patient": [_once(partial(_of_patient, database, f"Patient/{n * 7}")) for n in range(200)],
+        "history of one advisory": [_once(partial(history, database, k)) for k in keys],
+        "evaluations of one patient": [_once(partial(_evaluations, database, k)) for k in keys],
     }
     for name, took in timings.items():
         p95 = sorted(took)[int(len(took) * 0.95)] * 1000

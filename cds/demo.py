@@ -27,13 +27,13 @@ PATIENTS = 12
 
 def run_demo(*, once: bool, port: int, out: Path) -> int:
     """Show the main job end to end; 0 if the service answered with a card. `once`: ask, print, and leave."""
-    say = terminal.console().print
+    say = terminal.say
     reasoner = Reasoner(default_rulebook())
     with terminal.progress("making patients", PATIENTS) as step:
         write_cohort(2026, PATIENTS, 1, out, progress=step)
     example = out / "example-suspected.json"
     example.write_bytes(shipped_example())
-    say(f"{PATIENTS} synthetic patients and one example are in {out}/\n", markup=False)
+    say(f"{PATIENTS} synthetic patients and one example are in {out}/\n")
     rows = [
         (
             path.name,
@@ -54,21 +54,21 @@ def run_demo(*, once: bool, port: int, out: Path) -> int:
         url = f"{base}/cds-services/{service['id']}"
         answer = httpx2.post(url, json=body, timeout=10)
         cards = answer.json().get("cards", [])
-        say("\nThe card that an EHR would show for the example:\n", markup=False)
+        say("\nThe card that an EHR would show for the example:\n")
         for card in cards:
-            say(f"[{card['indicator']}] {card['summary']}\n\n{card['detail']}\n", markup=False)
+            say(f"[{card['indicator']}] {card['summary']}\n\n{card['detail']}\n")
         if answer.status_code != 200 or not cards:
             raise ExowatchError(f"the service answered {answer.status_code} without a card; run `exowatch doctor`")
-        say("What to look at:", markup=False)
+        say("What to look at:")
         if not once:
-            say(f"  open       {base}/cds-services  (what the service offers, as JSON)", markup=False)
-            say(f"  ask        curl -s -H 'Content-Type: application/json' --data @{request} {url}", markup=False)
+            say(f"  open       {base}/cds-services  (what the service offers, as JSON)")
+            say(f"  ask        curl -s -H 'Content-Type: application/json' --data @{request} {url}")
         program = Path(sys.argv[0]) if Path(sys.argv[0]).name == "exowatch" else Path("exowatch")
-        say(f"  evaluate   {program} evaluate {example}", markup=False)
-        say(f"  explain    {program} explain {example} --rule trpc5-rise-on-chemotherapy", markup=False)
+        say(f"  evaluate   {program} evaluate {example}")
+        say(f"  explain    {program} explain {example} --rule trpc5-rise-on-chemotherapy")
         if once:
             return 0
-        say("\nServing on loopback until you press Ctrl-C.", markup=False)
+        say("\nServing on loopback until you press Ctrl-C.")
         _wait()
     return 0
 

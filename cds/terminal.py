@@ -29,6 +29,11 @@ def console(*, error: bool = False) -> Console:
     return Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
 
 
+def say(text: str, *, error: bool = False) -> None:
+    """One text as it is: brackets in it are no markup."""
+    console(error=error).print(text, markup=False)
+
+
 def state_text(state: str) -> str:
     """A state in its colour (markup; plain where there is no terminal)."""
     colour = _COLOURS.get(state, "green" if state == "no-flag" else "dim")

@@ -70,7 +70,7 @@ def test_a_stage_imports_only_from_stages_before_it(path: Path) -> None:
         ("sqlalchemy", ("cds/record",)),
         ("alembic", ("cds/record",)),
         ("psycopg", ()),
-        ("typer", ("cds/cli.py", "cds/cli_record.py")),
+        ("typer", ("cds/cli",)),
         ("yaml", ("cds/source.py",)),
     ],
 )
@@ -102,7 +102,7 @@ def test_no_module_is_a_drawer_or_too_long(path: Path) -> None:
 
 
 def test_no_tracked_text_names_an_index() -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("not a checkout")
     hosts = re.compile("|".join(["pypi" + r"\.org", "pythonhosted" + r"\.org", "npmjs" + r"\.org"]))

@@ -31,7 +31,7 @@ OCCASION = Occasion("d1577c69-dfbe-44ad-ba6d-3e05e953b2ea", "Patient/trpc5-suspe
 
 
 def exowatch(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, "-m", "cds.cli", *words],
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -29,7 +29,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(folder),
         str(ROOT),
     ]
-    subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+    subprocess.run(command, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
@@ -38,7 +38,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command, from the unpacked wheel and away from the checkout."""
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, "-P", "-m", "cds.cli", *arguments],
         cwd=site.parent,
         env={**os.environ, "PYTHONPATH": str(site)},

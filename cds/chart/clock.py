@@ -54,7 +54,7 @@ class When:
 def _local(text: str, zone: Any) -> When:
     stated = _when(text)
     assert stated is not None  # noqa: S101 - it comes from a `When` with an instant
-    assert stated.instant is not None  # noqa: S101
+    assert stated.instant is not None  # noqa: S101 - likewise
     try:
         local = stated.instant.astimezone(zone)
     except OverflowError:  # the last hours of the calendar: on no other day anywhere

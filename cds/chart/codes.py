@@ -103,7 +103,7 @@ class CodeTable(Generic[T]):
     def of(self, concept: object) -> list[T]:
         """What the codings of a CodeableConcept mean, as far as they are known."""
         try:  # the usual shape, at half the price
-            (coding,) = concept["coding"]  # type: ignore[index]
+            (coding,) = concept["coding"]  # type: ignore[index]  # what it is not, is caught
             found = self.find(coding["system"], coding["code"])
             return [] if found is None else [found]
         except (KeyError, TypeError, ValueError, IndexError):

@@ -234,7 +234,7 @@ def _days(duration: object) -> float:
         return 0.0
     value, unit = duration.get("value"), duration.get("code") or duration.get("unit")
     try:
-        days = float(value) * _DAYS[unit]  # type: ignore[arg-type, index]
+        days = float(value) * _DAYS[unit]  # type: ignore[arg-type, index]  # what it is not, is caught
     except (KeyError, TypeError, ValueError, OverflowError):
         return 0.0
     return days if 0 < days < 40_000 else 0.0

@@ -391,7 +391,7 @@ def test_the_order_of_an_input_does_not_matter() -> None:
 
 def test_a_chart_can_be_sent_to_another_process() -> None:
     made = chart(observation())
-    assert pickle.loads(pickle.dumps(made.results)) == made.results  # noqa: S301
+    assert pickle.loads(pickle.dumps(made.results)) == made.results  # noqa: S301 - what it has just written
 
 
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples"

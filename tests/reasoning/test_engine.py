@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -103,8 +104,8 @@ def test_a_disagreement_names_both_answers() -> None:
     class Forgetful(Engine):
         """An engine that lost a rule, as a broken library would."""
 
-        def answer(self, rule: str, facts: object) -> frozenset[tuple[str, str]]:
-            return frozenset(itertools.islice(super().answer(rule, facts), 1))  # type: ignore[arg-type]
+        def answer(self, rule: str, facts: Mapping[str, Tri]) -> frozenset[tuple[str, str]]:
+            return frozenset(itertools.islice(super().answer(rule, facts), 1))
 
     reasoner = Reasoner(BOOK)
     reasoner.engine = Forgetful(BOOK.rules)

@@ -75,7 +75,7 @@ class Server:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "cds.cli", "serve", "--dev", "--port", str(self.port)]
-        self.process = subprocess.Popen(  # noqa: S603
+        self.process = subprocess.Popen(
             command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 60

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -40,11 +41,11 @@ class Cluster:
             self.port = int(free.getsockname()[1])
         data = str(self.folder / "data")
         command = ["initdb", "-D", data, "-U", "exowatch", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"]
-        subprocess.run([str(programs / command[0]), *command[1:]], check=True, capture_output=True, **self._as_user())  # type: ignore[call-overload]  # noqa: S603
+        subprocess.run([str(programs / command[0]), *command[1:]], check=True, capture_output=True, **self._as_user())
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
-    def _as_user(self) -> dict[str, object]:
+    def _as_user(self) -> dict[str, Any]:
         if self._user is None:
             return {}
         return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
@@ -55,7 +56,7 @@ class Cluster:
             "-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder), "-c", "listen_addresses=127.0.0.1",
             "-c", "max_connections=200",
         ]  # fmt: skip
-        self.process = subprocess.Popen(  # type: ignore[call-overload]  # noqa: S603
+        self.process = subprocess.Popen(
             [str(self._programs / "postgres"), *options],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, **self._as_user(),
         )  # fmt: skip

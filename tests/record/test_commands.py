@@ -39,7 +39,7 @@ class Terminal:
         }
 
     def run(self, *words: str, expect: int = 0) -> str:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [sys.executable, "-m", "cds.cli", *words],
             env=self._environment, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
@@ -210,7 +210,7 @@ def test_the_service_needs_no_more_than_its_role_grants(cluster: Cluster, tmp_pa
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute("CREATE ROLE exowatch_service LOGIN")
     psql = [f"{binaries()}/psql", owner, "-v", "ON_ERROR_STOP=1", "-v", "service=exowatch_service", "-f"]
-    subprocess.run([*psql, str(ROOT / "migrations" / "least-privilege.sql")], check=True, capture_output=True)  # noqa: S603
+    subprocess.run([*psql, str(ROOT / "migrations" / "least-privilege.sql")], check=True, capture_output=True)
     service = owner.replace("exowatch@", "exowatch_service@")
     lived(service)
     terminal = Terminal(service, tmp_path)

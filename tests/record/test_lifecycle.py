@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -58,8 +59,8 @@ def said(taken: tuple[Step, ...]) -> list[str]:
         ({"rule_hash": "r2", "state": "no-flag", "results": FEWER}, ["not-reassessable: results-missing"]),
     ],
 )  # fmt: skip
-def test_what_a_finding_makes_of_an_open_advisory(change: dict[str, object], expected: list[str]) -> None:
-    assert said(steps(ADVISED, replace(FOUND, **change))) == expected  # type: ignore[arg-type]
+def test_what_a_finding_makes_of_an_open_advisory(change: dict[str, Any], expected: list[str]) -> None:
+    assert said(steps(ADVISED, replace(FOUND, **change))) == expected
 
 
 def test_a_second_sample_confirms_a_watch() -> None:
@@ -131,9 +132,9 @@ def test_what_can_be_assessed_again_is_open_again() -> None:
     ],
 )
 def test_what_becomes_of_an_advisory_without_a_finding(
-    change: dict[str, object], withheld: bool, known: bool, expected: list[str]
+    change: dict[str, Any], withheld: bool, known: bool, expected: list[str]
 ) -> None:
-    found = replace(FOUND, **change)  # type: ignore[arg-type]
+    found = replace(FOUND, **change)
     assert said(unanswered(ADVISED, found, withheld=withheld, known=known)) == expected
     closed = replace(ADVISED, standing=Standing.CLOSED)
     withdrawn = [one for one in expected if one.startswith("withdrawn")]

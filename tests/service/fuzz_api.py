@@ -147,7 +147,7 @@ def main() -> None:
                 "--max-examples", str(arguments.examples), "--seed", str(arguments.seed), "--workers", "1",
                 "--suppress-health-check", "all",
             ]  # fmt: skip
-            done = subprocess.run(command, env={**os.environ, "NO_COLOR": "1"}, check=False, cwd=folder)  # noqa: S603
+            done = subprocess.run(command, env={**os.environ, "NO_COLOR": "1"}, check=False, cwd=folder)
     raise SystemExit(done.returncode)
 
 

@@ -157,7 +157,7 @@ def test_many_at_once_get_the_same_answer(address: str, request_body: Body) -> N
     content = json.dumps(request_body).encode()
 
     def post(_number: int) -> bytes:
-        request = urllib.request.Request(address + VIEW, content, {"Content-Type": "application/json"})  # noqa: S310
+        request = urllib.request.Request(address + VIEW, content, {"Content-Type": "application/json"})  # noqa: S310 - an address of this test
         with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - an address of this test
             return bytes(response.read())
 

@@ -42,7 +42,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def serve(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "cds.cli", "serve", "--port", "0", *words]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 @contextmanager
@@ -101,8 +101,8 @@ def test_behind_a_proxy_on_this_machine(environment: dict[str, str], request_bod
         ({"EXOWATCH_CLIENTS_FILE": "/nowhere/clients.yaml"}, (), "There is no file of clients at /nowhere"),
         ({"EXOWATCH_PUBLIC_BASE_URL": None}, (), "set EXOWATCH_PUBLIC_BASE_URL"),
         ({"EXOWATCH_TLS_KEY": "/nowhere/key.pem"}, (), "both or neither"),
-        ({}, ("--host", "0.0.0.0"), "without TLS tokens and results would cross the network in the clear"),  # noqa: S104
-        ({"EXOWATCH_CLIENTS_FILE": None}, ("--dev", "--host", "0.0.0.0"), "listens on loopback only"),  # noqa: S104
+        ({}, ("--host", "0.0.0.0"), "without TLS tokens and results would cross the network in the clear"),  # noqa: S104 - it is refused
+        ({"EXOWATCH_CLIENTS_FILE": None}, ("--dev", "--host", "0.0.0.0"), "listens on loopback only"),  # noqa: S104 - it is refused
     ],
 )  # fmt: skip
 def test_what_it_refuses_to_be(

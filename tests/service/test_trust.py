@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -333,7 +333,10 @@ def test_a_file_that_is_missing_or_says_a_thing_twice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("base", ["", "http://cds.example"])
 def test_trust_needs_an_address_by_https(tmp_path: Path, reasoner: Reasoner, base: str) -> None:
-    nobody: Callable[..., bool] = lambda *_: True  # noqa: E731
+
+    def nobody(*_seen: object) -> bool:
+        return True
+
     trust = Trust({}, KeyRing(), nobody)
     with pytest.raises(RefusedToStart, match="EXOWATCH_PUBLIC_BASE_URL"):
         create_app(Settings(public_base_url=base), reasoner, trust=trust)

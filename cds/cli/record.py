@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
 
 from cds import terminal
 from cds.chart.clock import when
+from cds.cli.options import AsJson, Server, reasoner_of
 from cds.errors import InputError
 from cds.record import erasure
 from cds.record.audit import Checkpoints, verify
@@ -30,11 +31,6 @@ db_app = typer.Typer(no_args_is_help=True, help="The database of the record: its
 audit_app = typer.Typer(no_args_is_help=True, help="The audit: whether the record was tampered with.")
 record_app = typer.Typer(no_args_is_help=True, help="What stands in the record: advisories, and a patient's data.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-Server = Annotated[
-    str | None,
-    typer.Option("--server", help="Base URL of the patient's FHIR server, where two have a patient of that id."),
-]
 _PATIENCE = 30.0
 """Seconds that a person at a terminal waits for a database; a hook waits far less."""
 
@@ -58,24 +54,20 @@ def _who(database: Database, settings: Settings, patient: str, server: str | Non
         return identified(connection, settings.tenant, patient, server)
 
 
-def _say(text: str) -> None:
-    terminal.console().print(text, markup=False)
-
-
 @db_app.command("upgrade")
 def db_upgrade() -> None:
     """Bring the schema to the one that this version needs; makes the tables in an empty database."""
     with opened(check=False) as (database, _):
         before = database.revision()
         database.upgrade()
-        _say(f"schema {before or 'none'} → {database.revision()}")
+        terminal.say(f"schema {before or 'none'} → {database.revision()}")
 
 
 @db_app.command("check")
 def db_check() -> None:
     """Whether the database answers, and has the schema that this version needs."""
     with opened() as (database, _):
-        _say(f"ok: schema {head()}, {'SQLite' if database.is_sqlite else 'PostgreSQL'}")
+        terminal.say(f"ok: schema {head()}, {'SQLite' if database.is_sqlite else 'PostgreSQL'}")
 
 
 @db_app.command("backup")
@@ -83,7 +75,7 @@ def db_backup(file: Annotated[Path, typer.Argument(help="A new file to write to.
     """Copy the record into one file, while the service runs. Keep the checkpoint file with it."""
     with opened() as (database, _):
         backup(database, file)
-        _say(f"{file}: {file.stat().st_size:,} bytes")
+        terminal.say(f"{file}: {file.stat().st_size:,} bytes")
 
 
 @db_app.command("restore")
@@ -109,8 +101,8 @@ def _verdict(database: Database, settings: Settings, *, as_json: bool) -> None:
         typer.echo(json.dumps({**asdict(found), "holds": found.holds, "uncovered": found.uncovered}))
     else:
         for fault in found.broken:
-            _say(fault)
-        _say(
+            terminal.say(fault)
+        terminal.say(
             f"{'the record holds' if found.holds else 'THE RECORD WAS CHANGED'}: {found.entries:,} entries, {found.rows:,} rows; "
             f"{found.uncovered:,} entries lie after the last checkpoint"
         )
@@ -124,7 +116,7 @@ def audit_checkpoint() -> None:
         points = Checkpoints(settings.checkpoints)
         with database.reading() as connection:
             number = points.write(connection)
-        _say(f"{points.path}: entry {number}" if number else "the record is empty")
+        terminal.say(f"{points.path}: entry {number}" if number else "the record is empty")
 
 
 @record_app.command("list")
@@ -147,7 +139,7 @@ def record_list(
         [(one.id, one.address, one.question, one.state, one.standing, one.changed[:16]) for one in found],
     )
     if not found:
-        _say("nothing was advised")
+        terminal.say("nothing was advised")
 
 
 @record_app.command("show")
@@ -165,9 +157,9 @@ def record_show(
         typer.echo(json.dumps(plain))
         return
     for one in found:
-        _say(f"{one.at[:19]}Z  {one.kind}: {one.reason} ({one.state}); evaluation {one.evaluation_id}")
+        terminal.say(f"{one.at[:19]}Z  {one.kind}: {one.reason} ({one.state}); evaluation {one.evaluation_id}")
         if one.said is not None:
-            _say(f"    {one.said.headline}")
+            terminal.say(f"    {one.said.headline}")
 
 
 @record_app.command("feedback")
@@ -188,7 +180,9 @@ def record_feedback(as_json: AsJson = False) -> None:
             for one in found
         ],
     )  # fmt: skip
-    _say("A card without an answer is counted as shown and as nothing else." if found else "no card was shown yet")
+    terminal.say(
+        "A card without an answer is counted as shown and as nothing else." if found else "no card was shown yet"
+    )
 
 
 @record_app.command("export")
@@ -205,7 +199,7 @@ def record_export(
         typer.echo(text)
     else:
         out.write_text(text, encoding="utf-8")
-        _say(f"{out}: {len(text):,} characters")
+        terminal.say(f"{out}: {len(text):,} characters")
 
 
 @record_app.command("erase")
@@ -222,7 +216,7 @@ def record_erase(
         who = _who(database, settings, patient, server)
         if not yes:
             typer.confirm(f"Delete everything of {who.address} for good?", abort=True)
-        _say(f"{erasure.erase(database, who, by)} rows were deleted")
+        terminal.say(f"{erasure.erase(database, who, by)} rows were deleted")
 
 
 @record_app.command("expire")
@@ -248,7 +242,7 @@ def record_expire(
             for who in found:
                 rows += erasure.erase(database, who, by)
                 step()
-        _say(f"{len(found):,} patients, {rows:,} rows were deleted")
+        terminal.say(f"{len(found):,} patients, {rows:,} rows were deleted")
 
 
 @record_app.command("merge")
@@ -264,60 +258,48 @@ def record_merge(
     with opened() as (database, settings):
         survivor, other = (_who(database, settings, one, server) for one in (kept, gone))
         erasure.merge(database, survivor, other, by)
-        _say(f"{gone} is {kept}")
+        terminal.say(f"{gone} is {kept}")
 
 
-def export_command(reasoner_of: Callable[[Path | None], Any]) -> Callable[..., None]:
-    """The command `export`; `reasoner_of` loads a rule book."""
+def export(
+    out: Annotated[Path, typer.Argument(help="File to write: one FHIR R4 resource a line.")],
+    patient: Annotated[str, typer.Option(help="Only this patient: Patient/123.")] = "",
+    server: Server = None,
+) -> None:
+    """Write the record as FHIR R4: advisories, evaluations with their cards, provenance, rules, and the audit."""
+    from cds.service.fhir import FhirEndpoint
 
-    def export_fhir(
-        out: Annotated[Path, typer.Argument(help="File to write: one FHIR R4 resource a line.")],
-        patient: Annotated[str, typer.Option(help="Only this patient: Patient/123.")] = "",
-        server: Server = None,
-    ) -> None:
-        """Write the record as FHIR R4: advisories, evaluations with their cards, provenance, rules, and the audit."""
-        from cds.service.fhir import FhirEndpoint
-
-        with opened() as (database, settings):
-            endpoint = FhirEndpoint(settings, reasoner_of(settings.rules_dir).rulebook, database, "/fhir")
-            encoder = msgspec.json.Encoder(order="deterministic", decimal_format="number")
-            counted: Counter[str] = Counter()
-            who = _who(database, settings, patient, server) if patient else None
-            with out.open("wb") as file:
-                for resource in chain(endpoint.everything(who), endpoint.audit(who)):
-                    file.write(encoder.encode(resource) + b"\n")
-                    counted[resource["resourceType"]] += 1
-        _say(f"{out}: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(counted.items())))
-
-    return export_fhir
+    with opened() as (database, settings):
+        endpoint = FhirEndpoint(settings, reasoner_of(None).rulebook, database, "/fhir")
+        encoder = msgspec.json.Encoder(order="deterministic", decimal_format="number")
+        counted: Counter[str] = Counter()
+        who = _who(database, settings, patient, server) if patient else None
+        with out.open("wb") as file:
+            for resource in chain(endpoint.everything(who), endpoint.audit(who)):
+                file.write(encoder.encode(resource) + b"\n")
+                counted[resource["resourceType"]] += 1
+    terminal.say(f"{out}: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(counted.items())))
 
 
-def replay_command(reasoner_of: Callable[[Path | None], Any]) -> Callable[..., None]:
-    """The command `replay`; `reasoner_of` loads a rule book."""
+def replay(
+    evaluation: Annotated[str, typer.Argument(help="Id of an evaluation, or how it begins.")],
+    rules: Annotated[Path | None, typer.Option("--rules", help="Another rule book: what would it have said?")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a recorded evaluation's inputs again; exit code 1 for a difference that no version accounts for."""
+    from cds.record.replay import replay as again
 
-    def replay(
-        evaluation: Annotated[str, typer.Argument(help="Id of an evaluation, or how it begins.")],
-        rules: Annotated[
-            Path | None, typer.Option("--rules", help="Another rule book: what would it have said?")
-        ] = None,
-        as_json: AsJson = False,
-    ) -> None:
-        """Evaluate a recorded evaluation's inputs again; exit code 1 for a difference that no version accounts for."""
-        from cds.record.replay import replay as again
-
-        with opened() as (database, _):
-            found = again(database, reasoner_of(rules), evaluation)
-        if as_json:
-            typer.echo(json.dumps(asdict(found)))
-        else:
-            _say(f"evaluation {found.evaluation_id}, as of {found.as_of}")
-            for name, (then, now) in found.states.items():
-                _say(f"  {name}: {then or 'not asked'}" + (f" → {now or 'not asked'}" if now != then else ""))
-            for other in found.other:
-                _say(f"another version: {other}")
-            for difference in found.differences:
-                _say(f"differs: {difference}")
-            _say("the same findings, byte for byte" if found.same else "other findings")
-        raise typer.Exit(0 if found.explained else 1)
-
-    return replay
+    with opened() as (database, _):
+        found = again(database, reasoner_of(rules), evaluation)
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+    else:
+        terminal.say(f"evaluation {found.evaluation_id}, as of {found.as_of}")
+        for name, (then, now) in found.states.items():
+            terminal.say(f"  {name}: {then or 'not asked'}" + (f" → {now or 'not asked'}" if now != then else ""))
+        for other in found.other:
+            terminal.say(f"another version: {other}")
+        for difference in found.differences:
+            terminal.say(f"differs: {difference}")
+        terminal.say("the same findings, byte for byte" if found.same else "other findings")
+    raise typer.Exit(0 if found.explained else 1)

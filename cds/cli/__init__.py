@@ -1,0 +1,62 @@
+"""The command `exowatch`: each command is a few lines over the stage that does the work.
+
+Exit codes: 0 done; 1 done, and something failed that was to be checked (rule tests, doctor); 2 the call or its input is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from cds.cli import patients, record, rules, service
+from cds.errors import ExowatchError, RuleBookError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Advisory decision support for exosomal markers of suspected acquired drug resistance in breast cancer.",
+)
+for command in (
+    patients.evaluate, patients.explain, record.replay, record.export, rules.evidence, patients.synth,
+    service.serve, service.demo, service.conform, service.doctor,
+):  # fmt: skip
+    app.command()(command)
+app.add_typer(rules.rules_app, name="rules")
+app.add_typer(record.db_app, name="db")
+app.add_typer(record.audit_app, name="audit")
+app.add_typer(record.record_app, name="record")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"exowatch {version('exowatch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(show: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+    """Options of the command itself."""
+
+
+def main() -> None:
+    """Entry point: errors made on purpose become one message on stderr and exit code 2."""
+    try:
+        app()
+    except RuleBookError as error:
+        typer.echo(str(error), err=True)
+        typer.echo(f"{len(error.problems)} problem(s) in the rules; nothing was evaluated", err=True)
+        raise SystemExit(2) from None
+    except ExowatchError as error:
+        typer.echo(str(error), err=True)
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has read enough
+        raise SystemExit(0) from None
+    except OSError as error:
+        typer.echo(f"{error.filename or 'a file'}: {error.strerror or error}. Name one that can be used so", err=True)
+        raise SystemExit(2) from None

@@ -1,0 +1,5 @@
+"""`python -m cds.cli` is the command `exowatch`."""
+
+from cds.cli import main
+
+main()

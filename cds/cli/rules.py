@@ -1,0 +1,104 @@
+"""The commands about the rule book: its rules, the tests beside them, the evidence they rest on."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from cds import terminal
+from cds.cli.options import AsJson, RulesDir, reasoner_of, rules_folder
+from cds.errors import InputError
+from cds.reasoning.loading import load_rulebook, shipped_rules
+
+rules_app = typer.Typer(no_args_is_help=True, help="The rule book: list its rules, run the tests beside them.")
+
+
+@rules_app.command("list")
+def rules_list(rules: RulesDir = None, as_json: AsJson = False) -> None:
+    """List the rules with marker, therapy, status and hash; what is withheld and why."""
+    book = load_rulebook(rules_folder(rules))
+    rows = [
+        {
+            "rule": rule.name,
+            "title": rule.title,
+            "watches": rule.watches or " + ".join(rule.combines.values()),
+            "during": ", ".join(rule.anchor.therapies) or ("curative operation" if rule.anchor.operation else ""),
+            "status": rule.status,
+            "review_by": rule.review_by,
+            "hash": rule.hash[:12],
+        }
+        for rule in book.rules
+    ]
+    if as_json:
+        typer.echo(json.dumps({"hash": book.hash, "rules": rows, "withheld": dict(book.withheld)}))
+        return
+    terminal.table(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
+    for name, reason in book.withheld.items():
+        terminal.say(f"withheld: {name}: {reason}")
+
+
+@rules_app.command("test")
+def rules_test(rules: RulesDir = None, as_json: AsJson = False) -> None:
+    """Run the tests beside the rules."""
+    from cds.workbench.ruletests import load_tests, run
+
+    folder = rules_folder(rules) or shipped_rules()
+    reasoner = reasoner_of(folder)
+    tests = load_tests(folder, reasoner.rulebook)
+    failures = []
+    with terminal.progress("testing rules", len(tests)) as step:
+        for test in tests:
+            failures += run([test], reasoner)
+            step()
+    if as_json:
+        typer.echo(json.dumps({"cases": len(tests), "failures": [str(failure) for failure in failures]}))
+    else:
+        for failure in failures:
+            terminal.say(str(failure))
+        failed = len({(failure.test.file, failure.test.name) for failure in failures})
+        typer.echo(f"{len(tests) - failed} passed, {failed} failed")
+    raise typer.Exit(1 if failures or not tests else 0)
+
+
+def evidence(
+    rules: RulesDir = None,
+    as_json: AsJson = False,
+    disposition: Annotated[str | None, typer.Option(help="Only rows with this disposition.")] = None,
+) -> None:
+    """List every system of the evidence catalogue with its disposition, and the studies the rules rest on."""
+    book = load_rulebook(rules_folder(rules))
+    items = [item for item in book.evidence.inventory if disposition in (None, item.disposition)]
+    if disposition and not items:
+        known = sorted({item.disposition for item in book.evidence.inventory})
+        raise InputError(f"no row with disposition '{disposition}'; dispositions: {', '.join(known)}")
+    used: dict[str, list[str]] = {}
+    for rule in book.rules:
+        for study in rule.evidence:
+            used.setdefault(study, []).append(rule.name)
+    studies = book.evidence.studies.values()
+    if as_json:
+        rows = [
+            {"id": item.id, "item": item.item, "disposition": item.disposition, "dois": list(item.dois)}
+            for item in items
+        ]
+        cited = [
+            {
+                "id": s.id,
+                "citation": s.citation,
+                "status": s.status,
+                "certainty": s.certainty,
+                "rules": used.get(s.id, []),
+            }
+            for s in studies
+        ]
+        typer.echo(json.dumps({"inventory": rows, "studies": cited}, ensure_ascii=False))
+        return
+    terminal.table(["id", "item", "disposition", "note"], [(i.id, i.item, i.disposition, i.note) for i in items])
+    if disposition is None:
+        typer.echo("")
+        terminal.table(
+            ["study", "status", "certainty", "rules"],
+            [(s.citation, s.status, s.certainty, ", ".join(used.get(s.id, []))) for s in studies],
+        )
