@@ -248,5 +248,5 @@ def _replaced(patient: object, server: str) -> list[str]:
     return [
         relative(one)
         for one in found
-        if isinstance(one, str) and (one.startswith("Patient/") or (server and own in one))
+        if isinstance(one, str) and (one.startswith("Patient/") or (server and one.startswith(own)))
     ]

@@ -1,10 +1,12 @@
-"""Treatment and clinical resources as tests need them, in few words."""
+"""Treatment and clinical resources as tests need them, in few words, and the lines that come of them."""
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
 
-from tests.chart.make import Json, coded
+from cds.chart.model import Line
+from tests.chart.make import Json, chart, coded
 
 SNOMED = "http://snomed.info/sct"
 LOINC = "http://loinc.org"
@@ -13,6 +15,8 @@ ATC = "http://www.whocc.no/atc"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
 SUBJECT = {"subject": {"reference": "Patient/1"}}
 INTENT = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-treatment-intent"
+CHEMOTHERAPY, ENDOCRINE, HER2 = "cytotoxic-chemotherapy", "endocrine-therapy", "her2-targeted"
+CDK4_6, OTHER = "cdk4-6-inhibitor", "other-anticancer"
 RXCUI = {
     "doxorubicin": "3639", "cyclophosphamide": "3002", "paclitaxel": "56946", "docetaxel": "72962", "carboplatin": "40048",
     "capecitabine": "194000", "tamoxifen": "10324", "letrozole": "72965", "exemestane": "258494", "ribociclib": "1873916",
@@ -99,3 +103,26 @@ def observed(code: str, answer: str | None, day: str | None = None, status: str 
 
 def intent(code: str) -> Json:
     return {"extension": [{"url": INTENT, "valueCodeableConcept": coded(code, SNOMED)}]}
+
+
+def listed(lines: tuple[Line, ...]) -> list[str]:
+    """Lines as one writes them down: `class: drugs start..end extent`."""
+    short = {CHEMOTHERAPY: "chemo", ENDOCRINE: "endocrine", HER2: "her2", CDK4_6: "cdk4-6", OTHER: "other"}
+    return [
+        f"{short.get(line.therapy, line.therapy)}: {'+'.join(line.drugs)} {line.start or '?'}..{line.end or ''}"
+        + ("" if line.extent == "known" else f" {line.extent}")
+        + (" planned" if line.planned else "")
+        for line in lines
+    ]
+
+
+def lines(*resources: Json, as_of: str = "2030-01-01") -> list[str]:
+    return listed(chart(*resources, as_of=as_of).lines)
+
+
+def after(days: int, day: str = "2025-01-06") -> str:
+    return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
+
+
+def three_weekly(name: str, start: str, cycles: int) -> list[Json]:
+    return doses(name, *(after(21 * cycle, start) for cycle in range(cycles)))

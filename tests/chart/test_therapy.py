@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from cds.chart.catalogue import METHOD_SYSTEM
-from cds.chart.model import Line
 from tests.chart.fixtures_clinical import (
     RXNORM,
     SNOMED,
+    after,
     condition,
     dose,
     doses,
     drug,
     intent,
+    lines,
+    listed,
     observed,
     procedure,
     request,
     statement,
+    three_weekly,
 )
 from tests.chart.make import Json, chart, coded
 
-CHEMOTHERAPY, ENDOCRINE, HER2 = "cytotoxic-chemotherapy", "endocrine-therapy", "her2-targeted"
-CDK4_6, OTHER = "cdk4-6-inhibitor", "other-anticancer"
 NEOADJUVANT, ADJUVANT, PALLIATIVE = "373847000", "373846009", "363676003"
 LUMPECTOMY = "64368001"
-
-
-def listed(lines: tuple[Line, ...]) -> list[str]:
-    """Lines as one writes them down: `class: drugs start..end extent`."""
-    short = {CHEMOTHERAPY: "chemo", ENDOCRINE: "endocrine", HER2: "her2", CDK4_6: "cdk4-6", OTHER: "other"}
-    return [
-        f"{short.get(line.therapy, line.therapy)}: {'+'.join(line.drugs)} {line.start or '?'}..{line.end or ''}"
-        + ("" if line.extent == "known" else f" {line.extent}")
-        + (" planned" if line.planned else "")
-        for line in lines
-    ]
-
-
-def lines(*resources: Json, as_of: str = "2030-01-01") -> list[str]:
-    return listed(chart(*resources, as_of=as_of).lines)
-
-
-def after(days: int, day: str = "2025-01-06") -> str:
-    return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
-
-
-def three_weekly(name: str, start: str, cycles: int) -> list[Json]:
-    return doses(name, *(after(21 * cycle, start) for cycle in range(cycles)))
 
 
 # doses and pauses ------------------------------------------------------------------------------------------------

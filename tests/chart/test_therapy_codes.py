@@ -3,51 +3,31 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
-from cds.chart.model import Line
 from cds.chart.reading import read
 from cds.chart.therapy import load_therapies
 from cds.errors import Problem
 from tests.chart.fixtures_clinical import (
     ATC,
+    CDK4_6,
+    CHEMOTHERAPY,
+    ENDOCRINE,
+    HER2,
+    OTHER,
     RXCUI,
     RXNORM,
     dose,
-    doses,
+    lines,
+    listed,
     statement,
 )
 from tests.chart.make import Json, catalogue, chart, coded
 
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples"
-CHEMOTHERAPY, ENDOCRINE, HER2 = "cytotoxic-chemotherapy", "endocrine-therapy", "her2-targeted"
-CDK4_6, ANTI_PD_1, OTHER = "cdk4-6-inhibitor", "anti-pd-1", "other-anticancer"
-
-
-def listed(lines: tuple[Line, ...]) -> list[str]:
-    """Lines as one writes them down: `class: drugs start..end extent`."""
-    short = {CHEMOTHERAPY: "chemo", ENDOCRINE: "endocrine", HER2: "her2", CDK4_6: "cdk4-6", OTHER: "other"}
-    return [
-        f"{short.get(line.therapy, line.therapy)}: {'+'.join(line.drugs)} {line.start or '?'}..{line.end or ''}"
-        + ("" if line.extent == "known" else f" {line.extent}")
-        + (" planned" if line.planned else "")
-        for line in lines
-    ]
-
-
-def lines(*resources: Json, as_of: str = "2030-01-01") -> list[str]:
-    return listed(chart(*resources, as_of=as_of).lines)
-
-
-def after(days: int, day: str = "2025-01-06") -> str:
-    return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
-
-
-def three_weekly(name: str, start: str, cycles: int) -> list[Json]:
-    return doses(name, *(after(21 * cycle, start) for cycle in range(cycles)))
+ANTI_PD_1 = "anti-pd-1"
 
 
 # codes -----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -74,6 +75,24 @@ def says(body: bytes, status: int = 200, **headers: str) -> Answer:
         request.wfile.write(body)
 
     return answer
+
+
+def drip(request: BaseHTTPRequestHandler) -> None:
+    """An answer that comes a blank at a time."""
+    request.send_response(200)
+    request.end_headers()
+    try:
+        for _ in range(200):
+            request.wfile.write(b" ")
+            request.wfile.flush()
+            time.sleep(0.05)
+    except OSError:
+        pass  # the client has given up: what it should do
+
+
+def silence(request: BaseHTTPRequestHandler) -> None:
+    """No answer, for longer than anybody here waits."""
+    time.sleep(3)
 
 
 def certificate_for(name: str, folder: Path) -> tuple[Path, Path]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from cds.exchange import CannotFetch, Exchange, NotPermitted, Permit
 from cds.exchange.client import origin_of
-from tests.exchange.servers import Answer, Server, certificate_for, says, serving
+from tests.exchange.servers import Answer, Server, certificate_for, drip, says, serving, silence
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
@@ -91,22 +90,6 @@ def test_a_redirect_is_not_followed(server: Server) -> None:
     ):
         get(f"{lying.base}/x", permit(lying, server))
     assert server.asked == []
-
-
-def drip(request: BaseHTTPRequestHandler) -> None:
-    request.send_response(200)
-    request.end_headers()
-    try:
-        for _ in range(200):
-            request.wfile.write(b"x")
-            request.wfile.flush()
-            time.sleep(0.05)
-    except OSError:
-        pass
-
-
-def silence(request: BaseHTTPRequestHandler) -> None:
-    time.sleep(3)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cds.chart.model import Chart, Result
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
-from tests.reference.random_charts import random_chart
+from tests.reference.random_charts import random_chart, scaled
 
 REASONER = Reasoner(default_rulebook())
 charts = st.integers(0, 2**32).map(lambda seed: random_chart(random.Random(seed)))
@@ -24,20 +24,6 @@ def states(chart: Chart) -> dict[str, str]:
 
 def with_results(chart: Chart, change: dict[str, tuple[Result, ...]]) -> Chart:
     return replace(chart, results={marker: found for marker, found in change.items() if found})
-
-
-def scaled(result: Result, factor: float) -> Result:
-    def times(value: float | None) -> float | None:
-        return None if value is None else value * factor
-
-    return replace(
-        result,
-        low=times(result.low),
-        high=times(result.high),
-        lod=times(result.lod),
-        per_ev_low=times(result.per_ev_low),
-        per_ev_high=times(result.per_ev_high),
-    )
 
 
 @given(charts, st.sampled_from([0.001, 0.37, 3.0, 1e6]))

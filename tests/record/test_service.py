@@ -149,18 +149,27 @@ def test_a_patient_who_replaces_another_takes_over_the_history(ehr: Ehr, databas
         assert verify(connection, {}).holds
 
 
-def test_a_link_to_another_server_moves_nobody(ehr: Ehr, database: Database) -> None:
-    ehr.opens("A29", "2025-04-28")
-    body = json.loads(json.dumps(ehr.request("A01", "2025-12-31"), default=float))
-    body["fhirServer"] = "https://ehr.example/fhir"
-    body["prefetch"]["patient"]["link"] = [
-        {"other": {"reference": "https://other.example/fhir/Patient/a29"}, "type": "replaces"}
-    ]
-    ehr.day = datetime(2025, 12, 31, 23, tzinfo=UTC)
-    assert ehr.client.post(SERVICE, json=body).status_code == 200
+@pytest.mark.parametrize(
+    ("link", "moved"),
+    [
+        ("https://ehr.example/fhir/Patient/a29", True),
+        ("https://other.example/fhir/Patient/a29", False),
+        ("https://other.example/?of=https://ehr.example/fhir/Patient/a29", False),
+    ],
+)
+def test_only_a_link_to_a_patient_of_the_same_server_moves_anybody(
+    ehr: Ehr, database: Database, link: str, moved: bool
+) -> None:
+    for name, day in (("A29", "2025-04-28"), ("A01", "2025-12-31")):
+        body = json.loads(json.dumps(ehr.request(name, day), default=float))
+        body["fhirServer"] = "https://ehr.example/fhir"
+        if name == "A01":
+            body["prefetch"]["patient"]["link"] = [{"other": {"reference": link}, "type": "replaces"}]
+        ehr.day = datetime.fromisoformat(f"{day}T23:00:00+00:00")
+        assert ehr.client.post(SERVICE, json=body).status_code == 200
     with database.reading() as connection:
-        unmoved = identified(connection, "default", "Patient/a29")
-    assert len(advisories(database, "default", patient=unmoved)) == 1
+        one, other = (identified(connection, "default", f"Patient/{each}") for each in ("a29", "a01"))
+    assert (one == other) is moved
 
 
 def test_what_was_shown_is_withdrawn_even_after_it_was_closed(ehr: Ehr, database: Database) -> None:

@@ -13,7 +13,7 @@ from datetime import date, time, timedelta
 
 from msgspec.structs import replace
 
-from cds.chart.model import Chart, Diagnosis, Event, Imaging, Line, Operation
+from cds.chart.model import Chart, Diagnosis, Event, Imaging, Line, Operation, Result
 from tests.reference.random_results import random_results, random_shape
 
 CHEMOTHERAPY, ENDOCRINE, HER2 = "cytotoxic-chemotherapy", "endocrine-therapy", "her2-targeted"
@@ -220,3 +220,19 @@ def _birth(rng: random.Random, as_of: date) -> date | None:
     if kind < 0.03:  # around the eighteenth birthday
         return as_of.replace(year=as_of.year - 18, day=min(as_of.day, 28)) + timedelta(rng.choice((-1, 0, 1, 900)))
     return as_of - DAY[0] - timedelta(rng.randrange(7500, 30000))
+
+
+def scaled(result: Result, factor: float) -> Result:
+    """A result with all its values and limits multiplied."""
+
+    def times(value: float | None) -> float | None:
+        return None if value is None else value * factor
+
+    return replace(
+        result,
+        low=times(result.low),
+        high=times(result.high),
+        lod=times(result.lod),
+        per_ev_low=times(result.per_ev_low),
+        per_ev_high=times(result.per_ev_high),
+    )

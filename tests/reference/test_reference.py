@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from cds.chart.model import Chart, Result
 from tests.reference.gates import in_scope
-from tests.reference.random_charts import random_chart
+from tests.reference.random_charts import random_chart, scaled
 from tests.reference.records import RECORDS, RETRACTED, Record
 from tests.reference.reference import ONE_STATE, WATCHED, judge, marker_state
 from tests.reference.samples import DEFAULT_CVS, Series, threshold
@@ -116,20 +116,6 @@ def test_shifting_all_dates_changes_nothing() -> None:
         )
         if in_scope(shifted) == in_scope(chart):  # leap days move birthdays
             assert judge(shifted) == judge(chart)
-
-
-def scaled(result: Result, factor: float) -> Result:
-    def times(value: float | None) -> float | None:
-        return None if value is None else value * factor
-
-    return replace(
-        result,
-        low=times(result.low),
-        high=times(result.high),
-        lod=times(result.lod),
-        per_ev_low=times(result.per_ev_low),
-        per_ev_high=times(result.per_ev_high),
-    )
 
 
 @pytest.mark.parametrize("factor", [1000.0, 0.1, 3.7])

@@ -7,7 +7,6 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from starlette.testclient import TestClient
 from cds.reasoning.reasoner import Reasoner
 from cds.service.app import create_app
 from cds.settings import Settings
-from tests.exchange.servers import Answer, Server, certificate_for, says, serving
+from tests.exchange.servers import Answer, Server, certificate_for, drip, says, serving, silence
 from tests.service.conftest import PATIENT, local, now
 from tests.service.fhir_server import fhir_server
 from tests.service.test_hooks import VIEW, refusal
@@ -118,22 +117,6 @@ def test_the_token_goes_to_no_other_server(client: TestClient, request_body: Bod
             answer = client.post(VIEW, json=from_server(request_body, server))
         assert "only the first page" in refusal(answer, 412)["issue"][0]["diagnostics"]
         assert thief.asked == []
-
-
-def silence(request: BaseHTTPRequestHandler) -> None:
-    time.sleep(2)
-
-
-def drip(request: BaseHTTPRequestHandler) -> None:
-    request.send_response(200)
-    request.end_headers()
-    try:
-        for _ in range(60):
-            request.wfile.write(b" ")
-            request.wfile.flush()
-            time.sleep(0.05)
-    except OSError:
-        pass
 
 
 FAULTS: Mapping[str, Answer] = {
