@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +26,18 @@ def _https(value: Any) -> bool:
 
 def _coding(value: Any) -> bool:
     return isinstance(value, dict) and _text(value.get("code")) and _text(value.get("system"))
+
+
+def _filled(owners: Iterable[Json], key: str) -> None:
+    for owner in owners:
+        found = owner.get(key)
+        require(found is None or (isinstance(found, list) and bool(found)), "it is no list, or empty")
+
+
+def _uuids(found: list[Any]) -> None:
+    for one in found:
+        require(isinstance(one, str) and str(uuid.UUID(one)) == one, f"'{one}' is no uuid in small letters")
+    require(len(found) == len(set(found)), "a uuid stands twice")
 
 
 def _suggestions(probe: Probe) -> Iterator[tuple[Json, Json]]:
@@ -52,9 +64,7 @@ def _links(probe: Probe) -> Iterator[Json]:
 @row("G1", "SHALL", "a card's uuid is one, in small letters, and unique")
 def uuids(probe: Probe) -> None:
     found = [card["uuid"] for card in probe.cards if "uuid" in card]
-    for one in found:
-        require(isinstance(one, str) and str(uuid.UUID(one)) == one, f"'{one}' is no uuid in small letters")
-    require(len(found) == len(set(found)), "a uuid stands twice")
+    _uuids(found)
 
 
 @row("G2", "SHALL", "a summary of one line, below 140 characters")
@@ -114,9 +124,7 @@ def topics(probe: Probe) -> None:
 
 @row("G10", "MAY", "suggestions, if any, are a list that is not empty")
 def suggestion_lists(probe: Probe) -> None:
-    for card in probe.cards:
-        found = card.get("suggestions")
-        require(found is None or (isinstance(found, list) and bool(found)), "it is no list, or empty")
+    _filled(probe.cards, "suggestions")
 
 
 @row("G11", "SHALL", "selectionBehavior stands wherever suggestions do, and nowhere else")
@@ -147,9 +155,7 @@ def _reasons(probe: Probe) -> Iterator[Json]:
 
 @row("G14", "MAY", "override reasons, if any, are a list that is not empty")
 def reason_lists(probe: Probe) -> None:
-    for card in probe.cards:
-        found = card.get("overrideReasons")
-        require(found is None or (isinstance(found, list) and bool(found)), "it is no list, or empty")
+    _filled(probe.cards, "overrideReasons")
 
 
 @row("G15", "SHALL", "an override reason has code, system and display")
@@ -166,9 +172,7 @@ def reasons_have_a_system(probe: Probe) -> None:
 
 @row("G17", "MAY", "links, if any, are a list that is not empty")
 def link_lists(probe: Probe) -> None:
-    for card in probe.cards:
-        found = card.get("links")
-        require(found is None or (isinstance(found, list) and bool(found)), "it is no list, or empty")
+    _filled(probe.cards, "links")
 
 
 @row("G18", "SHALL", "a suggestion has a label")
@@ -180,9 +184,7 @@ def suggestion_labels(probe: Probe) -> None:
 @row("G19", "MAY", "a suggestion's uuid is one, and unique")
 def suggestion_uuids(probe: Probe) -> None:
     found = [one["uuid"] for _, one in _suggestions(probe) if "uuid" in one]
-    for one in found:
-        require(str(uuid.UUID(one)) == one, f"'{one}'")
-    require(len(found) == len(set(found)), "a uuid stands twice")
+    _uuids(found)
 
 
 @row("G20", "MAY", "isRecommended, if any, is true or false")
@@ -193,9 +195,7 @@ def recommended(probe: Probe) -> None:
 
 @row("G21", "MAY", "actions, if any, are a list that is not empty")
 def action_lists(probe: Probe) -> None:
-    for _, one in _suggestions(probe):
-        found = one.get("actions")
-        require(found is None or (isinstance(found, list) and bool(found)), "it is no list, or empty")
+    _filled((one for _, one in _suggestions(probe)), "actions")
 
 
 @row("G22", "SHALL", "the actions of a suggestion go together")
