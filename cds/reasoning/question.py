@@ -69,6 +69,12 @@ class Shared:
 class Question:
     """One rule asked of one chart. `applies` is three-valued; `line` or `operation` is what the question is about."""
 
+    __slots__ = (
+        "_baselines", "_judged", "_means", "_references", "anchored", "before", "book", "chart", "compared",
+        "confirmations", "faulty", "is_second", "latest", "line", "marker", "operation", "results", "rule", "samples",
+        "shared", "start",
+    )  # fmt: skip
+
     def __init__(self, chart: Chart, rule: Rule, book: RuleBook, shared: Shared, *, off_line: Line | None = None):
         self.chart = chart
         self.rule = rule
