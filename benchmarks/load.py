@@ -1,6 +1,6 @@
 """The service under load, next to an endpoint of the same framework that only echoes: `python -m benchmarks.load`.
 
-Calls bring 200 marker results. First as fast as several connections can (saturation), then at half of that rate, each call at
+Calls bring 200 Observations. First as fast as several connections can (saturation), then at half of that rate, each call at
 its own time whether or not those before it were answered. All of it shares the machine: service, load and database.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -60,12 +61,17 @@ def _served(command: list[str], environment: dict[str, str]) -> Iterator[str]:
 def _bodies(base: str, count: int) -> list[bytes]:
     with Probe(base) as probe:
         service = next(one for one in probe.services if one["hook"] == "patient-view")
-    found = []
-    for number in range(count):
-        request = hook_request(to_json(make_patient(3, number, visits=200).bundle), service)
-        request["hookInstance"] = str(uuid.UUID(int=number + 1, version=4))
-        found.append(json.dumps(request).encode())
-    return found
+    found: list[bytes] = []
+    for number in itertools.count():
+        bundle = make_patient(3, number, visits=180).bundle
+        kinds = [entry["resource"]["resourceType"] for entry in bundle["entry"]]
+        if 190 <= kinds.count("Observation") <= 210:
+            request = hook_request(to_json(bundle), service)
+            request["hookInstance"] = str(uuid.UUID(int=number + 1, version=4))
+            found.append(json.dumps(request).encode())
+        if len(found) == count:
+            return found
+    raise AssertionError("a cohort has no end")
 
 
 class _Connection:
@@ -76,6 +82,14 @@ class _Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def call(self, body: bytes) -> int:
+        """Send, and wait for the answer; once more if the server had closed the idle connection meanwhile."""
+        try:
+            return await self._call(body)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self._streams = None
+            return await self._call(body)
+
+    async def _call(self, body: bytes) -> int:
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port)
         reader, writer = self._streams
@@ -153,7 +167,7 @@ def main() -> None:
                 "EXOWATCH_DATABASE_URL": f"sqlite:///{Path(folder) / 'record.sqlite'}",
             }
             command = [sys.executable, "-m", "cds.cli", "serve", "--dev", "--port", "0", "--workers", str(workers)]
-            print(f"{workers} worker{'s' * (workers > 1)}, 200 marker results a call")
+            print(f"{workers} worker{'s' * (workers > 1)}, 200 Observations a call")
             with _served(command, environment) as base:
                 bodies = _bodies(base, 40)
                 print(f"  {sum(map(len, bodies)) // len(bodies):,} bytes a call")

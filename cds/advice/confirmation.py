@@ -8,7 +8,7 @@ from cds.reasoning.change import Comparison, Pair
 from cds.reasoning.findings import Finding
 from cds.reasoning.question import Reference, Sample, bounded
 from cds.reasoning.rulebook import Rise, Rule, RuleBook
-from cds.reasoning.statistics import lowest, ratio, reference_change
+from cds.reasoning.statistics import at_least, lowest, ratio, reference_change
 
 LOWEST = "lowest-on-treatment"
 """Kind of the reference of these comparisons."""
@@ -23,7 +23,7 @@ def pair_over_lowest(rule: Rule) -> Pair | None:
 
 
 def over_lowest(finding: Finding, book: RuleBook) -> tuple[Comparison, ...]:
-    """Each sample from the first of the pair on, against the lowest value on treatment before that first one.
+    """The samples of the pair, the latest, and the first that falls short, against the lowest value on treatment before them.
 
     Empty if the rule asks for no such comparison (`over_lowest: yes`), if no pair was found, or if nothing was measured
     on treatment before it. The reference names the one sample that is the lowest.
@@ -37,8 +37,16 @@ def over_lowest(finding: Finding, book: RuleBook) -> tuple[Comparison, ...]:
     before = [sample for sample in samples if first is not None and sample.collected < first]
     if not before:
         return ()
-    rise = asked.changes[0].rise
-    return tuple(_compared(sample, before, rise, book) for sample in samples[len(before) :])
+    rise, shown = asked.changes[0].rise, (*finding.pair, finding.latest)
+    found: list[Comparison] = []
+    short = False
+    for sample in samples[len(before) :]:
+        comparison = _compared(sample, before, rise, book)
+        falls_short = not at_least(comparison.ratio.low, comparison.threshold)
+        if any(sample.result is result for result in shown) or (falls_short and not short):
+            found.append(comparison)
+        short = short or falls_short
+    return tuple(found)
 
 
 def _compared(sample: Sample, before: Sequence[Sample], rise: Rise, book: RuleBook) -> Comparison:

@@ -5,7 +5,8 @@ Paragraph numbers in brackets are those of docs/readings.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -40,6 +41,14 @@ class Reference(NamedTuple):
     plain: Interval | None = None  # its value, if no value of it depends on what it is compared with
 
 
+class _Earlier(NamedTuple):
+    """What later samples are compared with, oldest first: of each its day, and the lowest value so far if all are plain."""
+
+    samples: list[Sample]
+    days: list[date]
+    lowest: list[Interval | None]
+
+
 Test = tuple[Callable[["Question", Any, Sample], Tri], Any]
 """A test of a sample with its parameters; true or unknown: it may not be used."""
 
@@ -48,7 +57,7 @@ class Shared:
     """What holds of a marker's samples whatever rule is asked: found once for all of them."""
 
     __slots__ = (
-        "comparable", "dated", "facts", "faulty", "method_tests", "results", "sample_tests", "sound_methods", "usable",
+        "_way_of", "_ways", "comparable", "dated", "facts", "faulty", "method_tests", "results", "sample_tests", "sound_methods", "usable",
     )  # fmt: skip
 
     def __init__(self, chart: Chart, marker: str) -> None:
@@ -59,18 +68,31 @@ class Shared:
         ]
         self.faulty = any([one.faults for one in self.results])
         self.usable: dict[int, bool] = {}  # by the sample's place
-        self.comparable: dict[tuple[int, int], Tri] = {}
+        self.comparable: dict[tuple[int, int], Tri] = {}  # by the ways in which two were measured, the earlier first
+        self._ways: dict[Any, int] = {}
+        self._way_of: dict[int, int] = {}  # by result, for the life of the chart
         self.facts: dict[tuple[str, ...], dict[str, Tri]] = {}  # by their names: those that all rules ask alike
         self.method_tests: list[Test] = []  # what makes a sample unusable by how it was measured
         self.sample_tests: list[Test] = []  # what makes a sample unusable otherwise
         self.sound_methods: dict[tuple[int, int], bool] = {}  # by what was measured how, for the life of the chart
+
+    def way(self, result: Result) -> int:
+        """A number for everything that decides with what a result may be compared; most of a chart share one."""
+        known = self._way_of.get(id(result))
+        if known is None:
+            way = (
+                id(result.method), result.family, result.laboratory, result.lot, result.bridged, result.declared,
+                result.censored, result.lod,
+            )  # fmt: skip
+            known = self._way_of[id(result)] = self._ways.setdefault(way, len(self._ways))
+        return known
 
 
 class Question:
     """One rule asked of one chart. `applies` is three-valued; `line` or `operation` is what the question is about."""
 
     __slots__ = (
-        "_baselines", "_judged", "_means", "_references", "anchored", "before", "book", "chart", "compared",
+        "_baselines", "_earlier", "_judged", "_means", "_references", "anchored", "before", "book", "chart", "compared",
         "confirmations", "faulty", "is_second", "latest", "line", "marker", "operation", "results", "rule", "samples",
         "shared", "start",
     )  # fmt: skip
@@ -88,6 +110,7 @@ class Question:
         self.compared: dict[Any, Any] = {}  # comparisons by sample and change, formed once
         self._means: dict[tuple[int, ...], Reference] = {}  # references by their samples
         self._references: dict[int, Reference | None] = {}
+        self._earlier: dict[tuple[date, int], _Earlier] = {}  # by first day and way of measuring
         self._baselines: tuple[list[Sample], list[Sample]] | None = None
         self._judged: list[Sample] | None = None
         if off_line is not None:
@@ -140,37 +163,15 @@ class Question:
 
     def comparable(self, one: Sample, other: Sample) -> Tri:
         """Whether two samples measure the same thing the same way [13]; None if an element is not stated."""
-        key = (one.index, other.index)
-        if key not in self.shared.comparable:
-            self.shared.comparable[key] = self._comparable(one, other)
-        return self.shared.comparable[key]
+        earlier, later = (other, one) if one.index > other.index else (one, other)
+        return self._may_compare(earlier.result, later.result)
 
-    def _comparable(self, one: Sample, other: Sample) -> Tri:
-        a, b = one.result, other.result
-        later = a if one.index > other.index else b
-        if a.family != b.family or a.family is None or a.method.efficiency != b.method.efficiency:
-            return False
-        answer: Tri = True
-        for element in self.book.windows.elements:
-            left, right = getattr(a.method, element), getattr(b.method, element)
-            if left is None or right is None:
-                answer = None
-            elif left != right:
-                return False
-        # What a laboratory declares once bridges its own lots; only a statement with the result bridges laboratories.
-        if not later.bridged or "bridged" in later.declared:
-            if a.laboratory is None or b.laboratory is None:
-                answer = None
-            elif a.laboratory != b.laboratory:
-                return False
-        if not later.bridged:
-            if a.lot is None or b.lot is None:
-                answer = None
-            elif a.lot != b.lot:
-                return False
-            if (a.censored or b.censored) and a.lod != b.lod:
-                return False
-        return answer
+    def _may_compare(self, earlier: Result, later: Result) -> Tri:
+        key = (self.shared.way(earlier), self.shared.way(later))
+        comparable = self.shared.comparable
+        if key not in comparable:
+            comparable[key] = _comparable(earlier, later, self.book.windows.elements)
+        return comparable[key]
 
     def baseline_samples(self) -> tuple[list[Sample], list[Sample]]:
         """Usable samples in the baseline window, and in the window of a late baseline."""
@@ -206,15 +207,15 @@ class Question:
             self._references[sample.index] = finder(sample)
         return self._references[sample.index]
 
-    def _reference(self, kind: str, samples: tuple[Sample, ...], n: int) -> Reference:
+    def _mean(self, kind: str, samples: tuple[Sample, ...]) -> Reference:
         key = tuple([sample.index for sample in samples])
         known = self._means.get(key)
         if known is None:
             plain = None
             if not any(sample.result.censored for sample in samples):
                 values = [sample.value for sample in samples]
-                plain = lowest(values) if kind == "nadir" else geometric_mean(values)
-            known = self._means[key] = Reference(kind, samples, n, plain)
+                plain = geometric_mean(values)
+            known = self._means[key] = Reference(kind, samples, len(samples), plain)
         return known
 
     def _baseline(self, sample: Sample) -> Reference | None:
@@ -224,7 +225,7 @@ class Question:
         for kind, candidates in (("baseline", early), ("late-baseline", late)):
             found = tuple(other for other in candidates if self.comparable(other, sample))
             if found:
-                return self._reference(kind, found, len(found))
+                return self._mean(kind, found)
         return None
 
     def nadir_window(self, sample: Sample) -> date:
@@ -238,12 +239,28 @@ class Question:
 
     def _nadir(self, sample: Sample) -> Reference | None:
         first = self.nadir_window(sample)
-        found = tuple(
-            other
-            for other in self.samples[: sample.index]
-            if first <= other.collected < sample.collected and self.usable(other) and self.comparable(other, sample)
-        )
-        return self._reference("nadir", found, 1) if found else None
+        key = (first, self.shared.way(sample.result))
+        earlier = self._earlier.get(key)
+        if earlier is None:
+            earlier = self._earlier[key] = self._comparable_since(first, sample)
+        count = bisect_left(earlier.days, sample.collected)
+        return Reference("nadir", tuple(earlier.samples[:count]), 1, earlier.lowest[count - 1]) if count else None
+
+    def _comparable_since(self, first: date, sample: Sample) -> _Earlier:
+        """The usable samples from a day on that samples measured as this one may be compared with, if they are later."""
+        found = _Earlier([], [], [])
+        least: Interval | None = None
+        for other in self.samples:
+            if other.collected < first or not self.usable(other) or not self._may_compare(other.result, sample.result):
+                continue
+            if not found.samples:
+                least = None if other.result.censored else other.value
+            elif least is not None:
+                least = None if other.result.censored else lowest([least, other.value])
+            found.samples.append(other)
+            found.days.append(other.collected)
+            found.lowest.append(least)
+        return found
 
     def reference_exists(self) -> bool:
         """Whether any usable sample could serve as a reference for the latest, comparable or not [17]."""
@@ -294,3 +311,30 @@ def bounded(sample: Sample, *others: Sample) -> Interval:
     if not sample.result.censored:
         return value
     return Interval(value.low, max(value.high, *(other.result.lod or 0.0 for other in others)))
+
+
+def _comparable(earlier: Result, later: Result, elements: Sequence[str]) -> Tri:
+    """Whether two results can be compared [13]: this depends on nothing but what makes their `Shared.way`."""
+    if earlier.family is None or earlier.family != later.family or earlier.method.efficiency != later.method.efficiency:
+        return False
+    answer: Tri = True
+    for element in elements:
+        left, right = getattr(earlier.method, element), getattr(later.method, element)
+        if left is None or right is None:
+            answer = None
+        elif left != right:
+            return False
+    # What a laboratory declares once bridges its own lots; only a statement with the result bridges laboratories.
+    if not later.bridged or "bridged" in later.declared:
+        if earlier.laboratory is None or later.laboratory is None:
+            answer = None
+        elif earlier.laboratory != later.laboratory:
+            return False
+    if not later.bridged:
+        if earlier.lot is None or later.lot is None:
+            answer = None
+        elif earlier.lot != later.lot:
+            return False
+        if (earlier.censored or later.censored) and earlier.lod != later.lod:
+            return False
+    return answer

@@ -23,9 +23,19 @@ _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _PACKAGES = ("exowatch", "durable_rules", "msgspec")
 
 
+def encoded(content: Any) -> bytes:
+    """Canonical JSON: the same bytes for the same content. Decimals keep their digits."""
+    return _ENCODER.encode(content)
+
+
+def compressed(canonical: bytes) -> bytes:
+    """Canonical JSON as it is stored."""
+    return zlib.compress(canonical, 6)
+
+
 def packed(content: Any) -> bytes:
-    """Canonical JSON, compressed: the same bytes for the same content. Decimals keep their digits."""
-    return zlib.compress(_ENCODER.encode(content), 6)
+    """Content as it is stored: canonical JSON, compressed."""
+    return compressed(encoded(content))
 
 
 def unpacked(content: bytes) -> Any:

@@ -78,12 +78,14 @@ class Recorder:
 
     def record(self, asked: Asked) -> Known:
         """Record an evaluation and what is shown of it. Raises `RecordUnavailable`: then nothing was recorded."""
-        return self.database.in_time(lambda: self._write(asked))
+        # Before the transaction, in which only one may write.
+        inputs, findings = content.encoded(asked.inputs), content.encoded(content.findings(asked.evaluation))
+        return self.database.in_time(lambda: self._write(asked, inputs, findings))
 
-    def _write(self, asked: Asked) -> Known:
+    def _write(self, asked: Asked, inputs: bytes, findings: bytes) -> Known:
         with self.database.writing() as connection:
             writing = _Writing(self, connection, asked)
-            known = writing.write()
+            known = writing.write(inputs, findings)
             number = append(self.database, connection, writing.entry)
         if self._checkpoints is not None:
             self._checkpoints.keep_up(self.database, number)
@@ -115,9 +117,9 @@ class _Writing:
             if other["id"] != row["id"]:
                 merge_into(connection, dict(row), dict(other), self.entry)
 
-    def write(self) -> Known:
+    def write(self, inputs: bytes, findings: bytes) -> Known:
         asked = self._asked
-        evaluation_id = self._evaluation()
+        evaluation_id = self._evaluation(inputs, findings)
         belongs, events = self._advance(evaluation_id)
         connection, patient = self._connection, self._patient
         known = Known(
@@ -146,13 +148,13 @@ class _Writing:
 
     # evaluation ----------------------------------------------------------------------------------------------------
 
-    def _evaluation(self) -> str:
+    def _evaluation(self, inputs: bytes, findings: bytes) -> str:
         asked = self._asked
-        packed = content.packed(asked.inputs)
-        digest = salted(hashlib.sha256(content.canonical_bytes(packed)).hexdigest(), self._salt)
-        seen = self._connection.execute(_SEEN, {"patient": self._patient, "digest": digest}).scalar()
-        inputs_id = seen or self._insert(tables.inputs, {"id": _new(), "digest": digest, "content": packed})
-        found = content.packed(content.findings(asked.evaluation))
+        digest = salted(hashlib.sha256(inputs).hexdigest(), self._salt)
+        inputs_id = self._connection.execute(_SEEN, {"patient": self._patient, "digest": digest}).scalar()
+        if inputs_id is None:
+            row = {"id": _new(), "digest": digest, "content": content.compressed(inputs)}
+            inputs_id = self._insert(tables.inputs, row)
         return self._insert(
             tables.evaluation,
             {
@@ -164,8 +166,8 @@ class _Writing:
                 "client": asked.client,
                 "rulebook": asked.evaluation.rulebook_hash,
                 "versions": canonical(self._recorder._versions),
-                "findings": found,
-                "findings_digest": hashlib.sha256(content.canonical_bytes(found)).hexdigest(),
+                "findings": content.compressed(findings),
+                "findings_digest": hashlib.sha256(findings).hexdigest(),
             },
         )
 

@@ -102,6 +102,14 @@ def test_what_is_shown_agrees_with_what_was_concluded(
     assert finding.facts["confirmed"] is all(one.reached for one in shown)
 
 
+def test_of_a_long_rise_only_what_it_rests_on_is_shown(advise: Advise) -> None:
+    long = {-7: 100, 28: 118} | {77 + 21 * visit: 300 + visit for visit in range(40)}
+    about = said(advise, on_pembrolizumab(long))
+    assert [one.quantity for one in about.changes] == [
+        "value", "value of 2025-03-24", "value of 2025-04-14", "value of 2027-06-21",
+    ]  # fmt: skip
+
+
 def test_the_card_holds_it(write: Callable[[Chart], list[Card]]) -> None:
     (card,) = write(on_pembrolizumab({-7: 120, 28: 118, 77: 300, 98: 310}))
     text = card["detail"].replace("\\", "")

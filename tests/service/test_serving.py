@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +21,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from cds.reasoning.reasoner import Reasoner
+from cds.service.server import running
 from tests.exchange.servers import certificate_for
 from tests.service.test_trust import CLIENT
 from tests.service.tokens import BASE, claims, keys, signed
@@ -82,6 +86,26 @@ def test_over_tls_a_client_is_answered(
             old.get("/health")
         with httpx2.Client(base_url=address.replace("https", "http")) as plain, pytest.raises(httpx2.HTTPError):
             plain.get("/health")
+
+
+def test_answers_are_not_held_back_for_an_acknowledgement(reasoner: Reasoner) -> None:
+    """Once each answer waited 40 ms for the client's system to acknowledge its first packet."""
+    with (
+        running(reasoner) as address,
+        socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1]))) as client,
+    ):
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(1024).startswith(b"HTTP/1.1 200")
+        open_sockets = [one for one in gc.get_objects() if isinstance(one, socket.socket) and one.fileno() >= 0]
+        (accepted,) = [one for one in open_sockets if _peer(one) == client.getsockname()]
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def _peer(one: socket.socket) -> object:
+    try:
+        return one.getpeername()
+    except OSError:
+        return None
 
 
 def test_behind_a_proxy_on_this_machine(environment: dict[str, str], request_body: dict[str, Any]) -> None:
