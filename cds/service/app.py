@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cds.errors import ExowatchError
 from cds.reasoning.reasoner import Reasoner
@@ -93,10 +93,10 @@ def create_app(
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_fault)
     app.add_middleware(_Shedding, most=settings.max_waiting)
     if settings.open_mode:
         app.add_middleware(_LoopbackOnly)
+    app.add_middleware(_Faults)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -288,6 +288,29 @@ class _Shedding:
                 self._waiting -= 1
 
 
+class _Faults:
+    """A fault is answered as every other refusal is, so that a browser may read it, and its message goes to no log."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            number = str(uuid.uuid4())
+            note("fault", ERROR, request=number, error=type(error).__name__, where=where(error))
+            if not begun:  # half an answer cannot be taken back: the server breaks the connection
+                await _fault(number)(scope, receive, send)
+
+
 class _LoopbackOnly:
     """Without client trust only this machine may ask, and under its own name: a name that a web page made to point here
     is refused, and so is a proxy."""
@@ -345,9 +368,3 @@ async def _on_http_error(_request: Request, error: Exception) -> Response:
     response = Problem(error.status_code, code, HTTPStatus(error.status_code).phrase).response()
     response.headers.update(error.headers or {})
     return response
-
-
-async def _on_fault(_request: Request, error: Exception) -> Response:
-    number = str(uuid.uuid4())
-    note("fault", ERROR, request=number, error=type(error).__name__, where=where(error))
-    return _fault(number)

@@ -48,6 +48,22 @@ def test_open_mode_answers_this_machine_only(
     refusal(TestClient(app, base_url=base, client=(client, 1)).get("/cds-services", headers=headers), 403)
 
 
+def test_a_fault_anywhere_is_answered_as_any_refusal_is(reasoner: Reasoner, caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app(Settings(open_mode=True, allowed_origins=("https://sandbox.example",)), reasoner)
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise ZeroDivisionError("Erika Mustermann")
+
+    client = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 1))
+    answer = client.get("/broken", headers={"origin": "https://sandbox.example"})
+    assert "this says nothing about the patient" in refusal(answer, 500)["issue"][0]["diagnostics"]
+    assert answer.headers["access-control-allow-origin"] == "https://sandbox.example"
+    logged = "".join(JsonLines().format(record) for record in caplog.records)
+    assert "ZeroDivisionError" in logged
+    assert "Mustermann" not in logged
+
+
 @pytest.mark.parametrize(
     "base", ["http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000", "http://[::1]"]
 )
