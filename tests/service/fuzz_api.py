@@ -1,6 +1,7 @@
 """Schemathesis over the whole service, in all its phases: `python -m tests.service.fuzz_api`. No request may be a fault of ours.
 
-The OpenAPI document is made here, from what the service offers, with complete requests as examples.
+The OpenAPI document is made here, from what the service offers, with complete requests as examples, and links from what
+one answer names to where it is used next: a card to its feedback, an advisory to its decision.
 """
 
 from __future__ import annotations
@@ -33,9 +34,14 @@ def openapi(probe: Probe) -> Json:
     }  # fmt: skip
     for service in probe.services:
         example = None if "." in service["hook"] else probe.request(service)
-        path = f"/cds-services/{service['id']}"
-        paths[path] = {"post": _post(service["id"], _request(service), example)}
-        paths[f"{path}/feedback"] = {"post": _post(f"{service['id']}-feedback", _FEEDBACK, None)}
+        path, answered = f"/cds-services/{service['id']}", f"{service['id']}-feedback"
+        links = {
+            "feedback": {"operationId": answered, "requestBody": {"feedback": [_SAID | {"card": "$response.body#/cards/0/uuid"}]}},
+            "advisories": {"operationId": "search", "parameters": {"kind": "DetectedIssue"}},
+        }  # fmt: skip
+        paths[path] = {"post": _post(service["id"], _request(service), example, links)}
+        said = {"feedback": [_SAID | {"card": "4247b991-aabd-5943-99b1-beac74d519dd"}]}
+        paths[f"{path}/feedback"] = {"post": _post(answered, _FEEDBACK, said)}
     kinds = [
         "DetectedIssue",
         "Provenance",
@@ -51,10 +57,16 @@ def openapi(probe: Probe) -> Json:
         {"name": name, "in": "query", "schema": {"type": "string"}}
         for name in ("patient", "date", "_id", "identified", "_count")
     ]
-    paths["/fhir/{kind}"] = {"get": {"operationId": "search", "parameters": [kind, *query], "responses": _ANY}}
+    found = "$response.body#/entry/0/resource/id"
+    links = {
+        "read": {"operationId": "read", "parameters": {"kind": "$request.path.kind", "key": found}},
+        "decide": {"operationId": "decide", "parameters": {"key": found}, "requestBody": _DECIDED},
+    }
+    searched = {"200": {"description": "what was found", "links": links}, **_ANY}
+    paths["/fhir/{kind}"] = {"get": {"operationId": "search", "parameters": [kind, *query], "responses": searched}}
     key = {"name": "key", "in": "path", "required": True, "schema": {"type": "string"}}
     paths["/fhir/{kind}/{key}"] = {"get": {"operationId": "read", "parameters": [kind, key], "responses": _ANY}}
-    decision = _post("decide", _DECISION, None) | {"parameters": [key]}
+    decision = _post("decide", _DECISION, _DECIDED) | {"parameters": [key]}
     paths["/advisories/{key}/dispositions"] = {"post": decision}
     return {"openapi": "3.1.0", "info": {"title": "Exowatch", "version": "1"}, "paths": paths}
 
@@ -63,10 +75,16 @@ _ANY: Json = {"default": {"description": "an answer"}}
 _TEXT: Json = {"type": "string"}
 
 
-def _post(name: str, schema: Json, example: Json | None) -> Json:
-    media = {"schema": schema} | ({"example": example} if example is not None else {})
+_SAID: Json = {"outcome": "overridden", "outcomeTimestamp": "2026-01-05T10:00:00Z"}
+_DECIDED: Json = {"revision": 1, "code": "imaging-requested", "by": "board-7"}
+
+
+def _post(name: str, schema: Json, example: Json | None, links: Json | None = None) -> Json:
+    media = {"schema": schema} | ({"examples": {"complete": {"value": example}}} if example is not None else {})
+    done = {"200": {"description": "done", "links": links}} if links else {}
     return {
-        "operationId": name, "requestBody": {"required": True, "content": {"application/json": media}}, "responses": _ANY,
+        "operationId": name, "requestBody": {"required": True, "content": {"application/json": media}},
+        "responses": {**done, **_ANY},
     }  # fmt: skip
 
 
@@ -86,8 +104,8 @@ def _request(service: Json) -> Json:
                 "type": "object",
                 "required": ["userId", "patientId"],
                 "properties": {
-                    "userId": {"enum": ["Practitioner/1", "Patient/1"]}, "patientId": {"type": "string", "pattern": "^[A-Za-z0-9]{1,9}$"},
-                    "encounterId": {"type": "string", "pattern": "^[A-Za-z0-9]{1,9}$"}, "draftOrders": resource, "results": resource,
+                    "userId": {"type": "string", "pattern": "^(Practitioner|PractitionerRole|Patient)/[A-Za-z0-9.-]{1,24}$"}, "patientId": {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,24}$"},
+                    "encounterId": {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,24}$"}, "draftOrders": resource, "results": resource,
                     "selections": {"type": "array", "items": _TEXT},
                 },
             },
