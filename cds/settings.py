@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     tenant: str = Field(default="default", max_length=64, description="whose patients these are, where several share")
     deadline_ms: int = Field(default=400, gt=0, description="longest that a call waits for the database")
     fetch_ms: int = Field(default=450, gt=0, description="longest that a call waits for the client's FHIR server")
-    max_waiting: int = Field(default=64, gt=0, description="most calls at one time; more are refused with 503")
+    max_waiting: int = Field(default=32, gt=0, description="most calls at one time; more are refused with 503")
     max_body_bytes: int = Field(default=8_000_000, gt=0, description="largest request that is read")
     max_resources: int = Field(default=20_000, gt=0, description="most resources that one request may hold")
     developer: str = Field(default="", description="who develops and maintains the rules in use, as shown on cards")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -20,7 +19,6 @@ from cds.reasoning.reasoner import Reasoner
 from cds.record.database import RecordUnavailable, SchemaMismatch
 from cds.record.listing import Counted, standing_counts
 from cds.record.recorder import Recorder
-from cds.selfcheck import self_test
 from cds.service.decisions import decide
 from cds.service.desk import Caller, Clock, Desk
 from cds.service.door import Door
@@ -34,9 +32,6 @@ from cds.service.trust import Trust
 from cds.settings import Settings
 
 T = TypeVar("T")
-
-_THREADS = 8
-"""Evaluations at one time in one process; more wait their turn, as the interpreter runs one at a time anyway."""
 
 
 class RefusedToStart(ExowatchError):
@@ -109,15 +104,13 @@ def create_app(
 
 
 class _Routes:
-    """One method for each address. They are plain functions, run in threads; evaluations have threads of their own."""
+    """One method for each address. They are plain functions, run in threads."""
 
     def __init__(self, desk: Desk, reasoner: Reasoner, recorder: Recorder | None, settings: Settings):
         self._desk = desk
         self._recorder = recorder
         base = f"{settings.public_base_url}/fhir" if settings.public_base_url else settings.canonical
         self._fhir = FhirEndpoint(settings, reasoner.rulebook, recorder.database, base) if recorder else None
-        # The framework's threads come and go, and the engine keeps its rule sets for each thread: so a few that stay.
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="evaluate")
         self._reasoner = reasoner
 
     def discovery(self) -> Response:
@@ -132,7 +125,7 @@ class _Routes:
             "request": number, "service": known, "client": caller.name, "bytes": len(request.state.body),
         }  # fmt: skip
         try:
-            said = self._threads.submit(self._desk.answer, service, request.state.body, caller).result()
+            said = self._desk.answer(service, request.state.body, caller)
         except RecordUnavailable as error:
             # Advice that is not on record is not given; and no answer must never look like having nothing to say.
             note("unrecorded", ERROR, request=number, error=type(error).__name__)
@@ -234,7 +227,7 @@ class _Routes:
                 self._in_time(lambda recorder: recorder.database.check())
             except (RecordUnavailable, SchemaMismatch) as error:
                 return _away(str(error))
-        check = self._threads.submit(self_test, self._reasoner).result()
+        check = self._desk.self_test()
         if not check.ok:
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "exception", check.detail).response()
         rules = {"rules": len(book.rules), "withheld": len(book.withheld), "rulebook": book.hash}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,7 @@ from cds.reasoning.reasoner import Reasoner
 from cds.record.audit import instant
 from cds.record.identity import Identity
 from cds.record.recorder import Asked, Known, Recorder, ShownCard
+from cds.selfcheck import Check, self_test
 from cds.service.discovery import Service, services
 from cds.service.fetching import Fetching
 from cds.service.hook_request import HookRequest, read_request
@@ -37,6 +39,8 @@ from cds.settings import Settings, software
 Clock = Callable[[], datetime]
 """Says what time it is, with a time zone: the moment as of which a request is answered."""
 
+_THREADS = 8
+"""Evaluations at one time in one process; more wait their turn, as the interpreter runs one at a time anyway."""
 _ORDERED = ("MedicationRequest", "Medication")
 
 
@@ -77,10 +81,16 @@ class Desk:
         self._writer = CardWriter(book, settings.canonical, settings.public_base_url)
         self._fetching = Fetching(settings.fetch_ms / 1000, settings.max_body_bytes)
         self._publisher = AdvicePublisher(settings.canonical, software())
+        # The engine keeps its rule sets for each thread: so a few that stay. Who waits for a FHIR server holds none of them.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="evaluate")
 
     def discovery(self) -> dict[str, Any]:
         """The discovery document."""
         return {"services": [service.definition() for service in self.services.values()]}
+
+    def self_test(self) -> Check:
+        """Whether a synthetic patient whose answer is known is evaluated as it should be."""
+        return self._threads.submit(self_test, self._reasoner).result()
 
     def answer(self, service: str, body: bytes, caller: Caller) -> Answer:
         """The cards for a request. Raises `Problem` for a request that gets none, `RecordUnavailable` where it cannot be
@@ -98,6 +108,16 @@ class Desk:
 
     def _answer(self, service: Service, request: HookRequest, caller: Caller) -> Answer:
         prefetch, failed = self._completed(service, request, caller)
+        return self._threads.submit(self._evaluated, service, request, caller, prefetch, failed).result()
+
+    def _evaluated(
+        self,
+        service: Service,
+        request: HookRequest,
+        caller: Caller,
+        prefetch: Mapping[str, Any],
+        failed: Mapping[str, str],
+    ) -> Answer:
         data, left_out = delivered(prefetch, service.templates, request.patient, self._settings.max_resources, failed)
         if request.results is not None:
             data["results"] = request.results  # read like the rest, each result once

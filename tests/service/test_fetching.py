@@ -7,14 +7,17 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from starlette.testclient import TestClient
 
 from cds.reasoning.reasoner import Reasoner
 from cds.service.app import create_app
+from cds.service.server import running
 from cds.settings import Settings
 from tests.exchange.servers import Answer, Server, certificate_for, drip, says, serving, silence
 from tests.service.conftest import PATIENT, local, now
@@ -153,6 +156,26 @@ def test_what_the_server_cannot_give_is_missing_and_said_to_be(
     with serving(fhir_server(request_body["prefetch"], odd={"Specimen": FAULTS[fault]})) as server:
         optional = cards(client.post(VIEW, json=from_server(request_body, server, without(request_body, "specimens"))))
     assert "specimens: not in the prefetch, and " in told(optional)
+
+
+@pytest.mark.parametrize("fault", ["silence", "a drip", "500", "no JSON"])
+def test_a_full_house_waits_for_a_bad_server_no_longer_than_one_caller(
+    reasoner: Reasoner, request_body: Body, tmp_path: Path, fault: str
+) -> None:
+    def ask(base: str, body: Body) -> float:
+        started = time.monotonic()
+        refusal(httpx2.post(f"{base}{VIEW}", json=body, timeout=20), 412)
+        return time.monotonic() - started
+
+    with (
+        serving(fhir_server(request_body["prefetch"], odd={"Condition": FAULTS[fault]})) as server,
+        running(reasoner, database=f"sqlite:///{tmp_path}/record.sqlite") as base,
+        ThreadPoolExecutor(32) as callers,
+    ):
+        body = from_server(request_body, server, without(request_body, "conditions"))
+        waited = sorted(callers.map(lambda _: ask(base, body), range(32)))
+    # If those who wait held the threads of evaluation, the last would wait four times as long as the first.
+    assert waited[-1] < 1.5
 
 
 def test_another_patients_data_are_refused(client: TestClient, request_body: Body) -> None:
