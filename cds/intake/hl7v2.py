@@ -1,0 +1,304 @@
+"""HL7 v2 results (ORU^R01, 2.3 to 2.8) as laboratories send them: by MLLP, in files, in batches.
+
+The parser trusts its input: with line feeds instead of carriage returns it finds one segment and no result. So what comes
+in is put in order first, its OBX segments are counted as text, and every one of them is accounted for.
+
+Meanings of OBX-11 and of the value types follow HL7's v2-to-FHIR mapping; where it leaves a status open, the more careful
+reading is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import hl7
+import msgspec
+
+from cds.errors import InputError
+from cds.intake.delivery import Code, Delivery, Name, Person, Sent, SentSpecimen
+from cds.intake.times import from_hl7
+
+_FRAME = {0x0B: "", 0x1C: "\r"}
+_SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}(\W|$)")
+_WRAPPERS = ("FHS", "BHS", "BTS", "FTS", "DSC")
+_STATUS = {
+    "F": "final", "U": "final", "V": "final", "P": "preliminary", "R": "preliminary", "S": "preliminary", "I": "registered",
+    "C": "corrected", "A": "amended", "B": "amended", "D": "entered-in-error", "W": "entered-in-error", "X": "cancelled",
+}  # fmt: skip
+_SAYS_NOTHING = {"N": "it was not asked for", "O": "it describes the order only"}
+_GENDERS = {"F": "female", "M": "male", "O": "other", "A": "other", "U": "unknown"}
+_CHARSETS = {"": "utf-8", "ASCII": "utf-8", "UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "8859/15": "iso-8859-15"}
+_FIGURE = re.compile(r"(<=|>=|<|>)?\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)")
+_ESCAPE = re.compile(r"\\([FSTREHN]|\.[a-z]{2}[-+0-9]*|X(?:[0-9A-Fa-f]{2})+)\\")
+_LARGEST = 40  # digits; a longer figure is none that anybody measured
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message: its text with carriage returns, where it begins, and how many OBX segments it holds."""
+
+    number: int
+    line: int
+    text: str
+    lines: tuple[int, ...]  # of each segment, where it stands in the input
+    results: int
+
+
+def messages(data: bytes) -> Iterator[Message]:
+    """The messages of a file, a batch or an MLLP stream. Raises `InputError` if it cannot be read, or holds none."""
+    segments: list[tuple[int, str]] = []
+    number = 0
+    for line, text in _lines(_decoded(data)):
+        if text.startswith("MSH"):
+            if segments:
+                number += 1
+                yield _message(number, segments)
+            segments = [(line, text)]
+        elif text.startswith(_WRAPPERS):
+            continue
+        elif not segments:
+            raise InputError(
+                f"line {line}: a message begins with MSH, this with '{text[:3]}'. Likely its beginning was cut off, or it "
+                "is no HL7 v2: send the whole message"
+            )
+        elif _SEGMENT.match(text):
+            segments.append((line, text))
+        else:  # a line feed inside a text
+            segments[-1] = (segments[-1][0], f"{segments[-1][1]} {text}")
+    if not segments:
+        raise InputError("there is no HL7 v2 message in it: not one line begins with MSH")
+    yield _message(number + 1, segments)
+
+
+def _message(number: int, segments: list[tuple[int, str]]) -> Message:
+    results = sum(text.startswith("OBX") for _, text in segments)
+    return Message(
+        number,
+        segments[0][0],
+        "\r".join(text for _, text in segments) + "\r",
+        tuple(line for line, _ in segments),
+        results,
+    )
+
+
+def _decoded(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError("it is UTF-16, which HL7 v2 does not know: save it as UTF-8")
+    plain = data.removeprefix(b"\xef\xbb\xbf")
+    header = plain.lstrip(b"\x0b\r\n \xef\xbb\xbf")[:2000].splitlines()[:1]
+    fields = header[0].split(header[0][3:4]) if header and len(header[0]) > 3 else []
+    stated = fields[17].split(b"~")[0].decode("ascii", "replace").strip().upper() if len(fields) > 17 else ""
+    try:
+        text = plain.decode(_CHARSETS[stated])
+    except KeyError:
+        raise InputError(
+            f"MSH-18 names the character set '{stated}', which is not read here: send UNICODE UTF-8"
+        ) from None
+    except UnicodeDecodeError as error:
+        line = plain.count(b"\n", 0, error.start) + plain.count(b"\r", 0, error.start) + 1
+        raise InputError(
+            f"line {line}: byte 0x{plain[error.start]:02x} is no {stated or 'UTF-8'}. State the character set in MSH-18 "
+            "(8859/1, UNICODE UTF-8), or send UTF-8"
+        ) from None
+    return text.translate(_FRAME).replace("\ufeff", "")
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
+        if line.strip():
+            yield number, line.strip(" \t\0")
+
+
+# one message -------------------------------------------------------------------------------------------------------
+
+
+def read_message(message: Message, zone: ZoneInfo | None = None) -> Delivery:
+    """The results of a message; `zone` is that of times that state none. A message that cannot be read is refused as a whole."""
+    delivery = Delivery(counted=message.results)
+    where = f"message {message.number}"
+    try:
+        parsed = hl7.parse(message.text)
+    except (hl7.HL7Exception, IndexError, ValueError, AssertionError) as error:
+        delivery.refuse(
+            f"{where}, line {message.line}", "MSH", f"it cannot be taken apart ({type(error).__name__})",
+            "check MSH-1 and MSH-2, the separators", message.results,
+        )  # fmt: skip
+        return delivery
+    found = [_Segment(parsed, one) for one in parsed]
+    if sum(one.name == "OBX" for one in found) != message.results:
+        delivery.refuse(
+            f"{where}, line {message.line}", "OBX", "the parser loses results of it",
+            "send one segment a line, and the separators as MSH-2 states them", message.results,
+        )  # fmt: skip
+        return delivery
+    _Reading(message, where, zone, delivery).read(found)
+    return delivery
+
+
+class _Segment:
+    """A segment with texts for fields: numbered from 1, "" where nothing stands."""
+
+    def __init__(self, message: Any, segment: Any):
+        self._message, self._segment = message, segment
+        self.name = str(segment[0])
+
+    def field(self, number: int) -> Any:
+        return self._segment[number] if number < len(self._segment) else ""
+
+    def texts(self, number: int) -> list[str]:
+        """The repetitions of a field, still escaped."""
+        return [text for text in str(self.field(number)).split(self._message.separators[2]) if text]
+
+    def text(self, number: int, component: int = 1, sub: int = 1) -> str:
+        repeated = self.texts(number)
+        return self.part(repeated[0], component, sub) if repeated else ""
+
+    def part(self, text: str, component: int, sub: int = 1) -> str:
+        separators = self._message.separators
+        components = text.split(separators[3])
+        if component > len(components):
+            return ""
+        parts = components[component - 1].split(separators[4])
+        found = parts[sub - 1] if sub <= len(parts) else ""
+        return "" if found == '""' else self._unescaped(found)
+
+    def whole(self, number: int) -> str:
+        """A field of free text, in which separators mean nothing."""
+        return self._unescaped(str(self.field(number)))
+
+    def _unescaped(self, text: str) -> str:
+        """With what escape sequences stand for; what is none stays as it is."""
+        return _ESCAPE.sub(self._meant, text).strip() if "\\" in text else text.strip()
+
+    def _meant(self, escape: re.Match[str]) -> str:
+        letter = escape[1]
+        if letter[0] == "X":
+            return bytes.fromhex(letter[1:]).decode("utf-8", "replace")
+        _, field, repetition, component, sub = map(str, self._message.separators[:5])
+        return {"F": field, "R": repetition, "S": component, "T": sub, "E": "\\"}.get(
+            letter, " " if letter[0] == "." else ""
+        )
+
+    def codes(self, number: int) -> tuple[Code, ...]:
+        """A coded element with its alternative."""
+        text = (self.texts(number) or [""])[0]
+        stated = (Code(self.part(text, at), self.part(text, at + 2), self.part(text, at + 1)) for at in (1, 4))
+        return tuple(one for one in stated if one.code or one.text)
+
+    def code(self, number: int) -> Code | None:
+        return next(iter(self.codes(number)), None)
+
+
+class _Reading:
+    """One pass over the segments of a message."""
+
+    def __init__(self, message: Message, where: str, zone: ZoneInfo | None, delivery: Delivery):
+        self._message, self._where, self._zone, self._delivery = message, where, zone, delivery
+        self._person = Person()
+        self._order = self._reported = self._drawn = ""
+
+    def read(self, segments: list[_Segment]) -> None:
+        group: list[tuple[int, _Segment]] = []
+        for place, segment in zip(self._message.lines, segments, strict=True):
+            if segment.name in ("PID", "OBR"):
+                self._group(group)
+                group = []
+            if segment.name == "PID":
+                self._person = _person(segment, self._zone)
+                self._order = self._reported = self._drawn = ""
+            elif segment.name == "OBR":
+                self._order = segment.text(3) or segment.text(2)
+                self._reported = from_hl7(segment.text(22), self._zone)
+                self._drawn = from_hl7(segment.text(7), self._zone)
+            elif segment.name in ("OBX", "SPM"):
+                group.append((place, segment))
+        self._group(group)
+
+    def _group(self, group: list[tuple[int, _Segment]]) -> None:
+        """The results of one order; a specimen belongs to those after it, and a lone one to all."""
+        specimens = [segment for _, segment in group if segment.name == "SPM"]
+        specimen = _specimen(specimens[0], self._zone) if len(specimens) == 1 else None
+        for line, segment in group:
+            if segment.name == "SPM":
+                specimen = _specimen(segment, self._zone)
+                continue
+            where = f"{self._where}, OBX {segment.text(1) or '?'}, line {line}"
+            if specimen is None and len(specimens) > 1:
+                self._refuse(where, segment, "the order names several specimens before none of which it stands",
+                             "send one specimen for each order, or each before its results")  # fmt: skip
+                continue
+            self._result(where, segment, specimen)
+
+    def _refuse(self, where: str, segment: _Segment, reason: str, hint: str) -> None:
+        code = segment.code(3)
+        self._delivery.refuse(where, (code.code or code.text) if code else "OBX", reason, hint)
+
+    def _result(self, where: str, segment: _Segment, specimen: SentSpecimen | None) -> None:
+        codes = segment.codes(3)
+        if not codes:
+            return self._refuse(where, segment, "OBX-3 has no code", "send the code of what was measured")
+        stated = segment.text(11).upper()
+        status = _STATUS.get(stated)
+        if status is None:
+            reason = _SAYS_NOTHING.get(stated) or f"OBX-11 is '{stated}': whether the result stands is not known"
+            hint = "nothing is to be done" if stated in _SAYS_NOTHING else "send F, P, C, D, W or X"
+            return self._refuse(where, segment, reason, hint)
+        if len(segment.texts(5)) > 1:
+            return self._refuse(where, segment, "OBX-5 holds several values", "send each in an OBX of its own")
+        comparator, value = _value(segment)
+        unit = segment.code(6)
+        self._delivery.sent.append(
+            Sent(
+                where, self._person, self._order, segment.text(4), codes, value, comparator,
+                (unit.code or unit.text) if unit is not None else "", status,
+                from_hl7(segment.text(14), self._zone) or self._drawn,
+                self._reported or from_hl7(segment.text(19), self._zone), segment.code(17),
+                segment.text(18) or segment.text(18, 2), segment.text(21), specimen,
+            )
+        )  # fmt: skip
+
+
+def _value(segment: _Segment) -> tuple[str, Decimal | Code | str | None]:
+    """Comparator and value of OBX-5 by its type, OBX-2."""
+    kind, text = segment.text(2).upper(), segment.whole(5)
+    if not text or text == '""':
+        return "", None
+    if kind in ("CE", "CWE", "CNE", "IS"):
+        return "", segment.code(5)
+    if kind == "SN":
+        comparator, first, between = (segment.text(5, number) for number in (1, 2, 3))
+        figure = None if between or comparator not in ("", "=", "<", "<=", ">", ">=") else _figure(first)
+        return ("", text) if figure is None else (comparator.removeprefix("="), figure)
+    found = _FIGURE.fullmatch(text)
+    figure = _figure(found[2]) if found else None
+    return ("", text) if figure is None or found is None else (found[1] or "", figure)
+
+
+def _figure(text: str) -> Decimal | None:
+    try:
+        return Decimal(text) if _FIGURE.fullmatch(text) and len(text) <= _LARGEST else None
+    except InvalidOperation:
+        return None
+
+
+def _person(segment: _Segment, zone: ZoneInfo | None) -> Person:
+    names = [
+        Name(segment.part(text, 1), segment.part(text, 4, 2) or segment.part(text, 4)) for text in segment.texts(3)
+    ]
+    older = Name(segment.text(2), segment.text(2, 4))  # before 2.3.1 the patient's number stood here
+    known = tuple(name for name in (*names, *(() if names else (older,))) if name.value)
+    return Person(known, from_hl7(segment.text(7), zone)[:10], _GENDERS.get(segment.text(8).upper(), ""))
+
+
+def _specimen(segment: _Segment, zone: ZoneInfo | None) -> SentSpecimen:
+    placer, filler = segment.text(2), segment.part((segment.texts(2) or [""])[0], 2)
+    return SentSpecimen(
+        filler or placer,
+        segment.code(4),
+        from_hl7(segment.text(17), zone),
+        from_hl7(segment.text(18), zone),
+        segment.code(24),
+    )
