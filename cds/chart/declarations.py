@@ -111,7 +111,11 @@ def load_declarations(rules: Path, markers: Mapping[str, Units], problems: list[
 
 def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarations) -> None:
     section.keys(
-        "laboratory", "title", "identifiers", "assays", optional=("references", "code_system", "time_zone", "parts")
+        "laboratory",
+        "title",
+        "identifiers",
+        "assays",
+        optional=("references", "code_system", "time_zone", "parts", "receives"),
     )
     name, system = section.text("laboratory"), section.text("code_system")
     identifiers = set()

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cds.cli import patients, record, rules, service
+from cds.cli import labs, patients, record, rules, service
 from cds.errors import ExowatchError, RuleBookError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(rules.rules_app, name="rules")
+app.add_typer(labs.labs_app, name="labs")
 app.add_typer(record.db_app, name="db")
 app.add_typer(record.audit_app, name="audit")
 app.add_typer(record.record_app, name="record")

@@ -34,17 +34,19 @@ _GENDERS = {"F": "female", "M": "male", "O": "other", "A": "other", "U": "unknow
 _CHARSETS = {"": "utf-8", "ASCII": "utf-8", "UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "8859/15": "iso-8859-15"}
 _FIGURE = re.compile(r"(<=|>=|<|>)?\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)")
 _ESCAPE = re.compile(r"\\([FSTREHN]|\.[a-z]{2}[-+0-9]*|X(?:[0-9A-Fa-f]{2})+)\\")
+_POWER = re.compile(r"10\^\d+\D")
 _LARGEST = 40  # digits; a longer figure is none that anybody measured
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message: its text with carriage returns, where it begins, and how many OBX segments it holds."""
+    """One message: its text with carriage returns, where it begins, who sends it (MSH-4), and how many OBX segments it holds."""
 
     number: int
     line: int
     text: str
     lines: tuple[int, ...]  # of each segment, where it stands in the input
     results: int
+    facility: str
 
 
 def messages(data: bytes) -> Iterator[Message]:
@@ -75,13 +77,11 @@ def messages(data: bytes) -> Iterator[Message]:
 
 def _message(number: int, segments: list[tuple[int, str]]) -> Message:
     results = sum(text.startswith("OBX") for _, text in segments)
-    return Message(
-        number,
-        segments[0][0],
-        "\r".join(text for _, text in segments) + "\r",
-        tuple(line for line, _ in segments),
-        results,
-    )
+    head = segments[0][1]
+    fields = head.split(head[3:4]) if len(head) > 3 else []
+    facility = fields[3].split(head[4:5])[0].strip() if len(fields) > 3 and head[4:5] else ""
+    text = "\r".join(text for _, text in segments) + "\r"
+    return Message(number, segments[0][0], text, tuple(line for line, _ in segments), results, facility)
 
 
 def _decoded(data: bytes) -> str:
@@ -249,11 +249,10 @@ class _Reading:
         if len(segment.texts(5)) > 1:
             return self._refuse(where, segment, "OBX-5 holds several values", "send each in an OBX of its own")
         comparator, value = _value(segment)
-        unit = segment.code(6)
         self._delivery.sent.append(
             Sent(
                 where, self._person, self._order, segment.text(4), codes, value, comparator,
-                (unit.code or unit.text) if unit is not None else "", status,
+                _unit(segment), status,
                 from_hl7(segment.text(14), self._zone) or self._drawn,
                 self._reported or from_hl7(segment.text(19), self._zone), segment.code(17),
                 segment.text(18) or segment.text(18, 2), segment.text(21), specimen,
@@ -275,6 +274,13 @@ def _value(segment: _Segment) -> tuple[str, Decimal | Code | str | None]:
     found = _FIGURE.fullmatch(text)
     figure = _figure(found[2]) if found else None
     return ("", text) if figure is None or found is None else (found[1] or "", figure)
+
+
+def _unit(segment: _Segment) -> str:
+    """The unit of OBX-6; `10^6/mL` is one too, though its accent should have been escaped."""
+    raw = segment.whole(6)
+    unit = segment.code(6)
+    return raw if _POWER.match(raw) else (unit.code or unit.text) if unit is not None else ""
 
 
 def _figure(text: str) -> Decimal | None:

@@ -1,0 +1,73 @@
+"""The commands about laboratories: what becomes of what they send."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from cds import terminal
+from cds.cli.options import AsJson, RulesDir, rules_folder
+from cds.errors import InputError
+from cds.intake.delivery import Refused
+from cds.intake.files import received
+from cds.intake.interfaces import load_interfaces
+from cds.reasoning.loading import load_rulebook, shipped_rules
+
+labs_app = typer.Typer(no_args_is_help=True, help="Laboratories: what becomes of what they send.")
+
+
+@labs_app.command("map")
+def labs_map(
+    files: Annotated[list[Path], typer.Argument(help="HL7 v2 messages or tables (CSV), as the laboratory sends them.")],
+    laboratory: Annotated[
+        str, typer.Option("--laboratory", help="Whose files they are; of messages, MSH-4 says it.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="File for the FHIR resources, one a line.")] = None,
+    rules: RulesDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what becomes of a laboratory's files, and record nothing; exit code 1 if any result was refused."""
+    folder = rules_folder(rules) or shipped_rules()
+    catalogue = load_rulebook(folder).catalogue
+    interfaces = load_interfaces(folder, catalogue.declarations)
+    refused: list[tuple[str, Refused]] = []
+    resources: list[dict[str, object]] = []
+    counted = mapped = 0
+    with terminal.progress("mapping", len(files)) as step:
+        for path in files:
+            try:
+                found = received(path.read_bytes(), path.name, interfaces, catalogue, datetime.now(UTC), laboratory)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+            counted, mapped = counted + found.counted, mapped + found.mapped
+            refused += [(str(path), one) for one in found.refused]
+            resources += found.resources
+            step()
+    if out is not None:
+        out.write_bytes(b"".join(_ENCODER.encode(one) + b"\n" for one in resources))
+    if as_json:
+        told = {
+            "counted": counted, "mapped": mapped, "resources": resources,
+            "refused": [{"file": file, **msgspec.structs.asdict(one)} for file, one in refused],
+        }  # fmt: skip
+        typer.echo(_ENCODER.encode(told).decode())
+    else:
+        _table(refused)
+        terminal.say(f"{counted:,} results: {mapped:,} mapped, {counted - mapped:,} refused")
+    raise typer.Exit(1 if refused else 0)
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def _table(refused: Sequence[tuple[str, Refused]]) -> None:
+    if refused:
+        terminal.table(
+            ["file", "where", "what", "refused because", "next"],
+            [(Path(file).name, one.where, one.what, one.reason, one.hint) for file, one in refused],
+        )

@@ -1,0 +1,86 @@
+"""A file as a laboratory sends it: whose it is, of what kind, and what becomes of every result in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cds.chart.catalogue import Catalogue
+from cds.errors import InputError
+from cds.intake.delivery import Delivery, Refused
+from cds.intake.hl7v2 import messages, read_message
+from cds.intake.interfaces import Interface
+from cds.intake.mapping import mapped
+from cds.intake.tables import read_table
+
+_MESSAGE = (b"MSH", b"FHS", b"BHS")
+
+
+@dataclass(slots=True)
+class Received:
+    """What became of a file: `counted` results in the raw input are `mapped` into the resources, or refused."""
+
+    counted: int = 0
+    mapped: int = 0
+    resources: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+def received(
+    data: bytes,
+    source: str,
+    interfaces: Mapping[str, Interface],
+    catalogue: Catalogue,
+    at: datetime,
+    laboratory: str = "",
+) -> Received:
+    """What becomes of a file's results. `laboratory` is needed for a table; of a message, MSH-4 says whose it is.
+
+    Raises `InputError` if it cannot be read, or if it is open whose it is.
+    """
+    if laboratory and laboratory not in interfaces:
+        raise InputError(
+            f"no laboratory '{laboratory}' says how it delivers; there are: {', '.join(interfaces) or 'none'}"
+        )
+    found = Received()
+    known: dict[str, dict[str, Any]] = {}  # patients and specimens of several messages are the same
+    for interface, delivery in _deliveries(data, interfaces, laboratory):
+        made = mapped(delivery.sent, interface, catalogue, source, at)
+        found.counted += delivery.counted
+        found.mapped += made.mapped
+        found.refused += [*delivery.refused, *made.refused]
+        for resource in made.resources:
+            name = f"{resource['resourceType']}/{resource['id']}"
+            if resource["resourceType"] in ("Patient", "Specimen") and known.setdefault(name, resource) is not resource:
+                continue
+            found.resources.append(resource)
+    return found
+
+
+def _deliveries(
+    data: bytes, interfaces: Mapping[str, Interface], laboratory: str
+) -> Iterator[tuple[Interface, Delivery]]:
+    if data.lstrip(b"\xef\xbb\xbf\x0b\r\n ").startswith(_MESSAGE):
+        for message in messages(data):
+            interface = interfaces[laboratory] if laboratory else _of_facility(message.facility, interfaces.values())
+            yield interface, read_message(message, interface.laboratory.zone)
+        return
+    if not laboratory:
+        raise InputError("it is no HL7 v2, and a table does not say whose it is: name the laboratory with --laboratory")
+    interface = interfaces[laboratory]
+    if interface.table is None:
+        raise InputError(f"the file of '{laboratory}' does not say how its tables are written: add 'receives: table'")
+    for delivery in read_table(data, interface.table, interface.laboratory.zone):
+        yield interface, delivery
+
+
+def _of_facility(facility: str, interfaces: Iterable[Interface]) -> Interface:
+    found = [one for one in interfaces if facility in one.facilities]
+    if len(found) != 1:
+        raise InputError(
+            f"the sending facility '{facility[:40]}' (MSH-4) is that of no laboratory. Add it to 'receives: hl7v2: facilities' "
+            "of its file, or name the laboratory with --laboratory"
+        )
+    return found[0]

@@ -1,0 +1,281 @@
+"""From what a laboratory sent to FHIR R4: marker Observations with their Specimens, and whose and whence they are.
+
+Ids are made from what the laboratory calls a result, so that the same delivery twice is the same resources, and a
+correction replaces what it corrects.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from cds.chart.catalogue import MARKER_SYSTEM, METHOD_SYSTEM, Catalogue, Meaning
+from cds.chart.declarations import CHECKS
+from cds.chart.units import UCUM, normalised
+from cds.intake.delivery import Code, Refused, Sent, SentSpecimen
+from cds.intake.interfaces import Interface
+
+Json = dict[str, Any]
+
+_IDS = uuid.UUID("3d0f6a3e-6b0c-5b0e-9d57-0c5b7f8e2a41")
+_SYSTEMS = {
+    "LN": "http://loinc.org",
+    "SCT": "http://snomed.info/sct",
+    "HL70487": "http://terminology.hl7.org/CodeSystem/v2-0487",
+    "HL70493": "http://terminology.hl7.org/CodeSystem/v2-0493",
+}
+"""Names of code systems in HL7 table 0396."""
+_NO_VALUE = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+
+
+@dataclass(slots=True)
+class Mapped:
+    """What became of a delivery: resources, and what was refused."""
+
+    resources: list[Json] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    mapped: int = 0  # results that stand in the resources, as Observations or as parts of one
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A result, and what its code means here."""
+
+    sent: Sent
+    meaning: Meaning | None
+    part: str
+
+
+def mapped(sent: Iterable[Sent], interface: Interface, catalogue: Catalogue, source: str, received: datetime) -> Mapped:
+    """The resources of what was sent; `source` (the file) and `received` (aware) are for their Provenance.
+
+    A result whose code nobody maps, whose unit is none of the marker's, or which belongs to no marker result, is refused.
+    """
+    return _Mapping(interface, catalogue, source, received).of(sent)
+
+
+class _Mapping:
+    """One delivery on its way to FHIR."""
+
+    def __init__(self, interface: Interface, catalogue: Catalogue, source: str, received: datetime):
+        self._interface, self._catalogue = interface, catalogue
+        self._source, self._received = source, received.isoformat()
+        self._laboratory = interface.laboratory
+        self._found = Mapped()
+        self._made: dict[str, Json] = {}  # patients and specimens, each once
+
+    def of(self, sent: Iterable[Sent]) -> Mapped:
+        groups: dict[Any, list[_Known]] = {}
+        for one in sent:
+            known = self._known(one)
+            if known is not None:
+                groups.setdefault((one.person, one.order, one.specimen), []).append(known)
+        for group in groups.values():
+            self._group(group)
+        self._found.resources[:0] = self._made.values()
+        return self._found
+
+    def _refuse(self, one: Sent, reason: str, hint: str) -> None:
+        what = next((code.code or code.text for code in one.codes), "?")
+        self._found.refused.append(Refused(one.where, what, reason, hint))
+
+    # what it is ------------------------------------------------------------------------------------------------
+
+    def _known(self, one: Sent) -> _Known | None:
+        if not one.person.names:
+            self._refuse(
+                one, "it does not say whose result it is", "send the patient's number with its authority (PID-3)"
+            )
+            return None
+        for code in one.codes:
+            key = self._system(code), code.code
+            part, meaning = self._catalogue.parts.get(key, ""), self._catalogue.codes.get(key)
+            if part or (meaning is not None and not meaning.ignored):
+                return _Known(one, meaning, part)
+        self._refuse(
+            one, "no rule file says what its code means", "add the code to the laboratory's file, if it is a marker's"
+        )
+        return None
+
+    def _system(self, code: Code) -> str:
+        """The code system that a name means; a local one is the laboratory's own."""
+        name = code.system
+        known = self._interface.systems.get(name) or _SYSTEMS.get(name)
+        return known or (name if ":" in name else self._laboratory.code_system)
+
+    # one order -------------------------------------------------------------------------------------------------
+
+    def _group(self, group: Sequence[_Known]) -> None:
+        results = [one for one in group if one.meaning is not None]
+        made: list[tuple[Sent, Json]] = []
+        for one in results:
+            observation = self._observation(one)
+            if observation is not None:
+                made.append((one.sent, observation))
+        for one in group:
+            if one.meaning is None:
+                self._part(one, made)
+        for sent, observation in made:
+            self._keep(sent, observation)
+
+    def _part(self, one: _Known, results: Sequence[tuple[Sent, Json]]) -> None:
+        if one.part == "total-ev":  # counted in a specimen, whatever else was measured in it
+            self._keep(
+                one.sent, self._plain(one.sent, {"system": MARKER_SYSTEM, "code": "total-ev"}) | _value(one.sent)
+            )
+            return
+        owners = [found for sent, found in results if sent.sub == one.sent.sub] if len(results) > 1 else [
+            found for _, found in results
+        ]  # fmt: skip
+        if len(owners) != 1:
+            reason = (
+                "no marker result of its order was taken" if not owners else "its order holds several marker results"
+            )
+            self._refuse(
+                one.sent, reason, "send it in the order of its result, with the same OBX-4 if there are several"
+            )
+            return
+        component = {"code": {"coding": [{"system": MARKER_SYSTEM, "code": one.part}]}, **self._answer(one)}
+        owners[0].setdefault("component", []).append(component)
+        self._found.mapped += 1
+
+    def _answer(self, one: _Known) -> Json:
+        value = one.sent.value
+        said = value.code if isinstance(value, Code) else value
+        if isinstance(said, str) and said.lower() in CHECKS.get(one.part, {}):
+            return {"valueCodeableConcept": {"coding": [{"system": METHOD_SYSTEM, "code": said.lower()}]}}
+        return _value(one.sent)
+
+    def _keep(self, sent: Sent, observation: Json) -> None:
+        self._found.resources += [observation, self._provenance(sent, observation["id"])]
+        self._found.mapped += 1
+
+    # resources -------------------------------------------------------------------------------------------------
+
+    def _observation(self, one: _Known) -> Json | None:
+        sent, meaning = one.sent, one.meaning
+        if meaning is None:
+            return None
+        if isinstance(sent.value, Decimal) and meaning.analyte is None:
+            marker = self._catalogue.markers[meaning.marker]
+            spelt = {
+                own: unit for assay in self._laboratory.assays.get(marker.name, ()) for own, unit in assay.units.items()
+            }
+            name = normalised(sent.unit)
+            if (meaning.scale, spelt.get(name, name)) not in marker.units:
+                accepted = ", ".join(sorted({unit for scale, unit in marker.units if scale == meaning.scale})[:6])
+                reason = f"'{sent.unit[:40]}' is no unit of {marker.name}" if sent.unit else "it has no unit"
+                self._refuse(
+                    sent, reason, f"the marker's file accepts {accepted} …; values are never converted by guess"
+                )
+                return None
+        code = next(code for code in sent.codes if self._system(code) and code.code)
+        coding = {"system": self._system(code), "code": code.code, "display": code.text}
+        observation = self._plain(sent, {name: text for name, text in coding.items() if text}) | _value(sent)
+        if sent.method is not None:
+            observation["method"] = self._concept(sent.method)
+        if sent.device:
+            observation["device"] = {"display": sent.device}
+        return observation
+
+    def _plain(self, sent: Sent, coding: Json) -> Json:
+        drawn = sent.specimen.id if sent.specimen is not None else ""
+        key = sent.key or "|".join((drawn or sent.order, coding["code"], sent.sub))
+        patient = self._patient(sent)
+        signed = [{"system": system, "value": value} for system, value in sorted(self._laboratory.identifiers)[:1]]
+        observation: Json = {
+            "resourceType": "Observation",
+            "id": self._id("Observation", patient["id"], key),
+            "identifier": [{"system": self._laboratory.code_system or "urn:ietf:rfc:3986", "value": key}],
+            "status": sent.status,
+            "code": {"coding": [coding]},
+            "subject": {"reference": f"Patient/{patient['id']}"},
+            "performer": [
+                *({"identifier": one, "display": self._laboratory.title} for one in signed),
+            ],
+        }
+        if sent.measured_at:
+            observation["effectiveDateTime"] = sent.measured_at
+        if len(sent.reported) > 10:  # an instant has a time
+            observation["issued"] = sent.reported
+        if sent.specimen is not None and sent.specimen.id:
+            specimen = self._specimen(sent.specimen, patient)
+            observation["specimen"] = {"reference": f"Specimen/{specimen['id']}"}
+        return observation
+
+    def _patient(self, sent: Sent) -> Json:
+        names = [
+            {"value": name.value} | ({"system": self._authority(name.authority)} if name.authority else {})
+            for name in sent.person.names
+        ]
+        made: Json = {"resourceType": "Patient", "identifier": names}
+        made["id"] = self._id("Patient", names[0].get("system", ""), names[0]["value"])
+        if sent.person.gender:
+            made["gender"] = sent.person.gender
+        if sent.person.birth_date:
+            made["birthDate"] = sent.person.birth_date
+        return self._made.setdefault(made["id"], made)
+
+    def _authority(self, stated: str) -> str:
+        known = self._interface.authorities.get(stated, stated)
+        return f"urn:oid:{known}" if known.replace(".", "").isdigit() and "." in known else known
+
+    def _specimen(self, sent: SentSpecimen, patient: Json) -> Json:
+        made: Json = {
+            "resourceType": "Specimen",
+            "id": self._id("Specimen", patient["id"], sent.id),
+            "identifier": [{"value": sent.id}],
+            "subject": {"reference": f"Patient/{patient['id']}"},
+        }
+        if sent.type is not None:
+            made["type"] = self._concept(sent.type)
+        if sent.collected:
+            made["collection"] = {"collectedDateTime": sent.collected}
+        if sent.received:
+            made["receivedTime"] = sent.received
+        if sent.condition is not None:
+            made["condition"] = [self._concept(sent.condition)]
+        return self._made.setdefault(made["id"], made)
+
+    def _concept(self, code: Code) -> Json:
+        known = self._interface.methods.get(code.code) or self._interface.methods.get(code.text)
+        if known:
+            return {"coding": [{"system": METHOD_SYSTEM, "code": known}]}
+        if not code.code or not code.system:
+            return {"text": code.text or code.code}
+        return {"coding": [{"system": self._system(code), "code": code.code}]} | (
+            {"text": code.text} if code.text else {}
+        )
+
+    def _provenance(self, sent: Sent, target: str) -> Json:
+        return {
+            "resourceType": "Provenance",
+            "id": self._id("Provenance", target, self._source, sent.where),
+            "target": [{"reference": f"Observation/{target}"}],
+            "recorded": self._received,
+            "agent": [{"who": {"display": self._laboratory.title}}],
+            "entity": [{"role": "source", "what": {"display": f"{self._source}, {sent.where}"}}],
+        }
+
+    def _id(self, *parts: str) -> str:
+        return str(uuid.uuid5(_IDS, "\n".join((self._laboratory.name, *parts))))
+
+
+def _value(sent: Sent) -> Json:
+    value = sent.value
+    if value is None:
+        return {"dataAbsentReason": {"coding": [{"system": _NO_VALUE, "code": "unknown"}]}}
+    if isinstance(value, Code):
+        return {"valueCodeableConcept": {"text": value.text or value.code}}
+    if isinstance(value, str):
+        return {"valueString": value}
+    quantity: Json = {"value": value}
+    if sent.comparator:
+        quantity["comparator"] = sent.comparator
+    if sent.unit:
+        quantity |= {"unit": sent.unit, "system": UCUM, "code": normalised(sent.unit)}
+    return {"valueQuantity": quantity}
