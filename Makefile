@@ -27,14 +27,16 @@ check: $(READY) ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## ratios to orjson, growth, memory; what recording costs; the service under load
+bench: $(READY) ## ratios to orjson, growth, memory; what recording costs; the service under load; intake
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.record
 	$(BIN)/python -m benchmarks.load
+	$(BIN)/python -m benchmarks.intake
 
-fuzz: $(READY) ## mutants of requests, then Schemathesis over the whole service (MUTANTS=100000 EXAMPLES=1500)
+fuzz: $(READY) ## mutants of requests and of laboratory files, Schemathesis over the whole service (MUTANTS=100000 EXAMPLES=1500)
 	$(BIN)/python -m tests.service.fuzz --mutants $(MUTANTS)
 	$(BIN)/python -m tests.service.fuzz_api --examples $(EXAMPLES)
+	$(BIN)/python -m tests.intake.fuzz
 
 million: $(READY) ## engine = oracle = reference on random charts (CHARTS=1000000)
 	$(BIN)/python -m tests.reference.campaign --charts $(CHARTS)

@@ -66,7 +66,7 @@ def messages(data: bytes) -> Iterator[Message]:
                 f"line {line}: a message begins with MSH, this with '{text[:3]}'. Likely its beginning was cut off, or it "
                 "is no HL7 v2: send the whole message"
             )
-        elif _SEGMENT.match(text):
+        elif _SEGMENT.match(text) or text.startswith("OBX"):  # a damaged result is still one
             segments.append((line, text))
         else:  # a line feed inside a text
             segments[-1] = (segments[-1][0], f"{segments[-1][1]} {text}")

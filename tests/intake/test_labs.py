@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -270,7 +269,7 @@ def test_mistakes_in_a_laboratorys_file_are_named_together(tmp_path: Path) -> No
         assert words in told
 
 
-# what others have published, and what was damaged on the way ---------------------------------------------------------
+# what others have published -----------------------------------------------------------------------------------------
 
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples"
 PUBLISHED = """
@@ -340,27 +339,6 @@ def test_markers_in_published_messages_are_mapped(published: Any, name: str, end
     for cut in range(40, len(marked), 97):
         with contextlib.suppress(InputError):
             published(marked[:cut])
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_a_damaged_table_never_loses_a_row_in_silence(seed: int) -> None:
-    rng = random.Random(seed)
-    plain = table(*(row(day, *values, pdl1="7,5") for day, values in SERIES.items()))
-    for _ in range(40):
-        data = bytearray(plain)
-        for _ in range(rng.randint(1, 5)):
-            at = rng.randrange(len(COLUMNS), len(data))
-            if rng.random() < 0.5:
-                data[at] = rng.choice(b';,"\n\r<0x \xff')
-            else:
-                del data[at : at + rng.randint(1, 30)]
-        rows = [line for line in data.splitlines()[1:] if line.strip(b'; "')]
-        try:
-            found = take(bytes(data), LAB)
-        except InputError:
-            continue
-        if b'"' not in data:
-            assert found.counted >= len(rows)
 
 
 def test_the_command_shows_what_becomes_of_files(tmp_path: Path) -> None:
