@@ -102,11 +102,16 @@ class Declarations:
 def load_declarations(rules: Path, markers: Mapping[str, Units], problems: list[Problem]) -> Declarations:
     """The declarations under `rules`/labs; `markers` are the known markers with their units."""
     found = Declarations()
-    for path in sorted((rules / "labs").glob("*.yaml")):
+    for path in laboratory_files(rules):
         section = read_yaml(path, problems, str(path.relative_to(rules)))
         if section is not None:
             _laboratory(section, markers, found)
     return found
+
+
+def laboratory_files(rules: Path) -> list[Path]:
+    """The files of laboratories under `rules`, without the tests beside them."""
+    return sorted(path for path in (rules / "labs").glob("*.yaml") if not path.name.endswith(".test.yaml"))
 
 
 def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarations) -> None:

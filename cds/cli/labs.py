@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,25 @@ def labs_map(
         _table(refused)
         terminal.say(f"{counted:,} results: {mapped:,} mapped, {counted - mapped:,} refused")
     raise typer.Exit(1 if refused else 0)
+
+
+@labs_app.command("test")
+def labs_test(rules: RulesDir = None, as_json: AsJson = False) -> None:
+    """Run the tests beside the laboratories' files; exit code 1 if one fails."""
+    from cds.workbench.labtests import load_lab_tests, run_lab_tests
+
+    folder = rules_folder(rules) or shipped_rules()
+    catalogue = load_rulebook(folder).catalogue
+    interfaces = load_interfaces(folder, catalogue.declarations)
+    tests = load_lab_tests(folder, interfaces)
+    failures = [str(failure) for failure in run_lab_tests(tests, interfaces, catalogue) if failure is not None]
+    if as_json:
+        typer.echo(json.dumps({"cases": len(tests), "failures": failures}))
+    else:
+        for failure in failures:
+            terminal.say(failure)
+        typer.echo(f"{len(tests) - len(failures)} passed, {len(failures)} failed")
+    raise typer.Exit(1 if failures or not tests else 0)
 
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")

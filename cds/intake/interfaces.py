@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cds.chart.declarations import Declarations, Laboratory
+from cds.chart.declarations import Declarations, Laboratory, laboratory_files
 from cds.errors import Problem, RuleBookError
 from cds.source import Section, read_yaml
 
@@ -83,7 +83,7 @@ def load_interfaces(rules: Path, declarations: Declarations) -> dict[str, Interf
     problems: list[Problem] = []
     found: dict[str, Interface] = {}
     facilities: dict[str, str] = {}
-    for path in sorted((rules / "labs").glob("*.yaml")):
+    for path in laboratory_files(rules):
         section = read_yaml(path, problems, str(path.relative_to(rules)))
         laboratory = declarations.laboratories.get(section.text("laboratory")) if section is not None else None
         if section is None or laboratory is None or "receives" not in section:
