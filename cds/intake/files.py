@@ -45,7 +45,7 @@ def received(
             f"no laboratory '{laboratory}' says how it delivers; there are: {', '.join(interfaces) or 'none'}"
         )
     found = Received()
-    known: dict[str, dict[str, Any]] = {}  # patients and specimens of several messages are the same
+    known: dict[str, dict[str, Any]] = {}  # what several messages say alike is said once
     for interface, delivery in _deliveries(data, interfaces, laboratory):
         made = mapped(delivery.sent, interface, catalogue, source, at)
         found.counted += delivery.counted
@@ -53,9 +53,9 @@ def received(
         found.refused += [*delivery.refused, *made.refused]
         for resource in made.resources:
             name = f"{resource['resourceType']}/{resource['id']}"
-            if resource["resourceType"] in ("Patient", "Specimen") and known.setdefault(name, resource) is not resource:
-                continue
-            found.resources.append(resource)
+            if known.get(name) != resource:
+                known[name] = resource
+                found.resources.append(resource)
     return found
 
 

@@ -46,6 +46,7 @@ class _Known:
     """A result, and what its code means here."""
 
     sent: Sent
+    code: Code  # the one of its codes that is known
     meaning: Meaning | None
     part: str
 
@@ -95,7 +96,7 @@ class _Mapping:
             key = self._system(code), code.code
             part, meaning = self._catalogue.parts.get(key, ""), self._catalogue.codes.get(key)
             if part or (meaning is not None and not meaning.ignored):
-                return _Known(one, meaning, part)
+                return _Known(one, code, meaning, part)
         self._refuse(
             one, "no rule file says what its code means", "add the code to the laboratory's file, if it is a marker's"
         )
@@ -173,8 +174,7 @@ class _Mapping:
                     sent, reason, f"the marker's file accepts {accepted} …; values are never converted by guess"
                 )
                 return None
-        code = next(code for code in sent.codes if self._system(code) and code.code)
-        coding = {"system": self._system(code), "code": code.code, "display": code.text}
+        coding = {"system": self._system(one.code), "code": one.code.code, "display": one.code.text}
         observation = self._plain(sent, {name: text for name, text in coding.items() if text}) | _value(sent)
         if sent.method is not None:
             observation["method"] = self._concept(sent.method)
@@ -218,7 +218,8 @@ class _Mapping:
             made["gender"] = sent.person.gender
         if sent.person.birth_date:
             made["birthDate"] = sent.person.birth_date
-        return self._made.setdefault(made["id"], made)
+        self._made[made["id"]] = made
+        return made
 
     def _authority(self, stated: str) -> str:
         known = self._interface.authorities.get(stated, stated)
@@ -239,7 +240,8 @@ class _Mapping:
             made["receivedTime"] = sent.received
         if sent.condition is not None:
             made["condition"] = [self._concept(sent.condition)]
-        return self._made.setdefault(made["id"], made)
+        self._made[made["id"]] = made
+        return made
 
     def _concept(self, code: Code) -> Json:
         known = self._interface.methods.get(code.code) or self._interface.methods.get(code.text)

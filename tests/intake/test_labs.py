@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -163,6 +163,21 @@ def test_parts_of_a_result_are_its_components() -> None:
     assert (refused.what, refused.where) == ("EV-LOD", "message 1, OBX 2, line 6")
     alone = take(order("2025-04-21", *parts))
     assert {one.reason for one in alone.refused} == {"no marker result of its order was taken"}
+
+
+def test_the_code_that_is_known_counts_wherever_it_stands() -> None:
+    found = take(order("2025-04-21", obx(f3="123-4^TRPC5 Bld^LN^EV-TRPC5^^99EEL")))
+    (result,) = chart(found).results["trpc5-ev"]
+    assert result.low == 5.6e6
+
+
+def test_a_corrected_specimen_replaces_what_was_said_of_it() -> None:
+    first = order("2025-04-21", obx())
+    later = (
+        order("2025-04-21", obx(f11="C")).replace(b"20250421083000", b"20250419083000").replace(b"160000", b"180000")
+    )
+    (result,) = chart(take(first + later)).results["trpc5-ev"]
+    assert (result.collected, result.status) == (date(2025, 4, 19), "corrected")
 
 
 def test_what_no_rule_file_knows_is_refused_and_named() -> None:
