@@ -50,7 +50,7 @@ faults: $(READY) ## kill the service and the database at random moments under lo
 validate-fhir: $(READY) ## HAPI's instance validator over everything that is emitted (needs Java 17 and Maven)
 	rm -rf build/fhir
 	$(BIN)/python -m tests.publish.examples build/fhir
-	cd tools/validate-fhir && mvn -q -B compile exec:java -Dexec.args="$(CURDIR)/build/fhir $(CURDIR)/fhir"
+	cd tools/validate-fhir && mvn -q -B compile exec:java -Dexec.args="$(CURDIR)/fhir $(CURDIR)/build/fhir"
 
 lock: $(READY) ## resolve the dependencies anew
 	$(BIN)/python tools/lock.py

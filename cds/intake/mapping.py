@@ -7,13 +7,13 @@ correction replaces what it corrects.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from cds.chart.catalogue import MARKER_SYSTEM, METHOD_SYSTEM, Catalogue, Meaning
+from cds.chart.catalogue import CANONICAL, MARKER_SYSTEM, METHOD_SYSTEM, Catalogue, Meaning
 from cds.chart.declarations import CHECKS
 from cds.chart.units import UCUM, normalised
 from cds.intake.delivery import Code, Refused, Sent, SentSpecimen
@@ -29,6 +29,8 @@ _SYSTEMS = {
     "HL70493": "http://terminology.hl7.org/CodeSystem/v2-0493",
 }
 """Names of code systems in HL7 table 0396."""
+_CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+_PROFILE = f"{CANONICAL}/StructureDefinition/exosomal-marker-observation"
 _NO_VALUE = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 
 
@@ -176,11 +178,23 @@ class _Mapping:
                 return None
         coding = {"system": self._system(one.code), "code": one.code.code, "display": one.code.text}
         observation = self._plain(sent, {name: text for name, text in coding.items() if text}) | _value(sent)
+        ours = next(self._ours(meaning), None)
+        if ours is not None and coding["system"] != MARKER_SYSTEM:
+            observation["code"]["coding"].append({"system": MARKER_SYSTEM, "code": ours})
+        if sent.measured_at and ("valueQuantity" in observation or "dataAbsentReason" in observation):
+            observation["meta"] = {"profile": [_PROFILE]}
         if sent.method is not None:
             observation["method"] = self._concept(sent.method)
         if sent.device:
             observation["device"] = {"display": sent.device}
         return observation
+
+    def _ours(self, meaning: Meaning) -> Iterator[str]:
+        """The code of our own code system for what a laboratory calls otherwise."""
+        wanted = (meaning.marker, meaning.scale, meaning.analyte, False)
+        for (system, code), known in self._catalogue.codes.items():
+            if system == MARKER_SYSTEM and (known.marker, known.scale, known.analyte, known.ignored) == wanted:
+                yield code
 
     def _plain(self, sent: Sent, coding: Json) -> Json:
         drawn = sent.specimen.id if sent.specimen is not None else ""
@@ -192,6 +206,7 @@ class _Mapping:
             "id": self._id("Observation", patient["id"], key),
             "identifier": [{"system": self._laboratory.code_system or "urn:ietf:rfc:3986", "value": key}],
             "status": sent.status,
+            "category": [{"coding": [{"system": _CATEGORY, "code": "laboratory"}]}],
             "code": {"coding": [coding]},
             "subject": {"reference": f"Patient/{patient['id']}"},
             "performer": [

@@ -13,6 +13,7 @@ import resource
 import sys
 from collections import Counter
 from datetime import UTC, datetime
+from typing import Any
 
 from cds import terminal
 from cds.errors import InputError
@@ -59,6 +60,14 @@ def table() -> bytes:
     ]
     header = "Patient;Geburtsdatum;Geschlecht;Probe;Material;Entnahme;Befund;Status;TRPC5-EV;EV gesamt;EV-PD-L1"
     return "\r\n".join((header, *rows, "")).encode()
+
+
+def mapped() -> list[dict[str, Any]]:
+    """The resources that both become, unharmed."""
+    found: list[dict[str, Any]] = []
+    for data in (message(), table()):
+        found += received(data, "sample", _INTERFACES, _BOOK.catalogue, _NOW, LAB).resources
+    return found
 
 
 def mutant(rng: random.Random, plain: bytes) -> bytes:
