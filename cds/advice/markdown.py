@@ -12,6 +12,7 @@ import unicodedata
 _MARKUP = re.compile(r"([\\`*_\[\]~|#$])")
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 _ADDRESS = re.compile(r"(?i)\bwww(?=\.)|\b[a-z][a-z0-9+.-]*(?=://)|\bmailto(?=:)|\bxmpp(?=:)|(?<=\S)(?=@)")
+_SIGNS = ("://", "@", "www.", "mailto:", "xmpp:")  # without one of these there is no address to look for
 _WORD_JOINER = "\u2060"  # invisible; parts an address from its scheme so that no client makes a link of it
 _LONGEST = 240
 
@@ -30,8 +31,10 @@ def _is_hidden(sign: str) -> bool:
 
 def escaped(text: str, longest: int = _LONGEST) -> str:
     """`text` as it is to be read, on one line: nothing in it is markup, HTML or a link."""
-    apart = _ADDRESS.sub(lambda found: found.group() + _WORD_JOINER, plain(text, longest))
-    return _MARKUP.sub(r"\\\1", apart.translate(_HTML))
+    shown = plain(text, longest)
+    if any(sign in shown.lower() for sign in _SIGNS):
+        shown = _ADDRESS.sub(lambda found: found.group() + _WORD_JOINER, shown)
+    return _MARKUP.sub(r"\\\1", shown.translate(_HTML))
 
 
 def link(label: str, address: str) -> str:
