@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from cds.reasoning.change import Comparison, Pair
 from cds.reasoning.findings import Finding
-from cds.reasoning.question import Reference, Sample, bounded
+from cds.reasoning.question import Lowest, Reference, Sample, bounded
 from cds.reasoning.rulebook import Rise, Rule, RuleBook
-from cds.reasoning.statistics import at_least, lowest, ratio, reference_change
+from cds.reasoning.statistics import at_least, ratio, reference_change
 
 LOWEST = "lowest-on-treatment"
 """Kind of the reference of these comparisons."""
@@ -38,25 +36,29 @@ def over_lowest(finding: Finding, book: RuleBook) -> tuple[Comparison, ...]:
     if not before:
         return ()
     rise, shown = asked.changes[0].rise, (*finding.pair, finding.latest)
+    lowest = Lowest(before)
     found: list[Comparison] = []
     short = False
     for sample in samples[len(before) :]:
-        comparison = _compared(sample, before, rise, book)
+        is_shown = any(sample.result is result for result in shown)
+        if short and not is_shown:
+            continue
+        comparison = _compared(sample, lowest, rise, book)
         falls_short = not at_least(comparison.ratio.low, comparison.threshold)
-        if any(sample.result is result for result in shown) or (falls_short and not short):
+        if is_shown or falls_short:
             found.append(comparison)
         short = short or falls_short
     return tuple(found)
 
 
-def _compared(sample: Sample, before: Sequence[Sample], rise: Rise, book: RuleBook) -> Comparison:
+def _compared(sample: Sample, lowest: Lowest, rise: Rise, book: RuleBook) -> Comparison:
     result = sample.result
     marker = book.catalogue.markers[result.marker]
     cva = marker.cva if result.cva is None else result.cva
     cvi = marker.cvi if result.cvi is None else result.cvi
     smallest = reference_change(cva, cvi, rise.z, 1)
-    base = lowest([bounded(other, sample) for other in before])
-    least = min(before, key=lambda other: (bounded(other, sample).high, other.index))
+    before, base = lowest.samples, lowest.seen_from(sample)
+    least = next(other for other in before if bounded(other, sample).high == base.high)
     return Comparison(
         sample=sample,
         reference=Reference(LOWEST, (least,), 1),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import msgspec
 
 from cds.chart.model import Tri
-from cds.reasoning.question import Question, Reference, Sample, bounded, reference_value
+from cds.reasoning.question import Lowest, Question, Reference, Sample, bounded, reference_value
 from cds.reasoning.rulebook import Rise
-from cds.reasoning.statistics import Interval, at_least, lowest, ratio, reference_change
+from cds.reasoning.statistics import Interval, at_least, ratio, reference_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,20 +202,22 @@ def _confirm(
         return find_pair(pair, run)
     for place, first in enumerate(run):
         before = [sample for sample in samples if sample.collected < first.collected]
-        if before and all(_over(question, pair, sample, before) for sample in run[place:]):
+        if not before:
+            continue
+        floor = Lowest(before)
+        if all(_over(question, pair, sample, floor) for sample in run[place:]):
             found = find_pair(pair, run[place:])
             if found is not None:
                 return found
     return None
 
 
-def _over(question: Question, pair: Pair, sample: Sample, before: Sequence[Sample]) -> bool:
+def _over(question: Question, pair: Pair, sample: Sample, before: Lowest) -> bool:
     """Whether the sample is at the threshold over the lowest of the values before."""
-    floor = lowest([bounded(other, sample) for other in before])
     cva, cvi, _ = coefficients(question, sample)
     rise = pair.changes[0].rise
     threshold = max(reference_change(cva, cvi, rise.z, 1), rise.floor)
-    return at_least(ratio(bounded(sample, *before), floor).low, threshold)
+    return at_least(ratio(bounded(sample, *before.samples), before.seen_from(sample)).low, threshold)
 
 
 def _definite_end(question: Question, pair: Pair, run: Sequence[Sample]) -> list[Sample]:

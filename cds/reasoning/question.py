@@ -313,6 +313,20 @@ def bounded(sample: Sample, *others: Sample) -> Interval:
     return Interval(value.low, max(value.high, *(other.result.lod or 0.0 for other in others)))
 
 
+class Lowest:
+    """The lowest of some samples' values, as a later sample sees it."""
+
+    def __init__(self, samples: Sequence[Sample]):
+        self.samples = samples
+        censored = any(sample.result.censored for sample in samples)
+        self._plain = None if censored else lowest([sample.value for sample in samples])
+
+    def seen_from(self, sample: Sample) -> Interval:
+        if self._plain is not None:
+            return self._plain
+        return lowest([bounded(other, sample) for other in self.samples])
+
+
 def _comparable(earlier: Result, later: Result, elements: Sequence[str]) -> Tri:
     """Whether two results can be compared [13]: this depends on nothing but what makes their `Shared.way`."""
     if earlier.family is None or earlier.family != later.family or earlier.method.efficiency != later.method.efficiency:
