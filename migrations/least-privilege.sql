@@ -7,10 +7,14 @@ GRANT USAGE ON SCHEMA public TO :"service";
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO :"service";
 
 -- Written once, never changed.
-GRANT INSERT ON patient, inputs, evaluation, guidance, advisory_event, card, feedback, disposition, audit TO :"service";
+GRANT INSERT ON patient, inputs, evaluation, guidance, advisory_event, card, feedback, disposition, delivery, audit TO :"service";
 -- An advisory goes on; a patient can be held while it is evaluated.
 GRANT INSERT, UPDATE ON advisory TO :"service";
-GRANT UPDATE (merged_into) ON patient TO :"service";
+GRANT UPDATE (merged_into, due) ON patient TO :"service";
+-- Results wait until it is known whose they are; a patient's identifier can end.
+GRANT INSERT, UPDATE ON arrival TO :"service";
+GRANT INSERT ON identifier TO :"service";
+GRANT UPDATE (patient_id, ended) ON identifier TO :"service";
 -- Where the EHR says that one patient replaces another, the rows move to the one that stays.
 GRANT UPDATE (patient_id) ON inputs, evaluation, guidance, advisory_event, card, feedback, disposition TO :"service";
 -- Tokens that have expired are forgotten.

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from cds.errors import ExowatchError
 from cds.record import tables
-from cds.record.audit import Entry
+from cds.record.audit import Entry, now
 from cds.record.database import Database
 
 _EXAMPLE = "https://ehr.example/fhir/Patient/123"
@@ -91,12 +91,14 @@ _NAMED = select(tables.patient).where(
     tables.patient.c.reference == bindparam("reference"),
 )
 
+_HAS_ARRIVALS = select(tables.arrival.c.id).where(tables.arrival.c.patient_id == bindparam("patient")).limit(1)
+
 
 def patient_of(database: Database, connection: Connection, who: Identity, at: str) -> tuple[RowMapping, bool]:
     """The patient's row, made if it is new (then True), and held until the transaction ends."""
     row = {
         "id": str(uuid.uuid4()), "tenant": who.tenant, "server": who.server, "reference": who.reference,
-        "salt": secrets.token_hex(32), "merged_into": None, "created": at,
+        "salt": secrets.token_hex(32), "merged_into": None, "created": at, "due": "",
     }  # fmt: skip
     dialect = sqlite if database.is_sqlite else postgresql
     connection.execute(dialect.insert(tables.patient).on_conflict_do_nothing(), row)
@@ -125,6 +127,13 @@ def held_survivor(connection: Connection, key: str) -> RowMapping:
         seen.discard(key)  # merged while it was waited for
         key = found["merged_into"]
     raise ExowatchError(f"patients {', '.join(sorted(seen))} are merged in a circle; run `exowatch audit verify`")
+
+
+def survivor(connection: Connection, who: Identity) -> RowMapping | None:
+    """The patient's row, or that of the one into whom they were merged; None if the record knows nobody of that name."""
+    named = {"tenant": who.tenant, "server": who.server, "reference": who.reference}
+    row = connection.execute(_NAMED, named).mappings().first()
+    return None if row is None else _survivor(connection, row)
 
 
 def patients_of(connection: Connection, who: Identity, *, hold: bool = True) -> list[dict[str, Any]]:
@@ -159,6 +168,8 @@ def merge_into(connection: Connection, kept: Mapping[str, Any], gone: Mapping[st
     merged = {"merged_into": kept["id"]}
     connection.execute(update(tables.patient).where(tables.patient.c.id == gone["id"]), merged)
     entry.wrote(tables.patient, {**gone, **merged}, gone["salt"])
+    if gone["due"] or connection.execute(_HAS_ARRIVALS, {"patient": gone["id"]}).first() is not None:
+        connection.execute(update(tables.patient).where(tables.patient.c.id == kept["id"]), {"due": now()})
     for table in tables.OF_PATIENT:
         mine = table.c.patient_id == gone["id"]
         for row in connection.execute(select(table).where(mine)).mappings():

@@ -14,13 +14,16 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, bindparam, func, insert, select, update
 
 from cds.advice.advisory import Advisory
+from cds.errors import ExowatchError
 from cds.reasoning.findings import Evaluation, Finding
 from cds.reasoning.rulebook import RuleBook
 from cds.record import content, tables
+from cds.record.arrivals import Arrivals
 from cds.record.audit import Checkpoints, Entry, after, append, canonical, now, salted
 from cds.record.database import Database
 from cds.record.identity import Identity, merge_into, patient_of
 from cds.record.lifecycle import Advised, Found, Kind, Span, Standing, Step, steps, unanswered
+from cds.record.ownership import Person, identify
 from cds.record.responses import Responses, Withdrawal, silenced, withdrawals
 
 
@@ -47,6 +50,10 @@ class Known:
     events: tuple[tuple[str, Step], ...] = ()  # advisory id, what happened to it
 
 
+class Overtaken(ExowatchError):
+    """Results arrived since those of the evaluation were read: nothing was recorded; read them again, and evaluate anew."""
+
+
 @dataclass(slots=True)
 class Asked:
     """An evaluation that is to be recorded. `show` says which cards are shown, once the record is known; `guidance` gives the
@@ -64,6 +71,8 @@ class Asked:
     replaces: Sequence[str] = ()  # references of patients that this one replaces: `Patient.link`
     show: Callable[[Known], Sequence[ShownCard]] = field(default=lambda _known: ())
     guidance: Callable[[Known], Sequence[Mapping[str, Any]]] = field(default=lambda _known: ())  # called after `show`
+    person: Person | None = None  # as the patient's own record has them; None if it was not read
+    due: str | None = None  # what `Arrivals.of` said when the results were read; None if they were not
 
 
 class Recorder:
@@ -72,12 +81,13 @@ class Recorder:
     def __init__(self, database: Database, book: RuleBook, checkpoints: Checkpoints | None = None):
         self.database = database
         self.responses = Responses(database, checkpoints)
+        self.arrivals = Arrivals(database, checkpoints)
         self._book = book
         self._checkpoints = checkpoints
         self._versions = content.versions()
 
     def record(self, asked: Asked) -> Known:
-        """Record an evaluation and what is shown of it. Raises `RecordUnavailable`: then nothing was recorded."""
+        """Record an evaluation and what is shown of it. Raises `RecordUnavailable` and `Overtaken`: nothing was recorded."""
         # Before the transaction, in which only one may write.
         inputs, findings = content.encoded(asked.inputs), content.encoded(content.findings(asked.evaluation))
         return self.database.in_time(lambda: self._write(asked, inputs, findings))
@@ -111,6 +121,12 @@ class _Writing:
         )
         if made:
             self.entry.wrote(tables.patient, dict(row), self._salt)
+        if asked.due is not None and row["due"] != asked.due:
+            raise Overtaken("results arrived while the patient was evaluated")
+        if asked.due:
+            connection.execute(update(tables.patient).where(tables.patient.c.id == row["id"]), {"due": ""})
+        if asked.person is not None:
+            identify(connection, self.entry, row, asked.person.identifiers, asked.person.born)
         for reference in asked.replaces:
             gone = replace(asked.who, reference=reference)
             other, _ = patient_of(recorder.database, connection, gone, self._at)

@@ -52,8 +52,66 @@ patient = Table(
     ),  # what makes this patient's digests in the audit unreadable once it is erased
     Column("merged_into", _ID, ForeignKey("patient.id")),
     Column("created", _TIME, nullable=False),
+    Column(
+        "due", _TIME, nullable=False, server_default=""
+    ),  # when results came that no evaluation has seen; "" if none
     UniqueConstraint("tenant", "server", "reference"),
     Index(None, "tenant", "reference"),  # people ask for an id before they ask of which server
+    Index(None, "due"),
+)
+
+identifier = Table(
+    "identifier",
+    metadata,
+    _key(),
+    _of_patient(),
+    Column("tenant", String(64), nullable=False),
+    Column("system", String(255), nullable=False),  # of the authority that gave it
+    Column("value", String(255), nullable=False),
+    Column("born", String(10), nullable=False),  # the patient's date of birth as it is known with it; "" if not
+    Column(
+        "source", String(16), nullable=False
+    ),  # "record": it stands in the patient's record; "person": somebody said so
+    Column("ended", _TIME, nullable=False),  # since when it is the patient's no more; "" while it is
+    Column("at", _TIME, nullable=False),
+    Index(None, "tenant", "system", "value"),
+    Index(None, "patient_id"),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    _key(),
+    Column("tenant", String(64), nullable=False),
+    Column("laboratory", String(64), nullable=False),
+    Column("source", String(255), nullable=False),  # a file's name, the address of a sender
+    Column("digest", _HASH, nullable=False),  # of what was sent, byte for byte
+    Column("counted", Integer, nullable=False),
+    Column("mapped", Integer, nullable=False),
+    Column("refused", Text, nullable=False),  # [[where, what, why, results], …] as JSON, without what stood there
+    Column("at", _TIME, nullable=False),
+    UniqueConstraint("tenant", "laboratory", "digest"),
+    Index(None, "tenant", "at"),
+)
+
+arrival = Table(
+    "arrival",
+    metadata,
+    _key(),
+    Column("patient_id", _ID, ForeignKey("patient.id")),  # None while it is not known whose results they are
+    Column("tenant", String(64), nullable=False),
+    Column("laboratory", String(64), nullable=False),
+    Column("source", String(255), nullable=False),
+    Column("digest", _HASH, nullable=False),  # of the results: sent twice, they are stored once
+    Column("person", LargeBinary, nullable=False),  # whose they are as the sender says it, compressed
+    Column("resources", LargeBinary, nullable=False),  # FHIR, compressed
+    Column("results", Integer, nullable=False),
+    Column("waits", String(16), nullable=False),  # why it waits for somebody: see `arrivals.Waits`; "" if it does not
+    Column("by", String(128), nullable=False),  # who said whose they are; "" if their identifiers did
+    Column("at", _TIME, nullable=False),
+    UniqueConstraint("tenant", "laboratory", "digest"),
+    Index(None, "patient_id", "at"),
+    Index(None, "tenant", "waits", "at"),
 )
 
 inputs = Table(
@@ -210,5 +268,5 @@ audit = Table(
     Column("link", _HASH, nullable=False, unique=True),
 )
 
-OF_PATIENT = (feedback, disposition, card, event, advisory, guidance, evaluation, inputs)
+OF_PATIENT = (feedback, disposition, card, event, advisory, guidance, evaluation, inputs, arrival, identifier)
 """The tables whose rows belong to a patient, in the order in which they can be erased."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,7 @@ from cds.advice.statements import Advisor
 from cds.advice.unread import unread_card
 from cds.advice.withdrawal import withdrawal_card
 from cds.chart import read
-from cds.chart.clock import relative
-from cds.chart.model import Chart
+from cds.chart.model import Chart, LeftOut
 from cds.errors import InputError
 from cds.exchange import Exchange
 from cds.publish.advice import AdvicePublisher, Answered
@@ -26,12 +26,14 @@ from cds.publish.vocabulary import Resource
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.reasoner import Reasoner
 from cds.record.audit import instant
+from cds.record.database import RecordUnavailable
 from cds.record.identity import Identity
-from cds.record.recorder import Asked, Known, Recorder, ShownCard
+from cds.record.recorder import Asked, Known, Overtaken, Recorder, ShownCard
 from cds.selfcheck import Check, self_test
 from cds.service.discovery import Service, services
 from cds.service.fetching import Fetching
-from cds.service.hook_request import HookRequest, read_request
+from cds.service.hook_request import RESULT_ARRIVED, HookRequest, read_request
+from cds.service.persons import person_of, replaced
 from cds.service.prefetch import delivered, wanting
 from cds.service.problems import Problem
 from cds.settings import Settings, software
@@ -42,6 +44,10 @@ Clock = Callable[[], datetime]
 _THREADS = 8
 """Evaluations at one time in one process; more wait their turn, as the interpreter runs one at a time anyway."""
 _ORDERED = ("MedicationRequest", "Medication")
+_DELIVERED = "delivered"
+"""Under which key what laboratories have sent stands beside what was prefetched."""
+_ATTEMPTS = 4
+"""How often an evaluation is begun anew because more results arrived meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,25 @@ class Desk:
         data, left_out = delivered(prefetch, service.templates, request.patient, self._settings.max_resources, failed)
         if request.results is not None:
             data["results"] = request.results  # read like the rest, each result once
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._assessed(service, request, caller, data, left_out)
+            except Overtaken:
+                continue
+        raise RecordUnavailable("results keep arriving")
+
+    def _assessed(
+        self,
+        service: Service,
+        request: HookRequest,
+        caller: Caller,
+        prefetched: Mapping[str, Any],
+        left_out: Sequence[LeftOut],
+    ) -> Answer:
+        """The answer with what laboratories have sent by now. Raises `Overtaken` if more of it arrives meanwhile."""
         now = self._clock()
+        who = Identity(caller.tenant, request.server, f"Patient/{request.patient}")
+        data, due = self._with_delivered(who, prefetched)
         chart = self._chart(request, data, now)
         chart = msgspec.structs.replace(chart, left_out=(*chart.left_out, *left_out))
         evaluation = self._reasoner.evaluate(chart)
@@ -133,12 +157,50 @@ class Desk:
         )
         said = self._advisor.advisories(evaluation)
         return Answer(
-            self._recorded(caller, service, request, data, now, evaluation, said, occasion),
+            self._recorded(caller, service, request, data, now, evaluation, said, occasion, who, due),
             Counter(finding.state for finding in evaluation.findings),
             tuple(name for name, _ in evaluation.silent),
             len(chart.left_out),
             len(chart.unmapped),
         )
+
+    def _with_delivered(self, who: Identity, prefetched: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """The data with what laboratories have sent of the patient, and since when an evaluation of it is due."""
+        recorder = self._recorder
+        if recorder is None:
+            return dict(prefetched), ""
+        sent, due = recorder.database.in_time(lambda: recorder.arrivals.of(who))
+        if not sent:
+            return dict(prefetched), due
+        entries = [{"resource": one} for one in sent]
+        return {**prefetched, _DELIVERED: {"resourceType": "Bundle", "type": "collection", "entry": entries}}, due
+
+    def reassess(self, who: Identity, rest: Mapping[str, Any], left_out: Sequence[LeftOut]) -> Mapping[str, int]:
+        """Evaluate a patient for whom results have arrived, and record it; nothing is shown. Findings of each state are counted.
+
+        `rest` is the rest of the record, by prefetch key; `left_out` what of it could not be had. Raises `RecordUnavailable`,
+        `InputError`.
+        """
+        return self._threads.submit(self._reassessed, who, rest, left_out).result()
+
+    def _reassessed(self, who: Identity, rest: Mapping[str, Any], left_out: Sequence[LeftOut]) -> Mapping[str, int]:
+        recorder = self._recorder
+        assert recorder is not None  # noqa: S101 - without a record nothing arrives
+        patient = who.reference.removeprefix("Patient/")
+        request = HookRequest(RESULT_ARRIVED, str(uuid.uuid4()), patient, "", rest, (), who.server)
+        for _ in range(_ATTEMPTS):
+            now = self._clock()
+            data, due = self._with_delivered(who, rest)
+            chart = self._chart(request, data, now)
+            evaluation = self._reasoner.evaluate(msgspec.structs.replace(chart, left_out=(*chart.left_out, *left_out)))
+            said = self._advisor.advisories(evaluation)
+            inputs = self._captured(request, data)
+            try:
+                recorder.record(Asked(who, inputs, now.isoformat(), "result-arrived", evaluation, said, due=due))
+            except Overtaken:
+                continue
+            return Counter(finding.state for finding in evaluation.findings)
+        raise RecordUnavailable("results keep arriving")
 
     def _completed(
         self, service: Service, request: HookRequest, caller: Caller
@@ -164,6 +226,8 @@ class Desk:
         evaluation: Evaluation,
         said: Sequence[Advisory],
         occasion: Occasion,
+        who: Identity,
+        due: str,
     ) -> list[Card]:
         """The cards, once the evaluation and they are on record: withdrawals first, nothing that was answered before."""
         unread = unread_card(evaluation.chart, occasion, self._settings.canonical)
@@ -214,16 +278,18 @@ class Desk:
 
         self._recorder.record(
             Asked(
-                Identity(caller.tenant, request.server, f"Patient/{request.patient}"),
+                who,
                 self._captured(request, data),
                 now.isoformat(),
                 service.id,
                 evaluation,
                 said,
                 caller.name,
-                _replaced(data.get("patient"), request.server),
+                replaced(data.get("patient"), request.server),
                 show,
                 guidance,
+                person_of(data.get("patient"), who, now.date()),
+                due,
             )
         )
         return cards
@@ -254,19 +320,3 @@ class Desk:
         for line in chart.lines:
             found[line.therapy] = (*found.get(line.therapy, ()), *line.drugs)
         return found
-
-
-def _replaced(patient: object, server: str) -> list[str]:
-    """Ids of the same server that the EHR says this patient replaces (`Patient.link`): their history becomes the patient's."""
-    links = patient.get("link") if isinstance(patient, dict) else None
-    found = [
-        link["other"].get("reference")
-        for link in (links if isinstance(links, list) else ())
-        if isinstance(link, dict) and link.get("type") == "replaces" and isinstance(link.get("other"), dict)
-    ]
-    own = f"{server}/Patient/"
-    return [
-        relative(one)
-        for one in found
-        if isinstance(one, str) and (one.startswith("Patient/") or (server and one.startswith(own)))
-    ]
