@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     discovery_needs_token: bool = Field(default=False, description="whether the list of services needs a token too")
     tls_certificate: Path | None = Field(default=None, description="certificates of the service itself, as PEM")
     tls_key: Path | None = Field(default=None, description="their private key, as PEM")
+    mllp_clients: Path | None = Field(
+        default=None,
+        description="certificates that sign those of senders over MLLP, as PEM; without it any sender is answered",
+    )
     behind_proxy: bool = Field(default=False, description="TLS ends at a proxy that nobody can go around")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="browser origins that may call, separated by commas"

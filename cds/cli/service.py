@@ -18,12 +18,15 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8642,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes on this address; one for each core.")] = 1,
+    mllp: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port for HL7 v2 messages over MLLP, if any.")
+    ] = None,
     rules: RulesDir = None,
 ) -> None:
-    """Serve CDS Hooks."""
+    """Serve CDS Hooks, and take results of laboratories."""
     from cds.service.server import run_server
 
-    run_server(reasoner_of(rules), host=host, port=port, dev=dev, workers=workers, rules=rules_folder(rules))
+    run_server(reasoner_of(rules), host=host, port=port, dev=dev, workers=workers, rules=rules_folder(rules), mllp=mllp)
 
 
 def demo(

@@ -69,6 +69,7 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
     hint: str
     results: int = 1  # how many were lost by it
+    foreign: bool = False  # nothing speaks for a marker's: a laboratory sends many other results beside
 
 
 @dataclass(slots=True)
@@ -79,8 +80,8 @@ class Delivery:
     refused: list[Refused] = field(default_factory=list)
     counted: int = 0
 
-    def refuse(self, where: str, what: str, reason: str, hint: str, results: int = 1) -> None:
-        self.refused.append(Refused(where, what, reason, hint, results))
+    def refuse(self, where: str, what: str, reason: str, hint: str, results: int = 1, *, foreign: bool = False) -> None:
+        self.refused.append(Refused(where, what, reason, hint, results, foreign))
 
     @property
     def whole(self) -> bool:

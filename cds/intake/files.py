@@ -20,8 +20,10 @@ _MESSAGE = (b"MSH", b"FHS", b"BHS")
 
 @dataclass(slots=True)
 class Received:
-    """What became of a file: `counted` results in the raw input are `mapped` into the resources, or refused."""
+    """What became of a file, or of one message: `counted` results in the raw input are `mapped` into the resources, or refused."""
 
+    laboratory: str = ""
+    raw: bytes = b""
     counted: int = 0
     mapped: int = 0
     resources: list[dict[str, Any]] = field(default_factory=list)
@@ -40,40 +42,72 @@ def received(
 
     Raises `InputError` if it cannot be read, or if it is open whose it is.
     """
+    whole = Received(raw=data)
+    known: dict[str, dict[str, Any]] = {}  # what several messages say alike is said once
+    for one in each(data, source, interfaces, catalogue, at, laboratory):
+        whole.laboratory = one.laboratory
+        whole.counted += one.counted
+        whole.mapped += one.mapped
+        whole.refused += one.refused
+        for resource in one.resources:
+            name = f"{resource['resourceType']}/{resource['id']}"
+            if known.get(name) != resource:
+                known[name] = resource
+                whole.resources.append(resource)
+    return whole
+
+
+def each(
+    data: bytes,
+    source: str,
+    interfaces: Mapping[str, Interface],
+    catalogue: Catalogue,
+    at: datetime,
+    laboratory: str = "",
+) -> Iterator[Received]:
+    """Like `received`, but of each message of a file by itself; a table is one."""
     if laboratory and laboratory not in interfaces:
         raise InputError(
             f"no laboratory '{laboratory}' says how it delivers; there are: {', '.join(interfaces) or 'none'}"
         )
-    found = Received()
-    known: dict[str, dict[str, Any]] = {}  # what several messages say alike is said once
-    for interface, delivery in _deliveries(data, interfaces, laboratory):
-        made = mapped(delivery.sent, interface, catalogue, source, at)
-        found.counted += delivery.counted
-        found.mapped += made.mapped
-        found.refused += [*delivery.refused, *made.refused]
-        for resource in made.resources:
-            name = f"{resource['resourceType']}/{resource['id']}"
-            if known.get(name) != resource:
-                known[name] = resource
-                found.resources.append(resource)
-    return found
-
-
-def _deliveries(
-    data: bytes, interfaces: Mapping[str, Interface], laboratory: str
-) -> Iterator[tuple[Interface, Delivery]]:
-    if data.lstrip(b"\xef\xbb\xbf\x0b\r\n ").startswith(_MESSAGE):
-        for message in messages(data):
-            interface = interfaces[laboratory] if laboratory else _of_facility(message.facility, interfaces.values())
-            yield interface, read_message(message, interface.laboratory.zone)
+    if not data.lstrip(b"\xef\xbb\xbf\x0b\r\n ").startswith(_MESSAGE):
+        yield _table(data, source, interfaces, catalogue, at, laboratory)
         return
+    for message in messages(data):
+        interface = interfaces[laboratory] if laboratory else _of_facility(message.facility, interfaces.values())
+        delivery = read_message(message, interface.laboratory.zone)
+        found = Received(interface.laboratory.name, message.text.encode())
+        _add(found, delivery, interface, catalogue, source, at)
+        yield found
+
+
+def _table(
+    data: bytes,
+    source: str,
+    interfaces: Mapping[str, Interface],
+    catalogue: Catalogue,
+    at: datetime,
+    laboratory: str,
+) -> Received:
     if not laboratory:
         raise InputError("it is no HL7 v2, and a table does not say whose it is: name the laboratory with --laboratory")
     interface = interfaces[laboratory]
     if interface.table is None:
         raise InputError(f"the file of '{laboratory}' does not say how its tables are written: add 'receives: table'")
-    for delivery in read_table(data, interface.table, interface.laboratory.zone):
-        yield interface, delivery
+    found = Received(laboratory, data)
+    for row in read_table(data, interface.table, interface.laboratory.zone):
+        _add(found, row, interface, catalogue, source, at)
+    return found
+
+
+def _add(
+    found: Received, delivery: Delivery, interface: Interface, catalogue: Catalogue, source: str, at: datetime
+) -> None:
+    made = mapped(delivery.sent, interface, catalogue, source, at)
+    found.counted += delivery.counted
+    found.mapped += made.mapped
+    found.refused += [*delivery.refused, *made.refused]
+    found.resources += made.resources
 
 
 def _of_facility(facility: str, interfaces: Iterable[Interface]) -> Interface:

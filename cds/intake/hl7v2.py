@@ -232,9 +232,9 @@ class _Reading:
                 continue
             self._result(where, segment, specimen)
 
-    def _refuse(self, where: str, segment: _Segment, reason: str, hint: str) -> None:
+    def _refuse(self, where: str, segment: _Segment, reason: str, hint: str, *, foreign: bool = False) -> None:
         code = segment.code(3)
-        self._delivery.refuse(where, (code.code or code.text) if code else "OBX", reason, hint)
+        self._delivery.refuse(where, (code.code or code.text) if code else "OBX", reason, hint, foreign=foreign)
 
     def _result(self, where: str, segment: _Segment, specimen: SentSpecimen | None) -> None:
         codes = segment.codes(3)
@@ -245,7 +245,7 @@ class _Reading:
         if status is None:
             reason = _SAYS_NOTHING.get(stated) or f"OBX-11 is '{stated}': whether the result stands is not known"
             hint = "nothing is to be done" if stated in _SAYS_NOTHING else "send F, P, C, D, W or X"
-            return self._refuse(where, segment, reason, hint)
+            return self._refuse(where, segment, reason, hint, foreign=stated in _SAYS_NOTHING)
         if len(segment.texts(5)) > 1:
             return self._refuse(where, segment, "OBX-5 holds several values", "send each in an OBX of its own")
         comparator, value = _value(segment)

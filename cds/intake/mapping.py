@@ -7,7 +7,7 @@ correction replaces what it corrects.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -21,7 +21,8 @@ from cds.intake.interfaces import Interface
 
 Json = dict[str, Any]
 
-_IDS = uuid.UUID("3d0f6a3e-6b0c-5b0e-9d57-0c5b7f8e2a41")
+IDS = uuid.UUID("3d0f6a3e-6b0c-5b0e-9d57-0c5b7f8e2a41")
+"""The namespace of ids that are made from what a sender calls a resource."""
 _SYSTEMS = {
     "LN": "http://loinc.org",
     "SCT": "http://snomed.info/sct",
@@ -29,6 +30,9 @@ _SYSTEMS = {
     "HL70493": "http://terminology.hl7.org/CodeSystem/v2-0493",
 }
 """Names of code systems in HL7 table 0396."""
+UNKNOWN_CODE = (
+    "no rule file says what its code means", "add the code to the laboratory's file, if it is a marker's",
+)  # fmt: skip
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 _PROFILE = f"{CANONICAL}/StructureDefinition/exosomal-marker-observation"
 _NO_VALUE = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
@@ -66,7 +70,7 @@ class _Mapping:
 
     def __init__(self, interface: Interface, catalogue: Catalogue, source: str, received: datetime):
         self._interface, self._catalogue = interface, catalogue
-        self._source, self._received = source, received.isoformat()
+        self._source, self._received = source, received
         self._laboratory = interface.laboratory
         self._found = Mapped()
         self._made: dict[str, Json] = {}  # patients and specimens, each once
@@ -82,9 +86,9 @@ class _Mapping:
         self._found.resources[:0] = self._made.values()
         return self._found
 
-    def _refuse(self, one: Sent, reason: str, hint: str) -> None:
+    def _refuse(self, one: Sent, reason: str, hint: str, *, foreign: bool = False) -> None:
         what = next((code.code or code.text for code in one.codes), "?")
-        self._found.refused.append(Refused(one.where, what, reason, hint))
+        self._found.refused.append(Refused(one.where, what, reason, hint, foreign=foreign))
 
     # what it is ------------------------------------------------------------------------------------------------
 
@@ -99,9 +103,8 @@ class _Mapping:
             part, meaning = self._catalogue.parts.get(key, ""), self._catalogue.codes.get(key)
             if part or (meaning is not None and not meaning.ignored):
                 return _Known(one, code, meaning, part)
-        self._refuse(
-            one, "no rule file says what its code means", "add the code to the laboratory's file, if it is a marker's"
-        )
+        shown = " ".join(f"{code.code} {code.text}" for code in one.codes)
+        self._refuse(one, *UNKNOWN_CODE, foreign=self._catalogue.suspicious.search(shown) is None)
         return None
 
     def _system(self, code: Code) -> str:
@@ -154,7 +157,10 @@ class _Mapping:
         return _value(one.sent)
 
     def _keep(self, sent: Sent, observation: Json) -> None:
-        self._found.resources += [observation, self._provenance(sent, observation["id"])]
+        source = f"{self._source}, {sent.where}"
+        self._found.resources += [
+            observation, provenance(observation["id"], self._laboratory.title, source, self._received)
+        ]  # fmt: skip
         self._found.mapped += 1
 
     # resources -------------------------------------------------------------------------------------------------
@@ -168,13 +174,9 @@ class _Mapping:
             spelt = {
                 own: unit for assay in self._laboratory.assays.get(marker.name, ()) for own, unit in assay.units.items()
             }
-            name = normalised(sent.unit)
-            if (meaning.scale, spelt.get(name, name)) not in marker.units:
-                accepted = ", ".join(sorted({unit for scale, unit in marker.units if scale == meaning.scale})[:6])
-                reason = f"'{sent.unit[:40]}' is no unit of {marker.name}" if sent.unit else "it has no unit"
-                self._refuse(
-                    sent, reason, f"the marker's file accepts {accepted} …; values are never converted by guess"
-                )
+            reason, hint = wrong_unit(sent.unit, marker.name, meaning.scale, self._catalogue, spelt)
+            if reason:
+                self._refuse(sent, reason, hint)
                 return None
         coding = {"system": self._system(one.code), "code": one.code.code, "display": one.code.text}
         observation = self._plain(sent, {name: text for name, text in coding.items() if text}) | _value(sent)
@@ -268,18 +270,33 @@ class _Mapping:
             {"text": code.text} if code.text else {}
         )
 
-    def _provenance(self, sent: Sent, target: str) -> Json:
-        return {
-            "resourceType": "Provenance",
-            "id": self._id("Provenance", target, self._source, sent.where),
-            "target": [{"reference": f"Observation/{target}"}],
-            "recorded": self._received,
-            "agent": [{"who": {"display": self._laboratory.title}}],
-            "entity": [{"role": "source", "what": {"display": f"{self._source}, {sent.where}"}}],
-        }
-
     def _id(self, *parts: str) -> str:
-        return str(uuid.uuid5(_IDS, "\n".join((self._laboratory.name, *parts))))
+        return str(uuid.uuid5(IDS, "\n".join((self._laboratory.name, *parts))))
+
+
+def provenance(observation: str, sender: str, source: str, received: datetime) -> Json:
+    """Whence an Observation came: who sent it, and where in what they sent it stands."""
+    return {
+        "resourceType": "Provenance",
+        "id": str(uuid.uuid5(IDS, "\n".join((sender, "Provenance", observation, source)))),
+        "target": [{"reference": f"Observation/{observation}"}],
+        "recorded": received.isoformat(),
+        "agent": [{"who": {"display": sender}}],
+        "entity": [{"role": "source", "what": {"display": source}}],
+    }
+
+
+def wrong_unit(unit: str, marker: str, scale: str, catalogue: Catalogue, spelt: Mapping[str, str]) -> tuple[str, str]:
+    """Why a unit cannot be that of a marker's value, and what to do; two empty texts if it can.
+
+    `spelt` translates a laboratory's own spellings.
+    """
+    known, name = catalogue.markers[marker].units, normalised(unit)
+    if (scale, spelt.get(name, name)) in known:
+        return "", ""
+    accepted = ", ".join(sorted({one for of, one in known if of == scale})[:6])
+    reason = f"'{unit[:40]}' is no unit of {marker}" if unit else "it has no unit"
+    return reason, f"the marker's file accepts {accepted} …; values are never converted by guess"
 
 
 def _value(sent: Sent) -> Json:

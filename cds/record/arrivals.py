@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, bindparam, select, update
@@ -53,6 +54,7 @@ class Delivered:
     laboratory: str
     source: str
     raw: bytes
+    at: str  # when it came
     counted: int
     mapped: int
     refused: Sequence[Sequence[Any]]
@@ -100,25 +102,37 @@ class Arrivals:
         self._database = database
         self._checkpoints = checkpoints
 
-    def take(self, delivered: Delivered, resolve: Resolve = lambda _owner: None) -> Kept:
-        """Store a delivery; the same one again, or a part of it, changes nothing. Raises `RecordUnavailable`.
+    def take(
+        self,
+        delivered: Delivered,
+        resolve: Resolve = lambda _owner: None,
+        step: Callable[[], None] = lambda: None,
+    ) -> Kept:
+        """Store a delivery, calling `step` after each part; the same one again, or a part of it, changes nothing.
 
-        After that an unknown part of it may have been stored: sent again, the rest is.
+        Raises `RecordUnavailable`: then an unknown part of it may have been stored; sent again, the rest is.
         """
         kept = Kept()
         batches = [delivered.parts[at : at + _AT_ONCE] for at in range(0, len(delivered.parts), _AT_ONCE)] or [()]
         for number, batch in enumerate(batches, 1):
             people = [self._person(delivered.tenant, part.owner, resolve) for part in batch]
-            with self._database.writing() as connection:
-                entry = Entry(delivered.tenant, delivered.laboratory, "receive")
-                for part, person in _in_lock_order(zip(batch, people, strict=True)):
-                    self._store(connection, entry, delivered, part, person, kept)
-                if number == len(batches):
-                    self._note(connection, delivered)
-                written = append(self._database, connection, entry)
-            if self._checkpoints is not None:
-                self._checkpoints.keep_up(self._database, written)
+            pairs = _in_lock_order(zip(batch, people, strict=True))
+            last = number == len(batches)
+            self._database.in_time(partial(self._write, delivered, pairs, last, kept))
+            for _ in batch:
+                step()
         return kept
+
+    def _write(self, delivered: Delivered, batch: Sequence[tuple[Part, Person | None]], last: bool, kept: Kept) -> None:
+        with self._database.writing() as connection:
+            entry = Entry(delivered.tenant, delivered.laboratory, "receive")
+            for part, person in batch:
+                self._store(connection, entry, delivered, part, person, kept)
+            if last:
+                self._note(connection, delivered)
+            written = append(self._database, connection, entry)
+        if self._checkpoints is not None:
+            self._checkpoints.keep_up(self._database, written)
 
     def _note(self, connection: Connection, delivered: Delivered) -> None:
         self._insert(
@@ -128,7 +142,7 @@ class Arrivals:
                 "id": str(uuid.uuid4()), "tenant": delivered.tenant, "laboratory": delivered.laboratory,
                 "source": delivered.source[:255], "digest": hashlib.sha256(delivered.raw).hexdigest(),
                 "counted": delivered.counted, "mapped": delivered.mapped,
-                "refused": canonical(list(delivered.refused)), "at": now(),
+                "refused": canonical(list(delivered.refused)), "at": delivered.at,
             },
         )  # fmt: skip
 
@@ -166,12 +180,11 @@ class Arrivals:
             kept.known += part.results
             return
         row, waits = self._whose(connection, entry, delivered.tenant, part.owner, person)
-        at = now()
         values = {
             "id": str(uuid.uuid4()), "patient_id": row["id"] if row is not None else None, "tenant": delivered.tenant,
             "laboratory": delivered.laboratory, "source": delivered.source[:255], "digest": digest,
             "person": content.packed([part.owner.identifiers, part.owner.born, part.owner.reference]),
-            "resources": content.packed(part.resources), "results": part.results, "waits": waits, "by": "", "at": at,
+            "resources": content.packed(part.resources), "results": part.results, "waits": waits, "by": "", "at": delivered.at,
         }  # fmt: skip
         if not self._insert(connection, arrival, values):  # somebody else stored it meanwhile
             kept.known += part.results
@@ -181,7 +194,7 @@ class Arrivals:
             kept.waiting[waits] = kept.waiting.get(waits, 0) + part.results
             return
         entry.wrote(arrival, values, row["salt"])
-        _make_due(connection, row["id"], at)
+        _make_due(connection, row["id"], now())
         who = Identity(row["tenant"], row["server"], row["reference"])
         if who not in kept.patients:
             kept.patients.append(who)
@@ -198,7 +211,8 @@ class Arrivals:
             identify(connection, entry, row, person.identifiers, person.born)
             found = {row["id"]: {person.born}}
         if not found:
-            return None, Waits.NOBODY if owner.identifiers or owner.reference else Waits.UNNAMED
+            named = owner.reference or any(all(one) for one in owner.identifiers)
+            return None, Waits.NOBODY if named else Waits.UNNAMED
         survivors = {row["id"]: row for row in (held_survivor(connection, key) for key in sorted(found))}
         if len(survivors) > 1:
             return None, Waits.SEVERAL
@@ -225,11 +239,13 @@ class Arrivals:
             row = _arrival(connection, tenant, key)
         return _waiting(row), list(content.unpacked(row["resources"]))
 
-    def assign(self, tenant: str, key: str, who: Identity, by: str) -> list[Identity]:
-        """Give results to a patient, who is made if new; results given to a wrong one before move. For whom evaluation is due.
+    def assign(self, tenant: str, key: str, who: Identity, by: str, at: str = "") -> list[Identity]:
+        """Give results to a patient, who is made if new; for whom an evaluation is due. `at` is when it was said, if not now.
 
+        Results given to a wrong patient before move: to that one they read as entered in error from then on.
         Raises `NoSuchArrival`; also for what was set aside, as nothing of it is left.
         """
+        at = at or now()
         with self._database.writing() as connection:
             arrival = _arrival(connection, tenant, key)
             row, made = patient_of(self._database, connection, who, now())
@@ -239,7 +255,7 @@ class Arrivals:
             due = [who]
             if arrival["patient_id"] is not None and arrival["patient_id"] != row["id"]:
                 before = held_survivor(connection, arrival["patient_id"])
-                _make_due(connection, before["id"], now())
+                self._take_back(connection, entry, arrival, before, by, at)
                 due.append(Identity(before["tenant"], before["server"], before["reference"]))
             changed = {"patient_id": row["id"], "waits": "", "by": by}
             connection.execute(update(tables.arrival).where(tables.arrival.c.id == arrival["id"]), changed)
@@ -247,6 +263,20 @@ class Arrivals:
             _make_due(connection, row["id"], now())
             append(self._database, connection, entry)
         return due
+
+    def _take_back(
+        self, connection: Connection, entry: Entry, arrival: RowMapping, row: RowMapping, by: str, at: str
+    ) -> None:
+        """What was not this patient's stays with them as entered in error, so that what was said on it is withdrawn."""
+        resources = [_in_error(one) for one in content.unpacked(arrival["resources"]) if _is_result(one)]
+        digest = hashlib.sha256(content.encoded([arrival["id"], row["id"], at])).hexdigest()
+        values = {
+            **arrival, "id": str(uuid.uuid4()), "patient_id": row["id"], "digest": digest, "by": by, "at": at,
+            "person": content.packed([]), "resources": content.packed(resources), "results": len(resources),
+        }  # fmt: skip
+        self._insert(connection, tables.arrival, values)
+        entry.wrote(tables.arrival, values, row["salt"])
+        _make_due(connection, row["id"], now())
 
     def set_aside(self, tenant: str, key: str, by: str) -> None:
         """Results that are not for this record: what they say is deleted, and sent again they stay away. Raises `NoSuchArrival`."""
@@ -325,6 +355,16 @@ def _as_evaluated(sent: RowMapping, reference: str) -> Iterable[dict[str, Any]]:
         if resource["resourceType"] != "Provenance":
             meta = {**resource.get("meta", {}), "lastUpdated": sent["at"]}
             yield {**resource, "meta": meta, "subject": {"reference": reference}}
+
+
+def _is_result(resource: Json) -> bool:
+    return resource.get("resourceType") == "Observation"
+
+
+def _in_error(observation: Json) -> dict[str, Any]:
+    """An Observation without what was measured."""
+    kept = ("resourceType", "id", "identifier", "category", "code", "effectiveDateTime")
+    return {name: observation[name] for name in kept if name in observation} | {"status": "entered-in-error"}
 
 
 def _make_due(connection: Connection, patient: str, at: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -14,7 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cds.errors import ExowatchError
+from cds.errors import ExowatchError, InputError
+from cds.intake.interfaces import Interface
 from cds.reasoning.reasoner import Reasoner
 from cds.record.database import RecordUnavailable, SchemaMismatch
 from cds.record.listing import Counted, standing_counts
@@ -24,10 +26,12 @@ from cds.service.desk import Caller, Clock, Desk
 from cds.service.door import Door
 from cds.service.feedback import take
 from cds.service.fhir import FhirEndpoint
+from cds.service.follower import Follower
 from cds.service.hook_request import LOOPBACK
 from cds.service.logs import ERROR, note, where
 from cds.service.metrics import CONTENT_TYPE, exposition
 from cds.service.problems import Problem, answer
+from cds.service.reception import Reception, outcome
 from cds.service.trust import Trust
 from cds.settings import Settings
 
@@ -45,12 +49,14 @@ def create_app(
     recorder: Recorder | None = None,
     trust: Trust | None = None,
     clock: Clock | None = None,
+    interfaces: Mapping[str, Interface] = MappingProxyType({}),
 ) -> FastAPI:
     """The service for a rule book. Raises `RefusedToStart` for settings under which anybody could ask.
 
     `recorder` takes every evaluation into the record before it is answered; without one nothing is recorded, which only
     tests of the cards want. `trust` tells who may call; without it the service is open, and answers this machine only.
-    `clock` says as of when requests are answered (default: now).
+    `clock` says as of when requests are answered (default: now). `interfaces` say how laboratories deliver.
+    With a record, `app.state.reception` takes results by other ways than HTTP, and `app.state.follower` evaluates what arrived.
     """
     if settings.open_mode == (trust is not None):
         raise RefusedToStart(
@@ -65,7 +71,8 @@ def create_app(
             "such as https://cds.example/exowatch"
         )
     app = FastAPI(title="Exowatch", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    routes = _Routes(Desk(settings, reasoner, clock or _now, recorder), reasoner, recorder, settings)
+    desk = Desk(settings, reasoner, clock or _now, recorder)
+    routes = _Routes(desk, reasoner, recorder, settings)
     door = Door(trust, settings)
     calls, records = Depends(door.admits("call")), Depends(door.admits("record"))
     body = Depends(_body_reader(settings.max_body_bytes))
@@ -84,6 +91,16 @@ def create_app(
         app.add_api_route("/metrics", routes.metrics, methods=["GET"])
         path = "/advisories/{advisory}/dispositions"
         app.add_api_route(path, routes.decide, methods=["POST"], dependencies=[records, body])
+    if recorder is not None:
+        app.state.follower = Follower(desk, recorder.arrivals)
+        app.state.reception = routes.reception = Reception(
+            recorder.arrivals, interfaces, reasoner.rulebook.catalogue, settings.tenant, clock or _now,
+            stored=app.state.follower.call,
+        )  # fmt: skip
+        for path in ("/results", "/results/"):
+            app.add_api_route(
+                path, routes.results, methods=["POST"], dependencies=[Depends(door.admits("results")), body]
+            )
     app.add_api_route("/health", routes.health, methods=["GET"])
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_exception_handler(Problem, _on_problem)
@@ -112,6 +129,7 @@ class _Routes:
         base = f"{settings.public_base_url}/fhir" if settings.public_base_url else settings.canonical
         self._fhir = FhirEndpoint(settings, reasoner.rulebook, recorder.database, base) if recorder else None
         self._reasoner = reasoner
+        self.reception: Reception | None = None
 
     def discovery(self) -> Response:
         return answer(HTTPStatus.OK, self._desk.discovery())
@@ -163,6 +181,21 @@ class _Routes:
             return _away()
         note("feedback", service=service, new=taken["new"], known=taken["known"], unknown=len(taken["unknownCards"]))
         return answer(HTTPStatus.OK, taken)
+
+    def results(self, request: Request) -> Response:
+        """Results of a laboratory as FHIR: 200 for all taken, 202 if some wait, 422 if a marker's was refused."""
+        caller: Caller = request.state.caller
+        assert self.reception is not None  # noqa: S101 - the route is there only with one
+        try:
+            report = self.reception.resources(request.state.body, caller.name, f"client {caller.name}", caller.tenant)
+        except InputError as error:
+            return Problem(400, "structure", str(error)).response()
+        except RecordUnavailable:
+            return _away("the record does not answer, so nothing was stored; send it again")
+        status = 422 if report.ours else 202 if report.kept.waiting else 200
+        note("results", status=status, client=caller.name, counted=report.counted, mapped=report.mapped,
+             stored=report.kept.stored, waiting=sum(report.kept.waiting.values()))  # fmt: skip
+        return answer(HTTPStatus(status), outcome(report))
 
     def metadata(self) -> Response:
         """What the FHIR endpoint can do."""

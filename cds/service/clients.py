@@ -29,6 +29,7 @@ ALGORITHMS = ("ES384", "RS384", "ES256", "RS256", "PS384", "ES512", "RS512")
 """Signatures that a site may allow; the first two are those that CDS Hooks names. None is symmetric."""
 _DEFAULT_ALGORITHMS = ("ES384", "RS384")
 _LONGEST_MINUTES = 60
+_MAY = ("call", "record", "results")
 
 
 class ClientsError(ExowatchError):
@@ -48,7 +49,7 @@ class Client:
     pinned: Path | None
     jku: tuple[str, ...]
     longest: int  # seconds that a token may live
-    may: frozenset[str]  # "call" the services; "record": read the record over FHIR and report what a board decided
+    may: frozenset[str]  # "call" the services; "record": read the record, report decisions; "results": send results
     keys: Permit
     fhir: Permit
 
@@ -99,8 +100,8 @@ def _client(entry: Section, folder: Path, *, open_mode: bool) -> Client:
         entry.problem("nothing says with which keys it signs", "add 'keys' (a file) or 'jku' (addresses)")
     may = entry.texts("may") or ("call",)
     for one in may:
-        if one not in ("call", "record"):
-            entry.problem(f"'{one}' is nothing that a client may do", "write call, record or both", at="may")
+        if one not in _MAY:
+            entry.problem(f"'{one}' is nothing that a client may do", f"any of: {', '.join(_MAY)}", at="may")
     algorithms = entry.texts("algorithms") or _DEFAULT_ALGORITHMS
     for one in algorithms:
         if one not in ALGORITHMS:

@@ -16,8 +16,10 @@ from functools import partial
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from cds.errors import ExowatchError
+from cds.intake.interfaces import load_interfaces
 from cds.reasoning.loading import load_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
 from cds.record.audit import Checkpoints
@@ -25,8 +27,11 @@ from cds.record.database import Database, RecordUnavailable, SchemaMismatch, hea
 from cds.record.recorder import Recorder
 from cds.service.app import create_app
 from cds.service.clients import load_clients
+from cds.service.follower import Follower
 from cds.service.keys import KeyRing
 from cds.service.logs import ERROR, WARNING, configure_logs, note
+from cds.service.mllp import Listener, server_tls
+from cds.service.reception import Reception
 from cds.service.trust import Trust
 from cds.settings import Settings, load_settings
 
@@ -36,16 +41,28 @@ class CannotServe(ExowatchError):
 
 
 def run_server(
-    reasoner: Reasoner, *, host: str, port: int, dev: bool, workers: int = 1, rules: Path | None = None
+    reasoner: Reasoner,
+    *,
+    host: str,
+    port: int,
+    dev: bool,
+    workers: int = 1,
+    rules: Path | None = None,
+    mllp: int | None = None,
 ) -> None:
     """Serve until interrupted. Without `dev` only the clients of `EXOWATCH_CLIENTS_FILE` are answered, and only over TLS.
 
     With several `workers` each is a process of its own on the same address; `rules` is where they find the rule book.
+    `mllp` is the port on which the first of them listens for HL7 v2 messages; None: on none.
     Raises `CannotServe`, `ClientsError`, `RefusedToStart`.
     """
     configure_logs(load_settings().log_level)
-    server = _server(reasoner, host, dev)
-    with _listening(host, port) as listening, _helped(workers - 1, rules, host, listening, dev):
+    server = _server(reasoner, host, dev, rules=rules)
+    with (
+        _receiving(server, host, mllp, dev),
+        _listening(host, port) as listening,
+        _helped(workers - 1, rules, host, listening, dev),
+    ):
         bound = listening.getsockname()[1]
         if dev:
             note("open mode", WARNING, meaning="anybody on this machine is answered; never for patients")
@@ -90,7 +107,7 @@ def _helped(count: int, rules: Path | None, host: str, listening: socket.socket,
 def _work(rules: Path | None, host: str, listening: socket.socket, dev: bool) -> None:
     """A further process: serves until the first one ends it, or is gone itself."""
     configure_logs(load_settings().log_level)
-    server = _server(Reasoner(load_rulebook(rules or shipped_rules())), host, dev)
+    server = _server(Reasoner(load_rulebook(rules or shipped_rules())), host, dev, rules=rules)
     first = multiprocessing.parent_process()
     assert first is not None  # noqa: S101 - it was started by one
 
@@ -103,13 +120,45 @@ def _work(rules: Path | None, host: str, listening: socket.socket, dev: bool) ->
 
 
 @contextmanager
-def running(reasoner: Reasoner, *, port: int = 0, database: str | None = None) -> Iterator[str]:
+def _receiving(server: uvicorn.Server, host: str, port: int | None, dev: bool) -> Iterator[None]:
+    """What evaluates arrived results, and the listener for messages on `port` if there is one, while the context lasts."""
+    app: FastAPI = server.config.app  # type: ignore[assignment]  # it is what `_server` put there
+    settings = load_settings()
+    listener = None
+    if port is not None:
+        tls = None
+        if settings.tls_certificate is not None:
+            tls = server_tls(settings.tls_certificate, settings.tls_key, settings.mllp_clients)
+        if not (_is_loopback(host) or settings.behind_proxy or (tls is not None and settings.mllp_clients is not None)):
+            raise CannotServe(
+                f"MLLP knows no tokens: on {host} anybody could send results. Set EXOWATCH_TLS_CERTIFICATE, EXOWATCH_TLS_KEY "
+                "and EXOWATCH_MLLP_CLIENTS, or EXOWATCH_BEHIND_PROXY=true if something in front of it checks who sends"
+            )
+        reception: Reception = app.state.reception
+        listener = Listener(host, port, partial(reception.message, test=dev), most=settings.max_body_bytes, tls=tls)
+    follower: Follower = app.state.follower
+    if listener is not None:
+        listener.start()
+        note("listening", mllp=listener.port, tls=listener.tls)
+    follower.start()
+    try:
+        yield
+    finally:
+        if listener is not None:
+            listener.stop()
+        follower.stop()
+
+
+@contextmanager
+def running(
+    reasoner: Reasoner, *, port: int = 0, database: str | None = None, mllp: int | None = None
+) -> Iterator[str]:
     """The service on loopback in a thread of its own, for as long as the context lasts; yields its base URL.
 
     `database` is the address of the record, if not that of the settings.
     """
     server = _server(reasoner, "127.0.0.1", dev=True, database=database)
-    with _listening("127.0.0.1", port) as listening:
+    with _receiving(server, "127.0.0.1", mllp, dev=True), _listening("127.0.0.1", port) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + 30
@@ -124,7 +173,9 @@ def running(reasoner: Reasoner, *, port: int = 0, database: str | None = None) -
             thread.join(timeout=10)
 
 
-def _server(reasoner: Reasoner, host: str, dev: bool, database: str | None = None) -> uvicorn.Server:
+def _server(
+    reasoner: Reasoner, host: str, dev: bool, database: str | None = None, rules: Path | None = None
+) -> uvicorn.Server:
     if dev and not _is_loopback(host):
         raise CannotServe(
             f"--dev answers anybody, so it listens on loopback only; {host} is none. Use --host 127.0.0.1"
@@ -140,7 +191,8 @@ def _server(reasoner: Reasoner, host: str, dev: bool, database: str | None = Non
                 f"EXOWATCH_TLS_KEY, or EXOWATCH_BEHIND_PROXY=true if a proxy in front of {host} ends TLS and nobody can go "
                 "around it"
             )
-    app = create_app(settings, reasoner, recorder=recorder, trust=trust)
+    interfaces = load_interfaces(rules or shipped_rules(), reasoner.rulebook.catalogue.declarations)
+    app = create_app(settings, reasoner, recorder=recorder, trust=trust, interfaces=interfaces)
     gc.freeze()  # the rule book lives as long as the process: no collection need look at it again
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, lifespan="off", proxy_headers=False,

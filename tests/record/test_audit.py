@@ -39,7 +39,7 @@ def lived(database: Database, checkpoints: Checkpoints) -> Database:
     owner = Owner((("https://ehr.example/mrn", "30"),), "1970-05-14")
     person = Person(who("Patient/A30"), owner.identifiers, owner.born)
     observation = {"resourceType": "Observation", "id": "1", "status": "final"}
-    sent = Delivered("here", "lab", "file", b"1", 1, 1, (), [Part(owner, [observation], 1)])
+    sent = Delivered("here", "lab", "file", b"1", "2025-05-01T00:00:00Z", 1, 1, (), [Part(owner, [observation], 1)])
     recorder.arrivals.take(sent, lambda _owner: person)
     with database.reading() as connection:
         card = connection.execute(select(tables.card.c.id).limit(1)).scalar_one()

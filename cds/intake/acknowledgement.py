@@ -1,0 +1,89 @@
+"""The answer to an HL7 v2 message: AA, AE or AR, and why.
+
+AA: all of it is stored, or is none of our business. AE: a result of it was refused, and each refusal is named in an ERR
+segment; what could be read is stored. AR: nothing was looked at, for a reason that lies in the message's head or in us.
+Codes of ERR-3 are those of HL7 table 0357.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from cds.intake.delivery import Refused
+
+_SEPARATORS = "|", "^~\\&"
+_MOST = 20
+"""Refusals that an answer names; the others are counted."""
+_HEADER = re.compile(r"MSH(?P<field>[^\r\nA-Za-z0-9])(?P<others>[^\r\n]{4,5}?)(?P=field)(?P<rest>[^\r\n]*)")
+_ERRORS = {
+    "100": "Segment sequence error",
+    "101": "Required field missing",
+    "103": "Table value not found",
+    "200": "Unsupported message type",
+    "202": "Unsupported processing id",
+    "204": "Unknown key identifier",
+    "207": "Application internal error",
+}
+
+
+class Head:
+    """What an answer needs of a message's head; of one that cannot be read, nothing."""
+
+    def __init__(self, data: bytes):
+        found = _HEADER.search(data[:4000].decode("utf-8", "replace"))
+        self.found = found is not None and data.lstrip(b"\xef\xbb\xbf\x0b\r\n ").startswith((b"MSH", b"FHS", b"BHS"))
+        fields = found["rest"].split(found["field"]) if found else []
+        component = found["others"][0] if found else "^"
+        self._fields = fields
+        kind = self._part(6).split(component)
+        self.message_type, self.event = kind[0], kind[1] if len(kind) > 1 else ""
+        self.control = self._part(7)[:199]
+        self.processing = self._part(8).split(component)[0]
+        self.version = self._part(9).split(component)[0]
+        self.application, self.facility = self._part(0).split(component)[0], self._part(1).split(component)[0]
+        self.receiver = self._part(3).split(component)[0]
+
+    def _part(self, number: int) -> str:
+        return self._fields[number].strip() if number < len(self._fields) else ""
+
+
+def accepted(head: Head, at: datetime, text: str) -> bytes:
+    """AA."""
+    return _answer(head, at, "AA", text, ())
+
+
+def in_error(head: Head, at: datetime, refused: Sequence[Refused]) -> bytes:
+    """AE, with the reason for each refusal."""
+    count = sum(one.results for one in refused)
+    named = [("103", f"{one.where}, {one.what}: {one.reason}. {one.hint}") for one in refused[:_MOST]]
+    if len(refused) > _MOST:
+        named.append(("103", f"and {len(refused) - _MOST} more"))
+    return _answer(head, at, "AE", f"{count} results refused; what could be read is stored", named)
+
+
+def rejected(head: Head, at: datetime, code: str, reason: str) -> bytes:
+    """AR, with a code of table 0357."""
+    return _answer(head, at, "AR", reason, [(code, reason)])
+
+
+def _answer(head: Head, at: datetime, code: str, text: str, errors: Sequence[tuple[str, str]]) -> bytes:
+    field, others = _SEPARATORS
+    segments = [
+        ["MSH", others, "EXOWATCH", _written(head.receiver), _written(head.application), _written(head.facility),
+         at.strftime("%Y%m%d%H%M%S%z"), "", f"ACK^{_written(head.event)}^ACK" if head.event else "ACK", uuid.uuid4().hex[:20],
+         _written(head.processing) or "P", _written(head.version) or "2.5.1"],
+        ["MSA", code, _written(head.control), _written(text[:80])],
+    ]  # fmt: skip
+    for number, why in errors:
+        segments.append(["ERR", "", "", f"{number}^{_ERRORS[number]}^HL70357", "E", "", "", "", _written(why[:250])])
+    return "".join(f"{field.join(one)}\r" for one in segments).encode()
+
+
+def _written(text: str) -> str:
+    """A text in which separators mean nothing, and no line ends."""
+    for sign, letter in (("\\", "E"), ("|", "F"), ("^", "S"), ("~", "R"), ("&", "T")):
+        text = text.replace(sign, f"\\{letter}\\")
+    return re.sub(r"[\x00-\x1f\x7f]", " ", text)

@@ -1,0 +1,198 @@
+"""Results that come as FHIR: each Observation is taken as it is, or refused with a reason.
+
+Ids are made anew, from the sender's name and its own ids, so that two senders never mean one resource by one id; what
+refers to another resource of the delivery follows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from cds.chart.catalogue import Catalogue
+from cds.chart.envelope import Entry, unpack
+from cds.chart.results import recognise
+from cds.errors import InputError
+from cds.intake.delivery import Refused
+from cds.intake.mapping import IDS, UNKNOWN_CODE, Mapped, provenance, wrong_unit
+from cds.publish.check import problems
+
+Json = dict[str, Any]
+
+_KEPT = ("Observation", "Specimen", "Device")
+_NO_NARRATIVE = "dom-6"
+
+
+def taken(data: bytes, sender: str, source: str, catalogue: Catalogue, received: datetime) -> tuple[Mapped, int]:
+    """What becomes of a Bundle, a list or a single Observation, and how many Observations there are in it.
+
+    `sender` is whose ids they are. Raises `InputError` for what is no FHIR JSON, or holds no Observation.
+    """
+    envelope = unpack(data)
+    if not any(entry.kind == "Observation" for entry in envelope.entries):
+        raise InputError(
+            "there is no Observation in it; send a Bundle with the results and their Specimens, or one Observation"
+        )
+    taking = _Taking(sender, source, catalogue, received, envelope.entries)
+    for left in envelope.left_out:
+        taking.found.refused.append(Refused(left.where, left.what, left.reason, left.hint, results=1))
+    found = taking.all()
+    return found, sum(entry.kind == "Observation" for entry in envelope.entries) + len(envelope.left_out)
+
+
+class _Taking:
+    """One delivery."""
+
+    def __init__(self, sender: str, source: str, catalogue: Catalogue, received: datetime, entries: list[Entry]):
+        self.found = Mapped()
+        self._sender, self._source, self._catalogue, self._received = sender, source, catalogue, received
+        self._entries = entries
+        self._by_ref: dict[str, Entry] = {}
+        for entry in entries:
+            for name in (entry.ref, entry.url):
+                if name:
+                    self._by_ref.setdefault(name, entry)
+        self._ids = {id(entry): self._id(entry) for entry in entries}
+        self._patients: dict[str, Json] = {}
+
+    def all(self) -> Mapped:
+        taken: list[tuple[Json, str]] = []
+        needed: dict[str, Json] = {}
+        for entry in self._entries:
+            if entry.kind != "Observation":
+                continue
+            observation = self._observation(entry)
+            if observation is not None:
+                taken.append((observation, entry.path or "body"))
+                needed |= self._companions(entry, observation["subject"])
+        self.found.resources = [*self._patients.values(), *needed.values()]
+        for one, path in taken:
+            source = f"{self._source}, {path}"
+            self.found.resources += [one, provenance(one["id"], self._sender, source, self._received)]
+        return self.found
+
+    def _observation(self, entry: Entry) -> Json | None:
+        resource = entry.resource
+        meaning, total_ev, suspicious, _ = recognise(resource, self._catalogue)
+        if (meaning is None and not total_ev) or (meaning is not None and meaning.ignored):
+            self._refuse(entry, *UNKNOWN_CODE, foreign=not suspicious)
+            return None
+        wrong = [one for one in problems(resource) if _NO_NARRATIVE not in one]
+        if wrong:
+            self._refuse(entry, f"it is no valid FHIR R4: {wrong[0]}", "correct it at the sender")
+            return None
+        quantity = resource.get("valueQuantity")
+        if meaning is not None and meaning.analyte is None and isinstance(quantity, dict):
+            unit = str(quantity.get("code") or quantity.get("unit") or "")
+            reason, hint = wrong_unit(unit, meaning.marker, meaning.scale, self._catalogue, self._spelt(meaning.marker))
+            if reason:
+                self._refuse(entry, reason, hint)
+                return None
+        owner = self._owner(resource)
+        if owner is None:
+            self._refuse(
+                entry, "it does not say whose result it is",
+                "send subject.identifier with its system, or the Patient with an identifier",
+            )  # fmt: skip
+            return None
+        self.found.mapped += 1
+        return self._renamed(entry, owner)
+
+    def _refuse(self, entry: Entry, reason: str, hint: str, *, foreign: bool = False) -> None:
+        self.found.refused.append(Refused(entry.path or "body", entry.ref, reason, hint, foreign=foreign))
+
+    def _spelt(self, marker: str) -> dict[str, str]:
+        """How laboratories spell units of a marker; which of them it is, the chart tells by its performer."""
+        laboratories = self._catalogue.declarations.laboratories.values()
+        assays = (assay for one in laboratories for assay in one.assays.get(marker, ()))
+        return {own: unit for assay in assays for own, unit in assay.units.items()}
+
+    # whose ----------------------------------------------------------------------------------------------------------
+
+    def _owner(self, resource: Mapping[str, Any]) -> str | None:
+        """The id of the Patient that is kept for its subject; None if that says nobody."""
+        subject = resource.get("subject")
+        if not isinstance(subject, dict):
+            return None
+        reference = subject.get("reference")
+        patient: Mapping[str, Any] = {}
+        if isinstance(reference, str):
+            found = self._by_ref.get(reference)
+            inside = [one for one in resource.get("contained", ()) if f"#{one.get('id')}" == reference]
+            patient = found.resource if found is not None else inside[0] if inside else {}
+        stated = [one for one in (*patient.get("identifier", ()), subject.get("identifier")) if isinstance(one, dict)]
+        identifiers = [
+            {"system": one["system"], "value": one["value"]} for one in stated if one.get("system") and one.get("value")
+        ]
+        made: Json = {"resourceType": "Patient"}
+        if identifiers:
+            made["identifier"] = [one for number, one in enumerate(identifiers) if one not in identifiers[:number]]
+        elif isinstance(reference, str) and reference.startswith("https://") and "/Patient/" in reference:
+            made["link"] = [{"other": {"reference": reference}, "type": "refer"}]
+        else:
+            return None
+        made |= {name: patient[name] for name in ("birthDate", "gender") if name in patient}
+        made["id"] = str(
+            uuid.uuid5(IDS, "\n".join((self._sender, "Patient", repr(made.get("identifier") or reference))))
+        )
+        self._patients[made["id"]] = made
+        return str(made["id"])
+
+    # ids ------------------------------------------------------------------------------------------------------------
+
+    def _id(self, entry: Entry) -> str:
+        """An id that the same resource of the same sender always gets."""
+        resource = entry.resource
+        own = resource.get("id")
+        if not isinstance(own, str):
+            identifiers = resource.get("identifier")
+            first = identifiers[0] if isinstance(identifiers, list) and identifiers else None
+            if isinstance(first, dict) and first.get("value"):
+                own = f"{first.get('system')}|{first['value']}"
+            else:
+                own = hashlib.sha256(repr(sorted(resource.items(), key=str)).encode()).hexdigest()
+        return str(uuid.uuid5(IDS, "\n".join((self._sender, entry.kind, own))))
+
+    def _renamed(self, entry: Entry, owner: str) -> Json:
+        renamed: Json = self._following(entry.resource)
+        return {**renamed, "id": self._ids[id(entry)], "subject": {"reference": f"Patient/{owner}"}}
+
+    def _following(self, value: Any) -> Any:
+        """The value with references to resources of the delivery by their new ids."""
+        if isinstance(value, list):
+            return [self._following(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        found = self._by_ref.get(value["reference"]) if isinstance(value.get("reference"), str) else None
+        if found is not None and found.kind in _KEPT:
+            return {**value, "reference": f"{found.kind}/{self._ids[id(found)]}"}
+        return {key: self._following(one) for key, one in value.items()}
+
+    def _companions(self, entry: Entry, subject: Json) -> dict[str, Json]:
+        """The Specimens and Devices to which an Observation refers, and those to which they do."""
+        found: dict[str, Json] = {}
+        waiting = list(_references(entry.resource))
+        while waiting:
+            other = self._by_ref.get(waiting.pop())
+            if other is None or other.kind not in _KEPT[1:] or self._ids[id(other)] in found:
+                continue
+            own = subject if other.kind == "Specimen" else {}
+            found[self._ids[id(other)]] = self._following(other.resource) | {"id": self._ids[id(other)]}
+            if own:
+                found[self._ids[id(other)]]["subject"] = own
+            waiting += _references(other.resource)
+        return found
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("reference"), str):
+            yield value["reference"]
+        for one in value.values():
+            yield from _references(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _references(one)

@@ -1,0 +1,129 @@
+"""Listens for HL7 v2 messages over MLLP; each is answered once it is stored.
+
+A message stands between <VT> and <FS><CR>. What comes outside of a frame, is too long or stays unfinished ends the
+connection: the sender has no acknowledgement, and sends it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cds.errors import ExowatchError
+from cds.service.logs import WARNING, note
+
+_START, _END = b"\x0b", b"\x1c\r"
+_IDLE = 3600.0
+_UNFINISHED = 30.0
+_CONNECTIONS = 64
+
+Answer = Callable[[bytes, str], bytes]
+"""The acknowledgement of a message that came from an address."""
+
+
+class CannotListen(ExowatchError):
+    """The address cannot be listened on; says why and what to do."""
+
+
+class Listener:
+    """An MLLP listener in a thread of its own, between `start` and `stop`; `port` is the one it listens on.
+
+    `tls`: the server's side; without it messages come in the clear.
+    """
+
+    def __init__(self, host: str, port: int, answer: Answer, *, most: int, tls: ssl.SSLContext | None = None):
+        self.host, self.port = host, port
+        self._answer, self._most, self._tls = answer, most, tls
+        self.tls = tls is not None
+        self._loop = asyncio.new_event_loop()
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="mllp")
+        self._thread = threading.Thread(target=self._loop.run_forever, name="mllp", daemon=True)
+        self._connections: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    def start(self) -> None:
+        """Raises `CannotListen`."""
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+
+    def stop(self) -> None:
+        """End all connections. What was stored and could not be answered is sent again, and known."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(15)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+        self._threads.shutdown()
+
+    async def _listen(self) -> None:
+        try:
+            self._server = await asyncio.start_server(
+                self._connected, self.host, self.port, limit=self._most + len(_END), ssl=self._tls
+            )
+        except OSError as error:
+            raise CannotListen(
+                f"cannot listen for MLLP on {self.host}:{self.port}: {error.strerror}. Another program may use the port"
+            ) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this runs in one
+        if len(self._connections) >= _CONNECTIONS:
+            note("mllp", WARNING, ended="too many connections")
+            writer.close()
+            return
+        self._connections.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
+            note("mllp", ended=type(error).__name__)
+        except asyncio.LimitOverrunError:
+            note("mllp", WARNING, ended="a message longer than is read")
+        except asyncio.CancelledError:
+            pass  # the service stops
+        finally:
+            self._connections.discard(task)
+            writer.close()
+            with contextlib.suppress(OSError, ssl.SSLError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = str(writer.get_extra_info("peername", ("?",))[0])
+        while True:
+            first = await asyncio.wait_for(reader.read(1), _IDLE)
+            if not first:
+                return
+            if first in b"\r\n":  # some end a frame twice
+                continue
+            if first != _START:
+                note("mllp", WARNING, ended="no frame")
+                return
+            frame = await asyncio.wait_for(reader.readuntil(_END), _UNFINISHED)
+            message = frame.removesuffix(_END)
+            # Once begun it is answered, whatever becomes of the service meanwhile.
+            answer = await asyncio.shield(self._loop.run_in_executor(self._threads, self._answer, message, peer))
+            writer.write(_START + answer + _END)
+            await writer.drain()
+
+
+def server_tls(certificate: Path, key: Path | None, clients: Path | None) -> ssl.SSLContext:
+    """TLS of the listener; with `clients`, a file of certificates, only senders that have one signed by them are answered."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    if clients is not None:
+        context.load_verify_locations(clients)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

@@ -1,0 +1,195 @@
+"""Where results of laboratories arrive: they are mapped, stored, and only then acknowledged.
+
+What cannot be stored is not acknowledged, so the sender keeps it; what was stored before is acknowledged again and stored once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cds.chart.catalogue import Catalogue
+from cds.errors import InputError
+from cds.intake.acknowledgement import Head, accepted, in_error, rejected
+from cds.intake.delivery import Refused
+from cds.intake.files import Received, each
+from cds.intake.interfaces import Interface
+from cds.intake.owners import by_person
+from cds.intake.resources import taken
+from cds.record.arrivals import Arrivals, Delivered, Kept, Resolve
+from cds.record.audit import instant
+from cds.record.database import RecordUnavailable
+from cds.service.logs import ERROR, note, where
+
+_RESULTS = ("R01", "R30", "R31", "R32", "")
+"""Events of ORU that carry results."""
+_QUOTED = re.compile(r"'[^']*'")
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of something that was sent."""
+
+    counted: int = 0
+    mapped: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    kept: Kept = field(default_factory=Kept)
+
+    def add(self, found: Received, kept: Kept) -> None:
+        self.counted += found.counted
+        self.mapped += found.mapped
+        self.refused += found.refused
+        self.kept.stored += kept.stored
+        self.kept.known += kept.known
+        for why, results in kept.waiting.items():
+            self.kept.waiting[why] = self.kept.waiting.get(why, 0) + results
+        self.kept.patients += [one for one in kept.patients if one not in self.kept.patients]
+
+    @property
+    def ours(self) -> list[Refused]:
+        """What was refused though it is, or may be, a marker's result."""
+        return [one for one in self.refused if not one.foreign]
+
+
+class Reception:
+    """Takes what laboratories send; safe to share between threads.
+
+    `resolve` asks a patient's own record who they are; `stored` is called when something new is there to be evaluated.
+    """
+
+    def __init__(
+        self,
+        arrivals: Arrivals,
+        interfaces: Mapping[str, Interface],
+        catalogue: Catalogue,
+        tenant: str,
+        clock: Callable[[], datetime],
+        resolve: Resolve = lambda _owner: None,
+        stored: Callable[[], None] = lambda: None,
+    ):
+        self._arrivals = arrivals
+        self._interfaces, self._catalogue = interfaces, catalogue
+        self._tenant, self._clock = tenant, clock
+        self._resolve, self._stored = resolve, stored
+
+    def message(self, data: bytes, source: str, *, test: bool = False) -> bytes:
+        """The acknowledgement of an HL7 v2 message. `test`: whether messages for tests are taken like any other."""
+        head, at = Head(data), self._clock()
+        report = Report()
+        try:
+            answer = self._unfit(head, at, test) or self._acknowledged(head, at, data, source, report)
+        except RecordUnavailable:
+            answer = rejected(head, at, "207", "the record does not answer, so nothing was stored; send it again")
+        except InputError as error:
+            answer = rejected(head, at, "204" if "MSH-4" in str(error) else "207", str(error))
+        except Exception as error:
+            # What could not be looked at must never look like taken.
+            note("fault", ERROR, error=type(error).__name__, where=where(error))
+            answer = rejected(
+                head, at, "207", "the message could not be processed; nothing is known of its results here"
+            )
+        code = answer.partition(b"\rMSA|")[2][:2].decode()
+        note(
+            "message", answer=code, bytes=len(data), counted=report.counted, mapped=report.mapped,
+            stored=report.kept.stored, known=report.kept.known, waiting=sum(report.kept.waiting.values()),
+        )  # fmt: skip
+        return answer
+
+    @staticmethod
+    def _unfit(head: Head, at: datetime, test: bool) -> bytes | None:
+        """Why a message is not for us, by its head."""
+        if not head.found:
+            return rejected(
+                head, at, "100", "it does not begin with MSH: its beginning was cut off, or it is no HL7 v2"
+            )
+        if head.message_type and (head.message_type != "ORU" or head.event not in _RESULTS):
+            what = f"{head.message_type} {head.event}".strip()
+            return rejected(head, at, "200", f"{what[:20]} carries no results: send ORU R01")
+        if head.processing not in ("", "P") and not test:
+            return rejected(head, at, "202", "it is for training or tests (MSH-11): only P is taken for a patient's")
+        return None
+
+    def _acknowledged(self, head: Head, at: datetime, data: bytes, source: str, report: Report) -> bytes:
+        for one in self._all(data, source, ""):
+            report.add(*one)
+        if report.ours:
+            return in_error(head, at, report.ours)
+        waiting = sum(report.kept.waiting.values())
+        return accepted(
+            head, at, f"{report.mapped} of {report.counted} results taken" + f", {waiting} wait" * bool(waiting)
+        )
+
+    def file(self, data: bytes, name: str, laboratory: str = "", step: Callable[[], None] = lambda: None) -> Report:
+        """Take a file of messages or a table; `step` is called for each message or person. Raises `InputError`,
+
+        `RecordUnavailable`: what came before is stored, and the same file again does no harm.
+        """
+        report = Report()
+        for one in self._all(data, name, laboratory, step):
+            report.add(*one)
+        return report
+
+    def resources(self, data: bytes, sender: str, source: str, tenant: str) -> Report:
+        """Take results that come as FHIR. Raises `InputError`, `RecordUnavailable`."""
+        found, counted = taken(data, sender, source, self._catalogue, self._clock())
+        sent = Received(sender, data, counted, found.mapped, found.resources, found.refused)
+        report = Report()
+        report.add(sent, self._keep(sent, source, tenant, lambda: None))
+        return report
+
+    def _all(
+        self, data: bytes, source: str, laboratory: str, step: Callable[[], None] = lambda: None
+    ) -> Iterable[tuple[Received, Kept]]:
+        for found in each(data, source, self._interfaces, self._catalogue, self._clock(), laboratory):
+            yield found, self._keep(found, source, self._tenant, step)
+
+    def _keep(self, found: Received, source: str, tenant: str, step: Callable[[], None]) -> Kept:
+        refused = [[one.where, one.what, _QUOTED.sub("'…'", one.reason), one.results] for one in found.refused]
+        delivered = Delivered(
+            tenant,
+            found.laboratory,
+            source,
+            found.raw,
+            instant(self._clock()),
+            found.counted,
+            found.mapped,
+            refused,
+            by_person(found.resources),
+        )
+        kept = self._arrivals.take(delivered, self._resolve, step)
+        if kept.patients:
+            self._stored()
+        return kept
+
+
+def outcome(report: Report) -> dict[str, Any]:
+    """A report as FHIR: an issue for what was taken, one for each refusal, one for what waits."""
+    issues = [_issue("information", "informational", _taken(report), "")]
+    issues += [_issue("error", "invalid", f"{one.what}: {one.reason}. {one.hint}", one.where) for one in report.ours]
+    foreign = len(report.refused) - len(report.ours)
+    if foreign:
+        issues.append(
+            _issue("information", "not-supported", f"{foreign} results are of no marker that is known here", "")
+        )
+    for why, results in sorted(report.kept.waiting.items()):
+        issues.append(
+            _issue("warning", "multiple-matches" if why == "several" else "not-found", _waits(why, results), "")
+        )
+    return {"resourceType": "OperationOutcome", "issue": issues}
+
+
+def _taken(report: Report) -> str:
+    kept = report.kept
+    return f"{report.counted} results: {report.mapped} taken ({kept.stored} new, {kept.known} known before)"
+
+
+def _waits(why: str, results: int) -> str:
+    return f"{results} results wait until somebody says whose they are ({why}); they are stored"
+
+
+def _issue(severity: str, code: str, text: str, place: str) -> dict[str, Any]:
+    issue: dict[str, Any] = {"severity": severity, "code": code, "diagnostics": text}
+    return issue | ({"expression": [place]} if place else {})
