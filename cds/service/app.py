@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from types import MappingProxyType
@@ -12,8 +13,6 @@ from typing import Any, TypeVar
 
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cds.errors import ExowatchError, InputError
 from cds.intake.interfaces import Interface
@@ -21,21 +20,24 @@ from cds.reasoning.reasoner import Reasoner
 from cds.record.database import RecordUnavailable, SchemaMismatch
 from cds.record.listing import Counted, standing_counts
 from cds.record.recorder import Recorder
+from cds.selfcheck import Check
 from cds.service.decisions import decide
 from cds.service.desk import Caller, Clock, Desk
 from cds.service.door import Door
 from cds.service.feedback import take
 from cds.service.fhir import FhirEndpoint
 from cds.service.follower import Follower
-from cds.service.hook_request import LOOPBACK
 from cds.service.logs import ERROR, note, where
 from cds.service.metrics import CONTENT_TYPE, exposition
+from cds.service.middleware import Browsers, Faults, LoopbackOnly, Shedding, body_reader, fault
 from cds.service.problems import Problem, answer
 from cds.service.reception import Reception, outcome
 from cds.service.trust import Trust
 from cds.settings import Settings
 
 T = TypeVar("T")
+
+_SELF_TEST_HOLDS = 2.0
 
 
 class RefusedToStart(ExowatchError):
@@ -75,7 +77,7 @@ def create_app(
     routes = _Routes(desk, reasoner, recorder, settings)
     door = Door(trust, settings)
     calls, records = Depends(door.admits("call")), Depends(door.admits("record"))
-    body = Depends(_body_reader(settings.max_body_bytes))
+    body = Depends(body_reader(settings.max_body_bytes))
     discovery = [calls] if settings.discovery_needs_token else []
     for path in ("/cds-services", "/cds-services/"):
         app.add_api_route(path, routes.discovery, methods=["GET"], dependencies=discovery)
@@ -105,16 +107,17 @@ def create_app(
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_middleware(_Shedding, most=settings.max_waiting)
+    app.add_middleware(Shedding, most=settings.max_waiting)
     if settings.open_mode:
-        app.add_middleware(_LoopbackOnly)
-    app.add_middleware(_Faults)
+        app.add_middleware(LoopbackOnly)
+    app.add_middleware(Faults)
     if settings.origins:
         app.add_middleware(
-            CORSMiddleware,
+            Browsers,
             allow_origins=settings.origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After", "X-Request-ID", "WWW-Authenticate"],
             max_age=600,
         )
     return app
@@ -130,6 +133,9 @@ class _Routes:
         self._fhir = FhirEndpoint(settings, reasoner.rulebook, recorder.database, base) if recorder else None
         self._reasoner = reasoner
         self.reception: Reception | None = None
+        self._tested_by = threading.Lock()
+        self._tested = float("-inf")
+        self._self_test = Check("self-test", ok=False, detail="not run yet")
 
     def discovery(self) -> Response:
         return answer(HTTPStatus.OK, self._desk.discovery())
@@ -154,7 +160,7 @@ class _Routes:
         except Exception as error:
             # Not being able to evaluate must never look like having nothing to say.
             note("fault", ERROR, request=number, error=type(error).__name__, where=where(error))
-            response = _fault(number)
+            response = fault(number)
         else:
             response = answer(HTTPStatus.OK, {"cards": said.cards})
             fields |= {"cards": len(said.cards), "findings": dict(said.findings)}
@@ -260,105 +266,14 @@ class _Routes:
                 self._in_time(lambda recorder: recorder.database.check())
             except (RecordUnavailable, SchemaMismatch) as error:
                 return _away(str(error))
-        check = self._desk.self_test()
+        with self._tested_by:  # whoever asks often costs no more than whoever asks once
+            if time.monotonic() - self._tested > _SELF_TEST_HOLDS:
+                self._self_test, self._tested = self._desk.self_test(), time.monotonic()
+            check = self._self_test
         if not check.ok:
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "exception", check.detail).response()
         rules = {"rules": len(book.rules), "withheld": len(book.withheld), "rulebook": book.hash}
         return answer(HTTPStatus.OK, {"status": "ready", **rules})
-
-
-def _body_reader(most: int) -> Callable[[Request], Any]:
-    """Reads the body into `request.state.body`: JSON in UTF-8, of at most `most` bytes."""
-
-    async def read_body(request: Request) -> None:
-        kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
-        charset = parameters.partition("charset=")[2].strip(' "')
-        if kind.strip() not in ("application/json", "application/fhir+json") or charset not in ("", "utf-8", "utf8"):
-            raise Problem(415, "not-supported", "the body is to be application/json in UTF-8", "Content-Type")
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise Problem(415, "not-supported", "the body is to be sent without compression", "Content-Encoding")
-        stated = request.headers.get("content-length", "")
-        body = bytearray()
-        if not (stated.isdigit() and int(stated) > most):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > most:
-                    break
-            else:
-                request.state.body = bytes(body)
-                return
-        raise Problem(413, "too-long", f"the body is to have at most {most} bytes")
-
-    return read_body
-
-
-class _Shedding:
-    """Calls beyond what can be answered in time are refused at once: a queue that only grows helps nobody."""
-
-    def __init__(self, app: ASGIApp, most: int):
-        self._app = app
-        self._most = most
-        self._waiting = 0  # changed by the event loop alone
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-        elif self._waiting >= self._most:
-            note("refused", status=503, code="throttled")
-            await Problem(503, "throttled", "too many calls at once; ask again").response()(scope, receive, send)
-        else:
-            self._waiting += 1
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                self._waiting -= 1
-
-
-class _Faults:
-    """A fault is answered as every other refusal is, so that a browser may read it, and its message goes to no log."""
-
-    def __init__(self, app: ASGIApp):
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except Exception as error:
-            number = str(uuid.uuid4())
-            note("fault", ERROR, request=number, error=type(error).__name__, where=where(error))
-            if not begun:  # half an answer cannot be taken back: the server breaks the connection
-                await _fault(number)(scope, receive, send)
-
-
-class _LoopbackOnly:
-    """Without client trust only this machine may ask, and under its own name: a name that a web page made to point here
-    is refused, and so is a proxy."""
-
-    def __init__(self, app: ASGIApp):
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not _is_local(scope):
-            refused = Problem(403, "forbidden", "development mode answers on the loopback address only, without proxy")
-            await refused.response()(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-
-def _is_local(scope: Scope) -> bool:
-    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-    stated = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
-    host = stated.get("host", "").rsplit(":", 1)[0] if not stated.get("host", "").endswith("]") else stated["host"]
-    client = (scope.get("client") or ("", 0))[0]
-    forwarded = "forwarded" in stated or "x-forwarded-for" in stated
-    return host.strip("[]") in LOOPBACK and (client in LOOPBACK or client.startswith("127.")) and not forwarded
 
 
 def _now() -> datetime:
@@ -373,11 +288,6 @@ def _known_place(place: str) -> str:
 def _away(text: str = "") -> Response:
     text = text or "the record does not answer, so nothing may be said; this says nothing about the patient. Ask again"
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "transient", text).response()
-
-
-def _fault(number: str) -> Response:
-    text = f"the request could not be evaluated; this says nothing about the patient. The log names request {number}"
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "exception", text).response()
 
 
 async def _on_problem(_request: Request, problem: Exception) -> Response:

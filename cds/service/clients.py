@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from cds.errors import ExowatchError, Problem
-from cds.exchange.client import Network, NotPermitted, Permit, origin_of
+from cds.exchange.network import Network, NotPermitted, Permit, origin_of
 from cds.source import Section, raise_if_any, read_yaml
 
 ALGORITHMS = ("ES384", "RS384", "ES256", "RS256", "PS384", "ES512", "RS512")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from cds.errors import ExowatchError
-from cds.record.responses import AlreadyDecided, Decision, Ended, NoSuchAdvisory, Responses
+from cds.record.responses import DISPOSITIONS, AlreadyDecided, Decision, Ended, NoSuchAdvisory, Responses
 from cds.service.problems import Problem
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    revision: int
+    revision: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
     code: str
     by: str
     follow_up: str = ""
@@ -27,9 +27,13 @@ def decide(responses: Responses, tenant: str, advisory: str, body: bytes) -> dic
     """
     try:
         stated = msgspec.json.decode(body, type=_Body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, "structure", str(error)) from None
-    if not 0 < len(stated.by.strip()) <= 128:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Problem(
+            400,
+            "structure",
+            "the body is to be one JSON object with nothing but revision (a number), code, by and, if there is one, followUp",
+        ) from None
+    if not 0 < len(stated.by.strip()) <= 128 or "\0" in stated.by:
         raise Problem(400, "value", "it is to be a role or a pseudonym of at most 128 characters", "by")
     if stated.follow_up:
         try:
@@ -47,5 +51,6 @@ def decide(responses: Responses, tenant: str, advisory: str, body: bytes) -> dic
     except ExowatchError as error:
         if type(error) is not ExowatchError:
             raise
-        raise Problem(400, "code-invalid", str(error), "code") from None
+        known = f"it is none of: {', '.join(DISPOSITIONS)}" if stated.code not in DISPOSITIONS else str(error)
+        raise Problem(400, "code-invalid", known, "code") from None
     return {"id": key, "advisory": advisory, "revision": stated.revision}

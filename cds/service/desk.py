@@ -34,7 +34,7 @@ from cds.service.discovery import Service, services
 from cds.service.fetching import Fetching
 from cds.service.hook_request import RESULT_ARRIVED, HookRequest, read_request
 from cds.service.persons import person_of, replaced
-from cds.service.prefetch import delivered, wanting
+from cds.service.prefetch import delivered, resources_in, wanting
 from cds.service.problems import Problem
 from cds.settings import Settings, software
 
@@ -124,7 +124,10 @@ class Desk:
         prefetch: Mapping[str, Any],
         failed: Mapping[str, str],
     ) -> Answer:
-        data, left_out = delivered(prefetch, service.templates, request.patient, self._settings.max_resources, failed)
+        beside = resources_in(request.results or {}) + len(request.draft_orders)
+        data, left_out = delivered(
+            prefetch, service.templates, request.patient, self._settings.max_resources, failed, beside
+        )
         if request.results is not None:
             data["results"] = request.results  # read like the rest, each result once
         for _ in range(_ATTEMPTS):

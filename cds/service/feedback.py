@@ -83,6 +83,6 @@ def _uuid(value: object, place: str) -> str:
 
 def _text(coding: Mapping[str, Any], key: str, place: str, most: int) -> str:
     value = coding.get(key, "")
-    if not isinstance(value, str) or len(value) > most:
+    if not isinstance(value, str) or len(value) > most or "\0" in value:
         raise Problem(400, "value", f"it is to be a text of at most {most} characters", f"{place}.{key}")
     return value

@@ -16,7 +16,7 @@ from urllib.parse import quote, urljoin
 import msgspec
 
 from cds.exchange import CannotFetch, Exchange, NotPermitted
-from cds.exchange.client import origin_of
+from cds.exchange.network import origin_of
 from cds.service.discovery import Template
 from cds.service.hook_request import HookRequest
 from cds.service.prefetch import next_page
@@ -67,8 +67,10 @@ class Fetching:
         first, left = self._page(exchange, request, address, until, self._most)
         entries: list[Any] = []
         page = first
+        if not _is_page(first):
+            return first  # whether it is an answer to the template is judged where what was sent is, too
         for _ in range(_PAGES):
-            entries += page.get("entry") or () if isinstance(page.get("entry") or (), list) else ()
+            entries += page.get("entry") or ()
             following = next_page(page)
             if not following:
                 break
@@ -80,8 +82,8 @@ class Fetching:
                 page, left = self._page(exchange, request, following, until, left)
             except CannotFetch:
                 break
-        if first.get("resourceType") != "Bundle":
-            return first
+            if not _is_page(page):
+                raise CannotFetch("a page that is no Bundle of entries")
         whole = {**first, "entry": entries}
         whole.pop("link", None)
         return {**whole, "link": [{"relation": "next", "url": "?"}]} if next_page(page) else whole
@@ -104,6 +106,13 @@ class Fetching:
         if content["resourceType"] == "OperationOutcome":
             raise CannotFetch("an OperationOutcome instead of data")
         return content, most - len(body)
+
+
+def _is_page(resource: Mapping[str, Any]) -> bool:
+    """Whether it is a Bundle whose entries and links can be read."""
+    return resource["resourceType"] == "Bundle" and all(
+        resource.get(name) is None or isinstance(resource[name], list) for name in ("entry", "link")
+    )
 
 
 def _origin(address: str) -> str:

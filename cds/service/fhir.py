@@ -25,6 +25,7 @@ from cds.settings import Settings, software
 _RULES = ("Library", "PlanDefinition")
 _DATE = re.compile(r"(eq|ge|le|gt|lt)?(.+)")
 _MOST = 1000
+_PARAMETER = re.compile(r"[a-z_][a-z-]{1,30}")  # what a parameter of FHIR may be called
 _IGNORED = ("_format", "_count", "_summary", "_sort")
 
 
@@ -74,7 +75,12 @@ class FhirEndpoint:
                 since, until = max(since, first), min(until or last, last or until)
             else:
                 known = "_id, patient, date" if kind in OF_A_PATIENT else "_id"
-                raise Problem(400, "not-supported", f"'{name}' is no search parameter here; there are: {known}", name)
+                raise Problem(
+                    400,
+                    "not-supported",
+                    f"it is no search parameter here; there are: {known}",
+                    name if _PARAMETER.fullmatch(name) else "",
+                )
         wanted = Wanted(self._tenant, patient, key, since, until, _MOST + 1)
         found = [one for one in self._found(kind, wanted) if not key or one["id"] == key]
         if len(found) > _MOST:
@@ -93,8 +99,10 @@ class FhirEndpoint:
                 return identified(connection, self._tenant, said)
         except NoSuchPatient:
             return None
-        except AmbiguousPatient as error:
-            raise Problem(400, "multiple-matches", str(error), "patient") from None
+        except AmbiguousPatient:
+            raise Problem(
+                400, "multiple-matches", "patients of several servers have that id: write it with its server", "patient"
+            ) from None
 
     def everything(self, patient: Identity | None = None) -> Iterator[Resource]:
         """All resources of a tenant, or of one of its patients, each once."""
@@ -128,6 +136,13 @@ class FhirEndpoint:
 
 def _span(text: str) -> tuple[str, str]:
     """A date parameter as (since, until), both included; "" for an open end. Raises `Problem` 400."""
+    try:
+        return _meant(text)
+    except OverflowError:
+        raise Problem(400, "value", "it lies at the end of the calendar", "date") from None
+
+
+def _meant(text: str) -> tuple[str, str]:
     found = _DATE.fullmatch(text)
     read = when(found[2]) if found else None
     if found is None or read is None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -26,6 +26,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)  # decimals stay as written: 1.50 is not 1.5
 _ID = re.compile(r"[^\s/?#\x00-\x1f]{1,255}")
 _REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/[^\s/?#]{1,255}")
+_PRINTABLE = re.compile(r"[!-~]{1,2000}")
+_TOKEN = re.compile(r"[ -~]{1,16000}")
 _PROFESSIONALS = ("Practitioner", "PractitionerRole")
 _OTHERS = ("Patient", "RelatedPerson")
 _NOT_R4 = ("MedicationOrder", "DiagnosticOrder", "ProcedureRequest", "ReferralRequest", "DeviceUseRequest")
@@ -121,10 +123,12 @@ def _check_server(request: Mapping[str, Any], patient: str, open_mode: bool) -> 
     """The client's FHIR server and token: nothing is fetched with them here, but a broken pair is a broken client."""
     server, token = request.get("fhirServer"), request.get("fhirAuthorization")
     if server is not None:
-        address = urlsplit(server) if isinstance(server, str) else urlsplit("")
+        address = _address(server)
         local = open_mode and address.scheme == "http" and address.hostname in LOOPBACK
         if not (address.hostname and (address.scheme == "https" or local)):
-            raise Problem(400, "value", "it is to be an absolute https address", "fhirServer")
+            raise Problem(
+                400, "value", "it is to be an absolute https address, without query or fragment", "fhirServer"
+            )
     if token is None:
         return
     if server is None:
@@ -133,6 +137,8 @@ def _check_server(request: Mapping[str, Any], patient: str, open_mode: bool) -> 
         raise Problem(400, "structure", "it is to be an object", "fhirAuthorization")
     for key in ("access_token", "token_type", "scope", "subject"):
         _text(token, key, f"fhirAuthorization.{key}")
+    if not _TOKEN.fullmatch(token["access_token"]):
+        raise Problem(400, "value", "it holds what no token can", "fhirAuthorization.access_token")
     if token["token_type"] != "Bearer":  # noqa: S105 - the type of a token, not one
         raise Problem(400, "value", "it is to be 'Bearer'", "fhirAuthorization.token_type")
     expires = token.get("expires_in")
@@ -140,6 +146,16 @@ def _check_server(request: Mapping[str, Any], patient: str, open_mode: bool) -> 
         raise Problem(400, "value", "it is to be a whole number of seconds", "fhirAuthorization.expires_in")
     if token.get("patient", patient) != patient:
         raise Problem(400, "value", "the token is for another patient than the context", "fhirAuthorization.patient")
+
+
+def _address(server: object) -> SplitResult:
+    """The parts of an address; empty for what is none, or says more than where a server is."""
+    try:
+        address = urlsplit(server) if isinstance(server, str) and _PRINTABLE.fullmatch(server) else urlsplit("")
+        _ = address.port
+    except ValueError:
+        return urlsplit("")
+    return urlsplit("") if address.query or address.fragment or str(server).endswith(("?", "#")) else address
 
 
 def _selected(context: Mapping[str, Any], orders: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:

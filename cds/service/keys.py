@@ -27,6 +27,8 @@ Key = ECKey | RSAKey
 _OLD = 3600.0
 _AGAIN = 60.0
 _SECONDS, _MOST = 2.0, 200_000
+_WAITING = 4
+"""Callers that wait for one set at one time: whoever invents key ids holds up no more."""
 _SHORTEST_RSA = 2048
 
 PUBLIC_KEYS = frozenset(
@@ -49,7 +51,14 @@ class _Set:
     keys: Mapping[str, Key] = field(default_factory=dict)
     stamp: Any = None  # of the file, or when it was fetched
     tried: float = float("-inf")
-    lock: threading.Lock = field(default_factory=threading.Lock)  # who needs a key of it waits while it is fetched
+    read: float = float("-inf")  # when it was last found as it should be
+    fetched: threading.Event = field(default_factory=threading.Event)  # cleared while it is fetched
+    waiting: int = 0  # who needs a key that is being fetched
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fresh(self, kid: str, now: float) -> Key | None:
+        """The key of that id; None if the set is so old that it may have been taken back since."""
+        return None if self.stamp is None or now - self.stamp > 2 * _OLD else self.keys.get(kid)
 
 
 class KeyRing:
@@ -84,12 +93,20 @@ class KeyRing:
         assert client.pinned is not None  # noqa: S101 - the caller has looked
         known = self._set(f"file {client.name}")
         with known.lock:
+            now = self._clock()
             try:
                 stat = client.pinned.stat()
                 if known.stamp != (stat.st_mtime_ns, stat.st_size):
                     known.keys = self._read(client.pinned.read_bytes())
                     known.stamp = (stat.st_mtime_ns, stat.st_size)
-            except (OSError, ValueError) as error:
+                known.read = now
+            except FileNotFoundError:
+                known.keys, known.stamp = {}, None  # so is a client shut out
+                note("keys", ERROR, client=client.name, error="FileNotFoundError")
+            except (OSError, ValueError, RecursionError) as error:
+                # It may be half written: what was there holds for a while.
+                if now - known.read > 2 * _OLD:
+                    known.keys, known.stamp = {}, None
                 note("keys", ERROR, client=client.name, error=type(error).__name__)
             return known.keys
 
@@ -98,18 +115,35 @@ class KeyRing:
         with known.lock:
             now = self._clock()
             old = known.stamp is None or now - known.stamp > _OLD
-            if (old or kid not in known.keys) and now - known.tried >= _AGAIN:
+            fetches = (old or kid not in known.keys) and now - known.tried >= _AGAIN
+            if fetches:
                 known.tried = now
-                try:
-                    body = self._exchange(client).get(
-                        address, seconds=_SECONDS, most=_MOST, headers={"Accept": "application/json"}
-                    )
-                    known.keys, known.stamp = self._read(body), now
-                except (NotPermitted, CannotFetch, ValueError) as error:
-                    note("keys", ERROR, client=client.name, error=type(error).__name__)
-            if known.stamp is None or now - known.stamp > 2 * _OLD:
-                return None  # a key may have been taken back since
-            return known.keys.get(kid)
+                known.fetched.clear()
+            elif kid not in known.keys and not known.fetched.is_set() and known.waiting < _WAITING:
+                known.waiting += 1
+            else:
+                return known.fresh(kid, now)
+        if fetches:
+            self._fetch(client, address, known)
+        else:
+            known.fetched.wait(_SECONDS)
+        with known.lock:
+            known.waiting -= not fetches
+            return known.fresh(kid, self._clock())
+
+    def _fetch(self, client: Client, address: str, known: _Set) -> None:
+        """Fetch a set while others go on with the keys that are there: its server may be slow."""
+        try:
+            body = self._exchange(client).get(
+                address, seconds=_SECONDS, most=_MOST, headers={"Accept": "application/json"}
+            )
+            keys = self._read(body)
+            with known.lock:
+                known.keys, known.stamp = keys, self._clock()
+        except (NotPermitted, CannotFetch, ValueError, RecursionError) as error:
+            note("keys", ERROR, client=client.name, error=type(error).__name__)
+        finally:
+            known.fetched.set()
 
     def _exchange(self, client: Client) -> Exchange:
         with self._lock:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import PurePath
 
+_OF_OTHERS = ("uvicorn.error", "asyncio")
 ERROR, WARNING = logging.ERROR, logging.WARNING
 LOGGER = logging.getLogger("exowatch.service")
 
@@ -33,6 +35,24 @@ def configure_logs(level: str = "INFO") -> None:
     LOGGER.handlers[:] = [handler]
     LOGGER.setLevel(level)
     LOGGER.propagate = False
+    for name in _OF_OTHERS:
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [_Foreign()]
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
+
+
+class _Foreign(logging.Handler):
+    """What the web server and its loop complain about: that they do, once a second at most, and in none of their words."""
+
+    _last = float("-inf")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = time.monotonic()
+        if now - self._last >= 1:
+            self._last = now
+            said = PurePath(record.pathname).stem
+            note("server", record.levelno, by=record.name, place=f"{said}:{record.lineno} {record.funcName}")
 
 
 def note(event: str, level: int = logging.INFO, **fields: object) -> None:

@@ -27,7 +27,7 @@ def next_page(value: Any) -> str:
     """The address of the page that follows; "" if there is none."""
     links = value.get("link") if isinstance(value, dict) and value.get("resourceType") == "Bundle" else None
     for link in links if isinstance(links, list) else ():
-        if isinstance(link, dict) and link.get("relation") == "next":
+        if isinstance(link, dict) and str(link.get("relation")).lower() == "next":
             return str(link.get("url") or "?")
     return ""
 
@@ -38,10 +38,11 @@ def delivered(
     patient: str,
     most: int,
     failed: Mapping[str, str] = MappingProxyType({}),
+    beside: int = 0,
 ) -> tuple[dict[str, Any], list[LeftOut]]:
     """The prefetched data under the asked keys, and what optional data could not be had. `failed` says of keys that were
 
-    asked of the FHIR server why they could not be had there.
+    asked of the FHIR server why they could not be had there. `beside` are the resources that the context holds.
 
     Raises `Problem` 412 with every required key that is missing, 400 for what is no FHIR resource or another patient's,
     413 for more than `most` resources.
@@ -49,7 +50,7 @@ def delivered(
     data: dict[str, Any] = {}
     left_out: list[LeftOut] = []
     missing: list[Problem] = []
-    resources = 0
+    resources = beside
     for template in templates:
         key = template.key
         place = f"prefetch.{key}"
@@ -69,7 +70,7 @@ def delivered(
         first, *more = missing
         raise Problem(412, first.code, first.text, first.place, *more)
     if resources > most:
-        raise Problem(413, "too-long", f"the prefetch holds {resources} resources, at most {most} are read", "prefetch")
+        raise Problem(413, "too-long", f"there are {resources} resources in it, at most {most} are read", "prefetch")
     _check_patient(data.get("patient"), patient)
     return data, left_out
 
@@ -80,8 +81,20 @@ def _checked(value: Any, place: str) -> int:
         raise Problem(400, "structure", "it is to be a FHIR resource, a Bundle, or null", place)
     if value["resourceType"] != "Bundle":
         return 1
-    entries = value.get("entry")
-    return len(entries) if isinstance(entries, list) else 0
+    return resources_in(value)
+
+
+def resources_in(value: Any) -> int:
+    """How many resources a Bundle holds, those of Bundles inside of it among them."""
+    found, bundles = 0, [value]
+    while bundles:
+        entries = bundles.pop().get("entry")
+        for entry in entries if isinstance(entries, list) else ():
+            found += 1
+            inside = entry.get("resource") if isinstance(entry, dict) else None
+            if isinstance(inside, dict) and inside.get("resourceType") == "Bundle":
+                bundles.append(inside)
+    return found
 
 
 def _why_missing(prefetch: Mapping[str, Any], template: Template) -> str:
@@ -93,25 +106,49 @@ def _why_missing(prefetch: Mapping[str, Any], template: Template) -> str:
         return "" if "?" in template.query else "null, though the patient is in context"
     if value["resourceType"] == "OperationOutcome":
         return "could not be obtained by the client"
-    return _why_incomplete(value) if value["resourceType"] == "Bundle" else ""
+    if value["resourceType"] == "Bundle":
+        return _why_incomplete(value)
+    asked = template.query.partition("?")[0].partition("/")[0]
+    return (
+        ""
+        if value["resourceType"] == asked or "?" not in template.query
+        else f"a {value['resourceType'][:40]} instead of a {asked}"
+    )
 
 
 def _why_incomplete(bundle: Mapping[str, Any]) -> str:
     """Why a Bundle does not hold all that was searched for: what was cut off must not read as what is not there."""
     if next_page(bundle):
         return "only the first page was sent; raise the page size of the prefetch"
-    entries = bundle.get("entry")
+    entries, total = bundle.get("entry"), bundle.get("total")
+    if not all(bundle.get(name) is None or isinstance(bundle[name], list) for name in ("link", "entry")):
+        return "the Bundle cannot be read: its entries and links are to be lists"
+    found = sum(_is_match(entry) for entry in entries or ())
+    if isinstance(total, int) and total > found:
+        return f"only {found} of {total} were sent; raise the page size of the prefetch"
     for entry in entries if isinstance(entries, list) else ():
         resource = entry.get("resource") if isinstance(entry, dict) else None
         if isinstance(resource, dict) and resource.get("resourceType") == "OperationOutcome":
             issues = resource.get("issue")
             for issue in issues if isinstance(issues, list) else ():
                 if isinstance(issue, dict) and (
-                    issue.get("severity") in ("fatal", "error")
-                    or issue.get("code") in ("security", "suppressed", "incomplete", "forbidden")
+                    issue.get("severity") in ("fatal", "error") or issue.get("code") in _SOMETHING_IS_MISSING
                 ):
                     return "the client says that something is missing from it"
     return ""
+
+
+_SOMETHING_IS_MISSING = (
+    "security", "suppressed", "incomplete", "forbidden", "timeout", "throttled", "transient", "exception", "too-costly",
+    "no-store", "lock-error",
+)  # fmt: skip
+"""Codes of an issue that say so at any severity."""
+
+
+def _is_match(entry: object) -> bool:
+    """Whether an entry is one of those that `total` counts."""
+    search = entry.get("search") if isinstance(entry, dict) else None
+    return not (isinstance(search, dict) and search.get("mode") in ("include", "outcome"))
 
 
 def _check_patient(value: Any, patient: str) -> None:

@@ -27,6 +27,7 @@ from cds.record.database import Database, RecordUnavailable, SchemaMismatch, hea
 from cds.record.recorder import Recorder
 from cds.service.app import create_app
 from cds.service.clients import load_clients
+from cds.service.connections import Punctual
 from cds.service.follower import Follower
 from cds.service.keys import KeyRing
 from cds.service.logs import ERROR, WARNING, configure_logs, note
@@ -195,7 +196,7 @@ def _server(
     app = create_app(settings, reasoner, recorder=recorder, trust=trust, interfaces=interfaces)
     gc.freeze()  # the rule book lives as long as the process: no collection need look at it again
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, lifespan="off", proxy_headers=False,
+        app, http=Punctual, log_config=None, access_log=False, server_header=False, lifespan="off", proxy_headers=False,
         ssl_certfile=settings.tls_certificate, ssl_keyfile=settings.tls_key,
     )  # fmt: skip
     return uvicorn.Server(config)

@@ -143,6 +143,13 @@ def on_prefetch(old: str, new: str) -> Fault:
     return on_service(change)
 
 
+def failures_that_read_as_none(_method: str, _path: str, body: Any, answer: Answer) -> Answer:
+    prefetch = body.get("prefetch") if isinstance(body, dict) else None
+    sent = prefetch.values() if isinstance(prefetch, dict) else ()
+    failed = any(isinstance(one, dict) and one.get("resourceType") == "OperationOutcome" for one in sent)
+    return (200, {"cards": []}) if failed else answer
+
+
 BROKEN: dict[str, tuple[Fault, set[str]]] = {
     "null for a missing link": (on_card(lambda card: card.update(links=None)), {"A5", "A7"}),
     "an empty list of links": (on_card(lambda card: card.update(links=[])), {"A6", "G17"}),
@@ -180,6 +187,7 @@ BROKEN: dict[str, tuple[Fault, set[str]]] = {
     "the patient in errors": (patient_in_errors, {"F7"}),
     "any hook": (any_hook, {"C2"}),
     "errors in HTML": (not_json, {"A1"}),
+    "what failed taken for nothing": (failures_that_read_as_none, {"D12"}),
     "any feedback": (takes_any_feedback, {"I3", "I4", "I5", "I6", "I8"}),
 }
 

@@ -90,6 +90,17 @@ def drip(request: BaseHTTPRequestHandler) -> None:
         pass  # the client has given up: what it should do
 
 
+def drip_heads(request: BaseHTTPRequestHandler) -> None:
+    """An answer whose head never ends."""
+    try:
+        for _ in range(200):
+            request.wfile.write(b"X" if _ else b"HTTP/1.1 200 OK\r\nX")
+            request.wfile.flush()
+            time.sleep(0.05)
+    except OSError:
+        pass  # the client has given up: what it should do
+
+
 def silence(request: BaseHTTPRequestHandler) -> None:
     """No answer, for longer than anybody here waits."""
     time.sleep(3)

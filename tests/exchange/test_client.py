@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from cds.exchange import CannotFetch, Exchange, NotPermitted, Permit
-from cds.exchange.client import origin_of
-from tests.exchange.servers import Answer, Server, certificate_for, drip, says, serving, silence
+from cds.exchange.network import origin_of
+from tests.exchange.servers import Answer, Server, certificate_for, drip, drip_heads, says, serving, silence
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
@@ -66,6 +67,9 @@ def test_a_listed_name_that_leads_to_another_network_is_not_connected_to(server:
         ("8.8.8.8", True), ("10.1.2.3", True), ("10.9.2.3", False), ("192.168.0.1", False), ("169.254.169.254", False),
         ("127.0.0.1", False), ("::1", False), ("fe80::1%eth0", False), ("::ffff:127.0.0.1", False), ("::ffff:10.1.0.9", True),
         ("240.0.0.1", False), ("224.0.0.1", False), ("2001:4860:4860::8888", True), ("fd00::1", False), ("100.64.0.1", False),
+        ("64:ff9b::a9fe:a9fe", False), ("64:ff9b::a00:1", False), ("64:ff9b::808:808", True), ("64:ff9b:1::a00:1", False),
+        ("2002:a00:1::1", False), ("2002:7f00:1::", False), ("2002:808:808::1", True), ("::7f00:1", False), ("fec0::1", False),
+        ("::ffff:0:127.0.0.1", False), ("192.0.0.8", False), ("64:ff9b::a01:9", True),
     ],
 )  # fmt: skip
 def test_addresses_that_may_be_connected_to(address: str, allowed: bool) -> None:
@@ -100,6 +104,7 @@ def test_a_redirect_is_not_followed(server: Server) -> None:
         (says(b"", 401), "status 401"),
         (says(b"x", Content_Encoding="gzip"), "compressed"),
         (drip, "in time"),
+        (drip_heads, "in time"),
         (silence, "in time"),
         (lambda request: request.wfile.write(b"nonsense\r\n\r\n"), "cannot be reached"),
         (lambda request: request.connection.close(), "cannot be reached"),
@@ -111,6 +116,25 @@ def test_what_cannot_be_used_is_named(answer: Answer, words: str) -> None:
         with pytest.raises(CannotFetch, match=words):
             get(f"{broken.base}/x", permit(broken), seconds=0.5)
         assert time.monotonic() - started < 2
+
+
+def test_a_handshake_that_never_ends_holds_up_nobody_for_long() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        base = f"https://localhost:{mute.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(CannotFetch, match="in time"):
+            get(f"{base}/x", Permit(frozenset({base}), LOOPBACK), seconds=0.3)
+        assert time.monotonic() - started < 1
+
+
+def test_no_cookie_of_one_call_goes_out_with_another() -> None:
+    with serving(says(b"{}", Set_Cookie="JSESSIONID=of-the-first; Path=/")) as server:
+        exchange = Exchange(permit(server))
+        for token in ("first", "second"):
+            exchange.get(f"{server.base}/x", seconds=5, most=100, headers={"Authorization": f"Bearer {token}"})
+        assert [headers["Authorization"] for _, headers in server.asked] == ["Bearer first", "Bearer second"]
+        assert not any("Cookie" in headers for _, headers in server.asked)
+        exchange.close()
 
 
 def test_nobody_there(server: Server) -> None:

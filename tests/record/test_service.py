@@ -330,10 +330,10 @@ def test_of_concurrent_decisions_over_http_one_wins_and_the_others_hear_who(ehr:
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [
-        ("{", 400, "truncated"),
+        ("{", 400, "one JSON object"),
         ('{"revision": 1, "code": "disagreed"}', 400, "by"),
         ('{"revision": 1, "code": "disagreed", "by": " "}', 400, "a role or a pseudonym"),
-        ('{"revision": 1, "code": "disagreed", "by": "b", "note": "free text"}', 400, "note"),
+        ('{"revision": 1, "code": "disagreed", "by": "b", "note": "free text"}', 400, "nothing but revision"),
         ('{"revision": 1, "code": "stop-therapy", "by": "b"}', 400, "one of: discussed-no-change"),
         ('{"revision": 1, "code": "disagreed", "by": "b", "followUp": "soon"}', 400, "it is to be a day"),
         ('{"revision": 1, "code": "disagreed", "by": "b"}', 404, "there is no advisory"),

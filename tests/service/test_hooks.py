@@ -11,8 +11,11 @@ import pytest
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from starlette.testclient import TestClient
 
+from cds.reasoning.reasoner import Reasoner
+from cds.service.app import create_app
+from cds.settings import Settings
 from tests.advice.test_cards import check_card
-from tests.service.conftest import PATIENT, ROOT
+from tests.service.conftest import PATIENT, ROOT, local, now
 
 VIEW, SIGN = "/cds-services/exowatch-patient-view", "/cds-services/exowatch-order-sign"
 SAMPLES = ROOT.parent / "shared" / "samples" / "cdshooks"
@@ -192,6 +195,15 @@ REFUSALS: list[tuple[str, list[Callable[[Body], None]], int, str]] = [
     ("a user without a type", [put("context", "userId", value="example")], 400, "context.userId"),
     ("a user who is a patient", [put("context", "userId", value="Patient/1")], 403, "context.userId"),
     ("a plain http server", [put("fhirServer", value="http://ehr.example/fhir")], 400, "fhirServer"),
+    ("a server that cannot be read", [put("fhirServer", value="https://[x")], 400, "fhirServer"),
+    ("a server with a query", [put("fhirServer", value="https://ehr.example/fhir?x=1")], 400, "fhirServer"),
+    ("a server with a fragment", [put("fhirServer", value="https://ehr.example/fhir#")], 400, "fhirServer"),
+    (
+        "a token with letters that none has",
+        [SERVER, put("fhirAuthorization", value=TOKEN | {"access_token": "t\u00f6ken"})],
+        400,
+        "fhirAuthorization.access_token",
+    ),
     ("a token without a server", [put("fhirAuthorization", value=TOKEN)], 400, "fhirServer"),
     (
         "a token of another patient",
@@ -215,6 +227,18 @@ REFUSALS: list[tuple[str, list[Callable[[Body], None]], int, str]] = [
     ("no prefetch", [drop("prefetch")], 412, "prefetch.patient"),
     ("a required key missing", [drop("prefetch", "observations")], 412, "prefetch.observations"),
     ("required data not obtained", [put("prefetch", "conditions", value=OUTCOME)], 412, "prefetch.conditions"),
+    (
+        "another resource than was searched for",
+        [put("prefetch", "observations", value={"resourceType": "Parameters"})],
+        412,
+        "prefetch.observations",
+    ),
+    (
+        "fewer results than there are",
+        [put("prefetch", "observations", value={"resourceType": "Bundle", "total": 500, "entry": []})],
+        412,
+        "prefetch.observations",
+    ),
     ("no patient resource", [put("prefetch", "patient", value=None)], 412, "prefetch.patient"),
     ("a key that is no resource", [put("prefetch", "procedures", value="none")], 400, "prefetch.procedures"),
     ("another patient", [put("prefetch", "patient", "id", value="other")], 400, "prefetch.patient.id"),
@@ -330,3 +354,18 @@ def test_the_sample_requests_of_the_fhir_validator(client: TestClient, sample: s
     content = (SAMPLES / f"cdshooks-request-patient-view-{sample}.json").read_bytes()
     response = client.post(VIEW, content=content, headers={"content-type": "application/json"})
     assert places(refusal(response, status))[0] == place
+
+
+@pytest.mark.parametrize("where", ["prefetch", "context"])
+def test_bundles_inside_of_bundles_are_counted(reasoner: Reasoner, request_body: Body, where: str) -> None:
+    client = local(create_app(Settings(open_mode=True, max_resources=100), reasoner, clock=now))
+    inner = {"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Basic"}}] * 200}
+    path = VIEW
+    if where == "prefetch":
+        request_body["prefetch"]["specimens"] = {"resourceType": "Bundle", "entry": [{"resource": inner}]}
+    else:
+        path = "/cds-services/exowatch-result-arrived"
+        request_body |= {"hook": "org.exowatch.marker-result-arrive"}
+        request_body["context"]["results"] = {"resourceType": "Bundle", "entry": [{"resource": inner}]}
+    answer = client.post(path, json=request_body)
+    assert "at most 100 are read" in refusal(answer, 413)["issue"][0]["diagnostics"]

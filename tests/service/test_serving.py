@@ -101,6 +101,38 @@ def test_answers_are_not_held_back_for_an_acknowledgement(reasoner: Reasoner) ->
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+def test_who_sends_nothing_or_not_all_of_it_is_let_go(reasoner: Reasoner) -> None:
+    """A connection without a request, one whose head never ends, and a body that stops: each ends within ten seconds or so."""
+    with running(reasoner) as address:
+        host = ("127.0.0.1", int(address.rsplit(":", 1)[1]))
+        head = b"POST /cds-services/exowatch-patient-view HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        started = time.monotonic()
+        with (
+            socket.create_connection(host, 30) as mute,
+            socket.create_connection(host, 30) as slow,
+            socket.create_connection(host, 30) as stalled,
+            socket.create_connection(host, 30) as second,
+        ):
+            stalled.sendall(head + b"Content-Length: 100\r\n\r\n{")
+            second.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            said = b""
+            while not said.endswith(b'{"status":"ok"}'):
+                said += second.recv(2000)
+            second.sendall(b"GET /hea")
+            slow.sendall(b"GET ")
+            for _ in range(40):
+                time.sleep(0.3)
+                try:
+                    slow.sendall(b"x")
+                except OSError:
+                    break
+            assert mute.recv(100) == b""
+            assert second.recv(100) == b""
+            assert stalled.recv(2000).startswith(b"HTTP/1.1 408")
+        assert time.monotonic() - started < 16
+        assert httpx2.get(f"{address}/health").status_code == 200
+
+
 def _peer(one: socket.socket) -> object:
     try:
         return one.getpeername()

@@ -25,7 +25,7 @@ from cds.service.clients import ClientsError, load_clients
 from cds.service.keys import PUBLIC_KEYS, KeyRing
 from cds.service.trust import Trust
 from cds.settings import Settings
-from tests.exchange.servers import says, serving
+from tests.exchange.servers import drip_heads, says, serving, silence
 from tests.service.conftest import ROOT, now
 from tests.service.tokens import BAD, BASE, GOOD, ISSUER, SERVICE, Keys, claims, keys, signed
 
@@ -257,6 +257,59 @@ def test_a_key_server_that_hangs_holds_up_nobody_else(
         assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 200
         assert time.monotonic() - started < 1
         assert waiting.result().status_code == 401
+
+
+def test_whoever_invents_keys_holds_up_no_more_than_a_few(
+    tmp_path: Path, reasoner: Reasoner, request_body: dict[str, Any]
+) -> None:
+    """The set of another client is fetched from a server whose answer never ends."""
+    with serving(drip_heads) as server, ThreadPoolExecutor(30) as threads:
+        slow = f"\n  - {{name: slow, issuer: https://slow.example, jku: ['{server.base}/keys.json']}}\n"
+        site = Site(tmp_path, reasoner, CLIENT + slow, plain=True)
+        stranger = ECKey.generate_key("P-384", {"kid": "ec-1"})
+
+        def waits(number: int) -> float:
+            started = time.monotonic()
+            token = signed(claims(iss="https://slow.example"), stranger, kid=f"k{number}")
+            assert site.asks(request_body, f"Bearer {token}").status_code == 401
+            return time.monotonic() - started
+
+        waited = sorted(threads.map(waits, range(30)))
+    assert waited[-1] < 4
+    assert sum(one > 1.5 for one in waited) <= 6
+
+
+def test_known_keys_serve_while_the_set_is_fetched_again(
+    tmp_path: Path, reasoner: Reasoner, request_body: dict[str, Any]
+) -> None:
+    answers = [says(json.dumps(keys().public()).encode())]
+    with serving(lambda request: answers[0](request)) as server, ThreadPoolExecutor(1) as threads:
+        site = Site(tmp_path, reasoner, published(server.base), plain=True)
+        assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 200
+        answers[0] = silence
+        site.seconds += 61
+        stranger = ECKey.generate_key("P-384", {"kid": "new"})
+        waiting = threads.submit(site.asks, request_body, f"Bearer {signed(claims(), stranger)}")
+        while len(server.asked) < 2:
+            time.sleep(0.01)
+        started = time.monotonic()
+        assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 200
+        assert time.monotonic() - started < 1
+        assert waiting.result().status_code == 401
+
+
+def test_a_pinned_file_that_is_deleted_shuts_the_client_out(site: Site, request_body: dict[str, Any]) -> None:
+    assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 200
+    (site.folder / "keys.json").unlink()
+    assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 401
+
+
+def test_a_pinned_file_that_stays_broken_holds_for_two_hours(site: Site, request_body: dict[str, Any]) -> None:
+    assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 200
+    (site.folder / "keys.json").write_text("[" * 100_000, "utf-8")
+    assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 200
+    site.seconds += 7300
+    assert site.asks(request_body, f"Bearer {signed(claims())}").status_code == 401
 
 
 def test_keys_that_everybody_has_open_nothing(tmp_path: Path, reasoner: Reasoner, request_body: dict[str, Any]) -> None:
