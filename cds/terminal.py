@@ -40,6 +40,11 @@ def state_text(state: str) -> str:
     return f"[{colour}]{escape(state)}[/]"
 
 
+def as_it_is(text: str) -> str:
+    """A text for a cell of `table` in which brackets mean nothing."""
+    return escape(text)
+
+
 class Step(Protocol):
     """What a long task calls when one item is done."""
 
@@ -47,15 +52,15 @@ class Step(Protocol):
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Step]:
-    """A progress bar on stderr for long work, silent where stderr is no terminal."""
+def progress(title: str, total: int | None) -> Iterator[Step]:
+    """A progress bar on stderr for long work, silent where stderr is no terminal; None: how much there is shows on the way."""
     shown = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console(error=True),
-        disable=not sys.stderr.isatty() or total < 2,
+        disable=not sys.stderr.isatty() or (total is not None and total < 2),
         transient=True,
     )
     with shown:
@@ -64,7 +69,7 @@ def progress(title: str, total: int) -> Iterator[Step]:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table for people; tab-separated lines when piped. Cells may carry rich markup."""
+    """A table for people; tab-separated lines when piped. Cells may carry rich markup: see `as_it_is`."""
     out = console()
     if not sys.stdout.isatty():
         for row in rows:

@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from cds import terminal
+from cds.cli import arrivals
 from cds.cli.options import AsJson, RulesDir, rules_folder
 from cds.errors import InputError
 from cds.intake.delivery import Refused
@@ -20,6 +21,10 @@ from cds.intake.interfaces import load_interfaces
 from cds.reasoning.loading import load_rulebook, shipped_rules
 
 labs_app = typer.Typer(no_args_is_help=True, help="Laboratories: what becomes of what they send.")
+labs_app.command("take")(arrivals.take)
+labs_app.command("queue")(arrivals.queue)
+labs_app.command("assign")(arrivals.assign)
+labs_app.command("set-aside")(arrivals.set_aside)
 
 
 @labs_app.command("map")
@@ -58,7 +63,7 @@ def labs_map(
         }  # fmt: skip
         typer.echo(_ENCODER.encode(told).decode())
     else:
-        _table(refused)
+        refusal_table(refused)
         terminal.say(f"{counted:,} results: {mapped:,} mapped, {counted - mapped:,} refused")
     raise typer.Exit(1 if refused else 0)
 
@@ -85,9 +90,13 @@ def labs_test(rules: RulesDir = None, as_json: AsJson = False) -> None:
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
-def _table(refused: Sequence[tuple[str, Refused]]) -> None:
+def refusal_table(refused: Sequence[tuple[str, Refused]]) -> None:
+    """Print what was refused, file by file."""
     if refused:
         terminal.table(
             ["file", "where", "what", "refused because", "next"],
-            [(Path(file).name, one.where, one.what, one.reason, one.hint) for file, one in refused],
+            [
+                tuple(map(terminal.as_it_is, (Path(file).name, one.where, one.what, one.reason, one.hint)))
+                for file, one in refused
+            ],
         )

@@ -99,7 +99,7 @@ class Arrivals:
     """Stores what arrives; safe to share between threads and processes."""
 
     def __init__(self, database: Database, checkpoints: Checkpoints | None = None):
-        self._database = database
+        self.database = database
         self._checkpoints = checkpoints
 
     def take(
@@ -118,21 +118,21 @@ class Arrivals:
             people = [self._person(delivered.tenant, part.owner, resolve) for part in batch]
             pairs = _in_lock_order(zip(batch, people, strict=True))
             last = number == len(batches)
-            self._database.in_time(partial(self._write, delivered, pairs, last, kept))
+            self.database.in_time(partial(self._write, delivered, pairs, last, kept))
             for _ in batch:
                 step()
         return kept
 
     def _write(self, delivered: Delivered, batch: Sequence[tuple[Part, Person | None]], last: bool, kept: Kept) -> None:
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             entry = Entry(delivered.tenant, delivered.laboratory, "receive")
             for part, person in batch:
                 self._store(connection, entry, delivered, part, person, kept)
             if last:
                 self._note(connection, delivered)
-            written = append(self._database, connection, entry)
+            written = append(self.database, connection, entry)
         if self._checkpoints is not None:
-            self._checkpoints.keep_up(self._database, written)
+            self._checkpoints.keep_up(self.database, written)
 
     def _note(self, connection: Connection, delivered: Delivered) -> None:
         self._insert(
@@ -148,7 +148,7 @@ class Arrivals:
 
     def _insert(self, connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
         """Whether the row is new."""
-        dialect = sqlite if self._database.is_sqlite else postgresql
+        dialect = sqlite if self.database.is_sqlite else postgresql
         wanted = dialect.insert(table).on_conflict_do_nothing().returning(table.c.id)
         return connection.execute(wanted, values).first() is not None
 
@@ -156,7 +156,7 @@ class Arrivals:
 
     def _person(self, tenant: str, owner: Owner, resolve: Resolve) -> Person | None:
         """What the patient's own record says, asked before the transaction, and only if this record knows nobody."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             known = bool(owners(connection, tenant, owner))
         return None if known else resolve(owner)
 
@@ -205,7 +205,7 @@ class Arrivals:
         """The patient's row, held, or why it is not known."""
         found = owners(connection, tenant, owner)
         if not found and person is not None:
-            row, made = patient_of(self._database, connection, person.who, now())
+            row, made = patient_of(self.database, connection, person.who, now())
             if made:
                 entry.wrote(tables.patient, dict(row), row["salt"])
             identify(connection, entry, row, person.identifiers, person.born)
@@ -229,13 +229,13 @@ class Arrivals:
         wanted = select(arrival).where(
             arrival.c.tenant == tenant, arrival.c.patient_id.is_(None), arrival.c.waits != Waits.ASIDE
         )
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             rows = connection.execute(wanted.order_by(arrival.c.at, arrival.c.id)).mappings().all()
         return [_waiting(row) for row in rows]
 
     def content(self, tenant: str, key: str) -> tuple[Waiting, list[dict[str, Any]]]:
         """Results in the queue, and their resources. Raises `NoSuchArrival`."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             row = _arrival(connection, tenant, key)
         return _waiting(row), list(content.unpacked(row["resources"]))
 
@@ -246,9 +246,9 @@ class Arrivals:
         Raises `NoSuchArrival`; also for what was set aside, as nothing of it is left.
         """
         at = at or now()
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             arrival = _arrival(connection, tenant, key)
-            row, made = patient_of(self._database, connection, who, now())
+            row, made = patient_of(self.database, connection, who, now())
             entry = Entry(tenant, by, "assign", salted(row["id"], row["salt"]))
             if made:
                 entry.wrote(tables.patient, dict(row), row["salt"])
@@ -261,7 +261,7 @@ class Arrivals:
             connection.execute(update(tables.arrival).where(tables.arrival.c.id == arrival["id"]), changed)
             entry.wrote(tables.arrival, {**arrival, **changed}, row["salt"])
             _make_due(connection, row["id"], now())
-            append(self._database, connection, entry)
+            append(self.database, connection, entry)
         return due
 
     def _take_back(
@@ -280,7 +280,7 @@ class Arrivals:
 
     def set_aside(self, tenant: str, key: str, by: str) -> None:
         """Results that are not for this record: what they say is deleted, and sent again they stay away. Raises `NoSuchArrival`."""
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             arrival = _arrival(connection, tenant, key)
             if arrival["patient_id"] is not None:
                 raise NoSuchArrival(f"{key} waits for nobody: it was given to a patient. Give it to another instead")
@@ -288,7 +288,7 @@ class Arrivals:
                 "waits": Waits.ASIDE.value, "by": by, "person": content.packed([]), "resources": content.packed([]),
             }  # fmt: skip
             connection.execute(update(tables.arrival).where(tables.arrival.c.id == arrival["id"]), gone)
-            append(self._database, connection, Entry(tenant, by, "set-aside"))
+            append(self.database, connection, Entry(tenant, by, "set-aside"))
 
     # for evaluations ------------------------------------------------------------------------------------------------
 
@@ -297,7 +297,7 @@ class Arrivals:
 
         an evaluation is due ("" if none is). Raises `RecordUnavailable`.
         """
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             row = survivor(connection, who)
             if row is None:
                 return [], ""
@@ -308,14 +308,14 @@ class Arrivals:
         """Patients for whom an evaluation is due, the longest first. Raises `RecordUnavailable`."""
         patient = tables.patient
         wanted = select(patient).where(patient.c.due != "", patient.c.merged_into.is_(None))
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             rows = connection.execute(wanted.order_by(patient.c.due, patient.c.id).limit(most)).mappings().all()
         return [Identity(row["tenant"], row["server"], row["reference"]) for row in rows]
 
     def last_inputs(self, who: Identity) -> tuple[dict[str, Any], str] | None:
         """What the newest evaluation of a patient read, and when that was; None if there was none."""
         evaluation, inputs = tables.evaluation, tables.inputs
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             row = survivor(connection, who)
             if row is None:
                 return None

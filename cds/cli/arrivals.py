@@ -1,0 +1,178 @@
+"""The commands about results that arrive: take files, and say whose results are that nobody knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cds import terminal
+from cds.cli.options import AsJson, RulesDir, reasoner_of, rules_folder
+from cds.cli.record import opened
+from cds.errors import InputError
+from cds.record.arrivals import Arrivals, Waiting
+from cds.record.identity import Identity, NoSuchPatient, identified
+from cds.settings import Settings
+
+By = Annotated[str, typer.Option("--by", help="Who says so: a role or a pseudonym, never a name.")]
+Patient = Annotated[str, typer.Argument(help="The patient: https://ehr.example/fhir/Patient/123, or Patient/123.")]
+
+
+def take(
+    files: Annotated[list[Path], typer.Argument(help="HL7 v2 messages or tables (CSV), as the laboratory sends them.")],
+    laboratory: Annotated[
+        str, typer.Option("--laboratory", help="Whose files they are; of messages, MSH-4 says it.")
+    ] = "",
+    rules: RulesDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take files into the record and evaluate the patients; exit code 1 if a result was refused or waits for somebody.
+
+    The same file again changes nothing.
+    """
+    from cds.cli.labs import refusal_table
+    from cds.intake.interfaces import load_interfaces
+    from cds.reasoning.loading import shipped_rules
+    from cds.record.recorder import Recorder
+    from cds.service.desk import Desk
+    from cds.service.follower import Follower
+    from cds.service.reception import Reception, Report
+
+    folder = rules_folder(rules) or shipped_rules()
+    reasoner = reasoner_of(rules)
+    with opened() as (database, settings):
+        recorder = Recorder(database, reasoner.rulebook)
+        catalogue = reasoner.rulebook.catalogue
+        interfaces = load_interfaces(folder, catalogue.declarations)
+        reception = Reception(recorder.arrivals, interfaces, catalogue, settings.tenant, _now)
+        reports: dict[str, Report] = {}
+        with terminal.progress("taking", None) as step:
+            for path in files:
+                try:
+                    reports[str(path)] = reception.file(path.read_bytes(), path.name, laboratory, step)
+                except InputError as error:
+                    raise InputError(f"{path}: {error}. What stands before it in the file is stored") from error
+        patients = Follower(Desk(settings, reasoner, _now, recorder), recorder.arrivals).settle()
+    refused = [(file, one) for file, report in reports.items() for one in report.refused]
+    waiting = sum(sum(one.kept.waiting.values()) for one in reports.values())
+    told = {
+        "counted": sum(one.counted for one in reports.values()),
+        "mapped": sum(one.mapped for one in reports.values()),
+        "stored": sum(one.kept.stored for one in reports.values()),
+        "known": sum(one.kept.known for one in reports.values()),
+        "waiting": waiting,
+        "evaluated": patients,
+    }
+    if as_json:
+        found = [{"file": file, "where": one.where, "what": one.what, "reason": one.reason, "hint": one.hint,
+                  "foreign": one.foreign} for file, one in refused]  # fmt: skip
+        typer.echo(json.dumps({**told, "refused": found}))
+    else:
+        refusal_table([(file, one) for file, one in refused if not one.foreign])
+        foreign = sum(one.foreign for _, one in refused)
+        terminal.say(
+            f"{told['counted']:,} results: {told['mapped']:,} mapped, {told['counted'] - told['mapped']:,} refused"
+            + (f" ({foreign:,} of them are of no marker)" if foreign else "")
+        )
+        terminal.say(
+            f"Observations: {told['stored']:,} stored, {told['known']:,} known before, {waiting:,} waiting; "
+            f"{patients:,} patients evaluated"
+        )
+        if waiting:
+            terminal.say("Nobody knows whose those are that wait: `exowatch labs queue` shows them")
+    raise typer.Exit(1 if waiting or any(not one.foreign for _, one in refused) else 0)
+
+
+def queue(
+    key: Annotated[str, typer.Argument(metavar="[ID]", help="Show what these results are.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List results of which nobody knows whose they are, and why; exit code 1 if there are any."""
+    with _arrivals() as (arrivals, settings):
+        if key:
+            one, resources = arrivals.content(settings.tenant, key)
+            typer.echo(json.dumps({**_plain(one), "resources": resources}, default=str, indent=None if as_json else 2))
+            return
+        waiting = arrivals.queue(settings.tenant)
+    if as_json:
+        typer.echo(json.dumps([_plain(one) for one in waiting]))
+    elif waiting:
+        terminal.table(
+            ["id", "since", "laboratory", "results", "waits because", "identifiers", "born"],
+            [
+                (one.id, one.at[:16].replace("T", " "), one.laboratory, str(one.results), _WHY[one.waits],
+                 terminal.as_it_is(_identifiers(one)), terminal.as_it_is(one.owner.born or "not stated"))
+                for one in waiting
+            ],
+        )  # fmt: skip
+        terminal.say(
+            "`exowatch labs assign ID PATIENT --by ROLE` says whose they are; `labs set-aside ID` that they are nobody's here"
+        )
+    else:
+        terminal.say("nothing waits")
+    raise typer.Exit(1 if waiting else 0)
+
+
+def assign(
+    key: Annotated[str, typer.Argument(metavar="ID", help="Which results, as `labs queue` shows it.")],
+    patient: Patient,
+    by: By,
+    new: Annotated[bool, typer.Option("--new", help="The record does not know this patient yet.")] = False,
+) -> None:
+    """Say whose results are; those given to a wrong patient move, and what was said on them there is withdrawn.
+
+    The patients are evaluated by the service, or when their charts are opened.
+    """
+    with _arrivals() as (arrivals, settings):
+        with arrivals.database.reading() as connection:
+            try:
+                who = identified(connection, settings.tenant, patient)
+            except NoSuchPatient:
+                if not new:
+                    raise
+                server, _, reference = patient.rpartition("Patient/")
+                who = Identity(settings.tenant, server.rstrip("/"), f"Patient/{reference}")
+        due = arrivals.assign(settings.tenant, key, who, by)
+    terminal.say(f"given to {who.address}; an evaluation is due of {', '.join(one.address for one in due)}")
+
+
+def set_aside(
+    key: Annotated[str, typer.Argument(metavar="ID", help="Which results, as `labs queue` shows it.")], by: By
+) -> None:
+    """Say that results are nobody's here: what they say is deleted, and sent again they stay away."""
+    with _arrivals() as (arrivals, settings):
+        arrivals.set_aside(settings.tenant, key, by)
+    terminal.say(f"{key} is set aside; its content is deleted")
+
+
+_WHY = {
+    "unnamed": "no identifier with its authority",
+    "nobody": "no patient has this identifier",
+    "several": "several patients have it",
+    "contradicts": "another date of birth",
+}
+
+
+def _identifiers(one: Waiting) -> str:
+    named = [f"{value} ({system or 'of no authority'})" for system, value in one.owner.identifiers]
+    return ", ".join(named) or one.owner.reference or "none"
+
+
+def _plain(one: Waiting) -> dict[str, object]:
+    return asdict(one)
+
+
+@contextmanager
+def _arrivals() -> Iterator[tuple[Arrivals, Settings]]:
+    with opened() as (database, settings):
+        yield Arrivals(database), settings
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
