@@ -74,7 +74,7 @@ def bundle() -> Json:
             ("X-100", value, "10*6{particles}/mL"),
             ("X-900", total, "10*9{particles}/mL"),
         ):
-            quantity = {"value": float(figure), "unit": unit, "system": "http://unitsofmeasure.org", "code": unit}
+            quantity = {"value": json.loads(figure), "unit": unit, "system": "http://unitsofmeasure.org", "code": unit}
             entries.append(
                 {
                     **common, "id": f"{code}-{number}", "valueQuantity": quantity,

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from cds.demo import hook_request
 from cds.intake.interfaces import load_interfaces
 from cds.reasoning.loading import shipped_rules
+from cds.record import tables
+from cds.record.arrivals import Delivered, Part
 from cds.record.audit import instant, verify
 from cds.record.database import Database
 from cds.record.erasure import erase, export
 from cds.record.identity import Identity
 from cds.record.listing import advisories, history
-from cds.record.recorder import Recorder
+from cds.record.ownership import Owner, Person
+from cds.record.recorder import Overtaken, Recorder
 from cds.service.app import create_app
 from cds.settings import Settings
 from tests.intake.test_hl7v2 import obx
 from tests.intake.test_labs import SERIES, order
-from tests.record.visits import REASONER
+from tests.intake.test_three_labs import bundle, observation
+from tests.patients.archetypes import patient
+from tests.record.visits import REASONER, asked, visit, who
 
 SERVICE = "/cds-services/exowatch-patient-view"
 MRN = "https://clinic.example/mrn"
@@ -43,6 +50,7 @@ class Clinic:
 
     def __init__(self, database: Database, **settings: Any):
         self.day = datetime(2025, 4, 22, 9, tzinfo=UTC)
+        self.extra: list[dict[str, Any]] = []  # what the EHR has beside
         self.database = database
         recorder = Recorder(database, REASONER.rulebook, None)
         self.app: FastAPI = create_app(
@@ -75,7 +83,7 @@ class Clinic:
             "code": {"coding": [{"system": "http://snomed.info/sct", "code": "254837009"}]},
         }  # fmt: skip
         bundle = {"resourceType": "Bundle", "type": "collection",
-                  "entry": [{"resource": one} for one in (patient, therapy, cancer)]}  # fmt: skip
+                  "entry": [{"resource": one} for one in (patient, therapy, cancer, *self.extra)]}  # fmt: skip
         service = next(
             one for one in self.http.get("/cds-services").json()["services"] if one["hook"] == "patient-view"
         )
@@ -266,3 +274,103 @@ def test_what_arrived_is_exported_and_erased_with_the_patient(clinic: Clinic) ->
     erase(clinic.database, who, "test")
     clinic.sends(one("2025-04-21", "6.4"))
     assert [one_.waits for one_ in clinic.app.state.reception._arrivals.queue("default")] == ["nobody"]
+
+
+# FHIR -------------------------------------------------------------------------------------------------------------------
+
+
+def told(answer: Any) -> list[tuple[str, str]]:
+    return [(one["severity"], one["diagnostics"]) for one in answer.json()["issue"]]
+
+
+def test_a_bundle_of_results_is_taken_evaluated_and_known_when_it_comes_again(clinic: Clinic) -> None:
+    answer = clinic.on("2025-04-22").posts(bundle())
+    assert (answer.status_code, told(answer)) == (
+        200,
+        [("information", "10 results: 10 taken (10 new, 0 known before)")],
+    )
+    assert clinic.standing == [("suspected", "open")]
+    assert told(clinic.posts(bundle())) == [("information", "10 results: 10 taken (0 new, 10 known before)")]
+
+
+def test_a_result_that_is_refused_or_waits_shows_in_the_status(clinic: Clinic) -> None:
+    waits = observation(subject={"identifier": {"system": MRN, "value": "9"}})
+    answer = clinic.posts(waits)
+    assert (answer.status_code, told(answer)[1][0]) == (202, "warning")
+    wrong = observation(valueQuantity={"value": 5.6, "unit": "{copies}/mL"})
+    answer = clinic.posts(
+        {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": wrong}, {"resource": waits}]}
+    )
+    assert answer.status_code == 422
+    assert "is no unit of trpc5-ev" in told(answer)[1][1]
+    foreign = observation(code={"coding": [{"system": "http://loinc.org", "code": "718-7"}]})
+    answer = clinic.posts(foreign)
+    assert (answer.status_code, told(answer)[1][1]) == (200, "1 results are of no marker that is known here")
+    assert clinic.posts({"resourceType": "Patient"}).status_code == 400
+    assert clinic.http.post("/results", content=b"{", headers={"content-type": "application/json"}).status_code == 400
+
+
+def test_a_patient_may_be_named_by_an_absolute_reference(clinic: Clinic) -> None:
+    answer = clinic.posts(observation(subject={"reference": "https://ehr.example/fhir/Patient/p1"}))
+    assert answer.status_code == 202
+    clinic.opens(server="https://ehr.example/fhir")
+    again = observation(id="2", subject={"reference": "https://ehr.example/fhir/Patient/p1"})
+    assert clinic.posts(again).status_code == 200
+
+
+def test_the_same_result_from_the_ehr_and_the_laboratory_counts_once(clinic: Clinic) -> None:
+    """The EHR has the laboratory's results too, under ids of its own."""
+    clinic.on("2025-04-22").posts(bundle())
+    before = clinic.opens().json()["cards"]
+    own = bundle()
+    for entry in own["entry"]:
+        resource = entry["resource"]
+        if resource["resourceType"] == "Observation":
+            resource |= {"id": f"ehr-{resource['id']}", "subject": {"reference": "Patient/p1"}}
+    clinic.extra = [one["resource"] for one in own["entry"] if one["resource"]["resourceType"] == "Observation"]
+    after = clinic.opens().json()["cards"]
+    assert [card["summary"] for card in after] == [card["summary"] for card in before]
+    assert after[0]["detail"].count("**6.3") == before[0]["detail"].count("**6.3")
+
+
+def test_a_result_that_arrives_while_a_chart_is_evaluated_is_not_lost(clinic: Clinic) -> None:
+    """The evaluation that was overtaken is begun anew: it says what stands with the result."""
+    sent_until(clinic, "2025-03-24")
+    clinic.on("2025-04-22")
+    recorder = clinic.app.state.reception
+    started = threading.Event()
+
+    def send() -> None:
+        started.set()
+        recorder.message(one("2025-04-21", "6.3"), "test")
+
+    for _ in range(5):
+        sender = threading.Thread(target=send)
+        sender.start()
+        started.wait()
+        assert clinic.opens().status_code == 200
+        sender.join()
+    clinic.app.state.follower.settle()
+    assert clinic.standing == [("suspected", "open")]
+
+
+def test_an_evaluation_that_was_overtaken_is_not_recorded(database: Database) -> None:
+    recorder = Recorder(database, REASONER.rulebook)
+    visit(recorder, "A29", "2025-03-31")
+    owner = Owner(((MRN, "29"),))
+    person = Person(who("Patient/a29"), owner.identifiers)
+    part = Part(owner, [{"resourceType": "Observation", "id": "1", "status": "final"}], 1)
+    recorder.arrivals.take(
+        Delivered("here", "lab", "file", b"1", "2025-04-01T00:00:00Z", 1, 1, (), [part]), lambda _owner: person
+    )
+    bundle_ = patient("A29").bundle(date(2025, 4, 28))
+    late = asked(bundle_, "2025-04-28")
+    late.due = ""
+    with pytest.raises(Overtaken):
+        recorder.record(late)
+    with database.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(tables.evaluation)).scalar_one() == 1
+    _, late.due = recorder.arrivals.of(late.who)
+    assert recorder.arrivals.due() == [late.who]
+    recorder.record(late)
+    assert recorder.arrivals.due() == []
