@@ -133,9 +133,9 @@ def assign(
         with arrivals.database.reading() as connection:
             try:
                 who = identified(connection, settings.tenant, patient)
-            except NoSuchPatient:
+            except NoSuchPatient as error:
                 if not new:
-                    raise
+                    raise NoSuchPatient(f"{error}. If that is right and they are new here, add --new") from None
                 server, _, reference = patient.rpartition("Patient/")
                 who = Identity(settings.tenant, server.rstrip("/"), f"Patient/{reference}")
         due = arrivals.assign(settings.tenant, key, who, by)

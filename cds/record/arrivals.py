@@ -236,7 +236,7 @@ class Arrivals:
     def content(self, tenant: str, key: str) -> tuple[Waiting, list[dict[str, Any]]]:
         """Results in the queue, and their resources. Raises `NoSuchArrival`."""
         with self.database.reading() as connection:
-            row = _arrival(connection, tenant, key)
+            row = _arrival(connection, tenant, key, hold=False)
         return _waiting(row), list(content.unpacked(row["resources"]))
 
     def assign(self, tenant: str, key: str, who: Identity, by: str, at: str = "") -> list[Identity]:
@@ -371,10 +371,10 @@ def _make_due(connection: Connection, patient: str, at: str) -> None:
     connection.execute(update(tables.patient).where(tables.patient.c.id == patient), {"due": at})
 
 
-def _arrival(connection: Connection, tenant: str, key: str) -> RowMapping:
+def _arrival(connection: Connection, tenant: str, key: str, *, hold: bool = True) -> RowMapping:
     table = tables.arrival
     wanted = select(table).where(table.c.tenant == tenant, table.c.id == key, table.c.waits != Waits.ASIDE)
-    row = connection.execute(wanted.with_for_update()).mappings().first()
+    row = connection.execute(wanted.with_for_update() if hold else wanted).mappings().first()
     if row is None:
         raise NoSuchArrival(f"The queue holds nothing of id '{key}'. `exowatch labs queue` lists it")
     return row

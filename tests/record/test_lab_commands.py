@@ -1,0 +1,83 @@
+"""The commands about what laboratories send, as a person at a terminal gives them, on both databases."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cds.record.database import Database
+from cds.record.identity import Identity
+from cds.record.listing import advisories
+from cds.record.recorder import Recorder
+from tests.intake.test_labs import SERIES, messages_of, row, table
+from tests.record.test_commands import Terminal
+from tests.record.test_commands import terminal as _terminal
+from tests.record.visits import REASONER
+
+terminal = _terminal
+WHO = Identity("default", "https://ehr.example/fhir", "Patient/7")
+
+
+@pytest.fixture
+def installed(terminal: Terminal, address: str) -> Database:
+    terminal.run("db", "upgrade")
+    (terminal.folder / "results.hl7").write_bytes(messages_of(SERIES))
+    (terminal.folder / "march.csv").write_bytes(table(*(row(day, *values) for day, values in SERIES.items())))
+    return Database(address, deadline=10)
+
+
+def queue(terminal: Terminal, expect: int = 1) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(terminal.run("labs", "queue", "--json", expect=expect))
+    return found
+
+
+def test_from_a_file_to_an_advisory(terminal: Terminal, installed: Database) -> None:
+    said = terminal.run("labs", "take", "results.hl7", expect=1)
+    assert "10 results: 10 mapped, 0 refused" in said
+    assert "Observations: 10 stored, 0 known before, 10 waiting; 0 patients evaluated" in said
+    assert "`exowatch labs queue` shows them" in said
+    assert "no patient has this identifier" in terminal.run("labs", "queue", expect=1)
+    waiting = queue(terminal)
+    assert len(waiting) == 5
+    shown = json.loads(terminal.run("labs", "queue", waiting[0]["id"]))
+    assert {one["resourceType"] for one in shown["resources"]} == {"Observation", "Specimen", "Provenance"}
+    assert "--new" in terminal.run("labs", "assign", waiting[0]["id"], WHO.address, "--by", "lab desk", expect=2)
+    said = terminal.run("labs", "assign", waiting[0]["id"], WHO.address, "--by", "lab desk", "--new")
+    assert f"given to {WHO.address}" in said
+    for one in waiting[1:]:
+        terminal.run("labs", "assign", one["id"], WHO.address, "--by", "lab desk")
+    assert terminal.run("labs", "queue").strip() == "nothing waits"
+    said = terminal.run("labs", "take", "results.hl7")
+    assert "0 stored, 10 known before, 0 waiting; 1 patients evaluated" in said
+    assert queue(terminal, expect=0) == []
+    recorder = Recorder(installed, REASONER.rulebook)
+    assert len(recorder.arrivals.of(WHO)[0]) == 15
+    assert advisories(installed, "default") == []  # results alone: the treatment is not known, so nothing is flagged
+    terminal.run("audit", "verify")
+
+
+def test_what_is_nobodys_here_is_set_aside(terminal: Terminal, installed: Database) -> None:
+    terminal.run("labs", "take", "march.csv", "--laboratory", "example-lab", expect=1)
+    (waiting,) = queue(terminal)
+    assert "content is deleted" in terminal.run("labs", "set-aside", waiting["id"], "--by", "lab desk")
+    assert queue(terminal, expect=0) == []
+    terminal.run("labs", "take", "march.csv", "--laboratory", "example-lab")
+    assert queue(terminal, expect=0) == []
+    said = terminal.run("labs", "assign", waiting["id"], WHO.address, "--by", "lab desk", "--new", expect=2)
+    assert "holds nothing of id" in said
+
+
+def test_refusals_are_named_and_counted(terminal: Terminal, installed: Database) -> None:
+    bad = messages_of(SERIES).replace(b"10*6{particles}/mL", b"{copies}/mL", 1)
+    (terminal.folder / "results.hl7").write_bytes(bad)
+    said = terminal.run("labs", "take", "results.hl7", expect=1)
+    assert "10 results: 9 mapped, 1 refused" in said
+    assert "'{copies}/mL' is no unit of trpc5-ev" in said
+    told = json.loads(terminal.run("labs", "take", "results.hl7", "--json", expect=1))
+    assert (told["counted"], told["mapped"], told["known"], len(told["refused"])) == (10, 9, 9, 1)
+    (terminal.folder / "results.hl7").write_bytes(
+        messages_of(SERIES) + b"MSH|^~\\&|X|ELSE|||20250101||ORU^R01|1|P|2.5.1\r"
+    )
+    said = terminal.run("labs", "take", "results.hl7", expect=2)
+    assert "What stands before it in the file is stored" in " ".join(said.split())
