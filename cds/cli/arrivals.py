@@ -16,8 +16,8 @@ from cds import terminal
 from cds.cli.options import AsJson, RulesDir, reasoner_of, rules_folder
 from cds.cli.record import opened
 from cds.errors import InputError
-from cds.record.arrivals import Arrivals, Waiting
 from cds.record.identity import Identity, NoSuchPatient, identified
+from cds.record.queue import Queue, Waiting
 from cds.settings import Settings
 
 By = Annotated[str, typer.Option("--by", help="Who says so: a role or a pseudonym, never a name.")]
@@ -58,7 +58,7 @@ def take(
                     reports[str(path)] = reception.file(path.read_bytes(), path.name, laboratory, step)
                 except InputError as error:
                     raise InputError(f"{path}: {error}. What stands before it in the file is stored") from error
-        patients = Follower(Desk(settings, reasoner, _now, recorder), recorder.arrivals).settle()
+        patients = Follower(Desk(settings, reasoner, _now, recorder), recorder.arrivals, recorder.queue).settle()
     refused = [(file, one) for file, report in reports.items() for one in report.refused]
     waiting = sum(sum(one.kept.waiting.values()) for one in reports.values())
     told = {
@@ -94,12 +94,12 @@ def queue(
     as_json: AsJson = False,
 ) -> None:
     """List results of which nobody knows whose they are, and why; exit code 1 if there are any."""
-    with _arrivals() as (arrivals, settings):
+    with _queue() as (waits, settings):
         if key:
-            one, resources = arrivals.content(settings.tenant, key)
+            one, resources = waits.content(settings.tenant, key)
             typer.echo(json.dumps({**_plain(one), "resources": resources}, default=str, indent=None if as_json else 2))
             return
-        waiting = arrivals.queue(settings.tenant)
+        waiting = waits.waiting(settings.tenant)
     if as_json:
         typer.echo(json.dumps([_plain(one) for one in waiting]))
     elif waiting:
@@ -129,8 +129,8 @@ def assign(
 
     The patients are evaluated by the service, or when their charts are opened.
     """
-    with _arrivals() as (arrivals, settings):
-        with arrivals.database.reading() as connection:
+    with _queue() as (waits, settings):
+        with waits.database.reading() as connection:
             try:
                 who = identified(connection, settings.tenant, patient)
             except NoSuchPatient as error:
@@ -138,7 +138,7 @@ def assign(
                     raise NoSuchPatient(f"{error}. If that is right and they are new here, add --new") from None
                 server, _, reference = patient.rpartition("Patient/")
                 who = Identity(settings.tenant, server.rstrip("/"), f"Patient/{reference}")
-        due = arrivals.assign(settings.tenant, key, who, by)
+        due = waits.assign(settings.tenant, key, who, by)
     terminal.say(f"given to {who.address}; an evaluation is due of {', '.join(one.address for one in due)}")
 
 
@@ -146,8 +146,8 @@ def set_aside(
     key: Annotated[str, typer.Argument(metavar="ID", help="Which results, as `labs queue` shows it.")], by: By
 ) -> None:
     """Say that results are nobody's here: what they say is deleted, and sent again they stay away."""
-    with _arrivals() as (arrivals, settings):
-        arrivals.set_aside(settings.tenant, key, by)
+    with _queue() as (waits, settings):
+        waits.set_aside(settings.tenant, key, by)
     terminal.say(f"{key} is set aside; its content is deleted")
 
 
@@ -169,9 +169,9 @@ def _plain(one: Waiting) -> dict[str, object]:
 
 
 @contextmanager
-def _arrivals() -> Iterator[tuple[Arrivals, Settings]]:
+def _queue() -> Iterator[tuple[Queue, Settings]]:
     with opened() as (database, settings):
-        yield Arrivals(database), settings
+        yield Queue(database), settings
 
 
 def _now() -> datetime:

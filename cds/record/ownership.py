@@ -1,16 +1,31 @@
-"""By which identifiers a patient is known: those of their own record, each with the authority that gave it."""
+"""Whose results are, by identifiers: those of patients' own records, each with the authority that gave it.
+
+It is never guessed: one patient who has the identifier, and no other date of birth. Everything else waits for somebody.
+"""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, insert, or_, select, update
 
 from cds.record import tables
 from cds.record.audit import Entry, now
-from cds.record.identity import Identity
+from cds.record.database import Database
+from cds.record.identity import Identity, held_survivor, patient_of
+
+
+class Waits(StrEnum):
+    """Why results wait for somebody."""
+
+    UNNAMED = "unnamed"  # no identifier with the authority that gave it
+    NOBODY = "nobody"  # no patient has such an identifier
+    SEVERAL = "several"  # their identifiers lead to several patients
+    CONTRADICTS = "contradicts"  # the patient has another date of birth
+    ASIDE = "aside"  # somebody said that they are not for this record; their content is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +44,52 @@ class Person:
     who: Identity
     identifiers: tuple[tuple[str, str], ...] = ()
     born: str = ""
+
+
+Resolve = Callable[[str, Owner], Sequence[Person]]
+"""Asks the EHRs of a tenant who that is, where this record does not know: everybody who has one of the identifiers."""
+
+
+def nobody(_tenant: str, _owner: Owner) -> Sequence[Person]:
+    """Asks no EHR."""
+    return ()
+
+
+def people(database: Database, tenant: str, owner: Owner, resolve: Resolve) -> Sequence[Person]:
+    """What EHRs say, asked only if this record knows nobody; before any transaction, as they may take their time."""
+    with database.reading() as connection:
+        known = bool(owners(connection, tenant, owner))
+    return () if known else resolve(tenant, owner)
+
+
+def whose(
+    database: Database, connection: Connection, entry: Entry, tenant: str, owner: Owner, people: Sequence[Person]
+) -> tuple[RowMapping | None, str]:
+    """The patient's row, held, or why it is not known."""
+    found = owners(connection, tenant, owner)
+    for person in () if found else people:
+        if len(people) > 1:
+            return None, Waits.SEVERAL
+        row, made = patient_of(database, connection, person.who, now())
+        if made:
+            entry.wrote(tables.patient, dict(row), row["salt"])
+        identify(connection, entry, row, person.identifiers, person.born)
+        found = {row["id"]: {person.born}}
+    if not found:
+        named = owner.reference or any(all(one) for one in owner.identifiers)
+        return None, Waits.NOBODY if named else Waits.UNNAMED
+    survivors = {row["id"]: row for row in (held_survivor(connection, key) for key in sorted(found))}
+    if len(survivors) > 1:
+        return None, Waits.SEVERAL
+    born = {day for days in found.values() for day in days if len(day) == 10}
+    if len(owner.born) == 10 and born and owner.born not in born:
+        return None, Waits.CONTRADICTS
+    return next(iter(survivors.values())), ""
+
+
+def make_due(connection: Connection, patient: str) -> None:
+    """Note that an evaluation of a patient is due."""
+    connection.execute(update(tables.patient).where(tables.patient.c.id == patient), {"due": now()})
 
 
 def identify(

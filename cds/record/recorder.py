@@ -24,6 +24,7 @@ from cds.record.database import Database
 from cds.record.identity import Identity, merge_into, patient_of
 from cds.record.lifecycle import Advised, Found, Kind, Span, Standing, Step, steps, unanswered
 from cds.record.ownership import Person, identify
+from cds.record.queue import Queue
 from cds.record.responses import Responses, Withdrawal, silenced, withdrawals
 
 
@@ -82,6 +83,7 @@ class Recorder:
         self.database = database
         self.responses = Responses(database, checkpoints)
         self.arrivals = Arrivals(database, checkpoints)
+        self.queue = Queue(database)
         self._book = book
         self._checkpoints = checkpoints
         self._versions = content.versions()

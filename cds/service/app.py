@@ -15,15 +15,19 @@ from fastapi import Depends, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from cds.errors import ExowatchError, InputError
+from cds.exchange.backend import Backend
 from cds.intake.interfaces import Interface
 from cds.reasoning.reasoner import Reasoner
 from cds.record.database import RecordUnavailable, SchemaMismatch
 from cds.record.listing import Counted, standing_counts
+from cds.record.ownership import nobody
 from cds.record.recorder import Recorder
 from cds.selfcheck import Check
 from cds.service.decisions import decide
 from cds.service.desk import Caller, Clock, Desk
+from cds.service.discovery import templates
 from cds.service.door import Door
+from cds.service.ehr import Ehrs
 from cds.service.feedback import take
 from cds.service.fhir import FhirEndpoint
 from cds.service.follower import Follower
@@ -52,12 +56,14 @@ def create_app(
     trust: Trust | None = None,
     clock: Clock | None = None,
     interfaces: Mapping[str, Interface] = MappingProxyType({}),
+    backends: Mapping[str, tuple[Backend, str]] = MappingProxyType({}),
 ) -> FastAPI:
     """The service for a rule book. Raises `RefusedToStart` for settings under which anybody could ask.
 
     `recorder` takes every evaluation into the record before it is answered; without one nothing is recorded, which only
     tests of the cards want. `trust` tells who may call; without it the service is open, and answers this machine only.
-    `clock` says as of when requests are answered (default: now). `interfaces` say how laboratories deliver.
+    `clock` says as of when requests are answered (default: now). `interfaces` say how laboratories deliver; `backends` are
+    the FHIR servers that are asked in the service's own name, by base URL, with their tenants.
     With a record, `app.state.reception` takes results by other ways than HTTP, and `app.state.follower` evaluates what arrived.
     """
     if settings.open_mode == (trust is not None):
@@ -94,10 +100,11 @@ def create_app(
         path = "/advisories/{advisory}/dispositions"
         app.add_api_route(path, routes.decide, methods=["POST"], dependencies=[records, body])
     if recorder is not None:
-        app.state.follower = Follower(desk, recorder.arrivals)
+        ehrs = Ehrs(backends, templates(reasoner.rulebook.catalogue), settings.max_body_bytes) if backends else None
+        app.state.follower = Follower(desk, recorder.arrivals, recorder.queue, ehrs)
         app.state.reception = routes.reception = Reception(
             recorder.arrivals, interfaces, reasoner.rulebook.catalogue, settings.tenant, clock or _now,
-            stored=app.state.follower.call,
+            ehrs.people if ehrs is not None else nobody, app.state.follower.call,
         )  # fmt: skip
         for path in ("/results", "/results/"):
             app.add_api_route(

@@ -21,7 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, RSAKey, import_key
+
 from cds.errors import ExowatchError, Problem
+from cds.exchange.backend import Registration
 from cds.exchange.network import Network, NotPermitted, Permit, origin_of
 from cds.source import Section, raise_if_any, read_yaml
 
@@ -52,6 +56,7 @@ class Client:
     may: frozenset[str]  # "call" the services; "record": read the record, report decisions; "results": send results
     keys: Permit
     fhir: Permit
+    backend: Registration | None = None  # how its FHIR server knows this service, if that is asked in our own name
 
 
 def load_clients(path: Path, *, open_mode: bool = False) -> Mapping[str, Client]:
@@ -86,7 +91,7 @@ def _client(entry: Section, folder: Path, *, open_mode: bool) -> Client:
         "name", "issuer",
         optional=(
             "tenant", "tenants", "audiences", "algorithms", "keys", "jku", "longest_minutes", "may", "fhir", "networks",
-            "certificates",
+            "certificates", "backend",
         ),
     )  # fmt: skip
     jku = entry.texts("jku")
@@ -129,7 +134,30 @@ def _client(entry: Section, folder: Path, *, open_mode: bool) -> Client:
         may=frozenset(may),
         keys=Permit(_origins(entry, "jku", plain=open_mode), networks, authority, plain=open_mode),
         fhir=Permit(_origins(entry, "fhir", plain=open_mode), networks, authority, plain=open_mode),
+        backend=_backend(entry.section("backend"), folder, plain=open_mode) if "backend" in entry else None,
     )
+
+
+def _backend(entry: Section, folder: Path, *, plain: bool) -> Registration | None:
+    entry.keys("server", "token", "client", "key", optional=("scope",))
+    for name in ("server", "token"):
+        try:
+            origin_of(entry.text(name), plain=plain)
+        except NotPermitted as error:
+            entry.problem(f"'{entry.text(name)}': {error}", "such as https://ehr.example/fhir", at=name)
+    path = folder / entry.text("key")
+    try:
+        key = import_key(json.loads(path.read_text(encoding="utf-8")))
+    except OSError:
+        entry.problem(f"there is no file {path}", "the private key as a JWK, beside the file of clients", at="key")
+        return None
+    except (JoseError, ValueError, KeyError, TypeError):
+        key = None
+    if not isinstance(key, (ECKey, RSAKey)) or not key.is_private or not key.kid:
+        entry.problem(f"{path.name} is no private key", "an EC or RSA key as a JWK, with its kid", at="key")
+        return None
+    scope = entry.text("scope", "system/*.read")
+    return Registration(entry.text("server").rstrip("/"), entry.text("token"), entry.text("client"), key, scope)
 
 
 def _origins(entry: Section, key: str, *, plain: bool) -> frozenset[str]:

@@ -19,9 +19,10 @@ from cds.intake.files import Received, each
 from cds.intake.interfaces import Interface
 from cds.intake.owners import by_person
 from cds.intake.resources import taken
-from cds.record.arrivals import Arrivals, Delivered, Kept, Resolve
+from cds.record.arrivals import Arrivals, Delivered, Kept
 from cds.record.audit import instant
 from cds.record.database import RecordUnavailable
+from cds.record.ownership import Resolve, nobody
 from cds.service.logs import ERROR, note, where
 
 _RESULTS = ("R01", "R30", "R31", "R32", "")
@@ -67,7 +68,7 @@ class Reception:
         catalogue: Catalogue,
         tenant: str,
         clock: Callable[[], datetime],
-        resolve: Resolve = lambda _owner: None,
+        resolve: Resolve = nobody,
         stored: Callable[[], None] = lambda: None,
     ):
         self._arrivals = arrivals

@@ -9,8 +9,9 @@ import multiprocessing.connection
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from cds.errors import ExowatchError
+from cds.exchange import Exchange
+from cds.exchange.backend import Backend
+from cds.exchange.network import origin_of
 from cds.intake.interfaces import load_interfaces
 from cds.reasoning.loading import load_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
@@ -26,7 +30,7 @@ from cds.record.audit import Checkpoints
 from cds.record.database import Database, RecordUnavailable, SchemaMismatch, head
 from cds.record.recorder import Recorder
 from cds.service.app import create_app
-from cds.service.clients import load_clients
+from cds.service.clients import Client, load_clients
 from cds.service.connections import Punctual
 from cds.service.follower import Follower
 from cds.service.keys import KeyRing
@@ -183,9 +187,11 @@ def _server(
         )
     settings = load_settings(open_mode=dev or None, database_url=database)
     recorder = _recorder(settings, reasoner)
-    trust = None
+    trust, backends = None, {}
     if not settings.open_mode and settings.clients_file is not None:
-        trust = Trust(load_clients(settings.clients_file), KeyRing(), partial(_first_use, recorder))
+        clients = load_clients(settings.clients_file)
+        trust = Trust(clients, KeyRing(), partial(_first_use, recorder))
+        backends = _backends(clients.values(), settings.tenant)
         if settings.tls_certificate is None and not settings.behind_proxy and not _is_loopback(host):
             raise CannotServe(
                 f"without TLS tokens and results would cross the network in the clear: set EXOWATCH_TLS_CERTIFICATE and "
@@ -193,13 +199,26 @@ def _server(
                 "around it"
             )
     interfaces = load_interfaces(rules or shipped_rules(), reasoner.rulebook.catalogue.declarations)
-    app = create_app(settings, reasoner, recorder=recorder, trust=trust, interfaces=interfaces)
+    app = create_app(settings, reasoner, recorder=recorder, trust=trust, interfaces=interfaces, backends=backends)
     gc.freeze()  # the rule book lives as long as the process: no collection need look at it again
     config = uvicorn.Config(
         app, http=Punctual, log_config=None, access_log=False, server_header=False, lifespan="off", proxy_headers=False,
         ssl_certfile=settings.tls_certificate, ssl_keyfile=settings.tls_key,
     )  # fmt: skip
     return uvicorn.Server(config)
+
+
+def _backends(clients: Iterable[Client], tenant: str) -> dict[str, tuple[Backend, str]]:
+    """The FHIR servers that clients' entries let us ask in our own name, by base URL."""
+    found: dict[str, tuple[Backend, str]] = {}
+    for client in clients:
+        if client.backend is not None:
+            origins = frozenset(
+                origin_of(one, plain=client.fhir.plain) for one in (client.backend.server, client.backend.token)
+            )
+            exchange = Exchange(replace(client.fhir, origins=origins))
+            found[client.backend.server] = Backend(client.backend, exchange), client.tenant or tenant
+    return found
 
 
 @contextmanager

@@ -31,12 +31,16 @@ class Server:
 
 @contextmanager
 def serving(answer: Answer, certificate: tuple[Path, Path] | None = None, host: str = "127.0.0.1") -> Iterator[Server]:
-    """A server that answers each GET by `answer`; over TLS with a (certificate, key)."""
+    """A server that answers each GET and POST by `answer`; over TLS with a (certificate, key)."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             found.asked.append((self.path, dict(self.headers)))
             answer(self)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -53,6 +53,7 @@ class Clinic:
         self.extra: list[dict[str, Any]] = []  # what the EHR has beside
         self.database = database
         recorder = Recorder(database, REASONER.rulebook, None)
+        self.queue = recorder.queue
         self.app: FastAPI = create_app(
             Settings(open_mode=True, **settings),
             REASONER,
@@ -210,34 +211,34 @@ def test_what_is_no_message_of_results_is_rejected_and_why(clinic: Clinic) -> No
 
 
 def test_nobody_is_guessed(clinic: Clinic) -> None:
-    message, arrivals = one("2025-03-24", "5.6"), clinic.app.state.reception._arrivals
+    message, arrivals = one("2025-03-24", "5.6"), clinic.queue
     for changed, why in (
         (message.replace(b"4711^^^CLINIC", b"4712^^^CLINIC"), "nobody"),
         (message.replace(b"4711^^^CLINIC", b"4711^^^OTHER"), "nobody"),
         (message.replace(b"4711^^^CLINIC", b"4711^^^"), "unnamed"),
         (message.replace(b"19700514", b"19700515"), "contradicts"),
     ):
-        before = {one_.id for one_ in arrivals.queue("default")}
+        before = {one_.id for one_ in arrivals.waiting("default")}
         answer = clinic.sends(changed)
         assert (code_of(answer), b"2 wait" in answer) == ("AA", True), answer
-        assert [one_.waits for one_ in arrivals.queue("default") if one_.id not in before] == [why]
+        assert [one_.waits for one_ in arrivals.waiting("default") if one_.id not in before] == [why]
     assert clinic.standing == []
     clinic.opens({**PATIENT, "id": "p2"})
     clinic.sends(one("2025-04-21", "6.3"))
-    assert "several" in {one_.waits for one_ in arrivals.queue("default")}
+    assert "several" in {one_.waits for one_ in arrivals.waiting("default")}
 
 
 def test_somebody_says_whose_they_are_and_can_take_it_back(clinic: Clinic) -> None:
     clinic.opens({**PATIENT, "id": "p2", "identifier": []})
-    arrivals, follower = clinic.app.state.reception._arrivals, clinic.app.state.follower
+    arrivals, follower = clinic.queue, clinic.app.state.follower
     for day, (value, _) in SERIES.items():
         clinic.on("2025-04-22").sends(one(day, value).replace(b"4711^^^CLINIC", b"4799^^^CLINIC"))
-    waiting = arrivals.queue("default")
+    waiting = arrivals.waiting("default")
     assert len(waiting) == 5
     for one_ in waiting:
         arrivals.assign("default", one_.id, Identity("default", SERVER, "Patient/p2"), "board-7")
     follower.settle()
-    assert arrivals.queue("default") == []
+    assert arrivals.waiting("default") == []
     assert [(one_.patient, one_.state) for one_ in advisories(clinic.database, "default")] == [
         ("Patient/p2", "suspected")
     ]
@@ -251,17 +252,17 @@ def test_somebody_says_whose_they_are_and_can_take_it_back(clinic: Clinic) -> No
 def test_a_number_that_was_taken_from_a_patient_leads_to_them_no_more(clinic: Clinic) -> None:
     clinic.opens({**PATIENT, "identifier": [{"system": MRN, "value": "4712"}]})
     clinic.sends(one("2025-03-24", "5.6"))
-    assert [one_.waits for one_ in clinic.app.state.reception._arrivals.queue("default")] == ["nobody"]
+    assert [one_.waits for one_ in clinic.queue.waiting("default")] == ["nobody"]
 
 
 def test_what_was_set_aside_is_gone_and_stays_away(clinic: Clinic) -> None:
     message = one("2025-03-24", "5.6").replace(b"4711^^^CLINIC", b"4799^^^CLINIC")
     clinic.sends(message)
-    arrivals = clinic.app.state.reception._arrivals
-    (waiting,) = arrivals.queue("default")
+    arrivals = clinic.queue
+    (waiting,) = arrivals.waiting("default")
     arrivals.set_aside("default", waiting.id, "board-7")
     clinic.sends(message)
-    assert arrivals.queue("default") == []
+    assert arrivals.waiting("default") == []
 
 
 def test_what_arrived_is_exported_and_erased_with_the_patient(clinic: Clinic) -> None:
@@ -273,7 +274,7 @@ def test_what_arrived_is_exported_and_erased_with_the_patient(clinic: Clinic) ->
     assert "4711" in json.dumps(exported["arrival"])
     erase(clinic.database, who, "test")
     clinic.sends(one("2025-04-21", "6.4"))
-    assert [one_.waits for one_ in clinic.app.state.reception._arrivals.queue("default")] == ["nobody"]
+    assert [one_.waits for one_ in clinic.queue.waiting("default")] == ["nobody"]
 
 
 # FHIR -------------------------------------------------------------------------------------------------------------------
@@ -361,7 +362,8 @@ def test_an_evaluation_that_was_overtaken_is_not_recorded(database: Database) ->
     person = Person(who("Patient/a29"), owner.identifiers)
     part = Part(owner, [{"resourceType": "Observation", "id": "1", "status": "final"}], 1)
     recorder.arrivals.take(
-        Delivered("here", "lab", "file", b"1", "2025-04-01T00:00:00Z", 1, 1, (), [part]), lambda _owner: person
+        Delivered("here", "lab", "file", b"1", "2025-04-01T00:00:00Z", 1, 1, (), [part]),
+        lambda _tenant, _owner: [person],
     )
     bundle_ = patient("A29").bundle(date(2025, 4, 28))
     late = asked(bundle_, "2025-04-28")

@@ -40,7 +40,7 @@ def lived(database: Database, checkpoints: Checkpoints) -> Database:
     person = Person(who("Patient/A30"), owner.identifiers, owner.born)
     observation = {"resourceType": "Observation", "id": "1", "status": "final"}
     sent = Delivered("here", "lab", "file", b"1", "2025-05-01T00:00:00Z", 1, 1, (), [Part(owner, [observation], 1)])
-    recorder.arrivals.take(sent, lambda _owner: person)
+    recorder.arrivals.take(sent, lambda _tenant, _owner: [person])
     with database.reading() as connection:
         card = connection.execute(select(tables.card.c.id).limit(1)).scalar_one()
         advisory = connection.execute(select(tables.advisory).limit(1)).mappings().one()

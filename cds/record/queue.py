@@ -1,0 +1,181 @@
+"""The queue: results of which it is not known whose they are, until somebody says so or their patient becomes known."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from cds.errors import ExowatchError
+from cds.record import content, tables
+from cds.record.audit import Entry, append, now, salted
+from cds.record.database import Database
+from cds.record.identity import Identity, held_survivor, patient_of
+from cds.record.ownership import Owner, Person, Resolve, Waits, make_due, nobody, owners, people, whose
+
+Json = Mapping[str, Any]
+
+_LOOKED_AT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Results in the queue."""
+
+    id: str
+    laboratory: str
+    source: str
+    waits: str
+    results: int
+    owner: Owner
+    at: str
+
+
+class NoSuchArrival(ExowatchError):
+    """The queue holds nothing of that id."""
+
+
+class Queue:
+    """Results that wait; safe to share between threads and processes."""
+
+    def __init__(self, database: Database):
+        self.database = database
+
+    def waiting(self, tenant: str) -> list[Waiting]:
+        """What waits for somebody, the oldest first. Raises `RecordUnavailable`."""
+        arrival = tables.arrival
+        wanted = select(arrival).where(
+            arrival.c.tenant == tenant, arrival.c.patient_id.is_(None), arrival.c.waits != Waits.ASIDE
+        )
+        with self.database.reading() as connection:
+            rows = connection.execute(wanted.order_by(arrival.c.at, arrival.c.id)).mappings().all()
+        return [_waiting(row) for row in rows]
+
+    def content(self, tenant: str, key: str) -> tuple[Waiting, list[dict[str, Any]]]:
+        """Results in the queue, and their resources. Raises `NoSuchArrival`."""
+        with self.database.reading() as connection:
+            row = _arrival(connection, tenant, key, hold=False)
+        return _waiting(row), list(content.unpacked(row["resources"]))
+
+    def assign(self, tenant: str, key: str, who: Identity, by: str, at: str = "") -> list[Identity]:
+        """Give results to a patient, who is made if new; for whom an evaluation is due. `at` is when it was said, if not now.
+
+        Results given to a wrong patient before move: to that one they read as entered in error from then on.
+        Raises `NoSuchArrival`; also for what was set aside, as nothing of it is left.
+        """
+        at = at or now()
+        with self.database.writing() as connection:
+            arrival = _arrival(connection, tenant, key)
+            row, made = patient_of(self.database, connection, who, now())
+            entry = Entry(tenant, by, "assign", salted(row["id"], row["salt"]))
+            if made:
+                entry.wrote(tables.patient, dict(row), row["salt"])
+            due = [who]
+            if arrival["patient_id"] is not None and arrival["patient_id"] != row["id"]:
+                before = held_survivor(connection, arrival["patient_id"])
+                self._take_back(connection, entry, arrival, before, by, at)
+                due.append(Identity(before["tenant"], before["server"], before["reference"]))
+            changed = {"patient_id": row["id"], "waits": "", "by": by}
+            connection.execute(update(tables.arrival).where(tables.arrival.c.id == arrival["id"]), changed)
+            entry.wrote(tables.arrival, {**arrival, **changed}, row["salt"])
+            make_due(connection, row["id"])
+            append(self.database, connection, entry)
+        return due
+
+    def _take_back(
+        self, connection: Connection, entry: Entry, arrival: RowMapping, row: RowMapping, by: str, at: str
+    ) -> None:
+        """What was not this patient's stays with them as entered in error, so that what was said on it is withdrawn."""
+        resources = [_in_error(one) for one in content.unpacked(arrival["resources"]) if _is_result(one)]
+        digest = hashlib.sha256(content.encoded([arrival["id"], row["id"], at])).hexdigest()
+        values = {
+            **arrival, "id": str(uuid.uuid4()), "patient_id": row["id"], "digest": digest, "by": by, "at": at,
+            "person": content.packed([]), "resources": content.packed(resources), "results": len(resources),
+        }  # fmt: skip
+        connection.execute(insert(tables.arrival), values)
+        entry.wrote(tables.arrival, values, row["salt"])
+        make_due(connection, row["id"])
+
+    def set_aside(self, tenant: str, key: str, by: str) -> None:
+        """Results that are not for this record: what they say is deleted, and sent again they stay away. Raises `NoSuchArrival`."""
+        with self.database.writing() as connection:
+            arrival = _arrival(connection, tenant, key)
+            if arrival["patient_id"] is not None:
+                raise NoSuchArrival(f"{key} waits for nobody: it was given to a patient. Give it to another instead")
+            gone = {
+                "waits": Waits.ASIDE.value, "by": by, "person": content.packed([]), "resources": content.packed([]),
+            }  # fmt: skip
+            connection.execute(update(tables.arrival).where(tables.arrival.c.id == arrival["id"]), gone)
+            append(self.database, connection, Entry(tenant, by, "set-aside"))
+
+    def match(self, resolve: Resolve = nobody) -> int:
+        """Look again whose the results in the queue are, as patients and their identifiers become known; how many found theirs.
+
+        Raises `RecordUnavailable`.
+        """
+        arrival, found = tables.arrival, 0
+        wanted = select(arrival.c.id, arrival.c.tenant, arrival.c.person).where(
+            arrival.c.patient_id.is_(None), arrival.c.waits.in_([Waits.NOBODY, Waits.SEVERAL, Waits.CONTRADICTS])
+        )
+        with self.database.reading() as connection:
+            waiting = connection.execute(wanted.order_by(arrival.c.at).limit(_LOOKED_AT)).all()
+        for key, tenant, person in waiting:
+            owner = _owner(person)
+            named = people(self.database, tenant, owner, resolve)
+            found += self.database.in_time(partial(self._match, tenant, key, owner, named))
+        return found
+
+    def _match(self, tenant: str, key: str, owner: Owner, named: Sequence[Person]) -> bool:
+        with self.database.reading() as connection:
+            if not named and not owners(connection, tenant, owner):
+                return False
+        with self.database.writing() as connection:
+            row = _arrival(connection, tenant, key)
+            if row["patient_id"] is not None:
+                return False
+            entry = Entry(tenant, "exowatch", "match")
+            patient, waits = whose(self.database, connection, entry, tenant, owner, named)
+            if waits == row["waits"]:
+                return False
+            changed = {"waits": waits, "patient_id": patient["id"] if patient is not None else None}
+            connection.execute(update(tables.arrival).where(tables.arrival.c.id == key), changed)
+            if patient is not None:
+                entry.wrote(tables.arrival, {**row, **changed}, patient["salt"])
+                make_due(connection, patient["id"])
+            append(self.database, connection, entry)
+        return patient is not None
+
+
+def _is_result(resource: Json) -> bool:
+    return resource.get("resourceType") == "Observation"
+
+
+def _in_error(observation: Json) -> dict[str, Any]:
+    """An Observation without what was measured."""
+    kept = ("resourceType", "id", "identifier", "category", "code", "effectiveDateTime")
+    return {name: observation[name] for name in kept if name in observation} | {"status": "entered-in-error"}
+
+
+def _arrival(connection: Connection, tenant: str, key: str, *, hold: bool = True) -> RowMapping:
+    table = tables.arrival
+    wanted = select(table).where(table.c.tenant == tenant, table.c.id == key, table.c.waits != Waits.ASIDE)
+    row = connection.execute(wanted.with_for_update() if hold else wanted).mappings().first()
+    if row is None:
+        raise NoSuchArrival(f"The queue holds nothing of id '{key}'. `exowatch labs queue` lists it")
+    return row
+
+
+def _waiting(row: RowMapping) -> Waiting:
+    return Waiting(
+        row["id"], row["laboratory"], row["source"], row["waits"], row["results"], _owner(row["person"]), row["at"]
+    )  # fmt: skip
+
+
+def _owner(packed: bytes) -> Owner:
+    identifiers, born, reference = content.unpacked(packed)
+    return Owner(tuple((system, value) for system, value in identifiers), born, reference)
