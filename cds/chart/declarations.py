@@ -28,6 +28,16 @@ CHECKS: Mapping[str, Mapping[str, bool]] = {
 }
 """Checks and controls with their possible answers, as in the code system exosomal-method."""
 
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "specimen": ("serum", "plasma"),
+    "tube": ("edta", "citrate", "heparin", "acd", "serum-gel", "serum-plain"),
+    "isolation": (
+        "uc", "density", "sec", "ultrafiltration", "precipitation", "immunoaffinity", "microfluidic", "spr",
+    ),
+    "assay": ("flow-cytometry", "immunofluorescence", "elisa", "simoa", "rt-qpcr", "dpcr"),
+}  # fmt: skip
+"""Parts of a method with their words, as in the code system exosomal-method: gates ask for some of them by name."""
+
 METHOD = ("specimen", "tube", "isolation", "assay", "platform", "reagents", "normaliser")
 _ASSAY = (
     "codes", *METHOD, "efficiency", "limit_of_detection", "analytical_cv", "within_person_cv", "checks", "lot",
@@ -173,13 +183,15 @@ def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarati
         found.codes.append(LocalCode(local_system, local, marker, scale, laboratory))
     parts = section.section("parts")
     for local in parts.value:
+        if (system, local) in known:
+            parts.problem(f"code '{local}' already means {known[system, local][0]}", "a code has one meaning", at=local)
         found.parts[system, local] = parts.text(local)
 
 
 def _assay(entry: Section, marker: str, units: Units) -> Assay:
     return Assay(
         marker,
-        Method(**{name: entry.text(name) or None for name in METHOD}, efficiency=_efficiency(entry)),
+        Method(**{name: _word(entry, name) or None for name in METHOD}, efficiency=_efficiency(entry)),
         _limit_of_detection(entry, units),
         entry.percent("analytical_cv") or None,
         entry.percent("within_person_cv") or None,
@@ -191,6 +203,10 @@ def _assay(entry: Section, marker: str, units: Units) -> Assay:
         _day(entry, "valid_from", date.min),
         _day(entry, "valid_to", date.max),
     )
+
+
+def _word(entry: Section, name: str) -> str:
+    return entry.choice(name, WORDS[name]) if name in WORDS else entry.text(name)
 
 
 def _efficiency(entry: Section) -> Decimal | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cds.chart.declarations import Declarations, Laboratory, laboratory_files
+from cds.chart.declarations import CHECKS, WORDS, Declarations, Laboratory, laboratory_files
 from cds.errors import Problem, RuleBookError
 from cds.source import Section, read_yaml
 
@@ -104,11 +104,17 @@ def _interface(section: Section, laboratory: Laboratory) -> Interface:
     return Interface(
         laboratory,
         _texts(messages.section("systems")),
-        _texts(section.section("methods")),
+        _methods(section.section("methods")),
         _texts(messages.section("authorities")),
         frozenset(messages.texts("facilities")),
         _layout(section.section("table")) if "table" in section else None,
     )
+
+
+def _methods(section: Section) -> dict[str, str]:
+    """A laboratory's words by what they mean; the answers of checks are words of the code system too."""
+    known = [one for words in (*WORDS.values(), *CHECKS.values()) for one in words]
+    return {name: section.choice(name, known) for name in section.value}
 
 
 def _texts(section: Section) -> dict[str, str]:

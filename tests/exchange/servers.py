@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
 from cryptography import x509
@@ -39,7 +40,7 @@ def serving(answer: Answer, certificate: tuple[Path, Path] | None = None, host: 
             answer(self)
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            self.rfile = BytesIO(self.rfile.read(int(self.headers["Content-Length"])))  # for an answer that reads it
             self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -20,11 +21,11 @@ WHO = Identity("default", "https://ehr.example/fhir", "Patient/7")
 
 
 @pytest.fixture
-def installed(terminal: Terminal, address: str) -> Database:
+def installed(terminal: Terminal, connect: Callable[[], Database]) -> Database:
     terminal.run("db", "upgrade")
     (terminal.folder / "results.hl7").write_bytes(messages_of(SERIES))
     (terminal.folder / "march.csv").write_bytes(table(*(row(day, *values) for day, values in SERIES.items())))
-    return Database(address, deadline=10)
+    return connect()
 
 
 def queue(terminal: Terminal, expect: int = 1) -> list[dict[str, str]]:

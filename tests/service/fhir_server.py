@@ -27,9 +27,10 @@ def fhir_server(prefetch: Mapping[str, Any], *, page: int = 0, odd: Mapping[str,
         kind, _, key = parts.path.removeprefix("/fhir/").partition("/")
         if odd and kind in odd:
             return odd[kind](request)
-        if key:
+        if key and key != "_search":
             return says(json.dumps(prefetch["patient"]).encode())(request)
-        query = parse_qs(parts.query)
+        form = request.rfile.read(int(request.headers.get("Content-Length", 0))).decode() if key else parts.query
+        query = parse_qs(form)
         entries = kinds.get(kind, {"entry": []})["entry"]
         start = int(query.get("at", ["0"])[0])
         bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "entry": entries[start:]}
