@@ -144,6 +144,21 @@ def pairs(concept: object) -> Iterator[tuple[str, str]]:
                 yield system, code
 
 
+def words(concept: object) -> Iterator[str]:
+    """What a CodeableConcept is called: its text, and the displays of its codings."""
+    if isinstance(concept, dict):
+        stated = concept.get("coding")
+        for one in (concept, *(stated if isinstance(stated, list) else [stated])):
+            called = one.get("text" if one is concept else "display") if isinstance(one, dict) else None
+            if isinstance(called, str):
+                yield called
+
+
+def is_read(system: str) -> bool:
+    """Whether a URL is of a system that tables name by a short name."""
+    return system in _SHORT
+
+
 def is_atc(system: str) -> bool:
     """Whether a URL is one of those under which ATC is met."""
     return _SHORT.get(system) == "atc"

@@ -9,6 +9,7 @@ Drugs are matched by (system, code), never by what a record calls them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,7 +19,7 @@ from typing import Any
 import msgspec
 
 from cds.chart.clock import Item, Moment, When
-from cds.chart.codes import CodeTable, is_atc, pairs
+from cds.chart.codes import CodeTable, is_atc, is_read, pairs, words
 from cds.chart.exposure import TREATMENTS, Histories, Span, read_span, standing, stated, stated_period
 from cds.chart.lines import Drug, Stretch, TherapyClass, is_neoadjuvant, lines_of, stretch_of
 from cds.chart.model import Diagnosis, Imaging, LeftOut, Line, Operation, Tri
@@ -44,6 +45,7 @@ class TherapyCatalogue:
     judgements: CodeTable[str] = field(compare=False, repr=False)  # Observations of how the disease goes
     worse: CodeTable[str] = field(compare=False, repr=False)
     neoadjuvant_within: int = 365  # days from the first dose to the operation that it prepares
+    names: re.Pattern[str] = field(default=re.compile("$^"), compare=False, repr=False)  # the drugs, in running text
 
 
 class _Given(msgspec.Struct):
@@ -145,7 +147,14 @@ def load_therapies(rules: Path, problems: list[Problem]) -> TherapyCatalogue:
             section.problem(f"the therapy '{found.name}' has two files", at="therapy")
         classes[found.name] = found
     ordered = {name: classes[name] for name in sorted(classes)}
-    return TherapyCatalogue(ordered, drugs, procedures, intents, judgements, worse, within)
+    return TherapyCatalogue(ordered, drugs, procedures, intents, judgements, worse, within, _names(drugs))
+
+
+def _names(drugs: CodeTable[tuple[Drug, ...]]) -> re.Pattern[str]:
+    """Finds the drugs in what people call them, also where a language drops the last letter (letrozole, Letrozol)."""
+    names = {drug.name for together in drugs.exact.values() for drug in together}
+    stems = sorted({name.removesuffix("e") for name in names}, key=lambda stem: (-len(stem), stem))
+    return re.compile(rf"\b({'|'.join(map(re.escape, stems))})e?\b" if stems else "$^", re.IGNORECASE)
 
 
 def _class(
@@ -204,7 +213,7 @@ def read_therapy(items: Sequence[Item], catalogue: TherapyCatalogue) -> tuple[Ex
                 concepts = _medication(item, left_out)
                 found = [drugs for concept in concepts for drugs in drugs_of(concept)]
                 if not found:
-                    _note_unmapped(item, concepts, left_out)
+                    _note_unmapped(item, concepts, catalogue, left_out)
             if not found:
                 if item.version:
                     exposures.withdraw(item)
@@ -246,8 +255,11 @@ def _void(resource: Mapping[str, Any]) -> bool:
     return resource.get("status") in ("entered-in-error", "not-done", "not-taken", "cancelled")
 
 
-def _note_unmapped(item: Item, concepts: list[object], left_out: list[LeftOut]) -> None:
-    """Note a drug that no class knows if it looks like one against cancer, or if nothing says what it is."""
+def _note_unmapped(item: Item, concepts: list[object], catalogue: TherapyCatalogue, left_out: list[LeftOut]) -> None:
+    """Note a drug that no class knows if it looks like one against cancer, or if nothing says what it is.
+
+    What it is called never makes it a drug of a class; but it is never left out in silence either.
+    """
     resource = item.resource
     if not concepts or _void(resource):
         return
@@ -260,18 +272,20 @@ def _note_unmapped(item: Item, concepts: list[object], left_out: list[LeftOut]) 
         "mCODE" if isinstance(profiles, list) and any("cancer-related-medication" in str(p) for p in profiles) else None
     )
     where = item.path if "medicationReference" in resource else f"{item.path}.medicationCodeableConcept"
+    codes = ", ".join(f"{system}|{code}"[:80] for system, code in stated[:3])
+    named = next(filter(None, (catalogue.names.search(said) for concept in concepts for said in words(concept))), None)
     if not stated:
-        left_out.append(LeftOut(where, item.ref, "the drug is not coded", "send its RxNorm or ATC code"))
+        reason, hint = "the drug is not coded", "send its RxNorm or ATC code"
     elif against_cancer is not None:
-        codes = ", ".join(f"{system}|{code}"[:80] for system, code in stated[:3])
-        left_out.append(
-            LeftOut(
-                where,
-                item.ref,
-                f"an anticancer drug that no therapy class knows: {codes}",
-                "add it to rules/therapies/",
-            )
-        )
+        reason, hint = f"an anticancer drug that no therapy class knows: {codes}", "add it to rules/therapies/"
+    elif named is not None:
+        reason = f"it is called {named[0].lower()}, but no therapy class knows its code: {codes}"
+        hint = "correct the code, or add it to rules/therapies/"
+    elif not any(is_read(system) for system, _ in stated):
+        reason, hint = f"the drug is coded only in a system that is not read: {codes}", "send its RxNorm or ATC code"
+    else:
+        return
+    left_out.append(LeftOut(where, item.ref, reason, hint))
 
 
 def _intents(resource: Mapping[str, Any], known: CodeTable[str]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import date
 from decimal import Decimal
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from cds.chart.catalogue import METHOD_SYSTEM, load_catalogue
+from cds.chart.declarations import CHECKS, WORDS
 from cds.chart.reading import read
 from cds.errors import RuleBookError
 from tests.chart.make import LAB, MILLION, PATIENT, RULES, bundle, coded, observation, part, quantity, result
@@ -182,6 +184,11 @@ def test_a_declaration_holds_for_its_time(tmp_path: Path) -> None:
         ("https://small.example", "https://exosome-lab.example/codes", "another laboratory"),
         ("codes: [{code: P}]", f"codes: [{{code: pdl1-soluble, system: '{METHOD_SYSTEM.replace('method', 'marker')}'}}]",
          "already means"),
+        ("tube: citrate", "tube: EDTA", "one of: edta"),
+        ("tube: citrate", "specimen: plazma", "did you mean 'plasma'"),
+        ("tube: citrate", "isolation: precipitate", "did you mean 'precipitation'"),
+        ("tube: citrate", "assay: flowcytometry", "did you mean 'flow-cytometry'"),
+        ("assays:", "parts: {P: total-ev}\nassays:", "code 'P' already means"),
         ("assays:", "time_zone: Berlin\nassays:", "no time zone"),
         ("assays:", "parts: {T: total}\nassays:", "no part of a result"),
     ],
@@ -190,6 +197,14 @@ def test_mistakes_in_a_declaration_are_named(tmp_path: Path, old: str, new: str,
     assert old in MINIMAL
     with pytest.raises(RuleBookError, match=message):
         load_catalogue(with_lab(tmp_path, MINIMAL.replace(old, new)))
+
+
+def test_declared_words_are_those_of_the_code_system() -> None:
+    """What declarations may say of a method, and nothing else, is what senders find in the code system."""
+    words = {one for known in (*WORDS.values(), *CHECKS.values()) for one in known} | {"stated", "not-stated"}
+    path = RULES.parent / "fhir" / "terminology" / "exosomal-method.json"
+    concepts = [concept["code"] for concept in json.loads(path.read_text("utf-8"))["concept"]]
+    assert words == set(concepts[: concepts.index("imaging-response")])
 
 
 @pytest.mark.parametrize(

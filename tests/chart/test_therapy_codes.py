@@ -86,6 +86,9 @@ def test_a_medication_by_reference(contained: bool) -> None:
             "anticancer drug",
         ),
         (dose("paclitaxel", "2025-01-06", medicationCodeableConcept={"text": "Taxol"}), "not coded"),
+        (dose("paclitaxel", "2025-01-06", medicationCodeableConcept={**coded("99", RXNORM), "text": "Paclitaxel 6 mg/mL"}), "called paclitaxel"),
+        (dose("paclitaxel", "2025-01-06", medicationCodeableConcept={"coding": [{"system": RXNORM, "code": "99", "display": "LETROZOL 2,5mg"}]}), "called letrozol,"),
+        (dose("http://hl7.org/fhir/sid/ndc|0071-0155-23", "2025-01-06"), "a system that is not read: http://hl7.org/fhir/sid/ndc|0071-0155-23"),
         (
             dose("paclitaxel", "2025-01-06", medicationCodeableConcept=None, medicationReference={"reference": "Medication/9"}),
             "not in the input",
@@ -101,6 +104,12 @@ def test_what_cannot_be_used_is_listed(resource: Json, words: str) -> None:
     assert note.where.startswith("Bundle.entry[1].resource")
     assert note.what.startswith("Medication")
     assert note.hint
+
+
+def test_other_drugs_are_no_news() -> None:
+    """Most of what a patient takes is not against cancer: coded where we can read it, it needs no word."""
+    aspirin = {"coding": [{"system": RXNORM, "code": "1191", "display": "Aspirin"}], "text": "Aspirin"}
+    assert chart(dose("paclitaxel", "2025-01-06", medicationCodeableConcept=aspirin)).left_out == ()
 
 
 # rule files ------------------------------------------------------------------------------------------------------

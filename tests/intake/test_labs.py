@@ -264,7 +264,7 @@ def test_mistakes_in_a_laboratorys_file_are_named_together(tmp_path: Path) -> No
     text = (shipped_rules() / "labs" / "example-lab.yaml").read_text("utf-8")
     for right, wrong in (
         ("delimiter: semicolon", "delimiter: ;"), ("DD.MM.YYYY HH:mm", "DD.MM.JJJJ"), ("encoding: utf-8", "encoding: utf-9"),
-        ("gültig: final", "gültig: done"), ("code: EV-TRPC5,", "kode: EV-TRPC5,"), ("      patient:", "      patients:"),
+        ("gültig: final", "gültig: done"), ("{FCM: flow-cytometry,", "{FCM: flow,"), ("code: EV-TRPC5,", "kode: EV-TRPC5,"), ("      patient:", "      patients:"),
     ):  # fmt: skip
         text = text.replace(right, wrong)
     (tmp_path / "labs" / "example-lab.yaml").write_text(text, "utf-8")
@@ -276,6 +276,7 @@ def test_mistakes_in_a_laboratorys_file_are_named_together(tmp_path: Path) -> No
         "DD.MM.JJJJ",
         "utf-9",
         "done",
+        "'FCM: flow' is not known",
         "'kode'",
         "did you mean 'code'",
         "'patients'",
