@@ -11,7 +11,7 @@ EXAMPLES ?= 1500
 ROUNDS ?= 50
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz million soak faults validate-fhir lock clean
+.PHONY: help demo test check bench fuzz million soak faults validate-fhir artefacts snapshots lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -47,10 +47,16 @@ soak: $(READY) ## eight threads and many evaluations: nothing lost, memory flat
 faults: $(READY) ## kill the service and the database at random moments under load (ROUNDS=50)
 	$(BIN)/python -m tests.record.crash --rounds $(ROUNDS)
 
-validate-fhir: $(READY) ## HAPI's instance validator over everything that is emitted (needs Java 17 and Maven)
+validate-fhir: $(READY) ## HAPI's instance validator over everything emitted, snapshots, examples good and bad (needs Java 17 and Maven)
 	rm -rf build/fhir
 	$(BIN)/python -m tests.publish.examples build/fhir
 	cd tools/validate-fhir && mvn -q -B compile exec:java -Dexec.args="$(CURDIR)/fhir $(CURDIR)/build/fhir"
+
+artefacts: $(READY) ## value sets, concept maps and examples of output in fhir/, anew from the rules and the code
+	$(BIN)/python -m tools.artefacts
+
+snapshots: ## the snapshots of the profiles, anew from their differentials (needs Java 17 and Maven)
+	cd tools/validate-fhir && mvn -q -B compile exec:java -Dexec.mainClass=Snapshots -Dexec.args="$(CURDIR)/fhir/profiles"
 
 lock: $(READY) ## resolve the dependencies anew
 	$(BIN)/python tools/lock.py

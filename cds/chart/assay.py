@@ -19,7 +19,7 @@ from cds.chart.units import figure, fraction_of_efficiency
 SNOMED = "http://snomed.info/sct"
 _V2 = "http://terminology.hl7.org/CodeSystem/v2-"
 
-_SPECIMENS = {
+SPECIMENS = {
     (METHOD_SYSTEM, "serum"): "serum",
     (METHOD_SYSTEM, "plasma"): "plasma",
     (SNOMED, "119364003"): "serum",
@@ -27,9 +27,13 @@ _SPECIMENS = {
     (f"{_V2}0487", "SER"): "serum",
     (f"{_V2}0487", "PLAS"): "plasma",
 }
-# Blood as drawn: says neither serum nor plasma, and contradicts neither.
-_BLOOD = frozenset({(SNOMED, "122555007"), (SNOMED, "119297000"), (f"{_V2}0487", "BLD"), (f"{_V2}0487", "BLDV")})
-_ADDITIVES = {"EDT": "edta", "SCI": "citrate", "HEP": "heparin", "ACD": "acd"}  # HL7 table 0371, by its first letters
+"""Codes of specimen types → ours."""
+BLOOD = frozenset({(SNOMED, "122555007"), (SNOMED, "119297000"), (f"{_V2}0487", "BLD"), (f"{_V2}0487", "BLDV")})
+"""Blood as drawn: says neither serum nor plasma, and contradicts neither."""
+ADDITIVES = {"EDT": "edta", "SCI": "citrate", "HEP": "heparin", "ACD": "acd"}
+"""Codes of HL7 table 0371, by their first letters → ours."""
+ISOLATIONS: Mapping[tuple[Any, Any], str] = {(f"{_V2}0373", "UFIL"): "ultrafiltration"}
+"""Codes of processing → ours."""
 
 Json = dict[str, Any]
 
@@ -177,7 +181,7 @@ def preparation_of(specimen: Json | None) -> Preparation:
     for container in items(specimen.get("container")):
         additive = code(container.get("additiveCodeableConcept"))
         if additive:
-            tube = _ADDITIVES.get(additive[:3], additive)
+            tube = ADDITIVES.get(additive[:3], additive)
             break
     steps = [step for step in map(_isolation, items(specimen.get("processing"))) if step]
     haemolysed = any(
@@ -222,9 +226,9 @@ def _read_type(concept: object) -> tuple[str | None, bool]:
         if not isinstance(system, str) or not isinstance(value, str):
             continue
         key = (system, value)
-        if key in _SPECIMENS:
-            return _SPECIMENS[key], False
-        unknown = key not in _BLOOD
+        if key in SPECIMENS:
+            return SPECIMENS[key], False
+        unknown = key not in BLOOD
     return (None, unknown) if stated else read_type_word(text(concept.get("text")))
 
 
@@ -241,8 +245,8 @@ def _isolation(step: Json) -> str | None:
     for coding in codings(procedure):
         if coding.get("system") == METHOD_SYSTEM:
             return text(coding.get("code"))
-        if coding.get("system") == f"{_V2}0373" and coding.get("code") == "UFIL":
-            return "ultrafiltration"
+        if known := ISOLATIONS.get((text(coding.get("system")), text(coding.get("code")))):
+            return known
     return None
 
 

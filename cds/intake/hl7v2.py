@@ -25,11 +25,13 @@ from cds.intake.times import from_hl7
 _FRAME = {0x0B: "", 0x1C: "\r"}
 _SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}(\W|$)")
 _WRAPPERS = ("FHS", "BHS", "BTS", "FTS", "DSC")
-_STATUS = {
+STATUS = {
     "F": "final", "U": "final", "V": "final", "P": "preliminary", "R": "preliminary", "S": "preliminary", "I": "registered",
     "C": "corrected", "A": "amended", "B": "amended", "D": "entered-in-error", "W": "entered-in-error", "X": "cancelled",
 }  # fmt: skip
-_SAYS_NOTHING = {"N": "it was not asked for", "O": "it describes the order only"}
+"""OBX-11 → Observation.status."""
+SAYS_NOTHING = {"N": "it was not asked for", "O": "it describes the order only"}
+"""OBX-11 of what is no result, and why."""
 _GENDERS = {"F": "female", "M": "male", "O": "other", "A": "other", "U": "unknown"}
 _CHARSETS = {"": "utf-8", "ASCII": "utf-8", "UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "8859/15": "iso-8859-15"}
 _FIGURE = re.compile(r"(<=|>=|<|>)?\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)")
@@ -241,11 +243,11 @@ class _Reading:
         if not codes:
             return self._refuse(where, segment, "OBX-3 has no code", "send the code of what was measured")
         stated = segment.text(11).upper()
-        status = _STATUS.get(stated)
+        status = STATUS.get(stated)
         if status is None:
-            reason = _SAYS_NOTHING.get(stated) or f"OBX-11 is '{stated}': whether the result stands is not known"
-            hint = "nothing is to be done" if stated in _SAYS_NOTHING else "send F, P, C, D, W or X"
-            return self._refuse(where, segment, reason, hint, foreign=stated in _SAYS_NOTHING)
+            reason = SAYS_NOTHING.get(stated) or f"OBX-11 is '{stated}': whether the result stands is not known"
+            hint = "nothing is to be done" if stated in SAYS_NOTHING else "send F, P, C, D, W or X"
+            return self._refuse(where, segment, reason, hint, foreign=stated in SAYS_NOTHING)
         if len(segment.texts(5)) > 1:
             return self._refuse(where, segment, "OBX-5 holds several values", "send each in an OBX of its own")
         comparator, value = _value(segment)

@@ -35,6 +35,9 @@ UNKNOWN_CODE = (
 )  # fmt: skip
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 _PROFILE = f"{CANONICAL}/StructureDefinition/exosomal-marker-observation"
+_COUNT_PROFILE = f"{CANONICAL}/StructureDefinition/exosomal-total-ev-observation"
+_FIGURES = ("limit-of-detection", "total-ev", "analytical-cv", "within-person-cv", "amplification-efficiency")
+_ANSWERS = {**CHECKS, "bridging": ("stated", "not-stated")}
 _NO_VALUE = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 
 
@@ -126,13 +129,29 @@ class _Mapping:
             if one.meaning is None:
                 self._part(one, made)
         for sent, observation in made:
+            if self._meets_profile(observation):
+                observation["meta"] = {"profile": [_PROFILE]}
             self._keep(sent, observation)
+
+    def _meets_profile(self, observation: Json) -> bool:
+        """Whether it is a marker's, has a time and a value or the reason for none, and its parts answer what they are asked."""
+        codes = self._catalogue.codes
+        stated = [codes.get((coding.get("system"), coding["code"])) for coding in observation["code"]["coding"]]
+        parts = observation.get("component", ())
+        return (
+            "effectiveDateTime" in observation
+            and ("valueQuantity" in observation or "dataAbsentReason" in observation)
+            and all(meaning is None or meaning.analyte is None for meaning in stated)
+            and len({_asked(part) for part in parts}) == len(parts)
+            and all(map(_fits, parts))
+        )
 
     def _part(self, one: _Known, results: Sequence[tuple[Sent, Json]]) -> None:
         if one.part == "total-ev":  # counted in a specimen, whatever else was measured in it
-            self._keep(
-                one.sent, self._plain(one.sent, {"system": MARKER_SYSTEM, "code": "total-ev"}) | _value(one.sent)
-            )
+            count = self._plain(one.sent, {"system": MARKER_SYSTEM, "code": "total-ev"}) | _value(one.sent)
+            if "code" in count.get("valueQuantity", {}):
+                count["meta"] = {"profile": [_COUNT_PROFILE]}
+            self._keep(one.sent, count)
             return
         owners = [found for sent, found in results if sent.sub == one.sent.sub] if len(results) > 1 else [
             found for _, found in results
@@ -152,7 +171,7 @@ class _Mapping:
     def _answer(self, one: _Known) -> Json:
         value = one.sent.value
         said = value.code if isinstance(value, Code) else value
-        if isinstance(said, str) and said.lower() in CHECKS.get(one.part, {}):
+        if isinstance(said, str) and said.lower() in _ANSWERS.get(one.part, ()):
             return {"valueCodeableConcept": {"coding": [{"system": METHOD_SYSTEM, "code": said.lower()}]}}
         return _value(one.sent)
 
@@ -183,8 +202,6 @@ class _Mapping:
         ours = next(self._ours(meaning), None)
         if ours is not None and coding["system"] != MARKER_SYSTEM:
             observation["code"]["coding"].append({"system": MARKER_SYSTEM, "code": ours})
-        if sent.measured_at and ("valueQuantity" in observation or "dataAbsentReason" in observation):
-            observation["meta"] = {"profile": [_PROFILE]}
         if sent.method is not None:
             observation["method"] = self._concept(sent.method)
         if sent.device:
@@ -297,6 +314,23 @@ def wrong_unit(unit: str, marker: str, scale: str, catalogue: Catalogue, spelt: 
     accepted = ", ".join(sorted({one for of, one in known if of == scale})[:6])
     reason = f"'{unit[:40]}' is no unit of {marker}" if unit else "it has no unit"
     return reason, f"the marker's file accepts {accepted} …; values are never converted by guess"
+
+
+def _asked(component: Json) -> str:
+    return str(component["code"]["coding"][0]["code"])
+
+
+def _fits(component: Json) -> bool:
+    """Whether a part's value is of the kind that the profile knows: a figure, one of the answers, or a word."""
+    part = _asked(component)
+    if part in _FIGURES:
+        return "valueQuantity" in component
+    if part in _ANSWERS:
+        return any(
+            coding["system"] == METHOD_SYSTEM and coding["code"] in _ANSWERS[part]
+            for coding in component.get("valueCodeableConcept", {}).get("coding", ())
+        )
+    return "valueString" in component or "valueCodeableConcept" in component
 
 
 def _value(sent: Sent) -> Json:

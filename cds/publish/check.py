@@ -33,6 +33,7 @@ _REQUIRED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("CapabilityStatement", "status"): _PUBLICATION,
     ("CodeSystem", "content"): ("not-present", "example", "fragment", "complete", "supplement"),
     ("CodeSystem", "status"): _PUBLICATION,
+    ("ConceptMap", "status"): _PUBLICATION,
     ("CommunicationRequest", "status"): _REQUEST,
     ("DetectedIssue", "severity"): ("high", "moderate", "low"),
     ("DetectedIssue", "status"): _OBSERVATION,

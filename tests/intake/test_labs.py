@@ -375,3 +375,36 @@ def test_the_command_shows_what_becomes_of_files(tmp_path: Path) -> None:
     lost = exowatch("labs", "map", str(tmp_path / "table.csv"))
     assert lost.returncode == 2
     assert "name the laboratory with --laboratory" in lost.stderr
+
+
+OWN = "https://exowatch.example/fhir"
+PARTS_SENT = {
+    "check answered": (True, obx(f1="2", f2="ST", f3="EV-HAEM^^99EEL", f5="clear", f6="")),
+    "check in other words": (False, obx(f1="2", f2="ST", f3="EV-HAEM^^99EEL", f5="slightly", f6="")),
+    "limit": (True, obx(f1="2", f3="EV-LOD^^99EEL", f5="0.5")),
+    "limit in words": (False, obx(f1="2", f2="ST", f3="EV-LOD^^99EEL", f5="see report", f6="")),
+    "limit twice": (False, obx(f1="2", f3="EV-LOD^^99EEL", f5="0.5"), obx(f1="3", f3="EV-LOD^^99EEL", f5="0.7")),
+    "lot": (True, obx(f1="2", f2="ST", f3="LOT^^99EEL", f5="L-1", f6="")),
+    "lot as a figure": (False, obx(f1="2", f3="LOT^^99EEL", f5="4711", f6="")),
+}
+
+
+@pytest.mark.parametrize(("claims", "parts"), [(one[0], one[1:]) for one in PARTS_SENT.values()], ids=[*PARTS_SENT])
+def test_a_result_claims_the_profile_only_if_it_meets_it(claims: bool, parts: tuple[str, ...]) -> None:
+    found = take(order("2025-04-21", obx(), *parts))
+    (observation,) = [one for one in found.resources if one["resourceType"] == "Observation"]
+    assert len(observation["component"]) == len(parts)
+    assert ("meta" in observation) is claims
+
+
+def test_other_analytes_claim_nothing_and_counts_their_own_profile() -> None:
+    other = obx(f3=f"pdl1-soluble^^{OWN}/CodeSystem/exosomal-marker", f5="5", f6="pg/mL")
+    count = obx(f1="2", f3="EV-TOTAL^^99EEL", f5="11", f6="10*9{particles}/mL")
+    found = take(order("2025-04-21", other, count))
+    claimed = {
+        one["code"]["coding"][0]["code"]: one.get("meta")
+        for one in found.resources
+        if one["resourceType"] == "Observation"
+    }
+    profile = f"{OWN}/StructureDefinition/exosomal-total-ev-observation"
+    assert claimed == {"pdl1-soluble": None, "EV-TOTAL": {"profile": [profile]}}

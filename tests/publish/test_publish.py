@@ -93,6 +93,8 @@ def test_everything_emitted_passes_every_check() -> None:
 
 def test_every_shipped_artefact_passes() -> None:
     for path in sorted((ROOT / "fhir").rglob("*.json")):
+        if path.parent.name == "bad":
+            continue
         found = json.loads(path.read_text("utf-8"))
         resources = [entry["resource"] for entry in found["entry"]] if found["resourceType"] == "Bundle" else [found]
         for resource in resources:
