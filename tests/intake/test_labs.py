@@ -407,4 +407,4 @@ def test_other_analytes_claim_nothing_and_counts_their_own_profile() -> None:
         if one["resourceType"] == "Observation"
     }
     profile = f"{OWN}/StructureDefinition/exosomal-total-ev-observation"
-    assert claimed == {"pdl1-soluble": None, "EV-TOTAL": {"profile": [profile]}}
+    assert claimed == {"pdl1-soluble": None, "total-ev": {"profile": [profile]}}
