@@ -68,10 +68,12 @@ def load_rulebook(rules: Path | None = None) -> RuleBook:
     _check_together(rules_read, withheld, problems)
     raise_if_any(problems)
     shared = [folder / "states.yaml", *sorted((folder / "gates").glob("*.yaml"))]
-    rules_read = [
-        replace(rule, hash=_hash_of([*shared, *_files_of(rule, rules_read, folder)], folder))
-        for rule in sorted(rules_read, key=lambda rule: (bool(rule.combines), rule.name))
-    ]
+    for place, rule in enumerate(rules_read):
+        own = _files_of(rule, rules_read, folder)
+        rules_read[place] = replace(
+            rule, hash=_hash_of([*shared, *own], folder), text=_text_of([*own, *shared], folder)
+        )
+    rules_read.sort(key=lambda rule: (bool(rule.combines), rule.name))
     return RuleBook(
         tuple(rules_read),
         withheld,
@@ -109,6 +111,10 @@ def _hash_of(paths: list[Path], folder: Path) -> str:
         if not path.name.endswith(".test.yaml"):
             digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _text_of(paths: list[Path], folder: Path) -> str:
+    return "".join(f"--- # {path.relative_to(folder)}\n{path.read_text('utf-8').rstrip()}\n\n" for path in paths)
 
 
 def _wording(folder: Path, problems: list[Problem]) -> Mapping[str, Any]:

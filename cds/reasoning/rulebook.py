@@ -139,6 +139,7 @@ class Rule:
     not_for: tuple[str, ...]
     file: str
     hash: str = ""
+    text: str = field(default="", compare=False, repr=False)  # what `hash` covers, its own file first, as YAML
 
     def fact(self, name: str) -> FactSpec:
         """The fact called `name`; KeyError if the rule has none."""

@@ -110,6 +110,7 @@ def create_app(
             app.add_api_route(
                 path, routes.results, methods=["POST"], dependencies=[Depends(door.admits("results")), body]
             )
+    app.add_api_route("/rules/{name}", routes.rule, methods=["GET"])
     app.add_api_route("/health", routes.health, methods=["GET"])
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_exception_handler(Problem, _on_problem)
@@ -260,6 +261,18 @@ class _Routes:
         response = answer(HTTPStatus.OK, found)
         response.headers["Content-Type"] = "application/fhir+json; charset=utf-8"
         return response
+
+    def rule(self, name: str) -> Response:
+        """What a card's link shows: the rule as it is in force, with all that its version covers. It tells of no patient."""
+        book = self._reasoner.rulebook
+        found = next((rule for rule in book.rules if rule.name == name), None)
+        if found is None:
+            why = book.withheld.get(name)
+            return Problem(
+                404, "not-found", f"the rule is withheld: {why}" if why else "there is no such rule"
+            ).response()
+        head = f"# {found.title}\n# rule {name}, version {found.hash[:12]}, rule book {book.hash[:12]}\n\n"
+        return Response(head + found.text, media_type="text/plain", headers={"Cache-Control": "no-cache"})
 
     def health(self) -> Response:
         """Whether the process answers at all."""

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from joserfc.jwk import ECKey, KeySet
 from starlette.testclient import TestClient
 
+from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.record.database import Database
 from cds.record.listing import advisories
@@ -130,6 +132,20 @@ def test_every_way_in_has_the_same_door(site: Site, path: str, audience: str, me
 def test_what_needs_no_token(site: Site) -> None:
     for path in ("/cds-services", "/fhir/metadata", "/health", "/ready", "/metrics"):
         assert site.client.get(path).status_code == 200, path
+
+
+def test_a_cards_link_shows_the_rule_as_it_is_in_force(site: Site, request_body: dict[str, Any]) -> None:
+    (card,) = site.asks(request_body, f"Bearer {signed(claims())}").json()["cards"]
+    (link,) = card["links"]
+    address = link["url"].removeprefix(BASE)
+    shown = site.client.get(address)
+    assert (shown.status_code, shown.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    (rule,) = (one for one in default_rulebook().rules if address == f"/rules/{one.name}")
+    assert f"version {rule.hash[:12]}" in shown.text
+    read_again = [one for one in yaml.safe_load_all(shown.text) if one]
+    assert read_again[0]["rule"] == rule.name
+    assert rule.watches in [one.get("marker") for one in read_again]
+    assert site.client.get("/rules/no-such-rule").status_code == 404
 
 
 def test_discovery_can_need_a_token_too(tmp_path: Path, reasoner: Reasoner) -> None:
