@@ -32,11 +32,11 @@ def take(
     rules: RulesDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take files into the record and evaluate the patients; exit code 1 if a result was refused or waits for somebody.
+    """Take files into the record and evaluate the patients; exit code 1 if a result was refused, has a fault, or waits.
 
     The same file again changes nothing.
     """
-    from cds.cli.labs import refusal_table
+    from cds.cli.labs import of_no_use, result_table
     from cds.intake.interfaces import load_interfaces
     from cds.reasoning.loading import shipped_rules
     from cds.record.recorder import Recorder
@@ -60,6 +60,7 @@ def take(
                     raise InputError(f"{path}: {error}. What stands before it in the file is stored") from error
         patients = Follower(Desk(settings, reasoner, _now, recorder), recorder.arrivals, recorder.queue).settle()
     refused = [(file, one) for file, report in reports.items() for one in report.refused]
+    unreadable = [(file, one) for file, report in reports.items() for one in report.unreadable]
     waiting = sum(sum(one.kept.waiting.values()) for one in reports.values())
     told = {
         "counted": sum(one.counted for one in reports.values()),
@@ -72,13 +73,17 @@ def take(
     if as_json:
         found = [{"file": file, "where": one.where, "what": one.what, "reason": one.reason, "hint": one.hint,
                   "foreign": one.foreign} for file, one in refused]  # fmt: skip
-        typer.echo(json.dumps({**told, "refused": found}))
+        faulty = [{"file": file, "where": one.where, "what": one.what, "reason": one.reason, "hint": one.hint}
+                  for file, one in unreadable]  # fmt: skip
+        typer.echo(json.dumps({**told, "refused": found, "unreadable": faulty}))
     else:
-        refusal_table([(file, one) for file, one in refused if not one.foreign])
+        result_table([(file, one) for file, one in refused if not one.foreign], "refused")
+        result_table(unreadable, "stored, but of no use")
         foreign = sum(one.foreign for _, one in refused)
         terminal.say(
             f"{told['counted']:,} results: {told['mapped']:,} mapped, {told['counted'] - told['mapped']:,} refused"
             + (f" ({foreign:,} of them are of no marker)" if foreign else "")
+            + of_no_use(unreadable)
         )
         terminal.say(
             f"Observations: {told['stored']:,} stored, {told['known']:,} known before, {waiting:,} waiting; "
@@ -86,7 +91,7 @@ def take(
         )
         if waiting:
             terminal.say("Nobody knows whose those are that wait: `exowatch labs queue` shows them")
-    raise typer.Exit(1 if waiting or any(not one.foreign for _, one in refused) else 0)
+    raise typer.Exit(1 if waiting or unreadable or any(not one.foreign for _, one in refused) else 0)
 
 
 def queue(

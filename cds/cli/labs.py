@@ -37,11 +37,12 @@ def labs_map(
     rules: RulesDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what becomes of a laboratory's files, and record nothing; exit code 1 if any result was refused."""
+    """Show what becomes of a laboratory's files, and record nothing; exit code 1 if any result was refused or has a fault."""
     folder = rules_folder(rules) or shipped_rules()
     catalogue = load_rulebook(folder).catalogue
     interfaces = load_interfaces(folder, catalogue.declarations)
     refused: list[tuple[str, Refused]] = []
+    unreadable: list[tuple[str, Refused]] = []
     resources: list[dict[str, object]] = []
     counted = mapped = 0
     with terminal.progress("mapping", len(files)) as step:
@@ -52,6 +53,7 @@ def labs_map(
                 raise InputError(f"{path}: {error}") from error
             counted, mapped = counted + found.counted, mapped + found.mapped
             refused += [(str(path), one) for one in found.refused]
+            unreadable += [(str(path), one) for one in found.unreadable]
             resources += found.resources
             step()
     if out is not None:
@@ -60,12 +62,17 @@ def labs_map(
         told = {
             "counted": counted, "mapped": mapped, "resources": resources,
             "refused": [{"file": file, **msgspec.structs.asdict(one)} for file, one in refused],
+            "unreadable": [
+                {"file": file, "where": one.where, "what": one.what, "reason": one.reason, "hint": one.hint}
+                for file, one in unreadable
+            ],
         }  # fmt: skip
         typer.echo(_ENCODER.encode(told).decode())
     else:
-        refusal_table(refused)
-        terminal.say(f"{counted:,} results: {mapped:,} mapped, {counted - mapped:,} refused")
-    raise typer.Exit(1 if refused else 0)
+        result_table(refused, "refused")
+        result_table(unreadable, "mapped, but of no use")
+        terminal.say(f"{counted:,} results: {mapped:,} mapped, {counted - mapped:,} refused{of_no_use(unreadable)}")
+    raise typer.Exit(1 if refused or unreadable else 0)
 
 
 @labs_app.command("test")
@@ -90,13 +97,19 @@ def labs_test(rules: RulesDir = None, as_json: AsJson = False) -> None:
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
-def refusal_table(refused: Sequence[tuple[str, Refused]]) -> None:
-    """Print what was refused, file by file."""
-    if refused:
+def result_table(results: Sequence[tuple[str, Refused]], fate: str) -> None:
+    """Print results that were refused or have a fault, file by file: their `fate`, and its reason."""
+    if results:
         terminal.table(
-            ["file", "where", "what", "refused because", "next"],
+            ["file", "where", "what", "why", "next"],
             [
-                tuple(map(terminal.as_it_is, (Path(file).name, one.where, one.what, one.reason, one.hint)))
-                for file, one in refused
+                tuple(map(terminal.as_it_is, (Path(file).name, one.where, one.what, f"{fate}: {one.reason}", one.hint)))
+                for file, one in results
             ],
         )
+
+
+def of_no_use(unreadable: Sequence[tuple[str, Refused]]) -> str:
+    """How many of the mapped results have a fault, for the end of a summary."""
+    count = len({(file, one.where) for file, one in unreadable})
+    return f"; {count:,} of the mapped are of no use as they were sent" if count else ""

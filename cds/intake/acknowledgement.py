@@ -1,7 +1,7 @@
 """The answer to an HL7 v2 message: AA, AE or AR, and why.
 
-AA: all of it is stored, or is none of our business. AE: a result of it was refused, and each refusal is named in an ERR
-segment; what could be read is stored. AR: nothing was looked at, for a reason that lies in the message's head or in us.
+AA: all of it is stored, or is none of our business; a result that is of no use as it was sent is named in an ERR segment
+of severity W. AE: a result of it was refused, and each refusal is named in an ERR segment; what could be read is stored. AR: nothing was looked at, for a reason that lies in the message's head or in us.
 Codes of ERR-3 are those of HL7 table 0357.
 """
 
@@ -50,26 +50,32 @@ class Head:
         return self._fields[number].strip() if number < len(self._fields) else ""
 
 
-def accepted(head: Head, at: datetime, text: str) -> bytes:
-    """AA."""
-    return _answer(head, at, "AA", text, ())
+def accepted(head: Head, at: datetime, text: str, unreadable: Sequence[Refused] = ()) -> bytes:
+    """AA, with a warning for each result that is of no use."""
+    return _answer(head, at, "AA", text, _named("W", unreadable))
 
 
-def in_error(head: Head, at: datetime, refused: Sequence[Refused]) -> bytes:
-    """AE, with the reason for each refusal."""
+def in_error(head: Head, at: datetime, refused: Sequence[Refused], unreadable: Sequence[Refused] = ()) -> bytes:
+    """AE, with the reason for each refusal, and a warning for each other result that is of no use."""
     count = sum(one.results for one in refused)
-    named = [("103", f"{one.where}, {one.what}: {one.reason}. {one.hint}") for one in refused[:_MOST]]
-    if len(refused) > _MOST:
-        named.append(("103", f"and {len(refused) - _MOST} more"))
+    named = [*_named("E", refused), *_named("W", unreadable)]
     return _answer(head, at, "AE", f"{count} results refused; what could be read is stored", named)
 
 
 def rejected(head: Head, at: datetime, code: str, reason: str) -> bytes:
     """AR, with a code of table 0357."""
-    return _answer(head, at, "AR", reason, [(code, reason)])
+    return _answer(head, at, "AR", reason, [("E", code, reason)])
 
 
-def _answer(head: Head, at: datetime, code: str, text: str, errors: Sequence[tuple[str, str]]) -> bytes:
+def _named(severity: str, results: Sequence[Refused]) -> list[tuple[str, str, str]]:
+    stored = "stored, but " if severity == "W" else ""
+    named = [(severity, "103", f"{one.where}, {one.what}: {stored}{one.reason}. {one.hint}") for one in results[:_MOST]]
+    if len(results) > _MOST:
+        named.append((severity, "103", f"and {len(results) - _MOST} more"))
+    return named
+
+
+def _answer(head: Head, at: datetime, code: str, text: str, errors: Sequence[tuple[str, str, str]]) -> bytes:
     field, others = _SEPARATORS
     segments = [
         ["MSH", others, "EXOWATCH", _written(head.receiver), _written(head.application), _written(head.facility),
@@ -77,8 +83,9 @@ def _answer(head: Head, at: datetime, code: str, text: str, errors: Sequence[tup
          _written(head.processing) or "P", _written(head.version) or "2.5.1"],
         ["MSA", code, _written(head.control), _written(text[:80])],
     ]  # fmt: skip
-    for number, why in errors:
-        segments.append(["ERR", "", "", f"{number}^{_ERRORS[number]}^HL70357", "E", "", "", "", _written(why[:250])])
+    for severity, number, why in errors:
+        stated = f"{number}^{_ERRORS[number]}^HL70357"
+        segments.append(["ERR", "", "", stated, severity, "", "", "", _written(why[:250])])
     return "".join(f"{field.join(one)}\r" for one in segments).encode()
 
 

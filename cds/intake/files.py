@@ -14,6 +14,7 @@ from cds.intake.hl7v2 import messages, read_message
 from cds.intake.interfaces import Interface
 from cds.intake.mapping import mapped
 from cds.intake.tables import read_table
+from cds.intake.unreadable import unreadable
 
 _MESSAGE = (b"MSH", b"FHS", b"BHS")
 
@@ -28,6 +29,7 @@ class Received:
     mapped: int = 0
     resources: list[dict[str, Any]] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    unreadable: list[Refused] = field(default_factory=list)  # mapped as they were sent, but of no use as they are
 
 
 def received(
@@ -49,6 +51,7 @@ def received(
         whole.counted += one.counted
         whole.mapped += one.mapped
         whole.refused += one.refused
+        whole.unreadable += one.unreadable
         for resource in one.resources:
             name = f"{resource['resourceType']}/{resource['id']}"
             if known.get(name) != resource:
@@ -108,6 +111,7 @@ def _add(
     found.mapped += made.mapped
     found.refused += [*delivery.refused, *made.refused]
     found.resources += made.resources
+    found.unreadable += unreadable(made.resources, source, catalogue)
 
 
 def _of_facility(facility: str, interfaces: Iterable[Interface]) -> Interface:

@@ -19,6 +19,7 @@ from cds.intake.files import Received, each
 from cds.intake.interfaces import Interface
 from cds.intake.owners import by_person
 from cds.intake.resources import taken
+from cds.intake.unreadable import unreadable
 from cds.record.arrivals import Arrivals, Delivered, Kept
 from cds.record.audit import instant
 from cds.record.database import RecordUnavailable
@@ -37,12 +38,14 @@ class Report:
     counted: int = 0
     mapped: int = 0
     refused: list[Refused] = field(default_factory=list)
+    unreadable: list[Refused] = field(default_factory=list)  # stored, but of no use as they were sent
     kept: Kept = field(default_factory=Kept)
 
     def add(self, found: Received, kept: Kept) -> None:
         self.counted += found.counted
         self.mapped += found.mapped
         self.refused += found.refused
+        self.unreadable += found.unreadable
         self.kept.stored += kept.stored
         self.kept.known += kept.known
         for why, results in kept.waiting.items():
@@ -117,11 +120,10 @@ class Reception:
         for one in self._all(data, source, ""):
             report.add(*one)
         if report.ours:
-            return in_error(head, at, report.ours)
+            return in_error(head, at, report.ours, report.unreadable)
         waiting = sum(report.kept.waiting.values())
-        return accepted(
-            head, at, f"{report.mapped} of {report.counted} results taken" + f", {waiting} wait" * bool(waiting)
-        )
+        text = f"{report.mapped} of {report.counted} results taken" + f", {waiting} wait" * bool(waiting)
+        return accepted(head, at, text, report.unreadable)
 
     def file(self, data: bytes, name: str, laboratory: str = "", step: Callable[[], None] = lambda: None) -> Report:
         """Take a file of messages or a table; `step` is called for each message or person. Raises `InputError`,
@@ -136,7 +138,8 @@ class Reception:
     def resources(self, data: bytes, sender: str, source: str, tenant: str) -> Report:
         """Take results that come as FHIR. Raises `InputError`, `RecordUnavailable`."""
         found, counted = taken(data, sender, source, self._catalogue, self._clock())
-        sent = Received(sender, data, counted, found.mapped, found.resources, found.refused)
+        faulty = unreadable(found.resources, source, self._catalogue)
+        sent = Received(sender, data, counted, found.mapped, found.resources, found.refused, faulty)
         report = Report()
         report.add(sent, self._keep(sent, source, tenant, lambda: None))
         return report
@@ -170,6 +173,10 @@ def outcome(report: Report) -> dict[str, Any]:
     """A report as FHIR: an issue for what was taken, one for each refusal, one for what waits."""
     issues = [_issue("information", "informational", _taken(report), "")]
     issues += [_issue("error", "invalid", f"{one.what}: {one.reason}. {one.hint}", one.where) for one in report.ours]
+    issues += [
+        _issue("warning", "invalid", f"{one.what}: it is stored, but {one.reason}. {one.hint}", one.where)
+        for one in report.unreadable
+    ]
     foreign = len(report.refused) - len(report.ours)
     if foreign:
         issues.append(

@@ -207,6 +207,17 @@ def test_what_is_no_message_of_results_is_rejected_and_why(clinic: Clinic) -> No
     assert (code_of(answer), b"2 of 3 results taken" in answer) == ("AA", True)
 
 
+def test_a_result_that_is_of_no_use_is_stored_and_its_sender_hears_of_it(clinic: Clinic) -> None:
+    answer = clinic.sends(one("2025-03-24", "-5.6"))
+    assert (code_of(answer), b"2 of 2 results taken" in answer) == ("AA", True)
+    (error,) = [segment for segment in answer.split(b"\r") if segment.startswith(b"ERR")]
+    assert error.split(b"|")[4] == b"W"
+    assert b"message 1, OBX 1, line 4, EV-TRPC5: stored, but its value is negative" in error
+    told_ = told(clinic.posts(observation(valueQuantity={"value": -5.6, "unit": "10*6{particles}/mL"})))
+    assert [severity for severity, _ in told_] == ["information", "warning"]
+    assert "it is stored, but its value is negative" in told_[1][1]
+
+
 # whose ------------------------------------------------------------------------------------------------------------------
 
 
