@@ -81,10 +81,14 @@ def read_signer(path: Path) -> Signer:
 
 
 class Probe:
-    """One service under test. `base` is its base URL, without `/cds-services`."""
+    """One service under test, at its base URL. Raises `CannotProbe` for what is no such address."""
 
     def __init__(self, base: str, signer: Signer | None = None, *, seconds: float = 10.0, client: Any = None):
-        self.base = base.rstrip("/")
+        if not re.match(r"https?://[^/]", base):
+            raise CannotProbe(
+                f"'{base}' is no address: write the base URL, such as https://cds.example or http://localhost:8000"
+            )
+        self.base = base.rstrip("/").removesuffix("/cds-services")
         self.signer = signer
         self._client = client or httpx2.Client(timeout=seconds, follow_redirects=False)
         self.took: list[float] = []  # seconds of each complete call
@@ -108,7 +112,9 @@ class Probe:
         try:
             answer: httpx2.Response = self._client.request(method, f"{self.base}{path}", headers=headers, **more)
         except httpx2.HTTPError as error:
-            raise Fails(f"{method} {path}: no answer ({type(error).__name__})") from None
+            untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
+            why = "its certificate is not trusted" if untrusted else type(error).__name__
+            raise Fails(f"{method} {path}: no answer ({why})") from None
         return answer
 
     def audience(self, path: str) -> str:
@@ -131,9 +137,10 @@ class Probe:
         try:
             return self.send("GET", "/cds-services")
         except Fails as failed:
-            raise CannotProbe(
-                f"{self.base} does not answer: {failed}. Is it the base URL, and is the service up?"
-            ) from None
+            hint = "Is it the base URL, and is the service up?"
+            if "certificate" in str(failed):
+                hint = "If your own authority signed it, name its certificates: SSL_CERT_FILE=authority.pem exowatch conform …"
+            raise CannotProbe(f"{self.base} does not answer: {failed}. {hint}") from None
 
     @cached_property
     def services(self) -> list[Json]:

@@ -12,6 +12,7 @@ import pytest
 from cds.conformance import LEFT_OUT, ROWS, CannotProbe, Probe, Result, read_signer, run
 from cds.conformance.rows import in_order
 from tests.conformance.ours import DOCUMENT, MODES, document, open_service, results
+from tests.exchange.servers import certificate_for, says, serving
 
 NEVER = {"A2", "G8", "G28"}
 """Rows for which our service gives no occasion: it is tested on this machine, shows no icon and deletes nothing."""
@@ -59,7 +60,22 @@ def test_the_command_prints_the_table_and_counts(tmp_path: Path) -> None:
 def test_what_cannot_be_tested_is_said(tmp_path: Path) -> None:
     with pytest.raises(CannotProbe, match="does not answer"):
         list(run(Probe("http://127.0.0.1:9")))
+    for address in ("localhost:8000", "cds.example", "ftp://cds.example", "https://"):
+        with pytest.raises(CannotProbe, match="write the base URL"):
+            Probe(address)
     for name, content in (("a", "{"), ("b", "{}"), ("c", '{"issuer":"x","key":{"kty":"EC"}}')):
         (tmp_path / name).write_text(content, "utf-8")
         with pytest.raises(CannotProbe, match="is no client file"):
             read_signer(tmp_path / name)
+
+
+def test_an_authority_of_the_house_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = certificate_for("localhost", tmp_path)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with serving(says(b'{"services": [{"id": "x", "hook": "patient-view", "description": "x"}]}'), pair) as server:
+        with pytest.raises(CannotProbe, match=r"its certificate is not trusted.*SSL_CERT_FILE="):
+            Probe(server.base).services  # noqa: B018 - it is asked then
+        monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
+        with Probe(f"{server.base}/cds-services") as probe:
+            assert [one["id"] for one in probe.services] == ["x"]
+    assert [path for path, _ in server.asked] == ["/cds-services"]
