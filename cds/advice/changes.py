@@ -145,6 +145,10 @@ def would_change(finding: Finding, book: RuleBook, words: Wording) -> Iterator[s
         missing = [said for name in finding.missing for said in words.missing(name, finding)]
         failed = [] if finding.missing else words.reasons(finding)
         if failed:  # stating more would mend nothing
+            if finding.facts.get("unit-not-convertible"):
+                units = book.catalogue.markers[finding.rule.watches].units.values()
+                known = ", ".join(dict.fromkeys(unit.family.canonical for unit in units))
+                yield f"the same result can be judged in a unit that converts to one of: {known}"
             yield f"another sample, of which this does not hold, can be judged: {', '.join(failed)}"
         elif missing := list(dict.fromkeys([*missing, *words.unstated(finding)])):
             yield f"it can be judged once this is stated: {', '.join(missing)}"

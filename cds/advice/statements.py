@@ -33,11 +33,12 @@ from cds.reasoning.rulebook import FactSpec, RuleBook
 
 _ANSWERS = {check: {good: answer for answer, good in answers.items()} for check, answers in CHECKS.items()}
 
-_ONLY_IF_FAILED = {  # options that help only where one of these gates failed or could not be asked
-    "redraw-specimen": ("specimen", "reading"),
-    "set-new-reference": ("comparability", "baseline"),
+_ONLY_IF = {  # options that help only where a gate failed or could not be asked, or where one of these facts may hold
+    "redraw-specimen": (("specimen",), ("no-value", "different-analyte")),
+    "set-new-reference": (("comparability", "baseline"), ()),
+    "ask-laboratory": (("data",), ("unreadable", "unit-not-convertible", "efficiency-not-stated")),
+    "check-assay-interference": ((), ("drug-tolerance-not-stated", "drug-bound")),
 }
-_INTERFERENCE = ("drug-tolerance-not-stated", "drug-bound")
 
 
 class Advisor:
@@ -201,10 +202,10 @@ class Advisor:
         for key in finding.rule.advise.get(finding.state, ()):
             if key == "complete-missing-data" and not incomplete and "comparability" not in open_gates:
                 continue
-            if key in _ONLY_IF_FAILED and open_gates.isdisjoint(_ONLY_IF_FAILED[key]):
-                continue
-            if key == "check-assay-interference" and not any(
-                known.get(name, False) is not False for known in facts for name in _INTERFERENCE
+            needed, named = _ONLY_IF.get(key, ((), ()))
+            if (needed or named) and not (
+                open_gates.intersection(needed)
+                or any(known.get(name, False) is not False for known in facts for name in named)
             ):
                 continue
             yield self._words.option(key)

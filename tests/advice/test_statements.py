@@ -141,6 +141,24 @@ def test_a_record_without_treatment_names_the_treatment_record(advise: Advise) -
     assert said.reasons == ("missing: treatment record (first and last day of each drug)",)
 
 
+@pytest.mark.parametrize(
+    ("faults", "option"),
+    [
+        ({"unit-not-convertible"}, "ask-laboratory"), ({"unreadable-value"}, "ask-laboratory"),
+        ({"efficiency-not-stated"}, "ask-laboratory"), ({"no-value"}, "redraw-specimen"),
+    ],
+)  # fmt: skip
+def test_what_the_laboratory_can_clear_up_needs_no_new_specimen(advise: Advise, faults: set[str], option: str) -> None:
+    unread = msgspec.structs.replace(result("trpc5-ev", 77, 5.6), low=None, high=None, faults=frozenset(faults))
+    said = only(advise(chart(result("trpc5-ev", -4, 2.0), unread)))
+    assert said.state == "not-evaluable"
+    assert {one.key for one in said.options} == {option}
+    units = [
+        text for text in said.would_change if text.startswith("the same result can be judged in a unit that converts")
+    ]
+    assert ["{particles}/mL" in text for text in units] == [True] * (faults == {"unit-not-convertible"})
+
+
 def test_options_that_help_nothing_are_left_away(advise: Advise) -> None:
     haemolysed = result("trpc5-ev", 77, 5.6, checks=CLEAR | {"haemolysis": False})
     said = only(advise(chart(result("trpc5-ev", -4, 2.0), haemolysed)))
