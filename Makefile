@@ -16,8 +16,8 @@ ROUNDS ?= 50
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
-demo: $(READY) ## make a few synthetic patients, serve them on loopback, show a card (ONCE=1: show it and leave)
-	@$(BIN)/exowatch demo $(if $(ONCE),--once)
+demo: $(READY) ## make a few synthetic patients, serve them on loopback, show a card (ONCE=1: show it and leave; PORT=8700)
+	@$(BIN)/exowatch demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 test: $(READY) ## run every test
 	$(BIN)/python -m pytest -n 2 -q
