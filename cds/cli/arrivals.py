@@ -16,8 +16,9 @@ from cds import terminal
 from cds.cli.options import AsJson, RulesDir, reasoner_of, rules_folder
 from cds.cli.record import opened
 from cds.errors import InputError
-from cds.record.identity import Identity, NoSuchPatient, identified
+from cds.record.identity import NoSuchPatient, identified
 from cds.record.queue import Queue, Waiting
+from cds.service.pages.words import WHY
 from cds.settings import Settings
 
 By = Annotated[str, typer.Option("--by", help="Who says so: a role or a pseudonym, never a name.")]
@@ -111,7 +112,7 @@ def queue(
         terminal.table(
             ["id", "since", "laboratory", "results", "waits because", "identifiers", "born"],
             [
-                (one.id, one.at[:16].replace("T", " "), one.laboratory, str(one.results), _WHY[one.waits],
+                (one.id, one.at[:16].replace("T", " "), one.laboratory, str(one.results), WHY[one.waits],
                  terminal.as_it_is(_identifiers(one)), terminal.as_it_is(one.owner.born or "not stated"))
                 for one in waiting
             ],
@@ -137,12 +138,9 @@ def assign(
     with _queue() as (waits, settings):
         with waits.database.reading() as connection:
             try:
-                who = identified(connection, settings.tenant, patient)
+                who = identified(connection, settings.tenant, patient, new=new)
             except NoSuchPatient as error:
-                if not new:
-                    raise NoSuchPatient(f"{error}. If that is right and they are new here, add --new") from None
-                server, _, reference = patient.rpartition("Patient/")
-                who = Identity(settings.tenant, server.rstrip("/"), f"Patient/{reference}")
+                raise NoSuchPatient(f"{error}. If that is right and they are new here, add --new") from None
         due = waits.assign(settings.tenant, key, who, by)
     terminal.say(f"given to {who.address}; an evaluation is due of {', '.join(one.address for one in due)}")
 
@@ -156,12 +154,14 @@ def set_aside(
     terminal.say(f"{key} is set aside; its content is deleted")
 
 
-_WHY = {
-    "unnamed": "no identifier with its authority",
-    "nobody": "no patient has this identifier",
-    "several": "several patients have it",
-    "contradicts": "another date of birth",
-}
+def desk(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 0,
+) -> None:
+    """Show the queue as pages in a browser on this machine, until interrupted."""
+    from cds.service.server import run_pages
+
+    with _queue() as (waits, settings):
+        run_pages(waits, settings.tenant, port=port, say=lambda address: terminal.say(f"Open {address}"))
 
 
 def _identifiers(one: Waiting) -> str:

@@ -23,6 +23,7 @@ from cds.reasoning.loading import load_rulebook, shipped_rules
 labs_app = typer.Typer(no_args_is_help=True, help="Laboratories: what becomes of what they send.")
 labs_app.command("take")(arrivals.take)
 labs_app.command("queue")(arrivals.queue)
+labs_app.command("desk")(arrivals.desk)
 labs_app.command("assign")(arrivals.assign)
 labs_app.command("set-aside")(arrivals.set_aside)
 

@@ -43,10 +43,13 @@ class Identity:
         return f"{self.server}/{self.reference}" if self.server else self.reference
 
 
-def identified(connection: Connection, tenant: str, said: str, server: str | None = None) -> Identity:
+def identified(
+    connection: Connection, tenant: str, said: str, server: str | None = None, *, new: bool = False
+) -> Identity:
     """Whom somebody means by "123", "Patient/123" or an absolute reference; the one into whom that patient was merged.
 
-    `server`: where the patient's record is, "" for patients without a known server, None if it was not said.
+    `server`: where the patient's record is, "" for patients without a known server, None if it was not said. With `new`
+    a patient of whom the record holds nothing is whom the words say.
     Raises `NoSuchPatient`, and `AmbiguousPatient` where a server has to be named to tell two patients apart.
     """
     found = _PATIENT.fullmatch(said.strip())
@@ -63,6 +66,8 @@ def identified(connection: Connection, tenant: str, said: str, server: str | Non
         servers.append(row["server"])
         last = _survivor(connection, row)
         survivors[last["id"]] = Identity(tenant, last["server"], last["reference"])
+    if not survivors and new:
+        return Identity(tenant, server or "", reference)
     if not survivors:
         where = "" if server is None else f" of server '{server}'"
         raise NoSuchPatient(f"The record holds nothing of {reference}{where} (tenant '{tenant}')")
@@ -82,6 +87,13 @@ def _survivor(connection: Connection, row: RowMapping) -> RowMapping:
             connection.execute(select(tables.patient).where(tables.patient.c.id == row["merged_into"])).mappings().one()
         )
     return row
+
+
+def surviving(connection: Connection, key: str) -> Identity:
+    """The patient with that row, or the one into whom they were merged."""
+    wanted = select(tables.patient).where(tables.patient.c.id == key)
+    row = _survivor(connection, connection.execute(wanted).mappings().one())
+    return Identity(row["tenant"], row["server"], row["reference"])
 
 
 # Asked at every evaluation, so put together once.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from cds.errors import ExowatchError
 from cds.record import content, tables
 from cds.record.audit import Entry, append, now, salted
 from cds.record.database import Database
-from cds.record.identity import Identity, held_survivor, patient_of
+from cds.record.identity import Identity, held_survivor, patient_of, surviving
 from cds.record.ownership import Owner, Person, Resolve, Waits, make_due, nobody, owners, people, whose
 
 Json = Mapping[str, Any]
@@ -34,6 +34,8 @@ class Waiting:
     results: int
     owner: Owner
     at: str
+    given: str = ""  # the patient to whom they were given since, as an address
+    by: str = ""  # who did so
 
 
 class NoSuchArrival(ExowatchError):
@@ -60,7 +62,18 @@ class Queue:
         """Results in the queue, and their resources. Raises `NoSuchArrival`."""
         with self.database.reading() as connection:
             row = _arrival(connection, tenant, key, hold=False)
-        return _waiting(row), list(content.unpacked(row["resources"]))
+            found = _waiting(row)
+            if row["patient_id"] is not None:
+                found = replace(found, given=surviving(connection, row["patient_id"]).address, by=row["by"])
+        return found, list(content.unpacked(row["resources"]))
+
+    def candidates(self, tenant: str, key: str) -> list[Person]:
+        """The patients whom the identifiers of results lead to, with the date of birth known of each. Raises `NoSuchArrival`."""
+        with self.database.reading() as connection:
+            owner = _owner(_arrival(connection, tenant, key, hold=False)["person"])
+            found = owners(connection, tenant, owner)
+            people_ = {surviving(connection, one): max(days, default="") for one, days in sorted(found.items())}
+        return [Person(who, owner.identifiers, born) for who, born in people_.items()]
 
     def assign(self, tenant: str, key: str, who: Identity, by: str, at: str = "") -> list[Identity]:
         """Give results to a patient, who is made if new; for whom an evaluation is due. `at` is when it was said, if not now.

@@ -6,10 +6,11 @@ import gc
 import ipaddress
 import multiprocessing
 import multiprocessing.connection
+import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -28,6 +29,7 @@ from cds.reasoning.loading import load_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
 from cds.record.audit import Checkpoints
 from cds.record.database import Database, RecordUnavailable, SchemaMismatch, head
+from cds.record.queue import Queue
 from cds.record.recorder import Recorder
 from cds.service.app import create_app
 from cds.service.clients import Client, load_clients
@@ -36,6 +38,7 @@ from cds.service.follower import Follower
 from cds.service.keys import KeyRing
 from cds.service.logs import ERROR, WARNING, configure_logs, note
 from cds.service.mllp import Listener, server_tls
+from cds.service.pages.local import local_pages
 from cds.service.reception import Reception
 from cds.service.trust import Trust
 from cds.settings import Settings, load_settings
@@ -75,6 +78,18 @@ def run_server(
         address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{bound}"
         note("serving", address=address, open=dev, workers=workers)
         server.run(sockets=[listening])
+
+
+def run_pages(queue: Queue, tenant: str, *, port: int, say: Callable[[str], None]) -> None:
+    """Show the queue's pages on loopback until interrupted; `say` is told the address that opens them. Raises `CannotServe`."""
+    key = secrets.token_urlsafe(24)
+    config = uvicorn.Config(
+        local_pages(queue, tenant, key), http=Punctual, log_config=None, access_log=False, server_header=False, lifespan="off",
+        proxy_headers=False,
+    )  # fmt: skip
+    with _listening("127.0.0.1", port) as listening:
+        say(f"http://127.0.0.1:{listening.getsockname()[1]}/?key={key}")
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 @contextmanager

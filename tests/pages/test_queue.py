@@ -1,0 +1,232 @@
+"""People say whose results are: by HTTP what the pages let through, and in a browser how they are used."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from starlette.testclient import TestClient
+
+from cds.record.database import Database
+from cds.record.identity import Identity
+from cds.record.queue import Queue
+from cds.service.pages.local import local_pages
+from tests.record.conftest import *  # noqa: F403 - the record on both databases
+from tests.record.test_arrivals import PATIENT, Clinic, one
+from tests.test_cli import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+KEY = "k" * 32
+MESSAGE = one("2025-03-24", "5.6")
+MRN = "https://clinic.example/mrn"
+HOSTILE = b"<script>alert(1)</script>"
+
+
+class Desk:
+    """A queue in which something waits for each reason, and a browser's session with its pages."""
+
+    def __init__(self, database: Database):
+        self.clinic = Clinic(database).on("2025-01-10")
+        assert self.clinic.opens().status_code == 200
+        for key in ("p2", "p3"):
+            self.clinic.opens({**PATIENT, "id": key, "identifier": [{"system": MRN, "value": "5000"}]})
+        for changed in (
+            MESSAGE.replace(b"4711^^^CLINIC", b"4712^^^CLINIC"), MESSAGE.replace(b"4711^^^CLINIC", b"4711^^^"),
+            MESSAGE.replace(b"19700514", b"19700515"), MESSAGE.replace(b"4711^^^CLINIC", b"5000^^^CLINIC"),
+            one("2025-03-25", "<0.5").replace(b"4711^^^CLINIC", HOSTILE + b"^^^CLINIC"),
+        ):  # fmt: skip
+            self.clinic.sends(changed)
+        self.queue = Queue(database)
+        self.http = TestClient(
+            local_pages(self.queue, "default", KEY),
+            base_url="http://localhost",
+            client=("127.0.0.1", 5),
+            follow_redirects=False,
+        )
+
+    def enters(self) -> None:
+        assert self.http.get("/", params={"key": KEY}).headers["Location"] == "/queue"
+
+    def waiting(self, why: str) -> str:
+        """The id of what waits for that reason, the first of them."""
+        return next(one.id for one in self.queue.waiting("default") if one.waits == why)
+
+    def decides(self, key: str, **form: str) -> tuple[int, str]:
+        answer = self.http.post(f"/queue/{key}", data={"by": "lab desk", **form})
+        return answer.status_code, answer.text
+
+
+@pytest.fixture
+def desk(database: Database) -> Desk:
+    return Desk(database)
+
+
+def test_nobody_sees_it_without_the_address_that_was_printed(desk: Desk) -> None:
+    key = desk.waiting("nobody")
+    for path in ("/queue", f"/queue/{key}", "/", "/?key=", f"/?key={KEY}x", "/?key=%C3%A4"):
+        answer = desk.http.get(path)
+        assert (answer.status_code, "4712" in answer.text) == (403, False), path
+    assert desk.decides(key, do="aside", sure="yes")[0] == 403
+    desk.http.cookies.set("exowatch-desk", "another")
+    assert desk.http.get("/queue").status_code == 403
+    desk.http.cookies.clear()
+    desk.enters()
+    (cookie,) = desk.http.cookies.jar
+    assert cookie.has_nonstandard_attr("HttpOnly")
+    assert desk.http.get("/queue").status_code == 200
+    assert desk.http.get("/queue", headers={"Host": "evil.example"}).status_code == 403
+    assert desk.http.get("/queue", headers={"X-Forwarded-For": "10.0.0.1"}).status_code == 403
+
+
+def test_a_page_loads_nothing_and_runs_nothing(desk: Desk) -> None:
+    desk.enters()
+    hostile = next(one.id for one in desk.queue.waiting("default") if one.owner.identifiers[0][1] == HOSTILE.decode())
+    for path in ("/queue", f"/queue/{hostile}", "/queue/nothing"):
+        answer = desk.http.get(path)
+        assert "<script" not in answer.text
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert "unsafe" not in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert set(re.findall(r'(?:src|href|action)="([^"]+)"', answer.text)) <= {
+            "/style.css", "/queue", "#main", *(f"/queue/{one.id}" for one in desk.queue.waiting("default")),
+        }  # fmt: skip
+    assert "&lt;script&gt;" in desk.http.get(f"/queue/{hostile}").text
+
+
+def test_what_waits_is_listed_with_its_reason_and_what_was_sent(desk: Desk) -> None:
+    desk.enters()
+    text = desk.http.get("/queue").text
+    for words in (
+        "no patient has this identifier: <strong>2</strong>",
+        "several patients have it: <strong>1</strong>",
+        "4712",
+    ):
+        assert words in text
+    text = desk.http.get(f"/queue/{desk.waiting('contradicts')}").text
+    for words in ("5.6 10*6{particles}/mL", "2025-03-24 08:30 +01:00", "message 1, OBX 1, line 4", "born 1970-05-14",
+                  "<strong>the laboratory says 1970-05-15</strong>"):  # fmt: skip
+        assert words in text, words
+    text = desk.http.get(f"/queue/{desk.waiting('several')}").text
+    assert text.count('name="patient" value="http') == 2
+
+
+def test_nothing_is_given_unless_one_patient_is_named(desk: Desk) -> None:
+    desk.enters()
+    key = desk.waiting("contradicts")
+    whom = desk.queue.candidates("default", key)[0].who.address
+    for form, words in (
+        ({}, "Choose a patient"),
+        ({"patient": whom, "other": "Patient/p2"}, "Two patients are named"),
+        ({"other": "Patient/nobody"}, "tick “new in this record”"),
+        ({"other": "two words"}, "names no patient"),
+        ({"patient": whom, "by": " "}, "Say who decides"),
+        ({"do": "aside"}, "confirm that you mean it"),
+    ):
+        status, text = desk.decides(key, **form)
+        assert (status, words in text) == (409, True), (form, text)
+    assert len(desk.queue.waiting("default")) == 5
+    for content, kind in ((b"\xff", "application/x-www-form-urlencoded"), (b"a" * 5000, "application/x-www-form-urlencoded"),
+                          (b'{"by": "x"}', "application/json")):  # fmt: skip
+        assert desk.http.post(f"/queue/{key}", content=content, headers={"Content-Type": kind}).status_code == 400
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    sent = {"by": "x", "patient": whom}
+    assert desk.http.post(f"/queue/{key}", data=sent, headers=elsewhere).status_code == 400
+    assert len(desk.queue.waiting("default")) == 5
+
+
+def test_results_are_given_corrected_and_set_aside(desk: Desk) -> None:
+    desk.enters()
+    key = desk.waiting("contradicts")
+    first, second = (
+        desk.queue.candidates("default", key)[0].who,
+        Identity("default", "https://ehr.example/fhir", "Patient/9"),
+    )
+    assert desk.decides(key, patient=first.address)[0] == 303
+    text = desk.http.get(f"/queue?done=given&key={key}").text
+    assert f'href="/queue/{key}"' in text
+    assert f"Given to <bdi>{first.address}</bdi> by <bdi>lab desk</bdi>" in desk.http.get(f"/queue/{key}").text
+    assert desk.decides(key, other=second.address, new="yes")[0] == 303
+    assert f"Given to <bdi>{second.address}</bdi>" in desk.http.get(f"/queue/{key}").text
+    aside = desk.waiting("nobody")
+    assert desk.decides(aside, do="aside", sure="yes")[0] == 303
+    assert desk.http.get(f"/queue/{aside}").status_code == 404
+    assert desk.decides(aside, patient=first.address)[0] == 404
+    assert len(desk.queue.waiting("default")) == 3
+
+
+def test_a_record_that_is_away_is_said_to_be(desk: Desk, database: Database) -> None:
+    desk.enters()
+    if not database.is_sqlite:
+        pytest.skip("one kind of being away is enough here: tests/record has them all")
+    key = desk.waiting("nobody")
+    with database.writing(), closing(Database(str(database.url), deadline=0.2)) as other:
+        pages = local_pages(Queue(other), "default", KEY)
+        http = TestClient(pages, base_url="http://localhost", client=("127.0.0.1", 5), cookies={"exowatch-desk": KEY})
+        answer = http.post(f"/queue/{key}", data={"by": "x", "do": "aside", "sure": "yes"})
+    assert (answer.status_code, "nothing was changed" in answer.text) == (503, True)
+
+
+# in a browser ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(desk: Desk, database: Database) -> Iterator[str]:
+    """The address that the command prints."""
+    environment = {**os.environ, "EXOWATCH_DATABASE_URL": database.url.render_as_string(hide_password=False)}
+    command = [sys.executable, "-m", "cds.cli", "labs", "desk"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[-1]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) in (0, -signal.SIGINT, 130)
+
+
+@pytest.fixture(params=["wide", "phone", "zoomed", "dark"])
+def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+    widths = {"wide": 1280, "phone": 360, "zoomed": 640, "dark": 1000}
+    context = browser.new_context(
+        viewport={"width": widths[request.param], "height": 800},
+        java_script_enabled=False,
+        color_scheme="dark" if request.param == "dark" else "light",
+    )
+    context.set_default_timeout(10_000)
+    yield context.new_page()
+    context.close()
+
+
+def test_a_person_gives_results_by_keyboard(page: Page, served: str, desk: Desk) -> None:
+    page.goto(served)
+    assert page.get_by_role("heading", level=1).inner_text() == "Whose results are these?"
+    page.keyboard.press("Tab")
+    assert page.locator(":focus").inner_text() == "To the content"
+    link = page.locator("tr", has_text="another date of birth").get_by_role("link")
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if link.evaluate("one => one === document.activeElement"):
+            break
+    page.keyboard.press("Enter")
+    assert page.get_by_role("heading", level=1).inner_text() == "2 results of example-lab"
+    page.get_by_role("radio").first.focus()
+    page.keyboard.press("Space")
+    page.get_by_label("Who decides").first.focus()
+    page.keyboard.type("lab desk")
+    page.keyboard.press("Enter")
+    assert "Given." in page.get_by_role("status").inner_text()
+    assert len(desk.queue.waiting("default")) == 4
+
+
+def test_nothing_is_cut_off(page: Page, served: str) -> None:
+    page.goto(served)
+    wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    assert not page.evaluate(wide)
+    page.get_by_role("link", name="Decide").first.click()
+    assert not page.evaluate(wide)
