@@ -18,6 +18,7 @@ from cds.record.audit import salted
 from cds.record.database import Database
 from cds.record.identity import Identity, patients_of
 from cds.record.lifecycle import Kind
+from cds.record.ownership import Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,17 @@ def history(database: Database, advisory_id: str) -> list[Event]:
 
 
 class Counted(NamedTuple):
-    """When anything was evaluated last ("" if never), and how many advisories stand how."""
+    """When anything was evaluated last ("" if never); how many advisories stand how; what laboratories sent and waits.
+
+    `waiting`: Observations of which nobody knows whose they are, by reason. `due`: patients whom an evaluation is due of,
+    `due_since` the longest waiting of them ("" if none is).
+    """
 
     last: str
     standing: Mapping[str, int]
+    waiting: Mapping[str, int]
+    due: int
+    due_since: str
 
 
 def standing_counts(database: Database) -> Counted:
@@ -110,7 +118,15 @@ def standing_counts(database: Database) -> Counted:
     with database.reading() as connection:
         last = connection.execute(select(func.max(tables.evaluation.c.at))).scalar()
         rows = connection.execute(select(advisory.c.standing, func.count()).group_by(advisory.c.standing))
-        return Counted(last or "", {standing: count for standing, count in rows})
+        standing = {state: count for state, count in rows}
+        arrival, patient = tables.arrival, tables.patient
+        wanted = select(arrival.c.waits, func.sum(arrival.c.results)).where(
+            arrival.c.patient_id.is_(None), arrival.c.waits != Waits.ASIDE
+        )
+        waiting = {why: int(count) for why, count in connection.execute(wanted.group_by(arrival.c.waits))}
+        since = select(func.count(), func.min(patient.c.due)).where(patient.c.due != "")
+        due, oldest = connection.execute(since).one()
+        return Counted(last or "", standing, waiting, due, oldest or "")
 
 
 # as FHIR sees it ------------------------------------------------------------------------------------------------------

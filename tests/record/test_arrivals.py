@@ -295,6 +295,26 @@ def told(answer: Any) -> list[tuple[str, str]]:
     return [(one["severity"], one["diagnostics"]) for one in answer.json()["issue"]]
 
 
+def test_what_waits_can_be_alarmed_on(clinic: Clinic) -> None:
+    def values() -> dict[str, float]:
+        lines = clinic.http.get("/metrics").text.splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+    before = values()
+    assert {name: value for name, value in before.items() if "waiting" in name or "_due" in name} == {
+        **{f'exowatch_results_waiting{{reason="{why}"}}': 0 for why in ("unnamed", "nobody", "several", "contradicts")},
+        "exowatch_evaluations_due": 0, "exowatch_evaluation_due_seconds": 0,
+    }  # fmt: skip
+    clinic.sends(one("2025-03-24", "5.6").replace(b"4711^^^CLINIC", b"4712^^^CLINIC"))
+    clinic.app.state.reception.message(one("2025-03-24", "5.6"), "test")  # and nobody evaluates
+    after = values()
+    assert after['exowatch_results_waiting{reason="nobody"}'] == 2
+    assert after["exowatch_evaluations_due"] == 1
+    assert 0 <= after["exowatch_evaluation_due_seconds"] < 60
+    clinic.app.state.follower.settle()
+    assert values()["exowatch_evaluations_due"] == 0
+
+
 def test_a_bundle_of_results_is_taken_evaluated_and_known_when_it_comes_again(clinic: Clinic) -> None:
     answer = clinic.on("2025-04-22").posts(bundle())
     assert (answer.status_code, told(answer)) == (
