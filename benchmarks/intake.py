@@ -1,6 +1,7 @@
 """Laboratory files → FHIR, in results a second, next to the bare parser of each form: `python -m benchmarks.intake`.
 
-The bare parser takes the same bytes apart and does nothing with them: `hl7.parse` for messages, `csv.reader` for tables.
+The bare parser takes the same bytes apart and does nothing with them: `hl7.parse` for messages, `csv.reader` for tables,
+`orjson.loads` for Bundles.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 
 import hl7
+import orjson
 
 from cds.intake.files import received
 from cds.intake.interfaces import load_interfaces
+from cds.intake.resources import taken
 from cds.reasoning.loading import default_rulebook, shipped_rules
-from tests.intake.fuzz import LAB, message, table
+from tests.intake.fuzz import LAB, bundle, message, table
 
 _ROUNDS = 5
 
@@ -28,6 +30,12 @@ def seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
+
+
+def bundles(count: int) -> list[bytes]:
+    """Bundles of different patients."""
+    plain = orjson.dumps(bundle())
+    return [plain.replace(b"4711", b"%05d" % number) for number in range(count)]
 
 
 def main() -> None:
@@ -48,16 +56,33 @@ def main() -> None:
         for _ in csv.reader(io.StringIO(rows_of_all.decode(), newline=""), delimiter=";"):
             pass
 
+    fhir = bundles(copies)
+
+    def take_messages() -> int:
+        return received(messages, "file", interfaces, book.catalogue, now, LAB).counted
+
+    def take_table() -> int:
+        return received(rows_of_all, "file", interfaces, book.catalogue, now, LAB).counted
+
+    def take_bundles() -> int:
+        return sum(taken(one, "sender", "post", book.catalogue, now)[1] for one in fhir)
+
+    def parse_bundles() -> None:
+        for one in fhir:
+            orjson.loads(one)
+
     print("form | results | results a second | times the bare parser")
-    for name, data, bare in (("HL7 v2", messages, parse_messages), ("table", rows_of_all, parse_table)):
-        take = partial(received, data, name, interfaces, book.catalogue, now, LAB)
-        found = take()
+    forms: tuple[tuple[str, Callable[[], int], Callable[[], None]], ...] = (
+        ("HL7 v2", take_messages, parse_messages), ("table", take_table, parse_table), ("FHIR", take_bundles, parse_bundles),
+    )  # fmt: skip
+    for name, take, bare in forms:
+        counted = take()
         ratios, took = [], []
         for _ in range(_ROUNDS):
             plain = seconds(bare)
             took.append(seconds(take))
             ratios.append(took[-1] / plain)
-        print(f"{name} | {found.counted:,} | {found.counted / min(took):,.0f} | {statistics.median(ratios):.1f}")
+        print(f"{name} | {counted:,} | {counted / min(took):,.0f} | {statistics.median(ratios):.1f}")
 
 
 if __name__ == "__main__":

@@ -1,25 +1,36 @@
-"""Damaged messages and tables: `python -m tests.intake.fuzz --mutants 50000`. None may be a fault, or lose a result in silence.
+"""Damaged messages, tables and Bundles: `python -m tests.intake.fuzz --mutants 50000`. No fault, no result lost in silence.
 
 The results of a mutant are counted here once more, by other means than the reader's: what is counted must be mapped,
-refused, or lie in a file that is refused as a whole.
+refused, or lie in a file that is refused as a whole. Messages go the whole way into a record, and their answers are read.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import json
 import random
 import re
 import resource
 import sys
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+
+import hl7
 
 from cds import terminal
 from cds.errors import InputError
 from cds.intake.files import received
 from cds.intake.interfaces import load_interfaces
+from cds.intake.resources import taken
 from cds.reasoning.loading import default_rulebook, shipped_rules
+from cds.record.database import Database
+from cds.record.recorder import Recorder
+from cds.service.reception import Reception
 
 LAB = "example-lab"
 _BOOK = default_rulebook()
@@ -62,6 +73,60 @@ def table() -> bytes:
     return "\r\n".join((header, *rows, "")).encode()
 
 
+def bundle() -> dict[str, Any]:
+    """Three marker results with their specimens, a count, a stranger, and whose they are."""
+    found = received(message(), "sample", _INTERFACES, _BOOK.catalogue, _NOW, LAB)
+    stranger = {
+        "resourceType": "Observation", "id": "hb", "status": "final", "subject": {"identifier": {"system": "urn:x", "value": "9"}},
+        "code": {"coding": [{"system": "http://loinc.org", "code": "718-7"}]}, "valueQuantity": {"value": 13, "unit": "g/dL"},
+    }  # fmt: skip
+    kept = [one for one in found.resources if one["resourceType"] != "Provenance"]
+    plain = json.loads(json.dumps([*kept, stranger], default=float))
+    return {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": one} for one in plain]}
+
+
+_VALUES: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1e308, 10**400, "", " ", "x", "x" * 5000, [], {}, [[]], [None], {"": None}, "Patient/x", "#x", "urn:uuid:x",
+    "Observation", "Patient", "Bundle", "final", "entered-in-error", "2025-13-45", "0001-01-01", "9999-12-31T23:59:59+14:00", "\ud800",
+    "\u0000", "10*6{particles}/mL", {"reference": "Observation/x"}, {"coding": [{}]}, {"coding": {"code": 1}},
+)  # fmt: skip
+
+
+def bent(rng: random.Random, plain: dict[str, Any]) -> bytes:
+    """A Bundle with one to five changes: of its bytes, or of what it says at places that were drawn by lot."""
+    if rng.random() < 0.3:
+        return mutant(rng, json.dumps(plain).encode())
+    whole: Any = [copy.deepcopy(plain)]
+    for _ in range(rng.randint(1, 5)):
+        inner, key = whole, 0
+        while isinstance(inner[key], (dict, list)) and inner[key] and rng.random() < 0.96:
+            inner = inner[key]
+            key = rng.choice(list(inner)) if isinstance(inner, dict) else rng.randrange(len(inner))
+        kind = rng.randrange(4)
+        if kind == 0 and inner is not whole:
+            del inner[key]
+        elif kind == 1:
+            inner[key] = copy.deepcopy(rng.choice(_VALUES))
+        elif kind == 2 and isinstance(inner, list) and inner is not whole:
+            inner.insert(rng.randrange(len(inner) + 1), copy.deepcopy(inner[key]))
+        elif kind == 3:
+            for _ in range(rng.choice((1, 3, 200))):
+                inner[key] = {"extension": [inner[key]]} if rng.random() < 0.5 else [inner[key]]
+    return json.dumps(whole[0]).encode()
+
+
+def observations(data: bytes) -> int:
+    """How many Observations a Bundle, a list or a single resource holds at the least."""
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        return 0
+    entries = said.get("entry") if isinstance(said, dict) and said.get("resourceType") == "Bundle" else said
+    listed = entries if isinstance(entries, list) else [entries]
+    inside = [one.get("resource", one) for one in listed if isinstance(one, dict)]
+    return sum(isinstance(one, dict) and one.get("resourceType") == "Observation" for one in inside)
+
+
 def mapped() -> list[dict[str, Any]]:
     """The resources that both become, unharmed."""
     found: list[dict[str, Any]] = []
@@ -83,9 +148,9 @@ def mutant(rng: random.Random, plain: bytes) -> bytes:
         elif kind == 2:
             data[at:at] = data[at : at + long]
         elif kind == 3:
-            lines = data.splitlines(keepends=True)
+            first, *lines = data.splitlines(keepends=True) or [bytearray()]
             rng.shuffle(lines)
-            data = bytearray(b"".join(lines))
+            data = bytearray(b"".join((first, *lines)))
         elif kind == 4 and rng.random() < 0.2:
             del data[at:]
         else:
@@ -104,28 +169,72 @@ def least(data: bytes, kind: str) -> int:
     return max(0, sum(1 for _ in lines) - 1)
 
 
+def by_file(data: bytes, _reception: Reception) -> tuple[int, int, int, bool]:
+    """Counted, accounted for, held at the least, and whether any was refused."""
+    found = received(data, "mutant", _INTERFACES, _BOOK.catalogue, _NOW, LAB)
+    is_message = data.lstrip(b"\xef\xbb\xbf\x0b\r\n ").startswith((b"MSH", b"FHS", b"BHS"))
+    accounted = found.mapped + sum(one.results for one in found.refused)
+    return found.counted, accounted, least(data, "message" if is_message else "table"), bool(found.refused)
+
+
+def by_bundle(data: bytes, _reception: Reception) -> tuple[int, int, int, bool]:
+    found, counted = taken(data, "sender", "mutant", _BOOK.catalogue, _NOW)
+    accounted = found.mapped + sum(one.results for one in found.refused)
+    return counted, accounted, observations(data), bool(found.refused)
+
+
+def by_answer(data: bytes, reception: Reception) -> tuple[int, int, int, bool]:
+    """Like `by_file`, by way of the record. Raises `AssertionError` if the answer is not what was done."""
+    answer = reception.message(data, "mutant")
+    head, said = (hl7.parse(answer.decode()).segments(name)[0] for name in ("MSH", "MSA"))
+    code = str(said[1])
+    assert str(head[9]).startswith("ACK")
+    assert code in ("AA", "AE", "AR"), code
+    stated = data[:4000].split(b"\r")[0].split(b"\n")[0].split(b"|")
+    if code != "AR" and len(stated) > 9 and re.fullmatch(rb"\w{1,20}", stated[9]):
+        assert str(said[2]) == stated[9].decode(), (str(said[2]), stated[9])
+    if code == "AR":
+        raise InputError(code)
+    found = received(data, "mutant", _INTERFACES, _BOOK.catalogue, _NOW)
+    assert (code == "AE") == any(not one.foreign for one in found.refused), code
+    return found.counted, found.mapped + sum(one.results for one in found.refused), least(data, "message"), code == "AE"
+
+
+@contextmanager
+def receiving() -> Iterator[Reception]:
+    """Where messages arrive: with a record of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(f"sqlite:///{folder}/record.sqlite", deadline=10)
+        database.upgrade()
+        yield Reception(Recorder(database, _BOOK).arrivals, _INTERFACES, _BOOK.catalogue, "default", lambda: _NOW)
+        database.close()
+
+
+KINDS = {"message": by_file, "table": by_file, "bundle": by_bundle, "answer": by_answer}
+
+
 def run(count: int, seed: int, progress: terminal.Step | None = None) -> tuple[Counter[str], list[str]]:
     """What became of the mutants, and the faults."""
     seen: Counter[str] = Counter()
     faults: list[str] = []
-    plain = {"message": message(), "table": table()}
-    for number in range(count):
-        kind = "message" if number % 2 else "table"
-        data = mutant(random.Random(seed * 1_000_003 + number), plain[kind])
-        try:
-            found = received(data, "mutant", _INTERFACES, _BOOK.catalogue, _NOW, LAB)
-        except InputError:
-            seen[f"{kind}: refused as a whole"] += 1
-        except Exception as error:
-            faults.append(f"mutant {number}: {type(error).__name__}: {error}")
-        else:
-            accounted = found.mapped + sum(one.results for one in found.refused)
-            is_message = data.lstrip(b"\xef\xbb\xbf\x0b\r\n ").startswith((b"MSH", b"FHS", b"BHS"))
-            if found.counted != accounted or found.counted < least(data, "message" if is_message else "table"):
-                faults.append(f"mutant {number}: {found.counted} counted, {accounted} accounted for")
-            seen[f"{kind}: {'all mapped or refused' if found.refused else 'all mapped'}"] += 1
-        if progress is not None:
-            progress()
+    plain, fhir = {"message": message(), "table": table(), "answer": message()}, bundle()
+    with receiving() as reception:
+        for number in range(count):
+            kind = list(KINDS)[number % len(KINDS)]
+            rng = random.Random(seed * 1_000_003 + number)
+            data = bent(rng, fhir) if kind == "bundle" else mutant(rng, plain[kind])
+            try:
+                counted, accounted, held, refused = KINDS[kind](data, reception)
+            except InputError:
+                seen[f"{kind}: refused as a whole"] += 1
+            except Exception as error:
+                faults.append(f"mutant {number}: {kind}: {type(error).__name__}: {error}")
+            else:
+                if counted != accounted or counted < held:
+                    faults.append(f"mutant {number}: {kind}: {held} held, {counted} counted, {accounted} accounted for")
+                seen[f"{kind}: {'all mapped or refused' if refused else 'all mapped'}"] += 1
+            if progress is not None:
+                progress()
     return seen, faults
 
 
