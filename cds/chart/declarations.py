@@ -38,8 +38,12 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Parts of a method with their words, as in the code system exosomal-method: gates ask for some of them by name."""
 
+NEEDED = ("laboratory", "title", "identifiers", "assays")
+OPTIONAL = ("references", "code_system", "time_zone", "parts", "receives")
+"""Keys of a laboratory's file; `ASSAY` are those of an assay, beside its marker."""
+
 METHOD = ("specimen", "tube", "isolation", "assay", "platform", "reagents", "normaliser")
-_ASSAY = (
+ASSAY = (
     "codes", *METHOD, "efficiency", "limit_of_detection", "analytical_cv", "within_person_cv", "checks", "lot",
     "bridged", "regulatory", "units", "valid_from", "valid_to",
 )  # fmt: skip
@@ -125,13 +129,7 @@ def laboratory_files(rules: Path) -> list[Path]:
 
 
 def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarations) -> None:
-    section.keys(
-        "laboratory",
-        "title",
-        "identifiers",
-        "assays",
-        optional=("references", "code_system", "time_zone", "parts", "receives"),
-    )
+    section.keys(*NEEDED, optional=OPTIONAL)
     name, system = section.text("laboratory"), section.text("code_system")
     identifiers = set()
     for entry in section.sections("identifiers"):
@@ -140,7 +138,7 @@ def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarati
     assays: dict[str, list[Assay]] = {}
     codes: list[tuple[Section, str, str, str, str]] = []
     for entry in section.sections("assays"):
-        entry.keys("marker", optional=_ASSAY)
+        entry.keys("marker", optional=ASSAY)
         marker = entry.choice("marker", sorted(markers))
         if not marker:
             continue

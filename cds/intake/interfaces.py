@@ -23,8 +23,14 @@ FIELDS = (
 )  # fmt: skip
 """What a column of a table may hold, beside the results."""
 
+TABLE = ("columns", "results", "authority", "dates")
+LAYOUT = ("delimiter", "decimal", "encoding", "statuses")
+RESULT = ("code", "code_column", "system_column", "unit", "unit_column", "unit_in_value")
+MESSAGES = ("facilities", "systems", "authorities")
+"""Keys of `receives`: what a table needs, what it may have beside, what one of its results and what messages may have."""
+
 _TOKENS = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
-_DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ def load_interfaces(rules: Path, declarations: Declarations) -> dict[str, Interf
 def _interface(section: Section, laboratory: Laboratory) -> Interface:
     section.keys(optional=("hl7v2", "table", "methods"))
     messages = section.section("hl7v2")
-    messages.keys(optional=("facilities", "systems", "authorities"))
+    messages.keys(optional=MESSAGES)
     return Interface(
         laboratory,
         _texts(messages.section("systems")),
@@ -122,7 +128,7 @@ def _texts(section: Section) -> dict[str, str]:
 
 
 def _layout(section: Section) -> Layout:
-    section.keys("columns", "results", "authority", "dates", optional=("delimiter", "decimal", "encoding", "statuses"))
+    section.keys(*TABLE, optional=LAYOUT)
     columns = section.section("columns").keys("patient", optional=FIELDS)
     if "specimen" not in columns and "order" not in columns and "result" not in columns:
         columns.problem(
@@ -145,7 +151,7 @@ def _layout(section: Section) -> Layout:
         results,
         section.text("authority"),
         tuple(_format(section, stated) for stated in section.texts("dates")),
-        _DELIMITERS[section.choice("delimiter", tuple(_DELIMITERS), "comma")],
+        DELIMITERS[section.choice("delimiter", tuple(DELIMITERS), "comma")],
         {"point": ".", "comma": ","}[section.choice("decimal", ("point", "comma"), "point")],
         encoding,
         {name: statuses.choice(name, STATUSES) for name in statuses.value},
@@ -154,7 +160,7 @@ def _layout(section: Section) -> Layout:
 
 
 def _result(section: Section) -> ResultColumns:
-    section.keys("value", optional=("code", "code_column", "system_column", "unit", "unit_column", "unit_in_value"))
+    section.keys("value", optional=RESULT)
     if ("code" in section) == ("code_column" in section):
         section.problem("say what was measured, once", "'code: EV-TRPC5', or 'code_column: Analyte'")
     in_value = section.choice("unit_in_value", ("yes", "no"), "no") == "yes"
