@@ -17,7 +17,7 @@ from cds.intake.delivery import Refused
 _SEPARATORS = "|", "^~\\&"
 _MOST = 20
 """Refusals that an answer names; the others are counted."""
-_HEADER = re.compile(r"MSH(?P<field>[^\r\nA-Za-z0-9])(?P<others>[^\r\n]{4,5}?)(?P=field)(?P<rest>[^\r\n]*)")
+_HEADER = re.compile(r"MSH(?P<field>[^\r\nA-Za-z0-9])(?P<others>[^\r\n]*?)(?P=field)(?P<rest>[^\r\n]*)")
 _ERRORS = {
     "100": "Segment sequence error",
     "101": "Required field missing",
@@ -36,7 +36,7 @@ class Head:
         found = _HEADER.search(data[:4000].decode("utf-8", "replace"))
         self.found = found is not None and data.lstrip(b"\xef\xbb\xbf\x0b\r\n ").startswith((b"MSH", b"FHS", b"BHS"))
         fields = found["rest"].split(found["field"]) if found else []
-        component = found["others"][0] if found else "^"
+        component = found["others"][:1] if found and found["others"] else "^"
         self._fields = fields
         kind = self._part(6).split(component)
         self.message_type, self.event = kind[0], kind[1] if len(kind) > 1 else ""

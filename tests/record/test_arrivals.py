@@ -207,6 +207,18 @@ def test_what_is_no_message_of_results_is_rejected_and_why(clinic: Clinic) -> No
     assert (code_of(answer), b"2 of 3 results taken" in answer) == ("AA", True)
 
 
+def test_the_answer_names_the_message_that_came_first_however_it_is_damaged(clinic: Clinic) -> None:
+    first, second = one("2025-03-24", "5.6"), one("2025-03-25", "5.7")
+    for damaged in (
+        first.replace(b"|^~\\&|", b"|^P&|"),
+        first.replace(b"|^~\\&|", b"||"),
+        first.replace(b"|^~\\&|", b"|^~\\&##|"),
+    ):
+        assert damaged != first
+        answer = clinic.sends(damaged.replace(b"|M1|", b"|FIRST|") + second.replace(b"|M1|", b"|SECOND|"))
+        assert b"|FIRST" in answer.split(b"\r")[1], answer
+
+
 def test_a_result_that_is_of_no_use_is_stored_and_its_sender_hears_of_it(clinic: Clinic) -> None:
     answer = clinic.sends(one("2025-03-24", "-5.6"))
     assert (code_of(answer), b"2 of 2 results taken" in answer) == ("AA", True)
