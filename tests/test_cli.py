@@ -94,6 +94,10 @@ def test_json_is_for_programs_and_cards_are_for_ehrs() -> None:
     assert answer["as_of"] == "2025-04-21"
     cards = json.loads(exowatch("evaluate", str(EXAMPLE), *DAY, "--cards").stdout)["cards"]
     assert [card["indicator"] for card in cards] == ["warning"]
+    lines = exowatch("evaluate", str(EXAMPLE), str(EXAMPLE), *DAY, "--cards", "--json").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"patient": "Patient/trpc5-suspected", "as_of": DAY[1], "cards": cards}
+    ] * 2
 
 
 def test_explain_says_why_why_not_and_what_would_change_it() -> None:

@@ -69,9 +69,14 @@ def evaluate(
     as_of: AsOf = None,
     rules: RulesDir = None,
     as_json: AsJson = False,
-    cards: Annotated[bool, typer.Option("--cards", help="CDS Hooks cards instead of a report.")] = False,
+    cards: Annotated[
+        bool, typer.Option("--cards", help="CDS Hooks cards instead of a report; with --json a line for each patient.")
+    ] = False,
 ) -> None:
-    """Evaluate patients: the state of each question, why, the numbers, what is missing."""
+    """Evaluate patients: the state of each question, why, the numbers, what is missing.
+
+    With --json a line for each patient.
+    """
     reasoner, moment = reasoner_of(rules), _moment(as_of)
     advisor = Advisor(reasoner.rulebook, load_settings().about())
     paths = _files(files)
@@ -90,7 +95,7 @@ def evaluate(
                 evaluation = reasoner.evaluate(record.as_of(moment))
                 said = advisor.advisories(evaluation)
                 if cards:
-                    _print_cards(evaluation, said, reasoner)
+                    _print_cards(evaluation, said, reasoner, as_json)
                 elif as_json:
                     typer.echo(msgspec.json.encode(_answer(evaluation, said)).decode())
                 else:
@@ -114,7 +119,7 @@ def _answer(evaluation: Evaluation, said: Sequence[Advisory]) -> dict[str, objec
     }
 
 
-def _print_cards(evaluation: Evaluation, said: Sequence[Advisory], reasoner: Reasoner) -> None:
+def _print_cards(evaluation: Evaluation, said: Sequence[Advisory], reasoner: Reasoner, as_json: bool) -> None:
     settings = load_settings()
     writer = CardWriter(reasoner.rulebook, settings.canonical, settings.public_base_url)
     patient = evaluation.chart.patient
@@ -122,7 +127,12 @@ def _print_cards(evaluation: Evaluation, said: Sequence[Advisory], reasoner: Rea
     occasion = Occasion(instance, patient)
     unread = unread_card(evaluation.chart, occasion, settings.canonical)
     cards = writer.cards(said, occasion) or ([unread] if unread else [])
-    typer.echo(json.dumps({"cards": cards}, ensure_ascii=False, indent=2))
+    if as_json:
+        typer.echo(
+            json.dumps({"patient": patient, "as_of": str(evaluation.chart.as_of), "cards": cards}, ensure_ascii=False)
+        )
+    else:
+        typer.echo(json.dumps({"cards": cards}, ensure_ascii=False, indent=2))
 
 
 def explain(

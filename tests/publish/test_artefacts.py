@@ -15,6 +15,7 @@ from cds.chart.catalogue import MARKER_SYSTEM, METHOD_SYSTEM
 from cds.chart.declarations import CHECKS
 from cds.publish.check import problems
 from cds.reasoning.loading import default_rulebook
+from tools import code_tables
 from tools.artefacts import FHIR, artefacts, concept_maps, written
 
 CATALOGUE = default_rulebook().catalogue
@@ -56,6 +57,10 @@ def test_what_is_generated_is_current() -> None:
     kept = {str(path.relative_to(FHIR)) for path in FHIR.rglob("*.json")}
     prefixes = ("terminology/valueset-", "terminology/conceptmap-", "examples/good/output-")
     assert {name for name in kept if name.startswith(prefixes)} == made.keys()
+
+
+def test_the_tables_of_codes_are_current() -> None:
+    assert code_tables.DOCUMENT.read_text("utf-8") == code_tables.document(), "run make artefacts"
 
 
 @pytest.mark.parametrize("path", sorted(FHIR.rglob("*.json")), ids=lambda path: path.name)
