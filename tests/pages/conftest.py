@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it lasts an event loop runs in this thread, which other tests have no use for
 def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
