@@ -229,4 +229,5 @@ def test_nothing_is_cut_off(page: Page, served: str) -> None:
     wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
     assert not page.evaluate(wide)
     page.get_by_role("link", name="Decide").first.click()
+    page.get_by_label("Who decides").first.wait_for()  # a click does not wait for the page that it leads to
     assert not page.evaluate(wide)
