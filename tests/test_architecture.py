@@ -14,6 +14,7 @@ STAGES = (
     "chart",
     "reasoning",
     "advice",
+    "drawing",
     "publish",
     "record",
     "exchange",

@@ -160,6 +160,28 @@ def explain(
             terminal.say(line)
 
 
+def draw(
+    file: Annotated[Path, typer.Argument(help="FHIR JSON, NDJSON or a captured hook request, of one patient.")],
+    out: Annotated[Path, typer.Option("--out", help="File for the picture, as SVG.")] = Path("course.svg"),
+    as_of: AsOf = None,
+    rules: RulesDir = None,
+) -> None:
+    """Draw a patient's course: marker curves with reference and limit, treatment, operations and imaging on one axis."""
+    from cds.drawing import scene_of, svg
+
+    reasoner, moment = reasoner_of(rules), _moment(as_of)
+    records = _records(file, reasoner)
+    if len(records) > 1:
+        raise InputError(f"{file}: {len(records)} patients are in it. A drawing shows one: give a file of one patient")
+    evaluation = reasoner.evaluate(records[0].as_of(moment))
+    said = Advisor(reasoner.rulebook).advisories(evaluation)
+    scene = scene_of(evaluation, said, reasoner.rulebook)
+    out.write_text(svg(scene), encoding="utf-8")
+    terminal.say(f"{out}: {evaluation.chart.patient} as of {evaluation.chart.as_of}")
+    for point in scene.elsewhere:
+        terminal.say(f"not drawn: {terminal.as_it_is(point.shown)}, {', '.join(point.faults)} ({point.ref})")
+
+
 def synth(
     seed: Annotated[int, typer.Option(help="Same seed, same bytes, on any machine.")] = 1,
     patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 10,

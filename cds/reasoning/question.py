@@ -170,7 +170,7 @@ class Question:
         key = (self.shared.way(earlier), self.shared.way(later))
         comparable = self.shared.comparable
         if key not in comparable:
-            comparable[key] = _comparable(earlier, later, self.book.windows.elements)
+            comparable[key] = comparable_results(earlier, later, self.book.windows.elements)
         return comparable[key]
 
     def baseline_samples(self) -> tuple[list[Sample], list[Sample]]:
@@ -327,7 +327,7 @@ class Lowest:
         return lowest([bounded(other, sample) for other in self.samples])
 
 
-def _comparable(earlier: Result, later: Result, elements: Sequence[str]) -> Tri:
+def comparable_results(earlier: Result, later: Result, elements: Sequence[str]) -> Tri:
     """Whether two results can be compared [13]: this depends on nothing but what makes their `Shared.way`."""
     if earlier.family is None or earlier.family != later.family or earlier.method.efficiency != later.method.efficiency:
         return False
