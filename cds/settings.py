@@ -65,6 +65,11 @@ class Settings(BaseSettings):
         default=None, description="checkpoints of the audit, to be kept where the database's users cannot write"
     )
     tenant: str = Field(default="default", max_length=64, description="whose patients these are, where several share")
+    sign_in_file: Path | None = Field(
+        default=None, description="who else vouches for people that sign in; without it accounts have passwords of ours"
+    )
+    session_idle_minutes: int = Field(default=30, gt=0, le=1440, description="without a request a session ends after it")
+    session_hours: int = Field(default=12, gt=0, le=168, description="after it a session ends anyway")
     deadline_ms: int = Field(default=400, gt=0, description="longest that a call waits for the database")
     fetch_ms: int = Field(default=450, gt=0, description="longest that a call waits for the client's FHIR server")
     max_waiting: int = Field(default=32, gt=0, description="most calls at one time; more are refused with 503")

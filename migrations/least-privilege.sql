@@ -19,4 +19,8 @@ GRANT UPDATE (patient_id, ended) ON identifier TO :"service";
 GRANT UPDATE (patient_id) ON inputs, evaluation, guidance, advisory_event, card, feedback, disposition TO :"service";
 -- Tokens that have expired are forgotten.
 GRANT INSERT, DELETE ON token TO :"service";
+-- People sign in, and are let in or not; an account is never deleted, what it did stands in the audit.
+GRANT INSERT, UPDATE ON account TO :"service";
+GRANT INSERT, DELETE ON session TO :"service";
+GRANT UPDATE (seen) ON session TO :"service";
 -- Erasure is done by the owner, at a terminal.

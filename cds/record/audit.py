@@ -23,15 +23,21 @@ from sqlalchemy import Connection, Table, func, insert, select
 
 from cds.errors import ExowatchError
 from cds.record.database import Database
-from cds.record.tables import OF_PATIENT, audit, metadata, patient
+from cds.record.tables import OF_NOBODY, OF_PATIENT, account, audit, metadata, patient
 
 GENESIS = "0" * 64
 _LOCK = 0x45584F57  # any number that nothing else in the database uses
 _LOG = logging.getLogger("exowatch.record")
 _CHECKPOINT_EVERY = 64
-_GO_ON = ("patient", "advisory", "identifier", "arrival")
+_GO_ON = (
+    "patient", "advisory", "identifier", "arrival", "account", "person", "answer", "action", "agenda", "meeting",
+)  # fmt: skip
 """Tables whose rows change; all others are written once, and moved only when two patients are merged."""
-_NOT_DIGESTED = frozenset({"salt", "due"})
+_NOT_DIGESTED = {
+    "patient": frozenset({"salt", "due"}),
+    "account": frozenset({"salt", "failures", "locked_until"}),
+}
+"""By table: what the service notes for itself, and the salts."""
 
 RowKey = tuple[str, str]
 """(table, id)."""
@@ -58,12 +64,20 @@ def canonical(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def digest_of(row: Mapping[str, Any], salt: str) -> str:
-    """The salted digest of a row."""
+_ADDED_LATER = {
+    table.name: frozenset(column.name for column in table.columns if column.info.get("later"))
+    for table in metadata.tables.values()
+}
+_NOTHING: frozenset[str] = frozenset()
+
+
+def digest_of(table: Table, row: Mapping[str, Any], salt: str) -> str:
+    """The salted digest of a row. A column that was added later counts from when it holds something."""
+    aside, later = _NOT_DIGESTED.get(table.name, _NOTHING), _ADDED_LATER[table.name]
     content = {
         name: hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value
         for name, value in row.items()
-        if name not in _NOT_DIGESTED
+        if name not in aside and not (value is None and name in later)
     }
     return salted(canonical(content), salt)
 
@@ -85,7 +99,7 @@ class Entry:
 
     def wrote(self, table: Table, row: Mapping[str, Any], salt: str) -> None:
         """Note a row that was inserted, or updated to this content."""
-        self.rows.append((table.name, row["id"], digest_of(row, salt)))
+        self.rows.append((table.name, row["id"], digest_of(table, row, salt)))
 
     def erased(self, table: Table, key: str) -> None:
         """Note a row that was deleted for good."""
@@ -246,16 +260,17 @@ def _stream(connection: Connection) -> Iterator[dict[str, Any]]:
 def _rows_that_differ(connection: Connection, expected: dict[RowKey, str]) -> Iterable[str | None]:
     """For each recorded row None, or what is wrong with it."""
     salts: dict[str, str] = {}
-    for row in connection.execute(select(patient)).mappings():
-        salts[row["id"]] = row["salt"]
-    for table in (patient, *OF_PATIENT):
-        owner = "id" if table is patient else "patient_id"
+    for table in (patient, account):
+        for row in connection.execute(select(table.c.id, table.c.salt)).mappings():
+            salts[row["id"]] = row["salt"]
+    for table in (patient, account, *OF_NOBODY, *OF_PATIENT):
+        owner = "patient_id" if table in OF_PATIENT else "id"
         for row in connection.execute(select(table).execution_options(yield_per=500)).mappings():
             wanted = expected.pop((table.name, row["id"]), None)
             if wanted is None and row[owner] is None:  # results of nobody yet: recorded once they are somebody's
                 continue
             try:
-                found = digest_of(dict(row), salts.get(row[owner], ""))
+                found = digest_of(table, row, salts.get(row[owner], ""))
             except ValueError:
                 found = ""
             if wanted is None:

@@ -85,7 +85,7 @@ class Recorder:
         self.arrivals = Arrivals(database, checkpoints)
         self.queue = Queue(database)
         self._book = book
-        self._checkpoints = checkpoints
+        self.checkpoints = checkpoints
         self._versions = content.versions()
 
     def record(self, asked: Asked) -> Known:
@@ -99,8 +99,8 @@ class Recorder:
             writing = _Writing(self, connection, asked)
             known = writing.write(inputs, findings)
             number = append(self.database, connection, writing.entry)
-        if self._checkpoints is not None:
-            self._checkpoints.keep_up(self.database, number)
+        if self.checkpoints is not None:
+            self.checkpoints.keep_up(self.database, number)
         return known
 
 
@@ -128,7 +128,7 @@ class _Writing:
         if asked.due:
             connection.execute(update(tables.patient).where(tables.patient.c.id == row["id"]), {"due": ""})
         if asked.person is not None:
-            identify(connection, self.entry, row, asked.person.identifiers, asked.person.born)
+            identify(connection, self.entry, row, asked.person)
         for reference in asked.replaces:
             gone = replace(asked.who, reference=reference)
             other, _ = patient_of(recorder.database, connection, gone, self._at)

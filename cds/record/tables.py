@@ -6,39 +6,26 @@ holds that the two agree.
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
+
+from cds.record.board_tables import (
+    acknowledgement,
+    action,
+    agenda,
+    answer,
+    meeting,
+    outcome,
+    person,
+    rule_text,
+    second_reading,
 )  # fmt: skip
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-_ID, _TIME, _HASH = String(36), String(32), String(64)
-
-
-def _key() -> Column[str]:
-    return Column("id", _ID, primary_key=True)
-
-
-def _of_patient() -> Column[str]:
-    return Column("patient_id", _ID, ForeignKey("patient.id"), nullable=False)
-
+from cds.record.columns import HASH as _HASH
+from cds.record.columns import ID as _ID
+from cds.record.columns import LATER as _LATER
+from cds.record.columns import TIME as _TIME
+from cds.record.columns import key as _key
+from cds.record.columns import metadata
+from cds.record.columns import of_patient as _of_patient
 
 patient = Table(
     "patient",
@@ -190,6 +177,7 @@ event = Table(
     Column("at", _TIME, nullable=False),
     Column("evaluation_id", _ID, ForeignKey("evaluation.id"), nullable=False),
     Column("said", LargeBinary, nullable=False),  # the Advisory as it was, canonical JSON, compressed
+    Column("rule_hash", _HASH, info=_LATER),  # of the rule that found it
     UniqueConstraint("advisory_id", "number"),
     Index(None, "patient_id", "at"),
 )
@@ -240,9 +228,13 @@ disposition = Table(
     Column("basis", _HASH, nullable=False),
     Column("code", String(64), nullable=False),
     Column("by", String(128), nullable=False),  # a role or a pseudonym, never a name
-    Column("follow_up", String(10), nullable=False),  # a day, or ""
+    Column("follow_up", String(10), nullable=False),  # the first day on which something is due, or ""
     Column("at", _TIME, nullable=False),
-    UniqueConstraint("advisory_id", "revision"),
+    Column("number", Integer, info=_LATER),  # 1, then one for each decision that takes the place of the last
+    Column("reason", String(32), info=_LATER),  # code; "" if none was given
+    Column("meeting_id", _ID, ForeignKey("meeting.id"), info=_LATER),
+    Column("content", LargeBinary, info=_LATER),  # note, level, references, actions: canonical JSON, compressed
+    UniqueConstraint("advisory_id", "number"),
     Index(None, "patient_id"),
 )
 
@@ -252,6 +244,39 @@ token = Table(
     Column("digest", _HASH, primary_key=True),  # of issuer and token id
     Column("expires", _TIME, nullable=False),
     Index(None, "expires"),
+)
+
+account = Table(
+    "account",
+    metadata,
+    _key(),
+    Column("tenant", String(64), nullable=False),
+    Column("name", String(64), nullable=False),  # with which they sign in; stands in the audit
+    Column("shown", String(128), nullable=False),  # how people call them
+    Column("issuer", String(255), nullable=False),  # of whom else vouches for them; "" for a password of ours
+    Column("subject", String(255), nullable=False),  # who they are to the issuer; the name, for a password of ours
+    Column("password", String(255), nullable=False),  # argon2, with its own salt and parameters; "" if none
+    Column("one_time", Boolean, nullable=False),  # whether somebody else made the password: it opens its change only
+    Column("roles", String(128), nullable=False),  # in alphabetical order, with blanks between
+    Column("failures", Integer, nullable=False),  # wrong passwords since the last right one
+    Column("locked_until", _TIME, nullable=False),  # "" if it never was
+    Column("disabled", Boolean, nullable=False),
+    Column("salt", _HASH, nullable=False),  # of its digests in the audit
+    Column("created", _TIME, nullable=False),
+    Column("changed", _TIME, nullable=False),
+    UniqueConstraint("tenant", "name"),
+    UniqueConstraint("tenant", "issuer", "subject"),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("digest", _HASH, primary_key=True),  # of the token, which only the browser has
+    Column("account_id", _ID, ForeignKey("account.id"), nullable=False),
+    Column("patient", _ID, nullable=False),  # row of the only patient whom it opens; "" for all
+    Column("created", _TIME, nullable=False),
+    Column("seen", _TIME, nullable=False),
+    Index(None, "account_id"),
 )
 
 audit = Table(
@@ -268,5 +293,17 @@ audit = Table(
     Column("link", _HASH, nullable=False, unique=True),
 )
 
-OF_PATIENT = (feedback, disposition, card, event, advisory, guidance, evaluation, inputs, arrival, identifier)
+OF_PATIENT = (
+    second_reading, action, outcome, acknowledgement, answer, agenda, person, feedback, disposition, card, event, advisory,
+    guidance, evaluation, inputs, arrival, identifier,
+)  # fmt: skip
 """The tables whose rows belong to a patient, in the order in which they can be erased."""
+
+OF_NOBODY = (meeting, rule_text)
+"""Tables whose rows belong to no patient and are part of the audit all the same."""
+
+__all__ = [
+    "OF_NOBODY", "OF_PATIENT", "account", "acknowledgement", "action", "advisory", "agenda", "answer", "arrival", "audit",
+    "card", "delivery", "disposition", "evaluation", "event", "feedback", "guidance", "identifier", "inputs", "meeting",
+    "metadata", "outcome", "patient", "person", "rule_text", "second_reading", "session", "token",
+]  # fmt: skip

@@ -23,6 +23,7 @@ from cds.record.listing import Counted, standing_counts
 from cds.record.ownership import nobody
 from cds.record.recorder import Recorder
 from cds.selfcheck import Check
+from cds.service.access import mount
 from cds.service.decisions import decide
 from cds.service.desk import Caller, Clock, Desk
 from cds.service.discovery import templates
@@ -64,7 +65,7 @@ def create_app(
     tests of the cards want. `trust` tells who may call; without it the service is open, and answers this machine only.
     `clock` says as of when requests are answered (default: now). `interfaces` say how laboratories deliver; `backends` are
     the FHIR servers that are asked in the service's own name, by base URL, with their tenants.
-    With a record, `app.state.reception` takes results by other ways than HTTP, and `app.state.follower` evaluates what arrived.
+    With a record people may sign in to pages (`app.state.gate`), `app.state.reception` takes results by other ways than HTTP, and `app.state.follower` evaluates what arrived.
     """
     if settings.open_mode == (trust is not None):
         raise RefusedToStart(
@@ -110,6 +111,9 @@ def create_app(
             app.add_api_route(
                 path, routes.results, methods=["POST"], dependencies=[Depends(door.admits("results")), body]
             )
+    if recorder is not None:
+        app.state.gate = mount(app, settings, recorder, clock or _now)
+        app.include_router(app.state.gate.router())
     app.add_api_route("/rules/{name}", routes.rule, methods=["GET"])
     app.add_api_route("/health", routes.health, methods=["GET"])
     app.add_api_route("/ready", routes.ready, methods=["GET"])

@@ -1,0 +1,201 @@
+"""The gate through which every page of the board goes: who is signed in, whether they may, whether a form is theirs, and the audit.
+
+Nothing is open that is not named here: a path without a route is no page, a route without an act cannot be added.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
+
+from cds.record.database import RecordUnavailable
+from cds.record.identity import NoSuchPatient
+from cds.record.sessions import Session, Sessions
+from cds.record.trail import Trail
+from cds.service.access.browser import Browser, field, form_of, own_path, same
+from cds.service.access.roles import OF_NO_PATIENT, Act, Role
+from cds.service.access.visitor import Visit, Visitor, visitor_of
+from cds.service.logs import ERROR, note, where
+from cds.service.pages.rendering import HEADERS, page
+
+__all__ = ["Act", "Gate", "Handler", "NotThere", "Role", "Route", "Visit", "Visitor"]
+
+SESSION = ""
+"""The cookie with the token of a session."""
+SIGN_IN = "/sign-in"
+OWN_ACCOUNT = "/account"
+_HOMES = ("/board", "/accounts", "/audit", OWN_ACCOUNT)
+
+Handler = Callable[[Visit], Response]
+
+
+class NotThere(Exception):
+    """What the address names is not there, or not for this visitor to know of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One page: where it is, and the act that who opens it must be permitted."""
+
+    path: str
+    method: str
+    act: Act
+
+    def opens(self, visitor: Visitor, path: Mapping[str, str]) -> bool:
+        """Whether it opens to a visitor; to whom an EHR sent about one patient, nothing of another or of many."""
+        if not visitor.may(self.act):
+            return False
+        return not visitor.patient or self.act in OF_NO_PATIENT or path.get("patient") == visitor.patient
+
+
+class Gate:
+    """Routes of pages, each with the act that it is; safe to share between threads once the routes are added."""
+
+    def __init__(self, sessions: Sessions, trail: Trail, tenant: str, browser: Browser):
+        self.sessions, self.browser, self.tenant = sessions, browser, tenant
+        self._trail = trail
+        self._handlers: dict[Route, Handler] = {}
+
+    def add(self, path: str, method: Literal["GET", "POST"], act: Act, handler: Handler) -> None:
+        """Let a handler answer a path, such as `/board/patients/{patient}`. Raises `ValueError` for one that is there, or no act.
+
+        Where a path names a patient its parameter is called `patient` and holds the id of the patient's row: who came
+        from an EHR about one patient is let through to that one only. Handlers are plain functions, run in a thread.
+        """
+        if not isinstance(act, Act):
+            raise ValueError(f"{method} {path} names no act, so nobody could be permitted it")
+        if not path.startswith("/") or any((one.path, one.method) == (path, method) for one in self._handlers):
+            raise ValueError(f"{method} {path} is no path, or stands here twice")
+        self._handlers[Route(path, method, act)] = handler
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Every page that is behind the gate."""
+        return tuple(self._handlers)
+
+    def router(self) -> APIRouter:
+        """The routes, and behind them, for every path that begins as one of them does, that there is no such page."""
+        router = APIRouter()
+        for route, handler in self._handlers.items():
+            router.add_api_route(route.path, self._guarded(route, handler), methods=[route.method])
+        every = ["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
+        for first in dict.fromkeys(route.path.split("/")[1] for route in self._handlers):
+            for path in (f"/{first}", f"/{first}/{{rest:path}}"):
+                router.add_api_route(path, self._guarded(None, _nothing), methods=every)
+        return router
+
+    def home(self, visitor: Visitor) -> str:
+        """Where a visitor begins."""
+        if visitor.patient:
+            return f"/board/patients/{visitor.patient}"
+        open_ = {one.path for one in self._handlers if one.method == "GET" and visitor.may(one.act)}
+        return next((path for path in _HOMES if path in open_), OWN_ACCOUNT)
+
+    def back_to(self, stated: str) -> str:
+        """The page to go to after signing in, as it was stated; "" unless it is one of these pages."""
+        path = own_path(stated).partition("?")[0]
+        pages = (compile_path(one.path)[0] for one in self._handlers if one.method == "GET")
+        return stated if path and any(one.match(path) for one in pages) else ""
+
+    def session(self, request: Request) -> Session | None:
+        """Whose session the browser has; None if it has none. Raises `RecordUnavailable`."""
+        token = self.browser.cookie(request, SESSION)
+        return self.sessions.find(self.tenant, token) if token else None
+
+    async def form(self, request: Request, session: Session) -> dict[str, list[str]] | Response:
+        """The fields of a form that a page of this session sent; else the page that says why it is not taken."""
+        found = await form_of(request)
+        if found is None:
+            return notice(HTTPStatus.BAD_REQUEST, "unreadable", visitor_of(session))
+        if not self.browser.is_from_us(request) or not same(session.csrf, field(found, "csrf")):
+            note("refused", status=403, code="csrf")
+            return notice(HTTPStatus.FORBIDDEN, "not-ours", visitor_of(session))
+        return found
+
+    def _guarded(self, route: Route | None, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def guarded(request: Request) -> Response:
+            return await answered(lambda: self._answer(route, handler, request))
+
+        return guarded
+
+    async def _answer(self, route: Route | None, handler: Handler, request: Request) -> Response:
+        session = await run_in_threadpool(self.session, request)
+        if session is None:
+            return _sent_to_sign_in(request)
+        visitor = visitor_of(session)
+        if route is None:
+            return notice(HTTPStatus.NOT_FOUND, "not-there", visitor)
+        path = {name: str(value) for name, value in request.path_params.items()}
+        if not route.opens(visitor, path):
+            note("refused", status=403, code="forbidden", act=route.act)
+            return notice(HTTPStatus.FORBIDDEN, "one-patient" if visitor.may(route.act) else "forbidden", visitor)
+        if session.account.one_time and route.path != OWN_ACCOUNT:
+            return redirect(OWN_ACCOUNT)
+        form: dict[str, list[str]] = {}
+        if request.method == "POST":
+            sent = await self.form(request, session)
+            if isinstance(sent, Response):
+                return sent
+            form = sent
+        query = {name: request.query_params.getlist(name)[0] for name in request.query_params}
+        return await run_in_threadpool(self._handled, route, handler, Visit(visitor, path, query, form))
+
+    def _handled(self, route: Route, handler: Handler, visit: Visit) -> Response:
+        visitor = visit.visitor
+        try:
+            response = handler(visit)
+            if visitor.patient and visit.patient not in ("", visitor.patient):
+                return notice(HTTPStatus.FORBIDDEN, "one-patient", visitor)
+            if route.method == "GET" and response.status_code == HTTPStatus.OK:
+                self._trail.looked(visitor.tenant, visitor.name, visit.patient)  # what is not on record is not shown
+        except (NotThere, NoSuchPatient):
+            return notice(HTTPStatus.NOT_FOUND, "not-there", visitor)
+        return response
+
+
+async def answered(answer: Callable[[], Awaitable[Response]]) -> Response:
+    """The answer, with what goes with every page; a page also if the record is away, or something is wrong with us."""
+    try:
+        response = await answer()
+    except RecordUnavailable:
+        response = notice(HTTPStatus.SERVICE_UNAVAILABLE, "away", None)
+        response.headers["Retry-After"] = "5"
+    except ClientDisconnect:
+        raise
+    except Exception as error:
+        number = str(uuid.uuid4())
+        note("fault", ERROR, request=number, error=type(error).__name__, where=where(error))
+        response = notice(HTTPStatus.INTERNAL_SERVER_ERROR, "fault", None, number)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def notice(status: HTTPStatus, what: str, visitor: Visitor | None, number: str = "") -> Response:
+    """A page that says why there is no other: `what` is a key of the template, `number` how the log calls a fault."""
+    return page("notice", status, what=what, visitor=visitor, number=number)
+
+
+def redirect(path: str) -> Response:
+    """To another page, which is asked for anew."""
+    return Response(status_code=HTTPStatus.SEE_OTHER, headers={"Location": path})
+
+
+def _sent_to_sign_in(request: Request) -> Response:
+    if request.method != "GET":
+        return notice(HTTPStatus.UNAUTHORIZED, "signed-out", None)
+    wanted = own_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+    return redirect(f"{SIGN_IN}?next={quote(wanted, safe='')}" if wanted else SIGN_IN)
+
+
+def _nothing(_visit: Visit) -> Response:
+    raise NotThere

@@ -1,0 +1,45 @@
+"""Who is signed in, and one request of theirs: what a page is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cds.record.sessions import Session
+from cds.service.access.roles import PERMITTED, Act, Role, known
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who is signed in."""
+
+    account: str  # id of the account
+    name: str  # login name: goes into the audit and into decisions; never a patient's
+    shown: str  # how people call them
+    roles: frozenset[Role]
+    tenant: str
+    csrf: str  # token that every form carries in its field `csrf`
+    patient: str  # row id of the only patient that a SMART launch opened; "" for none
+
+    def may(self, act: Act) -> bool:
+        """Whether one of their roles permits it."""
+        return not self.roles.isdisjoint(PERMITTED[act])
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request of a signed-in visitor."""
+
+    visitor: Visitor
+    path: Mapping[str, str]  # path parameters
+    query: Mapping[str, str]  # first value of each
+    form: Mapping[str, list[str]]  # all values of each field of a POST, already checked for CSRF; {} otherwise
+    patient: str = ""  # row id of the patient whom the page is about: the handler sets it, the gate audits the view
+
+
+def visitor_of(session: Session) -> Visitor:
+    """Whose session it is, as pages know them."""
+    account = session.account
+    return Visitor(
+        account.id, account.name, account.shown, known(account.roles), account.tenant, session.csrf, session.patient
+    )
