@@ -16,6 +16,7 @@ from cds.errors import InputError
 from cds.workbench.synth.chance import Chance
 from cds.workbench.synth.courses import Course, draw_course
 from cds.workbench.synth.fhir_output import to_bundle
+from cds.workbench.synth.names import invented
 from cds.workbench.synth.noise import read_out, rounded
 from cds.workbench.synth.person import Disturbance, Imaging, Measurement, Operation, Person, Therapy, Version
 from cds.workbench.synth.reporting import Report, report
@@ -58,8 +59,12 @@ def make_patient(seed: int, index: int, visits: int | None = None) -> SynthPatie
     therapies = _therapies(
         scenario, start, start + timedelta(days=horizon), progression, Chance(seed, index, "therapy")
     )
+    given, family, number = invented(seed, index)
     person = Person(
         id=name,
+        given=given,
+        family=family,
+        number=number,
         born=date(start.year - chance.integer(36, 78), chance.integer(1, 12), chance.integer(1, 28)),
         diagnosed=start - timedelta(days=chance.integer(75, 400)),
         metastasis=chance.choice(("liver", "bone")) if scenario.metastatic else None,

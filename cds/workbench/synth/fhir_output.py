@@ -22,6 +22,7 @@ from cds.workbench.synth.codes import (
     TREATMENT_INTENT,
     UCUM,
 )  # fmt: skip
+from cds.workbench.synth.names import RECORD_NUMBERS
 from cds.workbench.synth.person import Disturbance, Imaging, Measurement, Operation, Person, Therapy, Version
 
 Json = dict[str, Any]
@@ -46,6 +47,7 @@ def _resources(person: Person, until: date) -> Iterator[Json]:
     yield {
         "resourceType": "Patient",
         "id": person.id,
+        **_called(person),
         "gender": person.sex,
         "birthDate": person.born.isoformat(),
     }
@@ -62,6 +64,17 @@ def _resources(person: Person, until: date) -> Iterator[Json]:
             yield _specimen(person, measurement)
         for number, version in enumerate(versions, 1):
             yield _observation(person, measurement, version, number)
+
+
+def _called(person: Person) -> Json:
+    """Record number and name, as far as the person has them."""
+    found: Json = {}
+    if person.number:
+        coding = {"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}
+        found["identifier"] = [{"type": {"coding": [coding]}, "system": RECORD_NUMBERS, "value": person.number}]
+    if person.family:
+        found["name"] = [{"use": "official", "family": person.family, "given": [person.given]}]
+    return found
 
 
 def _numbered(person: Person, kind: str, found: Iterable[list[Json]]) -> Iterator[Json]:

@@ -109,6 +109,9 @@ class Person:
     id: str
     born: date
     diagnosed: date
+    given: str = ""
+    family: str = ""
+    number: str = ""  # of the record
     sex: str = "female"
     disease: str = "invasive"  # invasive | dcis
     metastasis: str | None = None  # liver | bone
