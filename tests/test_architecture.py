@@ -19,6 +19,7 @@ STAGES = (
     "record",
     "exchange",
     "intake",
+    "board",
     "service",
     "workbench",
     "screening",

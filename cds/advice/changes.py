@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 
 from cds.advice.advisory import ChangeFromReference, WhyNot
 from cds.advice.checks import is_judged
@@ -168,10 +168,18 @@ def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str
 
 
 def _next_pair(finding: Finding) -> Iterator[str]:
-    """When a second sample would confirm, if nothing else keeps the stronger state away."""
+    found = second_sample(finding)
+    if found is not None:
+        opens, closes, pair = found
+        also = ", if it exceeds the limit over the lowest value on treatment too" if pair.over_lowest else ""
+        yield f"a second such sample from {opens.isoformat()} to {closes.isoformat()} would confirm it{also}"
+
+
+def second_sample(finding: Finding) -> tuple[date, date, Pair] | None:
+    """From when to when a second sample would confirm, and what it must show; None if anything else keeps the state away."""
     latest, anchor = finding.latest, finding.anchor_day
     if finding.state != "watch" or latest is None or latest.collected is None or anchor is None:
-        return
+        return None
     for clause in finding.rule.clauses:
         if clause.state not in ("suspected", "persistent") or clause.gate:
             continue
@@ -183,9 +191,14 @@ def _next_pair(finding: Finding) -> Iterator[str]:
         opens = max(latest.collected + timedelta(days=pair.apart_from), anchor + timedelta(days=pair.second_from))
         last = min((latest.collected - anchor).days + pair.apart_to, pair.second_to)
         closes = anchor + timedelta(days=last)
-        also = ", if it exceeds the limit over the lowest value on treatment too" if pair.over_lowest else ""
         if opens <= closes:
-            yield f"a second such sample from {opens.isoformat()} to {closes.isoformat()} would confirm it{also}"
+            return opens, closes, pair
+    return None
+
+
+def why(finding: Finding, book: RuleBook, words: Wording) -> tuple[str, ...]:
+    """Each fact on which the state rests, in words, and whether it is the case, is not, or is unknown."""
+    return tuple(_kept(text, words) for text in explain(finding, book).why if not text.endswith(("applies", "judged")))
 
 
 def why_not(finding: Finding, book: RuleBook, words: Wording) -> Iterator[WhyNot]:

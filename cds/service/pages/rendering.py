@@ -8,9 +8,12 @@ from typing import Any
 from fastapi import Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-_HEADERS = {
+from cds.board.legible import day, legible
+from cds.board.words import words
+
+HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -18,6 +21,8 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+"""What goes with every page, whoever made it."""
+_KEPT = {"Cache-Control": "max-age=300"}
 _ENVIRONMENT = Environment(
     loader=PackageLoader(__name__.rpartition(".")[0]),
     autoescape=True,
@@ -34,13 +39,24 @@ def moment(stated: str) -> str:
     return f"{day} {time[:5]} {zone}".strip()
 
 
-_ENVIRONMENT.filters["moment"] = moment
+NAVIGATION = (
+    ("view", "/board", "patients"),
+    ("view", "/board/meetings", "meetings"),
+    ("view", "/board/follow-up", "follow_up"),
+    ("view", "/board/precision", "precision"),
+    ("keep-accounts", "/accounts", "accounts"),
+    ("read-audit", "/audit", "audit"),
+)
+"""What stands in the head of every page: the act that it takes, its address, and its name among the words."""
+
+_ENVIRONMENT.filters |= {"moment": moment, "day": day, "legible": legible}
+_ENVIRONMENT.globals |= {"w": words(), "navigation": NAVIGATION, "states": tuple(vars(words().states))}
 
 
 def page(name: str, status: HTTPStatus = HTTPStatus.OK, **shown: Any) -> Response:
     """The page of a template."""
     content = _ENVIRONMENT.get_template(f"{name}.html").render(**shown)
-    return Response(content, status, headers=_HEADERS, media_type="text/html")
+    return Response(content, status, headers=HEADERS, media_type="text/html")
 
 
 def message(status: HTTPStatus, title: str, text: str) -> Response:
@@ -49,6 +65,11 @@ def message(status: HTTPStatus, title: str, text: str) -> Response:
 
 
 def style() -> Response:
-    """The style of all pages."""
+    """The style of all pages and of the drawings in them."""
     source, _, _ = _ENVIRONMENT.loader.get_source(_ENVIRONMENT, "style.css")  # type: ignore[union-attr]
-    return Response(source, headers=_HEADERS | {"Cache-Control": "max-age=300"}, media_type="text/css")
+    return Response(source, headers=HEADERS | _KEPT, media_type="text/css")
+
+
+def script() -> Response:
+    """The one script: it makes a drawing easier to read, and no page needs it."""
+    return Response("", headers=HEADERS | _KEPT, media_type="text/javascript")

@@ -1,0 +1,233 @@
+"""A patient's case as a board looks at it: who it is, what is found now, what was advised and decided before, and the drawing.
+
+It is computed anew from the stored inputs of an evaluation, so that page, paper and tables show one and the same thing; what the
+rule book of that day found stands beside what the present one finds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from cds.advice.advisory import About, Advisory, LeftOutItem
+from cds.advice.changes import why
+from cds.advice.statements import Advisor
+from cds.advice.wording import Wording
+from cds.chart import Moment, read
+from cds.chart.model import Chart, Line, Tri
+from cds.drawing import Scene, scene_of
+from cds.reasoning.findings import Evaluation
+from cds.reasoning.reasoner import Reasoner
+from cds.record import content
+from cds.record.cases import StoredAdvisory, StoredCase, Visit, last_said, stored_case
+from cds.record.database import Database
+
+_QUIET = ("not-applicable", "out-of-scope")
+"""States of questions that are not about this patient: they are told in one line, not in a section each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Who the patient is, and where they stand; "" for what is not recorded."""
+
+    name: str
+    born: str  # as the record has it: a day, a month or a year
+    number: str
+    age: int | None  # in whole years at the moment of the data; None without a full date of birth
+    sex: str
+    receptors: tuple[tuple[str, Tri], ...]  # ("ER", True) …
+    metastatic: Tri
+    treatments: tuple[str, ...]  # lines that run: "Cytotoxic chemotherapy (paclitaxel) since 2025-01-06"
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """What another rule book says to the same question on the same data."""
+
+    title: str
+    version: str
+    state: str  # "" where it does not ask
+    word: str
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One question: what is said now, the advisory that stands for it, and what other rule books say."""
+
+    said: Advisory
+    advisory: StoredAdvisory | None
+    others: tuple[Other, ...]
+    why: tuple[str, ...]  # the trace in words: each fact that holds for the state
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """Advice that no present answer carries on: it ended, or its question is not asked any more."""
+
+    advisory: StoredAdvisory
+    said: Advisory | None  # what was said last
+    reason: str  # why it is as it is: a code of the lifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything that is shown of a patient. `digest` is the same as long as what is shown of data and rules is."""
+
+    key: str
+    address: str
+    header: Header
+    as_of: date
+    visit: Visit
+    visits: tuple[Visit, ...]
+    latest: bool  # whether this is the last evaluation
+    rulebook: str
+    same_rules: bool  # whether the rule book of the evaluation is the present one
+    answers: tuple[Answer, ...]
+    quiet: tuple[Answer, ...]
+    earlier: tuple[Earlier, ...]
+    scene: Scene
+    left_out: tuple[LeftOutItem, ...]
+    unmapped: tuple[str, ...]
+    silent: tuple[tuple[str, str], ...]
+    digest: str
+
+
+class Cases:
+    """Makes cases from the record. `candidate` is a rule book that might become the next one."""
+
+    def __init__(
+        self, database: Database, reasoner: Reasoner, about: About | None = None, candidate: Reasoner | None = None
+    ):
+        self._database = database
+        self._reasoner = reasoner
+        self._candidate = candidate
+        self._advisor = Advisor(reasoner.rulebook, about)
+        self._words = Wording(reasoner.rulebook)
+
+    def case(self, tenant: str, key: str, name: str = "", number: str = "", evaluation: str = "") -> Case:
+        """The case of the patient with that row id. Raises `NoSuchPatient`, `RecordUnavailable`.
+
+        `name` and `number` are how the record calls the patient; `evaluation` is an earlier one that is to be shown.
+        """
+        return self.of(stored_case(self._database, tenant, key, evaluation), name, number)
+
+    def of(self, stored: StoredCase, name: str = "", number: str = "") -> Case:
+        """The case of what is stored."""
+        reasoner = self._reasoner
+        evaluation = _again(stored, reasoner)
+        said = self._advisor.advisories(evaluation)
+        others = self._others(stored)
+        mine, earlier = _matched(said, stored.advisories, evaluation)
+        answers = [
+            Answer(one, mine.get(one.rule.name), others[one.rule.name], self._why(one, evaluation)) for one in said
+        ]
+        digest = hashlib.sha256(
+            content.encoded(
+                [stored.inputs_digest, stored.visit.as_of, reasoner.rulebook.hash, [one.digest for one in said]]
+            )
+        ).hexdigest()
+        return Case(
+            key=stored.key,
+            address=stored.who.address,
+            header=self._header(evaluation.chart, name, number),
+            as_of=evaluation.chart.as_of,
+            visit=stored.visit,
+            visits=stored.visits,
+            latest=stored.visit.id == stored.visits[0].id,
+            rulebook=reasoner.rulebook.hash,
+            same_rules=stored.visit.rulebook == reasoner.rulebook.hash,
+            answers=tuple(one for one in answers if one.said.state not in _QUIET),
+            quiet=tuple(one for one in answers if one.said.state in _QUIET),
+            earlier=tuple(earlier),
+            scene=scene_of(evaluation, said, reasoner.rulebook),
+            left_out=tuple(LeftOutItem(one.where, one.what, one.reason, one.hint) for one in evaluation.chart.left_out),
+            unmapped=evaluation.chart.unmapped,
+            silent=evaluation.silent,
+            digest=digest,
+        )
+
+    def _header(self, chart: Chart, name: str, number: str) -> Header:
+        diagnosis = chart.diagnosis
+        return Header(
+            name,
+            chart.birth_date_text or "",
+            number or chart.patient.removeprefix("Patient/"),
+            _age(chart),
+            chart.sex or "",
+            (("ER", diagnosis.er), ("PR", diagnosis.pr), ("HER2", diagnosis.her2)),
+            diagnosis.metastatic,
+            tuple(self._treatment(line) for line in chart.lines if line.runs_on(chart.as_of) is not False),
+        )
+
+    def _treatment(self, line: Line) -> str:
+        drugs = f" ({', '.join(line.drugs)})" if line.drugs else ""
+        start = f" since {line.start.isoformat()}" if line.start else ", start not recorded"
+        return f"{self._words.therapy(line.therapy)}{drugs}{start}"
+
+    def _why(self, said: Advisory, evaluation: Evaluation) -> tuple[str, ...]:
+        finding = evaluation.answers.get(said.rule.name)
+        return why(finding, self._reasoner.rulebook, self._words) if finding is not None else ()
+
+    def _others(self, stored: StoredCase) -> Mapping[str, tuple[Other, ...]]:
+        """For each question what the rule book of the evaluation said, if it was another, and what the candidate says."""
+        found: dict[str, list[Other]] = defaultdict(list)
+        present = _states(content.findings(_again(stored, self._reasoner)))
+        books: list[tuple[str, str, Mapping[str, str]]] = []
+        if stored.visit.rulebook != self._reasoner.rulebook.hash:
+            books.append(("then", stored.visit.rulebook, _states(stored.findings)))
+        if self._candidate is not None:
+            states = _states(content.findings(_again(stored, self._candidate)))
+            books.append(("candidate", self._candidate.rulebook.hash, states))
+        for title, version, states in books:
+            for question in {*present, *states}:
+                state = states.get(question, "")
+                word = self._words.state(state) if state else ""
+                found[question].append(Other(title, version, state, word, state != present.get(question, "")))
+        return defaultdict(tuple, {question: tuple(others) for question, others in found.items()})
+
+
+def _again(stored: StoredCase, reasoner: Reasoner) -> Evaluation:
+    """The evaluation of the stored inputs, as of its own moment."""
+    # A hook's request says itself whose it was; since then the patient may have been merged into another.
+    patient = None if "hook" in stored.inputs else stored.who.reference
+    record = read(stored.inputs, reasoner.rulebook.catalogue, patient=patient)
+    return reasoner.evaluate(record.as_of(Moment.parse(stored.visit.as_of)))
+
+
+def _states(findings: Mapping[str, Any]) -> Mapping[str, str]:
+    return {question: answer["state"] for question, answer in findings["answers"].items()}
+
+
+def _matched(
+    said: Sequence[Advisory], stored: Sequence[StoredAdvisory], evaluation: Evaluation
+) -> tuple[dict[str, StoredAdvisory], list[Earlier]]:
+    """By rule the advisory that its present answer carries on; and all that no answer carries on."""
+    mine: dict[str, StoredAdvisory] = {}
+    for one in said:
+        names = (one.rule.name, *one.rule.also)
+        line = next((f.line for name in names if (f := evaluation.answers.get(name)) is not None), None)
+        own = [a for a in stored if a.question in names and (line is None or a.therapy in ("", line.therapy))]
+        chosen = next((a for a in own if a.is_open), None)
+        if chosen is not None:
+            mine[one.rule.name] = chosen
+    taken = {one.id for one in mine.values()}
+    earlier: list[Earlier] = []
+    for advisory in stored:
+        if advisory.id not in taken:
+            last = last_said(advisory.events)
+            reason = advisory.events[-1].reason if advisory.events else ""
+            earlier.append(Earlier(advisory, last.said if last is not None else None, reason))
+    return mine, earlier
+
+
+def _age(chart: Chart) -> int | None:
+    """Whole years; None where the day of birth is not known."""
+    born, day = chart.birth_date, chart.as_of
+    if born is None or len(chart.birth_date_text or "") < len("1970-01-01"):
+        return None
+    return day.year - born.year - ((day.month, day.day) < (born.month, born.day))

@@ -1,0 +1,140 @@
+"""One patient as the record has them: what went into an evaluation, what was found, and every advisory with its history."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+
+from cds.record import content, tables
+from cds.record.database import Database
+from cds.record.identity import Identity, NoSuchPatient, survivor
+from cds.record.lifecycle import Standing
+from cds.record.listing import Event
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAdvisory:
+    """An advisory with everything that happened to it, the first event first."""
+
+    id: str
+    question: str  # the rule that asks it
+    therapy: str  # class of the line; "" for an operation
+    line_start: str
+    line_end: str
+    standing: str
+    state: str
+    revision: int
+    rule_hash: str
+    basis: str
+    opened: str
+    changed: str
+    events: tuple[Event, ...]
+
+    @property
+    def is_open(self) -> bool:
+        return Standing(self.standing).is_open
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """An evaluation as a list shows it."""
+
+    id: str
+    at: str
+    as_of: str
+    occasion: str
+    rulebook: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCase:
+    """A patient's last evaluation (or the one that was asked for), and all their advisories."""
+
+    key: str  # row id of the patient
+    who: Identity
+    visit: Visit
+    visits: tuple[Visit, ...]  # all of them, the newest first
+    inputs: Any  # plain JSON data from which the chart is read
+    inputs_digest: str
+    findings: Mapping[str, Any]  # as `content.findings` made them
+    advisories: tuple[StoredAdvisory, ...]  # the newest first
+
+
+_MOST_VISITS = 200
+
+
+def stored_case(database: Database, tenant: str, key: str, evaluation: str = "") -> StoredCase:
+    """The patient with that row id, or the one into whom they were merged; `evaluation` is an id, "" means the last.
+
+    Raises `NoSuchPatient` if the tenant has no such patient, or no such evaluation of them, and `RecordUnavailable`.
+    """
+    with database.reading() as connection:
+        row = _patient(connection, tenant, key)
+        patient = row["id"]
+        table = tables.evaluation
+        evaluations = (
+            connection.execute(
+                select(table.c.id, table.c.at, table.c.as_of, table.c.occasion, table.c.rulebook)
+                .where(table.c.patient_id == patient)
+                .order_by(table.c.at.desc(), table.c.id)
+                .limit(_MOST_VISITS)
+            )
+            .mappings()
+            .all()
+        )
+        visits = tuple(Visit(**one) for one in evaluations)
+        wanted = (
+            select(table, tables.inputs.c.content, tables.inputs.c.digest)
+            .join(tables.inputs, tables.inputs.c.id == table.c.inputs_id)
+            .where(table.c.patient_id == patient, table.c.id == (evaluation or (visits[0].id if visits else "")))
+        )
+        found = connection.execute(wanted).mappings().first()
+        if found is None:
+            raise NoSuchPatient("The record holds no such evaluation of this patient")
+        return StoredCase(
+            patient,
+            Identity(tenant, row["server"], row["reference"]),
+            Visit(found["id"], found["at"], found["as_of"], found["occasion"], found["rulebook"]),
+            visits,
+            content.unpacked(found["content"]),
+            found["digest"],
+            content.unpacked(found["findings"]),
+            _advisories(connection, patient),
+        )
+
+
+def _patient(connection: Connection, tenant: str, key: str) -> RowMapping:
+    wanted = select(tables.patient).where(tables.patient.c.id == key, tables.patient.c.tenant == tenant)
+    row = connection.execute(wanted).mappings().first()
+    found = survivor(connection, Identity(tenant, row["server"], row["reference"])) if row is not None else None
+    if found is None:
+        raise NoSuchPatient("The record holds no such patient")
+    return found
+
+
+def _advisories(connection: Connection, patient: str) -> tuple[StoredAdvisory, ...]:
+    event, advisory = tables.event, tables.advisory
+    events: dict[str, list[Event]] = defaultdict(list)
+    rows = connection.execute(select(event).where(event.c.patient_id == patient).order_by(event.c.number))
+    for row in rows.mappings():
+        said = content.said(row["said"]) if content.canonical_bytes(row["said"]) != b"null" else None
+        events[row["advisory_id"]].append(
+            Event(row["number"], row["kind"], row["reason"], row["state"], row["at"], row["evaluation_id"], said)
+        )
+    wanted = select(advisory).where(advisory.c.patient_id == patient).order_by(advisory.c.changed.desc(), advisory.c.id)
+    return tuple(
+        StoredAdvisory(
+            row["id"], row["question"], row["therapy"], row["line_start"], row["line_end"], row["standing"], row["state"],
+            row["revision"], row["rule_hash"], row["basis"], row["opened"], row["changed"], tuple(events[row["id"]]),
+        )
+        for row in connection.execute(wanted).mappings()
+    )  # fmt: skip
+
+
+def last_said(events: Sequence[Event]) -> Event | None:
+    """The last event with words; None if none has any."""
+    return next((one for one in reversed(events) if one.said is not None), None)
