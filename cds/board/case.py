@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import msgspec
+
 from cds.advice.advisory import About, Advisory, LeftOutItem
 from cds.advice.changes import why
 from cds.advice.statements import Advisor
 from cds.advice.wording import Wording
 from cds.chart import Moment, read
-from cds.chart.model import Chart, Line, Tri
+from cds.chart.model import Chart, LeftOut, Line, Tri
 from cds.drawing import Scene, scene_of
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.reasoner import Reasoner
@@ -196,7 +198,10 @@ def _again(stored: StoredCase, reasoner: Reasoner) -> Evaluation:
     # A hook's request says itself whose it was; since then the patient may have been merged into another.
     patient = None if "hook" in stored.inputs else stored.who.reference
     record = read(stored.inputs, reasoner.rulebook.catalogue, patient=patient)
-    return reasoner.evaluate(record.as_of(Moment.parse(stored.visit.as_of)))
+    chart = record.as_of(Moment.parse(stored.visit.as_of))
+    # What could not be had for the evaluation was left out of it too, and stands beside the inputs.
+    unfetched = msgspec.convert(stored.inputs.get("leftOut", ()), tuple[LeftOut, ...]) if patient is None else ()
+    return reasoner.evaluate(msgspec.structs.replace(chart, left_out=(*chart.left_out, *unfetched)))
 
 
 def _states(findings: Mapping[str, Any]) -> Mapping[str, str]:

@@ -160,7 +160,7 @@ class Desk:
         )
         said = self._advisor.advisories(evaluation)
         return Answer(
-            self._recorded(caller, service, request, data, now, evaluation, said, occasion, who, due),
+            self._recorded(caller, service, request, data, left_out, now, evaluation, said, occasion, who, due),
             Counter(finding.state for finding in evaluation.findings),
             tuple(name for name, _ in evaluation.silent),
             len(chart.left_out),
@@ -197,7 +197,7 @@ class Desk:
             chart = self._chart(request, data, now)
             evaluation = self._reasoner.evaluate(msgspec.structs.replace(chart, left_out=(*chart.left_out, *left_out)))
             said = self._advisor.advisories(evaluation)
-            inputs = self._captured(request, data)
+            inputs = self._captured(request, data, left_out)
             try:
                 recorder.record(Asked(who, inputs, now.isoformat(), "result-arrived", evaluation, said, due=due))
             except Overtaken:
@@ -225,6 +225,7 @@ class Desk:
         service: Service,
         request: HookRequest,
         data: Mapping[str, Any],
+        left_out: Sequence[LeftOut],
         now: datetime,
         evaluation: Evaluation,
         said: Sequence[Advisory],
@@ -282,7 +283,7 @@ class Desk:
         self._recorder.record(
             Asked(
                 who,
-                self._captured(request, data),
+                self._captured(request, data, left_out),
                 now.isoformat(),
                 service.id,
                 evaluation,
@@ -298,9 +299,12 @@ class Desk:
         return cards
 
     @staticmethod
-    def _captured(request: HookRequest, prefetch: Mapping[str, Any]) -> dict[str, Any]:
-        """What the chart is read from, as a hook request."""
-        return {"hook": request.hook, "context": {"patientId": request.patient}, "prefetch": dict(prefetch)}
+    def _captured(
+        request: HookRequest, prefetch: Mapping[str, Any], left_out: Sequence[LeftOut] = ()
+    ) -> dict[str, Any]:
+        """What the chart is read from, as a hook request; with it what of the data could not be had."""
+        said = {"leftOut": msgspec.to_builtins(left_out)} if left_out else {}
+        return {"hook": request.hook, "context": {"patientId": request.patient}, "prefetch": dict(prefetch), **said}
 
     def _chart(self, request: HookRequest, prefetch: Mapping[str, Any], now: datetime) -> Chart:
         return read(self._captured(request, prefetch), self._reasoner.rulebook.catalogue).as_of(now)
