@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cds.cli import labs, patients, record, rules, service
+from cds.cli import accounts, labs, patients, record, rules, service
 from cds.errors import ExowatchError, RuleBookError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.add_typer(labs.labs_app, name="labs")
 app.add_typer(record.db_app, name="db")
 app.add_typer(record.audit_app, name="audit")
 app.add_typer(record.record_app, name="record")
+app.add_typer(accounts.accounts_app, name="accounts")
 
 
 def _version(wanted: bool) -> None:

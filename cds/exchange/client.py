@@ -53,9 +53,17 @@ class Exchange:
         """
         return self._ask("GET", address, seconds, most, headers or {})
 
-    def post(self, address: str, fields: Mapping[str, str], *, seconds: float, most: int) -> bytes:
+    def post(
+        self,
+        address: str,
+        fields: Mapping[str, str],
+        *,
+        seconds: float,
+        most: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         """The body of a 200 answer to a form, as `get` has it."""
-        return self._ask("POST", address, seconds, most, {"Accept": "application/json"}, fields)
+        return self._ask("POST", address, seconds, most, {"Accept": "application/json", **(headers or {})}, fields)
 
     def _ask(
         self,

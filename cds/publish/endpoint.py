@@ -18,7 +18,13 @@ OF_A_PATIENT = {
 _KNOWLEDGE = ("PlanDefinition", "Library", "Device")
 _DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 _TYPE = "http://terminology.hl7.org/CodeSystem/audit-event-type"
-_ACTIONS = {"evaluate": "C", "feedback": "C", "decide": "C", "erase": "D", "merge": "U"}
+_ACTIONS = {
+    "evaluate": "C", "feedback": "C", "decide": "C", "receive": "C", "erase": "D", "set-aside": "D", "view": "R", "list": "R",
+    "sign-in": "E", "sign-in-refused": "E", "sign-out": "E", "password-refused": "E",
+}  # fmt: skip
+"""What an entry's action is to FHIR: create, read, delete or execute; any other changed something."""
+_INTERACTIONS = {"C": "create", "R": "read", "U": "update", "D": "delete", "E": "operation"}
+_REFUSED = "-refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +87,12 @@ def searchset(found: Sequence[Mapping[str, Any]], base: str, address: str) -> Re
 
 
 def audit_event(canonical: str, software: str, audited: Audited) -> Resource:
-    """One entry of the audit after the IHE Basic Audit Log Patterns (create, update, delete), in the form with the patient
+    """One entry of the audit after the IHE Basic Audit Log Patterns (create, read, update, delete), in the form with the patient
 
     where the record still knows who it is.
     """
-    code = {"C": "create", "D": "delete", "U": "update"}[_ACTIONS[audited.action]]
+    action = _ACTIONS.get(audited.action, "U")
+    code = _INTERACTIONS[action]
     known = bool(audited.patient)
     entities: list[Resource] = [
         {
@@ -116,9 +123,9 @@ def audit_event(canonical: str, software: str, audited: Audited) -> Resource:
             {"system": "http://hl7.org/fhir/restful-interaction", "code": code, "display": code},
             {"system": f"{canonical}/CodeSystem/exowatch-audit-action", "code": audited.action, "display": audited.action},
         ],
-        "action": _ACTIONS[audited.action],
+        "action": action,
         "recorded": audited.at,
-        "outcome": "0",
+        "outcome": "4" if audited.action.endswith(_REFUSED) else "0",
         "agent": [
             {
                 "type": {"coding": [{"system": _DICOM, "code": "110153", "display": "Source Role ID"}]},

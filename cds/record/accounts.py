@@ -77,6 +77,15 @@ class Accounts:
             rows = connection.execute(select(account).where(account.c.tenant == tenant).order_by(account.c.name))
             return [account_of(dict(row)) for row in rows.mappings()]
 
+    def one(self, tenant: str, key: str) -> Account:
+        """The account of that id. Raises `NoSuchAccount`, `RecordUnavailable`."""
+        account = tables.account
+        with self.trail.database.reading() as connection:
+            row = first(connection, select(account).where(account.c.tenant == tenant, account.c.id == key))
+        if row is None:
+            raise NoSuchAccount("There is no such account")
+        return account_of(row)
+
     def add(
         self, tenant: str, name: str, password: str, roles: Collection[str], by: str, *, shown: str = "",
         one_time: bool = False,
@@ -101,9 +110,10 @@ class Accounts:
         return self.trail.write(work)
 
     def set_roles(self, tenant: str, name: str, roles: Collection[str], by: str) -> None:
-        """Give an account exactly those roles; its sessions end. Raises `NoSuchAccount`, `AccountRefused`, `RecordUnavailable`.
+        """Give an account exactly those roles; its sessions end.
 
-        Whoever another issuer vouches for has the roles that it says, from the next time on that they sign in.
+        Raises `NoSuchAccount`, `AccountRefused` for whom another issuer vouches for, who says which roles they have,
+        `RecordUnavailable`.
         """
         self._change(tenant, name, "account-roles", by, {"roles": joined(roles)})
 
@@ -130,8 +140,11 @@ class Accounts:
             row = _named(connection, tenant, spelled(name), hold=True)
             if row is None:
                 raise NoSuchAccount(f"There is no account '{spelled(name)}'. `exowatch accounts list` names them")
-            if "password" in changes and row["issuer"]:
-                raise AccountRefused(f"'{row['name']}' has no password here: {row['issuer']} vouches for them")
+            if row["issuer"] and "disabled" not in changes:
+                raise AccountRefused(
+                    f"{row['issuer']} vouches for '{row['name']}': their password and their roles are changed there. "
+                    "Here they can be disabled"
+                )
             changed = self.updated(connection, row, changes)
             end_sessions(connection, row["id"])
             return None, entry_of(by, action, changed)

@@ -121,11 +121,12 @@ def append(database: Database, connection: Connection, entry: Entry) -> int:
         "rows": canonical(entry.rows),
         "previous": previous,
     }
-    connection.execute(insert(audit), values | {"link": _link(values)})
+    connection.execute(insert(audit), values | {"link": link_of(values)})
     return number
 
 
-def _link(values: Mapping[str, Any]) -> str:
+def link_of(values: Mapping[str, Any]) -> str:
+    """The link of an entry, from all else that it says."""
     return hashlib.sha256(canonical({name: values[name] for name in values if name != "link"}).encode()).hexdigest()
 
 
@@ -222,7 +223,7 @@ def verify(connection: Connection, checkpoints: Mapping[int, str], *, most: int 
             count = number
         if row["previous"] != previous:
             broken.append(f"entry {number} does not follow from the one before it")
-        if row["link"] != _link(row):
+        if row["link"] != link_of(row):
             broken.append(f"entry {number} was edited")
         if number in checkpoints and checkpoints[number] != row["link"]:
             broken.append(f"entry {number} is not the one that the checkpoint saw: the chain was rewritten")
@@ -270,7 +271,7 @@ def _rows_that_differ(connection: Connection, expected: dict[RowKey, str]) -> It
             if wanted is None and row[owner] is None:  # results of nobody yet: recorded once they are somebody's
                 continue
             try:
-                found = digest_of(table, row, salts.get(row[owner], ""))
+                found = digest_of(table, dict(row), salts.get(row[owner], ""))
             except ValueError:
                 found = ""
             if wanted is None:

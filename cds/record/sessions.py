@@ -185,13 +185,14 @@ class Sessions:
 
         self._trail.write(work)
 
-    def change_password(self, session: Session, old: str, new: str) -> str:
-        """Another password for whose session it is; all their sessions end, and the token is of a new one.
+    def change_password(self, whose: Account, old: str, new: str) -> str:
+        """Another password for somebody who is signed in; all their sessions end, and the token is of a new one.
 
-        Raises `SignInRefused` if the old one is wrong (which counts as at the sign-in), `WeakPassword`, `RecordUnavailable`.
+        Raises `SignInRefused` if the old one is wrong (which counts as at the sign-in), or there is none; `WeakPassword`,
+        `RecordUnavailable`.
         """
         account = tables.account
-        key, name = session.account.id, session.account.name
+        key, name = whose.id, whose.name
         found = self._read(select(account).where(account.c.id == key))
         right = matches(found["password"] if found is not None else "", old)
         changes = {"password": hashed(new, name), "one_time": False, "failures": 0, "locked_until": ""}
@@ -199,14 +200,14 @@ class Sessions:
         def work(connection: Connection) -> tuple[str, Entry]:
             row = first(connection, select(account).where(account.c.id == key).with_for_update())
             if row is None:
-                return "", Entry(session.account.tenant, name, "password-refused")
+                return "", Entry(whose.tenant, name, "password-refused")
             if row["disabled"] or row["locked_until"] > self.accounts.instant():
                 return "", entry_of(name, "password-refused", row)
             if not right or found is None or row["password"] != found["password"]:
                 return "", entry_of(name, "password-refused", self._failed(connection, row))
             changed = self.accounts.updated(connection, row, changes)
             end_sessions(connection, key)
-            return self._begun(connection, key, "", session.patient), entry_of(name, "account-password", changed)
+            return self._begun(connection, key, ""), entry_of(name, "account-password", changed)
 
         token = self._trail.write(work)
         if not token:

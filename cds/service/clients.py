@@ -33,6 +33,7 @@ ALGORITHMS = ("ES384", "RS384", "ES256", "RS256", "PS384", "ES512", "RS512")
 """Signatures that a site may allow; the first two are those that CDS Hooks names. None is symmetric."""
 _DEFAULT_ALGORITHMS = ("ES384", "RS384")
 _LONGEST_MINUTES = 60
+_NEARBY = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _MAY = ("call", "record", "results")
 
 
@@ -95,9 +96,7 @@ def _client(entry: Section, folder: Path, *, open_mode: bool) -> Client:
         ),
     )  # fmt: skip
     jku = entry.texts("jku")
-    networks = _networks(entry)
-    if open_mode:
-        networks = (*networks, ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+    networks = networks_of(entry, nearby=open_mode)
     pinned = folder / entry.text("keys") if "keys" in entry else None
     if pinned is not None:
         _check_key_set(entry, pinned)
@@ -118,9 +117,7 @@ def _client(entry: Section, folder: Path, *, open_mode: bool) -> Client:
         entry.problem(
             "a token is to live between 1 minute and a day", "most live 5 to 60 minutes", at="longest_minutes"
         )
-    authority = folder / entry.text("certificates") if "certificates" in entry else None
-    if authority is not None and not authority.is_file():
-        entry.problem(f"there is no file {authority}", "a file of PEM certificates", at="certificates")
+    authority = authority_of(entry, folder)
     return Client(
         name=entry.text("name"),
         issuer=entry.text("issuer"),
@@ -132,8 +129,8 @@ def _client(entry: Section, folder: Path, *, open_mode: bool) -> Client:
         jku=jku,
         longest=int(longest * 60),
         may=frozenset(may),
-        keys=Permit(_origins(entry, "jku", plain=open_mode), networks, authority, plain=open_mode),
-        fhir=Permit(_origins(entry, "fhir", plain=open_mode), networks, authority, plain=open_mode),
+        keys=Permit(origins_of(entry, "jku", plain=open_mode), networks, authority, plain=open_mode),
+        fhir=Permit(origins_of(entry, "fhir", plain=open_mode), networks, authority, plain=open_mode),
         backend=_backend(entry.section("backend"), folder, plain=open_mode) if "backend" in entry else None,
     )
 
@@ -160,7 +157,8 @@ def _backend(entry: Section, folder: Path, *, plain: bool) -> Registration | Non
     return Registration(entry.text("server").rstrip("/"), entry.text("token"), entry.text("client"), key, scope)
 
 
-def _origins(entry: Section, key: str, *, plain: bool) -> frozenset[str]:
+def origins_of(entry: Section, key: str, *, plain: bool) -> frozenset[str]:
+    """The origins of the addresses under a key; those that are none are noted."""
     found: set[str] = set()
     for server in entry.texts(key):
         try:
@@ -170,14 +168,23 @@ def _origins(entry: Section, key: str, *, plain: bool) -> frozenset[str]:
     return frozenset(found)
 
 
-def _networks(entry: Section) -> tuple[Network, ...]:
+def authority_of(entry: Section, folder: Path) -> Path | None:
+    """The file of certificates that are trusted instead of the system's; None if the entry names none."""
+    authority = folder / entry.text("certificates") if "certificates" in entry else None
+    if authority is not None and not authority.is_file():
+        entry.problem(f"there is no file {authority}", "a file of PEM certificates", at="certificates")
+    return authority
+
+
+def networks_of(entry: Section, *, nearby: bool) -> tuple[Network, ...]:
+    """The address ranges of an entry; those that are none are noted. `nearby` adds this machine's, for development."""
     found: list[Network] = []
     for text in entry.texts("networks"):
         try:
             found.append(ipaddress.ip_network(text))
         except ValueError:
             entry.problem(f"'{text}' is no address range", "such as 10.20.0.0/16", at="networks")
-    return tuple(found)
+    return (*found, *_NEARBY) if nearby else tuple(found)
 
 
 def _check_key_set(entry: Section, path: Path) -> None:

@@ -12,14 +12,14 @@ import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey, import_key
 
 from cds.errors import ExowatchError
-from cds.exchange import CannotFetch, Exchange, NotPermitted
-from cds.service.clients import Client
+from cds.exchange import CannotFetch, Exchange, NotPermitted, Permit
 from cds.service.logs import ERROR, note
 
 Key = ECKey | RSAKey
@@ -40,6 +40,19 @@ PUBLIC_KEYS = frozenset(
     }
 )
 """RFC 7638 thumbprints of keys whose private half is public: anybody can sign with them."""
+
+
+class Holder(Protocol):
+    """Whose keys they are."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def pinned(self) -> Path | None: ...
+    @property
+    def jku(self) -> tuple[str, ...]: ...
+    @property
+    def keys(self) -> Permit: ...
 
 
 class NoKey(ExowatchError):
@@ -71,7 +84,7 @@ class KeyRing:
         self._exchanges: dict[str, Exchange] = {}
         self._lock = threading.Lock()
 
-    def key(self, client: Client, kid: str, jku: str | None) -> Key:
+    def key(self, client: Holder, kid: str, jku: str | None) -> Key:
         """The key of that id. A token's `jku` is looked at only if the client's entry lists it. Raises `NoKey`."""
         if jku is not None and client.jku and jku not in client.jku:
             raise NoKey
@@ -89,7 +102,7 @@ class KeyRing:
         with self._lock:
             return self._sets.setdefault(name, _Set())
 
-    def _pinned(self, client: Client) -> Mapping[str, Key]:
+    def _pinned(self, client: Holder) -> Mapping[str, Key]:
         assert client.pinned is not None  # noqa: S101 - the caller has looked
         known = self._set(f"file {client.name}")
         with known.lock:
@@ -110,7 +123,7 @@ class KeyRing:
                 note("keys", ERROR, client=client.name, error=type(error).__name__)
             return known.keys
 
-    def _fetched(self, client: Client, address: str, kid: str) -> Key | None:
+    def _fetched(self, client: Holder, address: str, kid: str) -> Key | None:
         known = self._set(f"{client.name} {address}")
         with known.lock:
             now = self._clock()
@@ -131,7 +144,7 @@ class KeyRing:
             known.waiting -= not fetches
             return known.fresh(kid, self._clock())
 
-    def _fetch(self, client: Client, address: str, known: _Set) -> None:
+    def _fetch(self, client: Holder, address: str, known: _Set) -> None:
         """Fetch a set while others go on with the keys that are there: its server may be slow."""
         try:
             body = self._exchange(client).get(
@@ -145,7 +158,7 @@ class KeyRing:
         finally:
             known.fetched.set()
 
-    def _exchange(self, client: Client) -> Exchange:
+    def _exchange(self, client: Holder) -> Exchange:
         with self._lock:
             if client.name not in self._exchanges:
                 self._exchanges[client.name] = Exchange(client.keys)

@@ -118,3 +118,12 @@ def open_page(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Req
         return await answered(lambda: answer(request))
 
     return opened
+
+
+def threaded(answer: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """A plain function as one that is awaited: it waits in a thread."""
+
+    async def awaited(request: Request) -> Response:
+        return await run_in_threadpool(answer, request)
+
+    return awaited
