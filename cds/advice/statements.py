@@ -64,7 +64,7 @@ class Advisor:
         names = tuple(words.marker(marker) for marker in finding.markers)
         certainty = words.certainty(finding.certainty)
         reasons = words.reasons(finding)
-        imaging = _imaging_near(finding, chart)
+        imaging = imaging_near(finding, chart)
         headline = words.headline(
             finding,
             marker=" and ".join(names),
@@ -181,7 +181,7 @@ class Advisor:
             day=(result.collected - anchor).days if anchor and result.collected else None,
             roles=roles,
             total_ev=result.total_ev or "",
-            method=_method(result.method),
+            method=method_in_words(result.method),
             specimen=result.specimen_id or "",
             laboratory=result.laboratory or "",
             lot=result.lot or "",
@@ -246,7 +246,7 @@ def _roles(finding: Finding, chart: Chart, book: RuleBook) -> Iterator[tuple[Res
         yield result, tuple(roles)
 
 
-def _method(method: Method) -> str:
+def method_in_words(method: Method) -> str:
     """The method as far as it is stated."""
     said = [method.specimen, method.tube, method.isolation, method.assay, method.platform, method.reagents]
     said.append(f"normaliser {method.normaliser}" if method.normaliser else None)
@@ -281,7 +281,7 @@ def _reference(study: Study) -> Reference:
     )
 
 
-def _imaging_near(finding: Finding, chart: Chart) -> Imaging | None:
+def imaging_near(finding: Finding, chart: Chart) -> Imaging | None:
     """The response that a discordant finding is about: the most recent near its samples; of one day, the worse."""
     within = max((_within(spec) for spec in finding.rule.facts), default=0)
     resting = [result for part in (*finding.parts, finding) for result in (part.latest, *(part.pair or ())) if result]
