@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     )
     public_base_url: Address = Field(default="", description="where the site publishes its rules; cards link there")
     rules_dir: Path | None = Field(default=None, description="a folder of rules; default: the shipped ones")
+    candidate_rules_dir: Path | None = Field(
+        default=None, description="rules that may come next: the board shows what they would say"
+    )
     open_mode: bool = Field(default=False, description="answer anybody, on the loopback address only; for development")
     clients_file: Path | None = Field(default=None, description="the clients that may call, and their keys")
     discovery_needs_token: bool = Field(default=False, description="whether the list of services needs a token too")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -27,7 +28,9 @@ from cds.reasoning.reasoner import Reasoner
 from cds.record import content
 from cds.record.cases import StoredAdvisory, StoredCase, Visit, last_said, stored_case
 from cds.record.database import Database
+from cds.record.names import Named
 
+_THREADS = 2
 _QUIET = ("not-applicable", "out-of-scope")
 """States of questions that are not about this patient: they are told in one line, not in a section each."""
 
@@ -99,34 +102,43 @@ class Case:
     digest: str
 
 
+def full_name(named: Named) -> str:
+    """How a list calls a patient: family name first; "" if their record states none."""
+    return ", ".join(part for part in (named.family, named.given) if part)
+
+
 class Cases:
     """Makes cases from the record. `candidate` is a rule book that might become the next one."""
 
     def __init__(
         self, database: Database, reasoner: Reasoner, about: About | None = None, candidate: Reasoner | None = None
     ):
-        self._database = database
+        self.database = database
         self._reasoner = reasoner
         self._candidate = candidate
         self._advisor = Advisor(reasoner.rulebook, about)
         self._words = Wording(reasoner.rulebook)
+        # The engine keeps its rule sets for each thread: so a few that stay.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="case")
+        self.hashes = frozenset(rule.hash for rule in reasoner.rulebook.rules)
+        """Of the rules in use."""
 
-    def case(self, tenant: str, key: str, name: str = "", number: str = "", evaluation: str = "") -> Case:
-        """The case of the patient with that row id. Raises `NoSuchPatient`, `RecordUnavailable`.
+    def case(self, tenant: str, key: str, evaluation: str = "") -> Case:
+        """The case of the patient with that row id; `evaluation` is an earlier one that is to be shown.
 
-        `name` and `number` are how the record calls the patient; `evaluation` is an earlier one that is to be shown.
+        Raises `NoSuchPatient`, `RecordUnavailable`.
         """
-        return self.of(stored_case(self._database, tenant, key, evaluation), name, number)
+        stored = stored_case(self.database, tenant, key, evaluation)
+        return self._threads.submit(self._made, stored).result()
 
-    def of(self, stored: StoredCase, name: str = "", number: str = "") -> Case:
-        """The case of what is stored."""
+    def _made(self, stored: StoredCase) -> Case:
         reasoner = self._reasoner
-        evaluation = _again(stored, reasoner)
-        said = self._advisor.advisories(evaluation)
+        evaluated = _again(stored, reasoner)
+        said = self._advisor.advisories(evaluated)
         others = self._others(stored)
-        mine, earlier = _matched(said, stored.advisories, evaluation)
+        mine, earlier = _matched(said, stored.advisories, evaluated)
         answers = [
-            Answer(one, mine.get(one.rule.name), others[one.rule.name], self._why(one, evaluation)) for one in said
+            Answer(one, mine.get(one.rule.name), others[one.rule.name], self._why(one, evaluated)) for one in said
         ]
         digest = hashlib.sha256(
             content.encoded(
@@ -136,8 +148,8 @@ class Cases:
         return Case(
             key=stored.key,
             address=stored.who.address,
-            header=self._header(evaluation.chart, name, number),
-            as_of=evaluation.chart.as_of,
+            header=self._header(evaluated.chart, stored.named),
+            as_of=evaluated.chart.as_of,
             visit=stored.visit,
             visits=stored.visits,
             latest=stored.visit.id == stored.visits[0].id,
@@ -146,19 +158,19 @@ class Cases:
             answers=tuple(one for one in answers if one.said.state not in _QUIET),
             quiet=tuple(one for one in answers if one.said.state in _QUIET),
             earlier=tuple(earlier),
-            scene=scene_of(evaluation, said, reasoner.rulebook),
-            left_out=tuple(LeftOutItem(one.where, one.what, one.reason, one.hint) for one in evaluation.chart.left_out),
-            unmapped=evaluation.chart.unmapped,
-            silent=evaluation.silent,
+            scene=scene_of(evaluated, said, reasoner.rulebook),
+            left_out=tuple(LeftOutItem(one.where, one.what, one.reason, one.hint) for one in evaluated.chart.left_out),
+            unmapped=evaluated.chart.unmapped,
+            silent=evaluated.silent,
             digest=digest,
         )
 
-    def _header(self, chart: Chart, name: str, number: str) -> Header:
+    def _header(self, chart: Chart, named: Named) -> Header:
         diagnosis = chart.diagnosis
         return Header(
-            name,
-            chart.birth_date_text or "",
-            number or chart.patient.removeprefix("Patient/"),
+            full_name(named),
+            chart.birth_date_text or named.born,
+            named.number or chart.patient.removeprefix("Patient/"),
             _age(chart),
             chart.sex or "",
             (("ER", diagnosis.er), ("PR", diagnosis.pr), ("HER2", diagnosis.her2)),

@@ -14,6 +14,7 @@ from cds.record.database import Database
 from cds.record.identity import Identity, NoSuchPatient, survivor
 from cds.record.lifecycle import Standing
 from cds.record.listing import Event
+from cds.record.names import NAMED, Named, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class StoredCase:
 
     key: str  # row id of the patient
     who: Identity
+    named: Named
     visit: Visit
     visits: tuple[Visit, ...]  # all of them, the newest first
     inputs: Any  # plain JSON data from which the chart is read
@@ -98,6 +100,7 @@ def stored_case(database: Database, tenant: str, key: str, evaluation: str = "")
         return StoredCase(
             patient,
             Identity(tenant, row["server"], row["reference"]),
+            _called(connection, patient),
             Visit(found["id"], found["at"], found["as_of"], found["occasion"], found["rulebook"]),
             visits,
             content.unpacked(found["content"]),
@@ -114,6 +117,12 @@ def _patient(connection: Connection, tenant: str, key: str) -> RowMapping:
     if found is None:
         raise NoSuchPatient("The record holds no such patient")
     return found
+
+
+def _called(connection: Connection, patient: str) -> Named:
+    """How the patient with that row is called; all blank if their own record was never read."""
+    row = connection.execute(select(*NAMED).where(tables.person.c.patient_id == patient)).mappings().first()
+    return Named() if row is None else named(row)
 
 
 def _advisories(connection: Connection, patient: str) -> tuple[StoredAdvisory, ...]:

@@ -35,6 +35,8 @@ from cds.service.follower import Follower
 from cds.service.logs import ERROR, note, where
 from cds.service.metrics import CONTENT_TYPE, exposition
 from cds.service.middleware import Browsers, Faults, LoopbackOnly, Shedding, body_reader, fault
+from cds.service.pages.board import add_board
+from cds.service.pages.rendering import script
 from cds.service.problems import Problem, answer
 from cds.service.reception import Reception, outcome
 from cds.service.trust import Trust
@@ -58,6 +60,7 @@ def create_app(
     clock: Clock | None = None,
     interfaces: Mapping[str, Interface] = MappingProxyType({}),
     backends: Mapping[str, tuple[Backend, str]] = MappingProxyType({}),
+    candidate: Reasoner | None = None,
 ) -> FastAPI:
     """The service for a rule book. Raises `RefusedToStart` for settings under which anybody could ask.
 
@@ -65,6 +68,7 @@ def create_app(
     tests of the cards want. `trust` tells who may call; without it the service is open, and answers this machine only.
     `clock` says as of when requests are answered (default: now). `interfaces` say how laboratories deliver; `backends` are
     the FHIR servers that are asked in the service's own name, by base URL, with their tenants.
+    `candidate` holds a rule book that may come next: pages show what it would say.
     With a record people may sign in to pages (`app.state.gate`), `app.state.reception` takes results by other ways than HTTP, and `app.state.follower` evaluates what arrived.
     """
     if settings.open_mode == (trust is not None):
@@ -113,6 +117,8 @@ def create_app(
             )
     if recorder is not None:
         app.state.gate = mount(app, settings, recorder, clock or _now)
+        add_board(app.state.gate, settings, recorder, reasoner, candidate)
+        app.add_api_route("/board.js", script, methods=["GET"])
         app.include_router(app.state.gate.router())
     app.add_api_route("/rules/{name}", routes.rule, methods=["GET"])
     app.add_api_route("/health", routes.health, methods=["GET"])
@@ -239,9 +245,9 @@ class _Routes:
 
     def decide(self, advisory: str, request: Request) -> Response:
         """What a board decided about an advisory."""
-        tenant = request.state.caller.tenant
+        assert self._recorder is not None  # noqa: S101 - the route is there only with a record
         try:
-            made = self._in_time(lambda recorder: decide(recorder.responses, tenant, advisory, request.state.body))
+            made = decide(self._recorder.reviews, request.state.caller.tenant, advisory, request.state.body)
         except Problem as problem:
             return problem.response()
         except RecordUnavailable:

@@ -214,7 +214,16 @@ def _server(
                 "around it"
             )
     interfaces = load_interfaces(rules or shipped_rules(), reasoner.rulebook.catalogue.declarations)
-    app = create_app(settings, reasoner, recorder=recorder, trust=trust, interfaces=interfaces, backends=backends)
+    candidate = Reasoner(load_rulebook(settings.candidate_rules_dir)) if settings.candidate_rules_dir else None
+    app = create_app(
+        settings,
+        reasoner,
+        recorder=recorder,
+        trust=trust,
+        interfaces=interfaces,
+        backends=backends,
+        candidate=candidate,
+    )
     gc.freeze()  # the rule book lives as long as the process: no collection need look at it again
     config = uvicorn.Config(
         app, http=Punctual, log_config=None, access_log=False, server_header=False, lifespan="off", proxy_headers=False,

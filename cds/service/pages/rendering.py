@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cds.board.case import full_name
 from cds.board.legible import day, legible
 from cds.board.words import words
+from cds.drawing import cursor_script, drawing_style
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -49,7 +52,13 @@ NAVIGATION = (
 )
 """What stands in the head of every page: the act that it takes, its address, and its name among the words."""
 
-_ENVIRONMENT.filters |= {"moment": moment, "day": day, "legible": legible}
+
+def in_words(key: str, named: Mapping[str, str]) -> str:
+    """What a key is called; itself as words if it has no name."""
+    return named.get(key, key.replace("-", " "))
+
+
+_ENVIRONMENT.filters |= {"in_words": in_words, "moment": moment, "day": day, "legible": legible, "fullname": full_name}
 _ENVIRONMENT.globals |= {"w": words(), "navigation": NAVIGATION, "states": tuple(vars(words().states))}
 
 
@@ -67,9 +76,9 @@ def message(status: HTTPStatus, title: str, text: str) -> Response:
 def style() -> Response:
     """The style of all pages and of the drawings in them."""
     source, _, _ = _ENVIRONMENT.loader.get_source(_ENVIRONMENT, "style.css")  # type: ignore[union-attr]
-    return Response(source, headers=HEADERS | _KEPT, media_type="text/css")
+    return Response(source + drawing_style(), headers=HEADERS | _KEPT, media_type="text/css")
 
 
 def script() -> Response:
     """The one script: it makes a drawing easier to read, and no page needs it."""
-    return Response("", headers=HEADERS | _KEPT, media_type="text/javascript")
+    return Response(cursor_script(), headers=HEADERS | _KEPT, media_type="text/javascript")

@@ -43,6 +43,12 @@ def make_patient(seed: int, index: int, visits: int | None = None) -> SynthPatie
 
     `visits` sets the number of samples drawn on treatment; by default three to five.
     """
+    person, truth = make_person(seed, index, visits)
+    return SynthPatient(to_bundle(person), truth)
+
+
+def make_person(seed: int, index: int, visits: int | None = None) -> tuple[Person, dict[str, Any]]:
+    """The same patient before it is written as FHIR, and what is true of them."""
     chance = Chance(seed, index, "life")
     scenario = chance.weighted(SCENARIOS)
     count = chance.integer(3, 5)
@@ -76,7 +82,7 @@ def make_patient(seed: int, index: int, visits: int | None = None) -> SynthPatie
         imaging=imaging,
     )
     truth = _truth(seed, index, person, scenario, course, start, days, progression, reported)
-    return SynthPatient(to_bundle(person), truth)
+    return person, truth
 
 
 def write_cohort(

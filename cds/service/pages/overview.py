@@ -1,0 +1,35 @@
+"""What is due, and how the rules have done: pages over all patients."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from fastapi import Response
+
+from cds.record.followup import FollowUp
+from cds.record.precision import precision
+from cds.service.access.gate import Act, Gate, Visit
+from cds.service.pages.rendering import page
+
+
+class OverviewPages:
+    """Follow-ups that are due, and the record of each version of each rule."""
+
+    def __init__(self, follow_up: FollowUp):
+        self._follow_up = follow_up
+
+    def add_to(self, gate: Gate) -> None:
+        gate.add("/board/follow-up", "GET", Act.VIEW, self._due)
+        gate.add("/board/precision", "GET", Act.VIEW, self._precision)
+
+    def _due(self, visit: Visit) -> Response:
+        today = date.today()
+        found = self._follow_up.overdue(visit.visitor.tenant, today)
+        return page(
+            "follow_up", visitor=visit.visitor, here="follow_up", today=today.isoformat(),
+            actions=[one for one in found if one.kind != "outcome"], outcomes=[one for one in found if one.kind == "outcome"],
+        )  # fmt: skip
+
+    def _precision(self, visit: Visit) -> Response:
+        rows = precision(self._follow_up.database, visit.visitor.tenant)
+        return page("precision", visitor=visit.visitor, here="precision", rows=rows)

@@ -1,0 +1,126 @@
+"""The pages of one patient: the case with everything that was decided about it, its picture, and the rules as they read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from types import SimpleNamespace
+
+from fastapi import Response
+from markupsafe import Markup
+
+from cds.board.case import Case, Cases
+from cds.board.words import label, words
+from cds.drawing import svg, table_of
+from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
+from cds.record.decisions import Decided
+from cds.record.followup import CLOSED, FollowUp, Outcome
+from cds.record.reviews import Reviews
+from cds.record.rule_texts import rule_text
+from cds.service.access.gate import Act, Gate, NotThere, Visit
+from cds.service.access.visitor import Visitor
+from cds.service.pages.rendering import page
+
+CODES = SimpleNamespace(
+    dispositions=tuple(DISPOSITIONS), reasons=tuple(REASONS), actions=tuple(ACTIONS), levels=tuple(LEVELS),
+    responses=tuple(RESPONSES), resistance=tuple(RESISTANCE), not_done=tuple(NOT_DONE),
+    closed=tuple(one.value for one in CLOSED),
+)  # fmt: skip
+"""What forms offer to choose from."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRow:
+    """One outcome of the clock of an advisory, with everything that was said of it."""
+
+    title: str
+    advisory: str
+    months: int
+    due: str
+    said: tuple[Outcome, ...]
+
+
+class PatientPages:
+    """What is shown of a patient."""
+
+    def __init__(self, cases: Cases, reviews: Reviews, follow_up: FollowUp):
+        self._cases, self._reviews, self._follow_up = cases, reviews, follow_up
+
+    def add_to(self, gate: Gate) -> None:
+        gate.add("/board/patients/{patient}", "GET", Act.VIEW, self._page)
+        gate.add("/board/patients/{patient}/course.svg", "GET", Act.VIEW, self._picture)
+        gate.add("/board/rules/{rule}/{version}", "GET", Act.READ_RULES, self._rule)
+
+    def case(self, visit: Visit) -> Case:
+        """The case of the patient that the address names, noted as what the visitor sees. Raises `NoSuchPatient`."""
+        found = self._cases.case(visit.visitor.tenant, visit.path["patient"], visit.query.get("evaluation", ""))
+        visit.patient = found.key
+        return found
+
+    def _page(self, visit: Visit) -> Response:
+        case, tenant = self.case(visit), visit.visitor.tenant
+        decisions: dict[str, list[Decided]] = defaultdict(list)
+        for one in self._reviews.decisions(tenant, patient=case.key):
+            decisions[one.advisory].append(one)
+        titles = titles_of(case)
+        done = visit.query.get("done", "")
+        return page(
+            "patient", visitor=visit.visitor, case=case, here="", today=date.today().isoformat(), codes=CODES,
+            drawing=Markup(svg(case.scene, styled=False)),  # noqa: S704 - our own, with every text of a record escaped
+            table=table_of(case.scene), decisions=decisions, titles=titles, may_second=may_second(visit.visitor),
+            actions=self._follow_up.actions(tenant, patient=case.key), outcomes=tuple(self._outcomes(tenant, titles)),
+            done=getattr(words().done, done, "") if done.isidentifier() else "",
+        )  # fmt: skip
+
+    def _outcomes(self, tenant: str, titles: Mapping[str, str]) -> Iterator[OutcomeRow]:
+        for advisory, title in titles.items():
+            said = self._follow_up.outcomes(tenant, advisory)
+            for due in self._follow_up.clock(tenant, advisory):
+                mine = tuple(one for one in said if one.months == due.months)
+                yield OutcomeRow(title, advisory, due.months, due.due, mine)
+
+    def _picture(self, visit: Visit) -> Response:
+        return Response(svg(self.case(visit).scene), media_type="image/svg+xml")
+
+    def _rule(self, visit: Visit) -> Response:
+        found = rule_text(self._cases.database, visit.path["version"])
+        if found is None or found.name != visit.path["rule"]:
+            raise NotThere
+        return page(
+            "rule", visitor=visit.visitor, rule=found.name, version=found.hash, first=found.first, text=found.text,
+            present=found.hash in self._cases.hashes,
+        )  # fmt: skip
+
+
+def titles_of(case: Case) -> dict[str, str]:
+    """What each advisory of a case is about, by id: those that stand first."""
+    found = {
+        answer.advisory.id: _title(
+            answer.said.marker_names, answer.said.treatment.title if answer.said.treatment else ""
+        )
+        for answer in (*case.answers, *case.quiet)
+        if answer.advisory is not None
+    }
+    for one in case.earlier:
+        said = one.said
+        title = (
+            _title(said.marker_names, said.treatment.title if said.treatment else "") if said else one.advisory.question
+        )
+        found[one.advisory.id] = f"{title} ({label('standing', one.advisory.standing)})"
+    return found
+
+
+def _title(markers: tuple[str, ...], treatment: str) -> str:
+    return ", ".join(part for part in (" + ".join(markers), treatment) if part)
+
+
+def may_second(visitor: Visitor) -> Callable[[Decided], bool]:
+    """Whether a visitor may be the second reader of a decision: they may decide, and have said nothing about it."""
+
+    def may(decision: Decided) -> bool:
+        spoke = {decision.by.casefold(), *(one.by.casefold() for one in decision.readings)}
+        return visitor.may(Act.DECIDE) and decision.newest and visitor.name.casefold() not in spoke
+
+    return may
