@@ -15,8 +15,14 @@ GRANT UPDATE (merged_into, due) ON patient TO :"service";
 GRANT INSERT, UPDATE ON arrival TO :"service";
 GRANT INSERT ON identifier TO :"service";
 GRANT UPDATE (patient_id, ended) ON identifier TO :"service";
+-- Answers and persons are as of the last evaluation; a case can be taken off an agenda.
+GRANT INSERT, UPDATE, DELETE ON answer, person, agenda TO :"service";
+-- An action is done or not, a meeting is held; decisions, second readings, outcomes and acknowledgements stand.
+GRANT INSERT, UPDATE ON action, meeting TO :"service";
+GRANT INSERT ON second_reading, outcome, acknowledgement, rule_text TO :"service";
 -- Where the EHR says that one patient replaces another, the rows move to the one that stays.
-GRANT UPDATE (patient_id) ON inputs, evaluation, guidance, advisory_event, card, feedback, disposition TO :"service";
+GRANT UPDATE (patient_id) ON inputs, evaluation, guidance, advisory_event, card, feedback, disposition,
+  second_reading, outcome, acknowledgement TO :"service";
 -- Tokens that have expired are forgotten.
 GRANT INSERT, DELETE ON token TO :"service";
 -- People sign in, and are let in or not; an account is never deleted, what it did stands in the audit.

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cds.advice.cards import CardWriter, Occasion
@@ -21,6 +22,7 @@ from cds.publish.advice import AdvicePublisher, Answered, Issue, Mitigation
 from cds.publish.vocabulary import PRODUCT
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
+from cds.record import codes
 
 Json = dict[str, Any]
 Code = tuple[str, str]
@@ -37,12 +39,53 @@ _ADDITIVE_CODES = ("ACDA", "ACDB", "EDTK", "EDTK15", "EDTK75", "EDTN", "HEPA", "
 
 def artefacts() -> Iterator[tuple[str, Json]]:
     """Every generated file: its path below `fhir/`, and what is in it."""
+    for made in code_systems():
+        yield f"terminology/{made['id']}.json", made
     for made in value_sets():
         yield f"terminology/valueset-{made['id']}.json", made
     for made in concept_maps():
         yield f"terminology/conceptmap-{made['id']}.json", made
     for made in outputs():
         yield f"examples/good/output-{made['resourceType'].lower()}.json", made
+
+
+def code_systems() -> Iterator[Json]:
+    """What boards can say, from the codes of the record."""
+    told = "a record of what was discussed, never an instruction."
+    retired = {code: code.replace("-", " ").capitalize() for code in codes.RETIRED}
+    yield _codes(
+        "disposition",
+        "Dispositions of a board",
+        f"What a board decided about an advisory; {told}",
+        codes.DISPOSITIONS,
+        retired,
+    )
+    yield _codes("decision-reason", "Reasons of a board", "Why a board decided so.", codes.REASONS)
+    yield _codes(
+        "evidence-level", "Levels of evidence", "As molecular tumour boards in Germany grade it. Code R is an add-on.",
+        {**codes.LEVELS, "R": "Marker of resistance"},
+    )  # fmt: skip
+    yield _codes("board-action", "Actions of a board", f"What a board wants to be done; {told}", codes.ACTIONS)
+    yield _codes("not-done", "Why it was not done", "Why an action was not done, or only partly.", codes.NOT_DONE)
+
+
+def _codes(
+    name: str, title: str, description: str, known: Mapping[str, str], retired: Mapping[str, str] = MappingProxyType({})
+) -> Json:
+    concepts: list[Json] = [{"code": code, "display": display} for code, display in known.items()]
+    status = [{"code": "status", "valueCode": "retired"}]
+    concepts += [{"code": code, "display": display, "property": status} for code, display in retired.items()]
+    told = {
+        "code": "status",
+        "uri": "http://hl7.org/fhir/concept-properties#status",
+        "description": "retired: read, not taken any more",
+        "type": "code",
+    }
+    head = _head("CodeSystem", f"exowatch-{name}", title, description)
+    return {
+        **head, "caseSensitive": True, "content": "complete", "count": len(concepts),
+        **({"property": [told]} if retired else {}), "concept": concepts,
+    }  # fmt: skip
 
 
 def written(resource: Mapping[str, Any]) -> str:
@@ -163,7 +206,7 @@ def concept_maps() -> Iterator[Json]:
     )  # fmt: skip
     additives = {(f"{_V2}0371", code): ADDITIVES[code[:3]] for code in _ADDITIVE_CODES}
     neither = dict.fromkeys(sorted(BLOOD), "Blood as drawn is neither serum nor plasma.")
-    for name, title, codes, unmatched in (
+    for name, title, stated, unmatched in (
         ("specimen-type", "Specimen types in our codes", SPECIMENS, neither),
         ("tube", "Tube additives in our codes", additives, {}),
         ("isolation", "Isolation methods in our codes", ISOLATIONS, {}),
@@ -171,7 +214,7 @@ def concept_maps() -> Iterator[Json]:
         yield _concept_map(
             f"sent-{name}", title, "How what a laboratory says of a specimen is read.",
             (None, _url("ValueSet", f"exosomal-{name}")), METHOD_SYSTEM,
-            {code: ours for code, ours in codes.items() if code[0] != METHOD_SYSTEM}, unmatched=unmatched,
+            {code: ours for code, ours in stated.items() if code[0] != METHOD_SYSTEM}, unmatched=unmatched,
         )  # fmt: skip
 
 

@@ -53,10 +53,10 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def after(moment: str) -> str:
-    """This instant, or the one right after `moment` if a clock says that it has not come yet."""
+def after(moment: str, at: datetime) -> str:
+    """An instant, or the one right after `moment` if the clock that gave it says that this has not come yet."""
     last = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    return instant(max(datetime.now(UTC), last + timedelta(microseconds=1)))
+    return instant(max(at, last + timedelta(microseconds=1)))
 
 
 def canonical(content: Any) -> str:

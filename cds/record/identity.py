@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cds.errors import ExowatchError
@@ -182,8 +182,19 @@ def merge_into(connection: Connection, kept: Mapping[str, Any], gone: Mapping[st
     entry.wrote(tables.patient, {**gone, **merged}, gone["salt"])
     if gone["due"] or connection.execute(_HAS_ARRIVALS, {"patient": gone["id"]}).first() is not None:
         connection.execute(update(tables.patient).where(tables.patient.c.id == kept["id"]), {"due": now()})
+    _one_person(connection, kept, gone, entry)
     for table in tables.OF_PATIENT:
         mine = table.c.patient_id == gone["id"]
         for row in connection.execute(select(table).where(mine)).mappings():
             entry.wrote(table, {**row, "patient_id": kept["id"]}, kept["salt"])
         connection.execute(update(table).where(mine), {"patient_id": kept["id"]})
+
+
+def _one_person(connection: Connection, kept: Mapping[str, Any], gone: Mapping[str, Any], entry: Entry) -> None:
+    """Of two persons, that of the patient who stays is kept."""
+    person = tables.person.c
+    wanted = select(person.id, person.patient_id).where(person.patient_id.in_([kept["id"], gone["id"]]))
+    rows = {row.patient_id: row.id for row in connection.execute(wanted)}
+    if len(rows) == 2:
+        connection.execute(delete(tables.person).where(person.id == rows[gone["id"]]))
+        entry.erased(tables.person, rows[gone["id"]])

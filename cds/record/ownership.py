@@ -6,7 +6,7 @@ It is never guessed: one patient who has the identifier, and no other date of bi
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from cds.record import tables
 from cds.record.audit import Entry, now
 from cds.record.database import Database
 from cds.record.identity import Identity, held_survivor, patient_of
+from cds.record.names import sought_by
 
 
 class Waits(StrEnum):
@@ -39,11 +40,16 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A patient as their own record has them."""
+    """A patient as their own record has them; "" for what it does not state."""
 
     who: Identity
     identifiers: tuple[tuple[str, str], ...] = ()
-    born: str = ""
+    born: str = ""  # a FHIR date: a year alone, too
+    family: str = ""
+    given: str = ""
+    sex: str = ""
+    number: str = ""  # record number; "": of their names and numbers nothing was read
+    system: str = ""  # of the authority that gave the number
 
 
 Resolve = Callable[[str, Owner], Sequence[Person]]
@@ -73,7 +79,7 @@ def whose(
         row, made = patient_of(database, connection, person.who, now())
         if made:
             entry.wrote(tables.patient, dict(row), row["salt"])
-        identify(connection, entry, row, person.identifiers, person.born)
+        identify(connection, entry, row, person)
         found = {row["id"]: {person.born}}
     if not found:
         named = owner.reference or any(all(one) for one in owner.identifiers)
@@ -92,12 +98,10 @@ def make_due(connection: Connection, patient: str) -> None:
     connection.execute(update(tables.patient).where(tables.patient.c.id == patient), {"due": now()})
 
 
-def identify(
-    connection: Connection, entry: Entry, row: RowMapping, stated: Iterable[tuple[str, str]], born: str
-) -> None:
-    """Bring a patient's identifiers to those that their own record states now."""
-    table = tables.identifier
-    wanted = {one for one in stated if all(one) and max(map(len, one)) <= 255}
+def identify(connection: Connection, entry: Entry, row: RowMapping, person: Person) -> None:
+    """Bring a patient's identifiers, name and record number to those that their own record states now."""
+    table, born = tables.identifier, person.born
+    wanted = {one for one in person.identifiers if all(one) and max(map(len, one)) <= 255}
     found = connection.execute(_IDENTIFIERS, {"patient": row["id"]}).mappings().all()
     for one in found:
         key = one["system"], one["value"]
@@ -114,8 +118,30 @@ def identify(
         }  # fmt: skip
         connection.execute(insert(table), values)
         entry.wrote(table, values, row["salt"])
+    if person.number:
+        _name(connection, entry, row, person)
 
 
+def _name(connection: Connection, entry: Entry, row: RowMapping, person: Person) -> None:
+    table = tables.person
+    stated = {
+        "family": person.family, "given": person.given, "born": person.born, "sex": person.sex, "number": person.number,
+        "system": person.system, "sought": sought_by(person.who.reference, person.family, person.given, person.number),
+    }  # fmt: skip
+    found = connection.execute(_PERSON, {"patient": row["id"]}).mappings().first()
+    if found is None:
+        values = {
+            "id": str(uuid.uuid4()), "patient_id": row["id"], "tenant": row["tenant"], **stated, "at": now(),
+        }  # fmt: skip
+        connection.execute(insert(table), values)
+        entry.wrote(table, values, row["salt"])
+    elif any(found[name] != value for name, value in stated.items()):
+        values = {**found, **stated, "at": now()}
+        connection.execute(update(table).where(table.c.id == found["id"]), values)
+        entry.wrote(table, values, row["salt"])
+
+
+_PERSON = select(tables.person).where(tables.person.c.patient_id == bindparam("patient"))
 _IDENTIFIERS = select(tables.identifier).where(
     tables.identifier.c.patient_id == bindparam("patient"), tables.identifier.c.ended == ""
 )

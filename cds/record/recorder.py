@@ -8,24 +8,30 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, bindparam, func, insert, select, update
 
 from cds.advice.advisory import Advisory
 from cds.errors import ExowatchError
-from cds.reasoning.findings import Evaluation, Finding
+from cds.reasoning.findings import Evaluation
 from cds.reasoning.rulebook import RuleBook
-from cds.record import content, tables
+from cds.record import answers, content, tables
 from cds.record.arrivals import Arrivals
-from cds.record.audit import Checkpoints, Entry, after, append, canonical, now, salted
+from cds.record.audit import Checkpoints, Entry, after, append, canonical, instant, now, salted
 from cds.record.database import Database
+from cds.record.followup import FollowUp
 from cds.record.identity import Identity, merge_into, patient_of
 from cds.record.lifecycle import Advised, Found, Kind, Span, Standing, Step, steps, unanswered
+from cds.record.lines import columns_of, of_line, span_of, span_of_row
+from cds.record.meetings import Meetings
 from cds.record.ownership import Person, identify
 from cds.record.queue import Queue
 from cds.record.responses import Responses, Withdrawal, silenced, withdrawals
+from cds.record.reviews import Reviews
+from cds.record.rule_texts import RuleTexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +83,28 @@ class Asked:
 
 
 class Recorder:
-    """Writes evaluations; safe to share between threads, and between processes on one database."""
+    """Writes evaluations; safe to share between threads, and between processes on one database.
 
-    def __init__(self, database: Database, book: RuleBook, checkpoints: Checkpoints | None = None):
+    `clock` says when they are made (default: now): only what is played back from the past needs another. The audit has its own.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        book: RuleBook,
+        checkpoints: Checkpoints | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ):
         self.database = database
+        self.clock = clock or partial(datetime.now, UTC)
         self.responses = Responses(database, checkpoints)
         self.arrivals = Arrivals(database, checkpoints)
         self.queue = Queue(database)
+        self.reviews = Reviews(database, checkpoints)
+        self.follow_up = FollowUp(database, checkpoints)
+        self.meetings = Meetings(database, checkpoints)
         self._book = book
+        self._rule_texts = RuleTexts(database, book)
         self.checkpoints = checkpoints
         self._versions = content.versions()
 
@@ -98,7 +118,9 @@ class Recorder:
         with self.database.writing() as connection:
             writing = _Writing(self, connection, asked)
             known = writing.write(inputs, findings)
+            self._rule_texts.keep(connection, writing.entry)
             number = append(self.database, connection, writing.entry)
+        self._rule_texts.committed()
         if self.checkpoints is not None:
             self.checkpoints.keep_up(self.database, number)
         return known
@@ -115,8 +137,10 @@ class _Writing:
         row, made = patient_of(recorder.database, connection, asked.who, now())
         # What is recorded of a patient later is later, whatever the clocks of several machines say.
         last = connection.execute(_LAST, {"patient": row["id"]}).scalar()
-        self._at = after(last) if last else now()
+        at = recorder.clock()
+        self._at = after(last, at) if last else instant(at)
         self._patient, self._salt = row["id"], row["salt"]
+        self._current: dict[str, Mapping[Any, Any]] = {}  # the patient's advisories, by id
         self._known = {rule.name for rule in recorder._book.rules if rule.status == "active"}
         self.entry = Entry(
             asked.who.tenant, asked.client or asked.occasion, "evaluate", salted(self._patient, self._salt)
@@ -211,6 +235,7 @@ class _Writing:
         rows: dict[str, list[RowMapping]] = defaultdict(list)
         for row in self._advisories():
             rows[row["question"]].append(row)
+            self._current[row["id"]] = row
         belongs: dict[str, str] = {}
         events: list[tuple[str, Step]] = []
         active = {name: finding for name, finding in evaluation.answers.items() if finding.rule.status == "active"}
@@ -226,7 +251,7 @@ class _Writing:
             # What several rules would say alike is worded once: a finding without words of its own still counts.
             basis = advisory_now.digest if advisory_now is not None else ""
             found = Found(finding.state, basis, finding.rule.hash, span_of(finding), results, voided, spans)
-            mine = _of_line(rows[name], found.span)
+            mine = of_line(rows[name], found.span)
             for row in rows[name]:
                 if row is not mine:
                     other_line = found.span is not None
@@ -237,6 +262,11 @@ class _Writing:
                 own = self._take(mine, taken, found, advisory_now, evaluation_id, events, question=name)
                 if own is not None and advisory_now is not None:
                     belongs[advisory_now.digest] = own
+        answered = answers.Answered(
+            evaluation_id, self._at, self._asked.who.tenant, self._patient, self._salt, active, said,
+            tuple(self._current.values()), events, self._book.windows.elements,
+        )  # fmt: skip
+        answers.keep(self._connection, self.entry, answered)
         return belongs, events
 
     def _take(
@@ -270,7 +300,7 @@ class _Writing:
             event = {
                 "advisory_id": current["id"], "number": current["revision"], "kind": step.kind.value, "reason": step.reason,
                 "state": found.state, "basis": current["basis"], "at": self._at, "evaluation_id": evaluation_id,
-                "said": words or content.packed(None),
+                "said": words or content.packed(None), "rule_hash": found.rule_hash or None,
             }  # fmt: skip
             if row is None and current["revision"] == 1:
                 self._insert(tables.advisory, current)
@@ -280,6 +310,7 @@ class _Writing:
             update(tables.advisory).where(tables.advisory.c.id == current["id"]), _without(current, "id")
         )
         self.entry.wrote(tables.advisory, current, self._salt)
+        self._current[current["id"]] = current
         return str(current["id"])
 
     def _advisories(self) -> Sequence[RowMapping]:
@@ -320,34 +351,12 @@ def advised_of(row: RowMapping) -> Advised:
     results = {ref: (value, day) for ref, value, day in json.loads(row["results"])}
     ended_by = frozenset(json.loads(row["ended_by"]))
     standing = Standing(row["standing"])
-    return Advised(standing, row["state"], row["basis"], row["rule_hash"], _span(row), results, ended_by)
-
-
-def span_of(finding: Finding) -> Span | None:
-    """The line or operation that a finding is about."""
-    if finding.operation is not None:
-        return Span("", finding.operation.day, finding.operation.day, operation=True)
-    if finding.line is None:
-        return None
-    return Span(finding.line.therapy, finding.line.start, finding.line.end)
-
-
-def _span(row: RowMapping) -> Span:
-    start, end = (date.fromisoformat(row[name]) if row[name] else None for name in ("line_start", "line_end"))
-    return Span(row["therapy"], start, end, operation=not row["therapy"])
-
-
-def _of_line(rows: Sequence[RowMapping], span: Span | None) -> RowMapping | None:
-    """The advisory of that line: an open one if there are several, else the newest."""
-    same = [row for row in rows if span is not None and _span(row).same(span)]
-    return max(same, key=lambda row: (Standing(row["standing"]).is_open, row["opened"]), default=None)
+    return Advised(standing, row["state"], row["basis"], row["rule_hash"], span_of_row(row), results, ended_by)
 
 
 def _as_claimed(found: Found, span: Span, advisory: Advisory) -> dict[str, Any]:
     return {
-        "therapy": span.therapy,
-        "line_start": span.start.isoformat() if span.start else "",
-        "line_end": span.end.isoformat() if span.end else "",
+        **columns_of(span),
         "state": found.state,
         "basis": found.basis,
         "rule_hash": found.rule_hash,

@@ -1,4 +1,4 @@
-"""What people answered: feedback to cards, decisions of the board, and what follows from them for the next card.
+"""What people answered to cards, and what follows from that, and from decisions of boards, for the next card.
 
 Agreement is never inferred from silence: a card without an answer is counted as shown and as nothing else.
 """
@@ -17,39 +17,12 @@ from sqlalchemy import CompoundSelect, Connection, Select, bindparam, delete, ex
 from sqlalchemy.exc import IntegrityError
 
 from cds.advice.advisory import Advisory
-from cds.errors import ExowatchError
 from cds.record import content, tables
 from cds.record.audit import Checkpoints, Entry, append, canonical, instant, now, salted
 from cds.record.database import Database
-from cds.record.lifecycle import Kind, Standing
+from cds.record.lifecycle import Kind
 
 _WITHDRAWALS_SHOWN_FOR = timedelta(days=90)
-
-DISPOSITIONS = (
-    "discussed-no-change", "imaging-requested", "repeat-requested", "biopsy-requested", "therapy-reviewed",
-    "not-relevant", "disagreed",
-)  # fmt: skip
-"""What a board can decide about an advisory; a record of what was discussed, never an instruction."""
-
-
-class NoSuchAdvisory(ExowatchError):
-    """There is no advisory of that id."""
-
-
-class AlreadyDecided(ExowatchError):
-    """Somebody else decided about this revision of the advisory first; `by` is who, `code` what."""
-
-    def __init__(self, by: str, code: str, at: str):
-        super().__init__(f"{by} decided '{code}' at {at}. Look at that first, then decide about what stands now")
-        self.by, self.code, self.at = by, code, at
-
-
-class Ended(ExowatchError):
-    """The advisory stands no more: there is nothing left to decide about."""
-
-    def __init__(self, standing: str, at: str):
-        super().__init__(f"this advisory is {standing} since {at}: there is nothing left to decide about")
-
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
@@ -84,17 +57,6 @@ class Taken:
     unknown: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a board decided about a revision of an advisory. `by` is a role or a pseudonym, never a name."""
-
-    advisory: str
-    revision: int
-    code: str
-    by: str
-    follow_up: str = ""  # a day
-
-
 def silenced(connection: Connection, patient: str) -> frozenset[str]:
     """Digests of evidence that was decided about or overridden: it is not shown again until it changes."""
     return frozenset(connection.execute(_SILENCED, {"patient": patient}).scalars())
@@ -110,7 +72,16 @@ def withdrawals(connection: Connection, patient: str) -> tuple[Withdrawal, ...]:
 
 
 def _silenced() -> CompoundSelect[Any]:
-    decided = select(tables.disposition.c.basis).where(tables.disposition.c.patient_id == bindparam("patient"))
+    disposition, newer = tables.disposition, tables.disposition.alias("newer")
+    replaced = exists().where(
+        newer.c.advisory_id == disposition.c.advisory_id,
+        newer.c.revision == disposition.c.revision,
+        func.coalesce(newer.c.number, 0) > func.coalesce(disposition.c.number, 0),
+    )
+    # What a board did not get to is no answer: it is shown again.
+    decided = select(disposition.c.basis).where(
+        disposition.c.patient_id == bindparam("patient"), disposition.c.code != "not-discussed", ~replaced
+    )
     overridden = (
         select(tables.card.c.basis)
         .join(tables.feedback, tables.feedback.c.card_id == tables.card.c.id)
@@ -210,45 +181,6 @@ class Responses:
             return None
         connection.execute(insert(tables.feedback), row)
         return row
-
-    def decide(self, decision: Decision, tenant: str | None = None) -> str:
-        """Record what a board decided; the id of the record, the same if it was sent before.
-
-        Raises `NoSuchAdvisory`, `AlreadyDecided`, and `Ended`.
-        """
-        decided = {"code": decision.code, "by": decision.by, "follow_up": decision.follow_up}
-        if decision.code not in DISPOSITIONS:
-            raise ExowatchError(f"'{decision.code}' is no disposition; one of: {', '.join(DISPOSITIONS)}")
-        with self._database.writing() as connection:
-            wanted = select(tables.advisory).where(tables.advisory.c.id == decision.advisory)
-            advisory = connection.execute(wanted).mappings().first()
-            if advisory is None or tenant not in (None, advisory["tenant"]):
-                raise NoSuchAdvisory(f"there is no advisory {decision.advisory}")
-            patient = _hold(connection, advisory["patient_id"])
-            advisory = connection.execute(wanted).mappings().one()
-            revision = (
-                tables.disposition.c.advisory_id == decision.advisory,
-                tables.disposition.c.revision == decision.revision,
-            )
-            first = connection.execute(select(tables.disposition).where(*revision)).mappings().first()
-            if first is not None and all(first[name] == value for name, value in decided.items()):
-                return str(first["id"])  # the same sent again
-            if first is not None:
-                raise AlreadyDecided(first["by"], first["code"], first["at"])
-            if advisory["revision"] != decision.revision:
-                raise AlreadyDecided("a newer evaluation", Standing(advisory["standing"]).value, advisory["changed"])
-            if not Standing(advisory["standing"]).is_open:
-                raise Ended(advisory["standing"], advisory["changed"])
-            row = {
-                "id": str(uuid.uuid4()), "patient_id": patient["id"], "advisory_id": decision.advisory,
-                "revision": decision.revision, "basis": advisory["basis"], **decided, "at": now(),
-            }  # fmt: skip
-            connection.execute(insert(tables.disposition), row)
-            entry = Entry(patient["tenant"], decision.by[:64], "decide", salted(patient["id"], patient["salt"]))
-            entry.wrote(tables.disposition, row, patient["salt"])
-            number = append(self._database, connection, entry)
-        self._keep_up(number)
-        return str(row["id"])
 
     def counts(self) -> list[dict[str, Any]]:
         """For each version of each rule how often its cards were shown, accepted and overridden, and with which reasons."""

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any
 
 import msgspec
 
-from cds.errors import ExowatchError
-from cds.record.responses import DISPOSITIONS, AlreadyDecided, Decision, Ended, NoSuchAdvisory, Responses
+from cds.record.decisions import AlreadyDecided, Decision, Ended, NoSuchAdvisory, NotAccepted, Planned
+from cds.record.reviews import Reviews
 from cds.service.problems import Problem
 
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
-class _Body(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    revision: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+class _Action(msgspec.Struct, forbid_unknown_fields=True):
+    kind: str
+    due: str = ""
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    revision: _Number
     code: str
     by: str
-    follow_up: str = ""
+    seen: _Number = 0
+    reason: str = ""
+    note: str = ""
+    actions: tuple[_Action, ...] = ()
+    level: str = ""
+    resistance: bool = False
+    references: tuple[str, ...] = ()
 
 
-def decide(responses: Responses, tenant: str, advisory: str, body: bytes) -> dict[str, Any]:
+def decide(reviews: Reviews, tenant: str, advisory: str, body: bytes) -> dict[str, Any]:
     """Record a decision; its id. Raises `Problem` 400, 404, or 409 with the winner named or what ended it, and `RecordUnavailable`.
 
-    The body holds `revision` (of the advisory that was decided about), `code`, `by` (a role or a pseudonym, never a name)
-    and, if there is one, `followUp` (a day).
+    The body holds `revision` (of the advisory that was decided about), `code`, `by` (a role or a pseudonym, never a name) and, as far
+    as they apply, `seen` (number of the newest decision that was seen), `reason`, `note`, `actions`, `level`, `resistance` and
+    `references`: see `cds.record.decisions.Decision`.
     """
     try:
         stated = msgspec.json.decode(body, type=_Body)
@@ -31,26 +44,21 @@ def decide(responses: Responses, tenant: str, advisory: str, body: bytes) -> dic
         raise Problem(
             400,
             "structure",
-            "the body is to be one JSON object with nothing but revision (a number), code, by and, if there is one, followUp",
+            "the body is to be one JSON object with nothing but revision (a number), code, by and, as far as they apply, seen (a "
+            "number), reason, note, actions (each with kind and due), level, resistance (true or false) and references",
         ) from None
-    if not 0 < len(stated.by.strip()) <= 128 or "\0" in stated.by:
-        raise Problem(400, "value", "it is to be a role or a pseudonym of at most 128 characters", "by")
-    if stated.follow_up:
-        try:
-            date.fromisoformat(stated.follow_up)
-        except ValueError:
-            raise Problem(400, "value", "it is to be a day such as 2025-04-08", "followUp") from None
+    actions = tuple(Planned(one.kind, one.due) for one in stated.actions)
+    decision = Decision(
+        advisory, stated.revision, stated.code, stated.by, stated.seen, stated.reason, stated.note, actions, stated.level,
+        stated.resistance, stated.references,
+    )  # fmt: skip
     try:
-        key = responses.decide(
-            Decision(advisory, stated.revision, stated.code, stated.by.strip(), stated.follow_up), tenant
-        )
+        key = reviews.decide(decision, tenant)
     except (AlreadyDecided, Ended) as error:
         raise Problem(409, "conflict", str(error)) from None
     except NoSuchAdvisory as error:
         raise Problem(404, "not-found", str(error)) from None
-    except ExowatchError as error:
-        if type(error) is not ExowatchError:
-            raise
-        known = f"it is none of: {', '.join(DISPOSITIONS)}" if stated.code not in DISPOSITIONS else str(error)
-        raise Problem(400, "code-invalid", known, "code") from None
+    except NotAccepted as error:
+        kind = "code-invalid" if error.field in ("code", "reason", "level") else "value"
+        raise Problem(400, kind, error.why, error.field) from None
     return {"id": key, "advisory": advisory, "revision": stated.revision}

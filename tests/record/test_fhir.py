@@ -10,9 +10,11 @@ import pytest
 
 from cds.publish.check import problems
 from cds.publish.vocabulary import ISSUES
+from cds.record.codes import DISPOSITIONS, RETIRED
 from cds.record.database import Database
+from cds.record.decisions import Decision
 from cds.record.listing import advisories
-from cds.record.responses import DISPOSITIONS, Decision, Responses
+from cds.record.reviews import Reviews
 from tests.record.test_service import Ehr
 
 TERMINOLOGY = Path(__file__).parents[2] / "fhir" / "terminology"
@@ -38,12 +40,12 @@ def test_an_advisory_lives_as_a_detected_issue(ehr: Ehr, database: Database) -> 
     assert issue["code"]["coding"][0]["code"] == "suspected-acquired-resistance"
     assert "Do not start, stop or change treatment" in issue["detail"]
     (listed,) = advisories(database, "default")
-    Responses(database).decide(Decision(listed.id, listed.revision, "imaging-requested", "board-7"))
+    Reviews(database).decide(Decision(listed.id, listed.revision, "accept", "board-7"))
     decided = ehr.client.get(f"/fhir/DetectedIssue/{listed.id}").json()
     assert decided["status"] == "final"
     assert int(decided["meta"]["versionId"]) == int(issue["meta"]["versionId"]) + 1
     assert decided["meta"]["lastUpdated"] > issue["meta"]["lastUpdated"]
-    assert decided["mitigation"][0]["action"]["coding"][0]["code"] == "imaging-requested"
+    assert decided["mitigation"][0]["action"]["coding"][0]["code"] == "accept"
     ehr.opens("A29", "2025-05-02")
     (issue,) = entries(ehr.client.get("/fhir/DetectedIssue?patient=a29"))
     assert issue["status"] == "entered-in-error"
@@ -131,5 +133,5 @@ def test_every_code_that_is_emitted_has_a_meaning() -> None:
         return {concept["code"] for concept in found["concept"]}
 
     assert codes("exowatch-issue") == {code for code, _ in ISSUES.values()}
-    assert codes("exowatch-disposition") == set(DISPOSITIONS)
+    assert codes("exowatch-disposition") == {*DISPOSITIONS, *RETIRED}
     assert codes("exowatch-audit-action") == {"evaluate", "feedback", "decide", "erase", "merge"}

@@ -54,8 +54,8 @@ def test_down_and_up_with_rows_in_every_table(database: Database) -> None:
         assert len(connection.execute(select(tables.evaluation.c.id)).all()) == 1
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
-def test_a_step_down_and_up_keeps_every_row(database: Database, revision: str) -> None:
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+def test_a_step_down_and_up_keeps_every_row_that_there_is_a_place_for(database: Database, revision: str) -> None:
     visit(Recorder(database, REASONER.rulebook), "A29", "2025-04-28")
 
     def shape() -> dict[str, list[str]]:
@@ -92,7 +92,7 @@ def test_a_step_down_and_up_keeps_every_row(database: Database, revision: str) -
     assert of(old, rows(old)) == of(old, before)
     database.upgrade()
     assert (database.revision(), shape()) == (head(), full)
-    assert of(full, rows(full)) == of(full, before)
+    assert of(old, rows(full)) == of(old, before)
     assert any(before.values())
 
 

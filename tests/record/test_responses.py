@@ -13,20 +13,13 @@ import pytest
 from sqlalchemy import select
 
 from cds.advice.advisory import Advisory
-from cds.errors import ExowatchError
 from cds.record import tables
 from cds.record.audit import Checkpoints
 from cds.record.database import Database
+from cds.record.decisions import AlreadyDecided, Decision, Ended, NoSuchAdvisory, NotAccepted, Planned
 from cds.record.recorder import Known, Recorder, ShownCard
-from cds.record.responses import (
-    AlreadyDecided,
-    Answer,
-    Decision,
-    Ended,
-    NoSuchAdvisory,
-    Responses,
-    Taken,
-)  # fmt: skip
+from cds.record.responses import Answer, Responses, Taken
+from cds.record.reviews import Reviews
 from tests.patients.archetypes import patient
 from tests.record.visits import REASONER, asked, every_card, visit
 
@@ -105,7 +98,7 @@ def test_what_was_overridden_or_decided_is_silent_until_the_evidence_changes(dat
     second = visit(recorder, "A29", "2025-04-28")
     (suspected,) = second.advisories
     assert suspected not in second.silenced
-    responses.decide(Decision(*advisory(database), "imaging-requested", "board-7"))
+    Reviews(database).decide(Decision(*advisory(database), "accept", "board-7"))
     assert visit(recorder, "A29", "2025-04-28").silenced == {watched, suspected}
 
 
@@ -137,11 +130,11 @@ def test_of_concurrent_decisions_one_wins_and_the_others_hear_who(
 ) -> None:
     visit(Recorder(database, BOOK), "A01", "2025-12-31")
     key, revision = advisory(database)
-    desks = [Responses(connect()) for _ in range(4)]
+    desks = [Reviews(connect()) for _ in range(4)]
 
     def decide(number: int) -> str:
         try:
-            desks[number % 4].decide(Decision(key, revision, "discussed-no-change", f"board-{number}"))
+            desks[number % 4].decide(Decision(key, revision, "watch", f"board-{number}"))
         except AlreadyDecided as refused:
             return refused.by
         return "won"
@@ -158,16 +151,16 @@ def test_a_decision_about_what_has_changed_since_is_refused(database: Database) 
     key, revision = advisory(database)
     visit(recorder, "A29", "2025-04-28")
     with pytest.raises(AlreadyDecided, match="a newer evaluation decided 'open'"):
-        Responses(database).decide(Decision(key, revision, "discussed-no-change", "board-1"))
+        Reviews(database).decide(Decision(key, revision, "watch", "board-1"))
 
 
 def test_the_same_decision_sent_again_is_one(database: Database) -> None:
     visit(Recorder(database, BOOK), "A01", "2025-12-31")
-    decision = Decision(*advisory(database), "imaging-requested", "board-7", "2026-02-01")
-    responses = Responses(database)
-    assert responses.decide(decision) == responses.decide(decision)
+    decision = Decision(*advisory(database), "accept", "board-7", actions=(Planned("imaging", "2026-02-01"),))
+    reviews = Reviews(database)
+    assert reviews.decide(decision) == reviews.decide(decision)
     with pytest.raises(AlreadyDecided):
-        responses.decide(replace(decision, follow_up=""))
+        reviews.decide(replace(decision, actions=()))
 
 
 def test_there_is_nothing_to_decide_about_advice_that_stands_no_more(database: Database) -> None:
@@ -175,7 +168,7 @@ def test_there_is_nothing_to_decide_about_advice_that_stands_no_more(database: D
     for day in ("2025-03-31", "2025-04-28", "2025-05-02"):
         visit(recorder, "A29", day)
     with pytest.raises(Ended, match="withdrawn since"):
-        Responses(database).decide(Decision(*advisory(database), "disagreed", "board-7"))
+        Reviews(database).decide(Decision(*advisory(database), "watch", "board-7"))
 
 
 def test_a_decision_while_the_newest_data_are_missing_silences_what_still_stands(database: Database) -> None:
@@ -184,7 +177,7 @@ def test_a_decision_while_the_newest_data_are_missing_silences_what_still_stands
     bundle = patient("A01").bundle()
     without = [entry for entry in bundle["entry"] if entry["resource"]["resourceType"] != "Observation"]
     recorder.record(asked({**bundle, "entry": without}, "2025-12-31"))
-    Responses(database).decide(Decision(*advisory(database), "discussed-no-change", "board-7"))
+    Reviews(database).decide(Decision(*advisory(database), "watch", "board-7"))
     assert visit(recorder, "A01", "2025-12-31").silenced == {said}
 
 
@@ -200,9 +193,10 @@ def test_checkpoints_are_kept_up_by_answers_too(database: Database, tmp_path: Pa
 
 def test_a_decision_about_nothing_or_of_no_known_kind_is_refused(database: Database) -> None:
     with pytest.raises(NoSuchAdvisory):
-        Responses(database).decide(Decision("nothing", 1, "disagreed", "board-1"))
-    with pytest.raises(ExowatchError, match="one of: discussed-no-change"):
-        Responses(database).decide(Decision("nothing", 1, "stop-therapy", "board-1"))
+        Reviews(database).decide(Decision("nothing", 1, "watch", "board-1"))
+    for code in ("stop-therapy", "disagreed"):  # the latter only stands in older records
+        with pytest.raises(NotAccepted, match="is none of: accept"):
+            Reviews(database).decide(Decision("nothing", 1, code, "board-1"))
 
 
 def test_a_token_is_new_once_whoever_asks(database: Database, connect: Callable[[], Database]) -> None:

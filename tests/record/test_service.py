@@ -277,7 +277,7 @@ def test_a_server_that_is_killed_or_stops_without_saying_so(cluster: Cluster) ->
     (card,) = ehr.opens("A01", "2025-12-31").json()["cards"]
     (listed,) = advisories(database, "default")
     answered = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": "2026-05-01T10:05:31Z"}
-    decided = {"revision": listed.revision, "code": "disagreed", "by": "board-7"}
+    decided = {"revision": listed.revision, "code": "watch", "by": "board-7"}
     cluster.signal(signal.SIGSTOP)
     try:
         for ask in (
@@ -312,9 +312,9 @@ def test_of_concurrent_decisions_over_http_one_wins_and_the_others_hear_who(ehr:
     def decide(number: int) -> Any:
         body = {
             "revision": listed.revision,
-            "code": "imaging-requested",
+            "code": "accept",
             "by": f"board-{number}",
-            "followUp": "2026-02-01",
+            "actions": [{"kind": "imaging", "due": "2026-02-01"}],
         }
         return ehr.client.post(address, json=body)
 
@@ -324,19 +324,28 @@ def test_of_concurrent_decisions_over_http_one_wins_and_the_others_hear_who(ehr:
     for number, answer in enumerate(answers):
         if number != winner:
             assert answer.status_code == 409
-            assert f"board-{winner} decided 'imaging-requested'" in answer.json()["issue"][0]["diagnostics"]
+            assert f"board-{winner} decided 'accept'" in answer.json()["issue"][0]["diagnostics"]
 
 
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [
         ("{", 400, "one JSON object"),
-        ('{"revision": 1, "code": "disagreed"}', 400, "by"),
-        ('{"revision": 1, "code": "disagreed", "by": " "}', 400, "a role or a pseudonym"),
-        ('{"revision": 1, "code": "disagreed", "by": "b", "note": "free text"}', 400, "nothing but revision"),
-        ('{"revision": 1, "code": "stop-therapy", "by": "b"}', 400, "one of: discussed-no-change"),
-        ('{"revision": 1, "code": "disagreed", "by": "b", "followUp": "soon"}', 400, "it is to be a day"),
-        ('{"revision": 1, "code": "disagreed", "by": "b"}', 404, "there is no advisory"),
+        ('{"revision": 1, "code": "watch"}', 400, "by"),
+        ('{"revision": 1, "code": "watch", "by": " "}', 400, "a role or a pseudonym"),
+        ('{"revision": 1, "code": "watch", "by": "b", "followUp": "2026-02-01"}', 400, "nothing but revision"),
+        ('{"revision": 1, "code": "disagreed", "by": "b"}', 400, "none of: accept"),
+        ('{"revision": 1, "code": "reject", "by": "b"}', 400, "needs one of: assay-artefact"),
+        ('{"revision": 1, "code": "reject", "by": "b", "reason": "other"}', 400, "needs a note"),
+        ('{"revision": 1, "code": "watch", "by": "b", "level": "5"}', 400, "none of: m1A"),
+        ('{"revision": 1, "code": "watch", "by": "b", "references": ["see above"]}', 400, "a PubMed id or a DOI"),
+        ('{"revision": 1, "code": "watch", "by": "b", "actions": [{"kind": "imaging"}]}', 400, "needs a day"),
+        (
+            '{"revision": 1, "code": "watch", "by": "b", "actions": [{"kind": "imaging", "due": "soon"}]}',
+            400,
+            "to be a day",
+        ),
+        ('{"revision": 1, "code": "watch", "by": "b"}', 404, "there is no advisory"),
     ],
 )
 def test_a_decision_that_cannot_be_taken_is_named(ehr: Ehr, body: str, status: int, words: str) -> None:

@@ -76,7 +76,7 @@ _TEXT: Json = {"type": "string"}
 
 
 _SAID: Json = {"outcome": "overridden", "outcomeTimestamp": "2026-01-05T10:00:00Z"}
-_DECIDED: Json = {"revision": 1, "code": "imaging-requested", "by": "board-7"}
+_DECIDED: Json = {"revision": 1, "code": "accept", "by": "board-7"}
 
 
 def _post(name: str, schema: Json, example: Json | None, links: Json | None = None) -> Json:
@@ -144,7 +144,20 @@ _DECISION: Json = {
         "revision": {"type": "integer"},
         "code": _TEXT,
         "by": _TEXT,
-        "followUp": {"type": "string", "format": "date"},
+        "seen": {"type": "integer"},
+        "reason": {"anyOf": [{"enum": ["no-time", "other"]}, _TEXT]},
+        "note": _TEXT,
+        "actions": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["kind"],
+                "properties": {"kind": _TEXT, "due": {"type": "string", "format": "date"}},
+            },
+        },
+        "level": _TEXT,
+        "resistance": {"type": "boolean"},
+        "references": {"type": "array", "items": _TEXT},
     },
 }
 

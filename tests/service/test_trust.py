@@ -175,7 +175,7 @@ def test_each_tenant_sees_its_own(tmp_path: Path, reasoner: Reasoner, request_bo
     cards = site.asks(request_body, f"Bearer {signed(claims())}").json()["cards"]
     (advisory,) = advisories(site.database, "default")
     assert site.client.get("/fhir/DetectedIssue", headers=theirs(aud=f"{BASE}/fhir")).json()["total"] == 0
-    decided = {"revision": 1, "code": "disagreed", "by": "board"}
+    decided = {"revision": 1, "code": "watch", "by": "board"}
     path = f"/advisories/{advisory.id}/dispositions"
     assert site.client.post(path, json=decided, headers=theirs(aud=f"{BASE}{path}")).status_code == 404
     answered = {"card": cards[0]["uuid"], "outcome": "overridden", "outcomeTimestamp": "2026-05-01T10:05:31Z"}

@@ -1,0 +1,41 @@
+"""The treatment line, or the operation, that a finding and what is stored of a question are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any, TypeVar
+
+from cds.reasoning.findings import Finding
+from cds.record.lifecycle import Span, Standing
+
+Row = TypeVar("Row", bound=Mapping[Any, Any])
+
+
+def span_of(finding: Finding) -> Span | None:
+    """The line or operation that a finding is about."""
+    if finding.operation is not None:
+        return Span("", finding.operation.day, finding.operation.day, operation=True)
+    if finding.line is None:
+        return None
+    return Span(finding.line.therapy, finding.line.start, finding.line.end)
+
+
+def span_of_row(row: Mapping[Any, Any]) -> Span:
+    """The line or operation of a stored row."""
+    start, end = (date.fromisoformat(row[name]) if row[name] else None for name in ("line_start", "line_end"))
+    return Span(row["therapy"], start, end, operation=not row["therapy"])
+
+
+def columns_of(span: Span | None) -> dict[str, str]:
+    """A line or operation as it is stored; blank for none."""
+    if span is None:
+        return {"therapy": "", "line_start": "", "line_end": ""}
+    start, end = (day.isoformat() if day else "" for day in (span.start, span.end))
+    return {"therapy": span.therapy, "line_start": start, "line_end": end}
+
+
+def of_line(rows: Iterable[Row], span: Span | None) -> Row | None:
+    """The advisory of that line among those of its question: an open one if there are several, else the newest."""
+    same = [row for row in rows if span is not None and span_of_row(row).same(span)]
+    return max(same, key=lambda row: (Standing(row["standing"]).is_open, row["opened"]), default=None)

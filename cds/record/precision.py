@@ -1,0 +1,110 @@
+"""How often each version of a rule was right: flags whose outcome is known, and those that were confirmed, with an interval.
+
+Nothing is inferred from silence: a flag without an outcome is counted as unknown, one without a decision as unanswered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from cds.record import tables
+from cds.record.database import Database
+from cds.record.lifecycle import Kind, Standing
+
+FLAGS = ("suspected", "persistent")
+"""States that suspect resistance."""
+_Z = 1.959963984540054  # two-sided 95 %
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """One version of a rule. `flags` = `confirmed` + `refuted` + `unclear` + `unknown`, and also
+
+    `accepted` + `rejected` + `otherwise` + `unanswered`; flags that were withdrawn because their data were wrong are counted apart.
+    `share`, `low` and `high`: confirmed of those with a known outcome, with its 95 % Wilson interval; None if none is known.
+    """
+
+    rule: str
+    hash: str
+    flags: int = 0
+    withdrawn: int = 0
+    confirmed: int = 0
+    refuted: int = 0
+    unclear: int = 0
+    unknown: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    otherwise: int = 0  # decided, and neither accepted nor rejected
+    unanswered: int = 0  # no decision, or it was not discussed
+
+    @property
+    def known(self) -> int:
+        return self.confirmed + self.refuted
+
+    @property
+    def share(self) -> float | None:
+        return self.confirmed / self.known if self.known else None
+
+    @property
+    def low(self) -> float | None:
+        return wilson(self.confirmed, self.known)[0] if self.known else None
+
+    @property
+    def high(self) -> float | None:
+        return wilson(self.confirmed, self.known)[1] if self.known else None
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (Wilson 1927), 0 ≤ low ≤ hits/of ≤ high ≤ 1. `of` is at least 1."""
+    share, squared = hits / of, _Z * _Z
+    middle = share + squared / (2 * of)
+    half = _Z * math.sqrt(share * (1 - share) / of + squared / (4 * of * of))
+    low, high = ((middle - half) / (1 + squared / of), (middle + half) / (1 + squared / of))
+    return max(0.0, min(low, share)), min(1.0, max(high, share))
+
+
+def precision(database: Database, tenant: str) -> list[Precision]:
+    """Every version of every rule of a tenant that ever flagged, by rule and version. Raises `RecordUnavailable`.
+
+    A flag is an advisory that the version made *suspected* or *persistent*. Its outcome is the last that was stated of the latest month.
+    """
+    advisory, event, outcome, decision = tables.advisory, tables.event, tables.outcome, tables.disposition
+    version = func.coalesce(event.c.rule_hash, advisory.c.rule_hash)
+    flagged = (
+        select(advisory.c.id, advisory.c.question, advisory.c.standing, version.label("version"))
+        .join(event, event.c.advisory_id == advisory.c.id)
+        .where(
+            advisory.c.tenant == tenant,
+            event.c.state.in_(FLAGS),
+            event.c.kind.in_([Kind.OPENED.value, Kind.UPDATED.value, Kind.CONFIRMED.value]),
+        )
+        .distinct()
+    )
+    of_tenant = select(advisory.c.id).where(advisory.c.tenant == tenant)
+    with database.reading() as connection:
+        rows = connection.execute(flagged).all()
+        stated = select(outcome.c.advisory_id, outcome.c.resistance).where(outcome.c.advisory_id.in_(of_tenant))
+        last = {
+            key: found for key, found in connection.execute(stated.order_by(outcome.c.months, outcome.c.number)).all()
+        }
+        made = select(decision.c.advisory_id, decision.c.code).where(decision.c.advisory_id.in_(of_tenant))
+        order = func.coalesce(decision.c.number, 0), decision.c.at
+        decided = {key: code for key, code in connection.execute(made.order_by(*order)).all()}
+    counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for key, question, standing, hash_ in rows:
+        count = counted[question, hash_]
+        if standing == Standing.WITHDRAWN:
+            count["withdrawn"] += 1
+            continue
+        count["flags"] += 1
+        count[_OUTCOMES.get(last.get(key, ""), "unknown")] += 1
+        count[_ANSWERS.get(decided.get(key, "not-discussed"), "otherwise")] += 1
+    return [Precision(rule, hash_, **count) for (rule, hash_), count in sorted(counted.items())]
+
+
+_OUTCOMES = {"yes": "confirmed", "no": "refuted", "unclear": "unclear"}
+_ANSWERS = {"accept": "accepted", "reject": "rejected", "not-discussed": "unanswered"}

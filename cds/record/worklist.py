@@ -1,0 +1,365 @@
+"""The worklist of a board: the answers of all patients of a tenant, filtered, searched and sorted, a page at a time."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Subquery,
+    and_,
+    case,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from cds.record import tables
+from cds.record.answers import urgency
+from cds.record.audit import Checkpoints, Entry, now
+from cds.record.database import Database
+from cds.record.decisions import somebody
+from cds.record.followup import Status, overdue_actions, overdue_outcomes
+from cds.record.identity import Identity
+from cds.record.names import NAMED, named, patients_named
+from cds.record.names import Named as Named
+from cds.record.reviews import entry_of, held_advisory
+from cds.record.trail import Trail
+
+PAGE = 50
+SORTS = ("rank", "slope", "fold", "since", "due", "name")
+"""By urgency, then the oldest flag; steepest first; largest change first; oldest first; first due first; by family name."""
+_WORDS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list shows; blank means: whatever it is. Without `states` all are listed but not-applicable and out-of-scope.
+
+    A state is that of the last answer, or that which an open advisory claims. `standing` is one of an advisory; "withdrawn": advice
+    was withdrawn and nobody acknowledged it. `text` is searched in names, record numbers and patients' ids. `since` is an
+    instant or a day: answers that changed their state since then. `due` is a day: an action is open that is due by then.
+    `decided` is "yes" or "no": whether there is a decision about the advisory as it stands; or the code of that decision.
+    """
+
+    states: tuple[str, ...] = ()
+    marker: str = ""
+    therapy: str = ""
+    standing: str = ""
+    text: str = ""
+    since: str = ""
+    due: str = ""
+    decided: str = ""
+    sort: str = "rank"
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LastDecision:
+    """What was decided last about an advisory. `current`: it is about the advisory as it stands now."""
+
+    code: str
+    day: str
+    by: str
+    revision: int
+    current: bool
+    meeting: str = ""  # id; "" if it was decided at none
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One answer, with the advisory that hangs on it ("" and 0 where there is none)."""
+
+    id: str
+    patient: str  # row id
+    who: Identity
+    named: Named
+    question: str
+    markers: tuple[str, ...]
+    therapy: str
+    line_start: str
+    line_end: str
+    state: str
+    since: str
+    claim: str  # state of the advisory while it is open: it may still claim what the newest data cannot confirm
+    withdrawn: str  # since when advice is withdrawn and nobody acknowledged it
+    headline: str
+    missing: tuple[str, ...]
+    fold: float | None
+    slope: float | None
+    latest: str
+    advisory: str
+    standing: str
+    revision: int
+    opened: str
+    decision: LastDecision | None
+    due: str  # first day on which an open action is due
+    evaluation: str
+    rule_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What there is in the whole list, whatever is filtered: answers by state (twice where an open advisory claims another).
+
+    `new` since the instant that was asked for; `overdue` are actions, `outcomes` advisories of which one is due and not stated.
+    """
+
+    states: Mapping[str, int] = field(default_factory=dict)
+    new: int = 0
+    withdrawn: int = 0
+    overdue: int = 0
+    outcomes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a list; `total` rows match."""
+
+    rows: tuple[Row, ...]
+    total: int
+    counts: Counts
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.total // PAGE))
+
+
+def listed(
+    database: Database, tenant: str, filter: Filter, *, new_since: str = "", today: date | None = None
+) -> Listing:
+    """A page of the list of a tenant, and what there is in all. Raises `RecordUnavailable`.
+
+    `new_since` is the instant or day since which `Counts.new` counts, if not that of the filter.
+    """
+    answer = tables.answer
+    today = today or datetime.now(UTC).date()
+    due = _due(tenant)
+    chosen = select(answer.c.id).where(*_conditions(tenant, filter, due))
+    if filter.due or filter.sort == "due":
+        chosen = chosen.outerjoin(due, due.c.advisory_id == answer.c.advisory_id)
+    if filter.sort == "name":
+        chosen = chosen.outerjoin(tables.person, tables.person.c.patient_id == answer.c.patient_id)
+    page = chosen.order_by(*_order(filter.sort, due), answer.c.id).limit(PAGE).offset(PAGE * (max(1, filter.page) - 1))
+    with database.reading() as connection:
+        total = connection.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
+        keys = list(connection.execute(page).scalars())
+        counts = _counts(connection, tenant, new_since or filter.since, today)
+        return Listing(tuple(_rows(connection, tenant, keys)), total, counts)
+
+
+def of_patient(database: Database, tenant: str, patient: str) -> list[Row]:
+    """The answers to every question of a patient (by row id), also those that no list shows, the most urgent first."""
+    answer = tables.answer
+    mine = select(answer.c.id).where(answer.c.tenant == tenant, answer.c.patient_id == patient)
+    with database.reading() as connection:
+        keys = connection.execute(mine.order_by(answer.c.rank, answer.c.since, answer.c.id)).scalars()
+        return _rows(connection, tenant, list(keys))
+
+
+def acknowledge(
+    database: Database, tenant: str, advisory: str, by: str, checkpoints: Checkpoints | None = None
+) -> bool:
+    """Note that somebody saw that advice was withdrawn; False if nothing is left to be acknowledged.
+
+    Raises `NoSuchAdvisory`, `NotAccepted`, and `RecordUnavailable`.
+    """
+    by, answer = somebody(by), tables.answer
+
+    def work(connection: Connection) -> tuple[bool, Entry | None]:
+        patient, row = held_advisory(connection, tenant, advisory)
+        waiting = select(answer).where(answer.c.advisory_id == advisory, answer.c.withdrawn != "")
+        rows = connection.execute(waiting).mappings().all()
+        if not rows:
+            return False, None
+        entry = entry_of(patient, by, "acknowledge")
+        seen = {
+            "id": str(uuid.uuid4()), "patient_id": patient["id"], "advisory_id": advisory,
+            "revision": row["revision"], "by": by, "at": now(),
+        }  # fmt: skip
+        connection.execute(insert(tables.acknowledgement), seen)
+        entry.wrote(tables.acknowledgement, seen, patient["salt"])
+        for one in rows:
+            changed = {**one, "withdrawn": "", "rank": urgency(one["state"], one["claim"])}
+            connection.execute(update(answer).where(answer.c.id == one["id"]), changed)
+            entry.wrote(answer, changed, patient["salt"])
+        return True, entry
+
+    return Trail(database, checkpoints).write(work)
+
+
+# what is asked ---------------------------------------------------------------------------------------------------------
+
+
+def _conditions(tenant: str, filter: Filter, due: Subquery) -> list[ColumnElement[bool]]:
+    answer = tables.answer.c
+    found: list[ColumnElement[bool]] = [answer.tenant == tenant, answer.spoken]
+    if filter.states:
+        found.append(or_(answer.state.in_(filter.states), answer.claim.in_(filter.states)))
+    else:
+        found.append(answer.rank < _HIDDEN)
+    if filter.marker:
+        found.append(answer.markers.contains(f" {filter.marker} ", autoescape=True))
+    if filter.therapy:
+        found.append(answer.therapy == filter.therapy)
+    if filter.standing == "withdrawn":
+        found.append(answer.withdrawn != "")
+    elif filter.standing:
+        found.append(answer.standing == filter.standing)
+    if filter.since:
+        found.append(answer.since >= filter.since)
+    if filter.due:
+        found.append(due.c.due <= filter.due)
+    if filter.decided:
+        found.append(_is_decided(filter.decided))
+    found += [answer.patient_id.in_(patients_named(tenant, word)) for word in filter.text.split()[:_WORDS]]
+    return found
+
+
+def _due(tenant: str) -> Subquery:
+    """By advisory the first day on which an open action is due."""
+    action = tables.action.c
+    return (
+        select(action.advisory_id, func.min(action.due).label("due"))
+        .where(action.tenant == tenant, action.status == Status.OPEN, action.due != "")
+        .group_by(action.advisory_id)
+        .subquery("first_due")
+    )
+
+
+def _is_decided(what: str) -> ColumnElement[bool]:
+    """Whether there is a decision about the advisory as it stands; or none; or one of that code."""
+    advisory, decision = tables.advisory, tables.disposition
+    newer = decision.alias("newer")
+    number, later = func.coalesce(decision.c.number, 0), func.coalesce(newer.c.number, 0)
+    about = and_(
+        advisory.c.id == tables.answer.c.advisory_id,
+        decision.c.advisory_id == advisory.c.id,
+        decision.c.revision == advisory.c.revision,
+        ~exists().where(newer.c.advisory_id == decision.c.advisory_id, later > number),
+    )
+    if what in ("yes", "no"):
+        answered = exists().where(about, decision.c.code != "not-discussed")
+        return answered if what == "yes" else and_(tables.answer.c.claim != "", ~answered)
+    return exists().where(about, decision.c.code == what)
+
+
+def _order(sort: str, due: Subquery) -> Sequence[ColumnElement[Any]]:
+    answer = tables.answer.c
+
+    def absent(column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return case((column.is_(None), 1), else_=0)
+
+    if sort == "slope":
+        return absent(answer.slope), answer.slope.desc()
+    if sort == "fold":
+        return absent(answer.fold), answer.fold.desc()
+    if sort == "since":
+        return (answer.since,)
+    if sort == "due":
+        return absent(due.c.due), due.c.due
+    if sort == "name":
+        return absent(tables.person.c.sought), tables.person.c.sought
+    return answer.rank, answer.since
+
+
+# what is shown ---------------------------------------------------------------------------------------------------------
+
+
+def _rows(connection: Connection, tenant: str, keys: Sequence[str]) -> list[Row]:
+    answer, patient, advisory = tables.answer, tables.patient, tables.advisory
+    wanted = (
+        select(answer, patient.c.server, patient.c.reference, advisory.c.revision, advisory.c.opened, *NAMED)
+        .join(patient, patient.c.id == answer.c.patient_id)
+        .outerjoin(tables.person, tables.person.c.patient_id == answer.c.patient_id)
+        .outerjoin(advisory, advisory.c.id == answer.c.advisory_id)
+        .where(answer.c.id.in_(keys))
+    )
+    rows = {row["id"]: row for row in connection.execute(wanted).mappings()}
+    about = [row["advisory_id"] for row in rows.values() if row["advisory_id"] is not None]
+    decision, action = tables.disposition, tables.action
+    made = select(decision).where(decision.c.advisory_id.in_(about))
+    order = func.coalesce(decision.c.number, 0), decision.c.at
+    decided = {row["advisory_id"]: row for row in connection.execute(made.order_by(*order)).mappings()}
+    open_ = action.c.advisory_id.in_(about), action.c.status == Status.OPEN, action.c.due != ""
+    first = select(action.c.advisory_id, func.min(action.c.due)).where(*open_).group_by(action.c.advisory_id)
+    due = {key: day for key, day in connection.execute(first).all()}
+    return [_row(tenant, rows[key], decided.get(rows[key]["advisory_id"]), due) for key in keys]
+
+
+def _row(tenant: str, row: RowMapping, decided: RowMapping | None, due: Mapping[str, str]) -> Row:
+    last = None
+    if decided is not None:
+        current = decided["revision"] == row["revision"]
+        last = LastDecision(
+            decided["code"], decided["at"][:10], decided["by"], decided["revision"], current, decided["meeting_id"] or ""
+        )  # fmt: skip
+    return Row(
+        id=row["id"],
+        patient=row["patient_id"],
+        who=Identity(tenant, row["server"], row["reference"]),
+        named=named(row),
+        question=row["question"],
+        markers=tuple(row["markers"].split()),
+        therapy=row["therapy"],
+        line_start=row["line_start"],
+        line_end=row["line_end"],
+        state=row["state"],
+        since=row["since"],
+        claim=row["claim"],
+        withdrawn=row["withdrawn"],
+        headline=row["headline"],
+        missing=tuple(json.loads(row["missing"])),
+        fold=row["fold"],
+        slope=row["slope"],
+        latest=row["latest"],
+        advisory=row["advisory_id"] or "",
+        standing=row["standing"],
+        revision=row["revision"] or 0,
+        opened=row["opened"] or "",
+        decision=last,
+        due=due.get(row["advisory_id"], ""),
+        evaluation=row["evaluation_id"],
+        rule_hash=row["rule_hash"],
+    )
+
+
+def _counts(connection: Connection, tenant: str, since: str, today: date) -> Counts:
+    answer = tables.answer.c
+    is_new = case((and_(answer.rank < _HIDDEN, answer.since >= since), 1), else_=0)
+    wanted = (
+        select(
+            answer.state,
+            answer.claim,
+            func.count(),
+            func.sum(is_new),
+            func.sum(case((answer.withdrawn != "", 1), else_=0)),
+        )
+        .where(answer.tenant == tenant, answer.spoken)
+        .group_by(answer.state, answer.claim)
+    )
+    states: dict[str, int] = {}
+    new = withdrawn = 0
+    for state, claim, count, fresh, gone in connection.execute(wanted):
+        for one in {state, claim or state}:
+            states[one] = states.get(one, 0) + count
+        new, withdrawn = new + int(fresh), withdrawn + int(gone)
+
+    def number(*conditions: ColumnElement[bool]) -> int:
+        return int(connection.execute(select(func.count()).where(*conditions)).scalar_one())
+
+    overdue, outcomes = number(*overdue_actions(tenant, today)), number(*overdue_outcomes(tenant, today))
+    return Counts(states, new if since else 0, withdrawn, overdue, outcomes)
+
+
+_HIDDEN = urgency("not-applicable")
