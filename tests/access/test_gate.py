@@ -214,6 +214,7 @@ def test_every_view_is_audited_with_a_digest_of_the_patient(house: House) -> Non
     assert browser.get("/board/patients/nobody").status_code == 404  # a handler's patient who is not there
     assert browser.get("/accounts").status_code == 403
     assert browser.get("/board/odd/gone").status_code == 404
+    assert browser.get("/board/patients/%00").status_code == browser.get("/board?q=%00").status_code == 404
     assert browser.get("/nothing").status_code == 404
     told = house.entries()[before:]
     assert [(actor, action) for actor, action, _ in told] == [("anna", "view"), ("anna", "list")]

@@ -86,7 +86,7 @@ def test_whoever_is_refused_learns_nothing(house: House) -> None:
     answers = set()
     for name, password in (
         ("anna", "wrong wrong wrong"), ("nobody", PASSWORD), ("gone", PASSWORD), ("locked", PASSWORD), ("", ""),
-        ("anna", ""), ("x" * 500, "y" * 5000), ("an\x00na", PASSWORD), ("ANNA' OR 1=1 --", PASSWORD),
+        ("anna", ""), ("x" * 500, "y" * 5000), ("ANNA' OR 1=1 --", PASSWORD),
     ):  # fmt: skip
         browser = house.browser()
         answer = browser.signs_in(name, password)
@@ -94,6 +94,7 @@ def test_whoever_is_refused_learns_nothing(house: House) -> None:
         answers.add((answer.status_code, text, frozenset(cookies(answer))))
         assert not browser.is_in()
     assert len(answers) == 1, answers
+    assert house.browser().signs_in("an\0na").status_code == 400
     assert house.browser().signs_in("anna").status_code == 303
 
 

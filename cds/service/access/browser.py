@@ -61,7 +61,7 @@ class Browser:
 
 
 async def form_of(request: Request) -> dict[str, list[str]] | None:
-    """The fields of a form that was sent; None if it is none, or too long."""
+    """The fields of a form that was sent; None if it is none, is too long, or holds what no database keeps."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         return None
     body = bytearray()
@@ -70,9 +70,15 @@ async def form_of(request: Request) -> dict[str, list[str]] | None:
         if len(body) > _MOST_BYTES:
             return None
     try:
-        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+        found = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
     except ValueError:
         return None
+    return found if all(is_text(value) for values in found.values() for value in values) else None
+
+
+def is_text(value: str) -> bool:
+    """Whether a database keeps it as it is."""
+    return "\0" not in value
 
 
 def field(form: Mapping[str, list[str]], name: str) -> str:

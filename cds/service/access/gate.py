@@ -21,7 +21,7 @@ from cds.record.database import RecordUnavailable
 from cds.record.identity import NoSuchPatient
 from cds.record.sessions import Session, Sessions
 from cds.record.trail import Trail
-from cds.service.access.browser import Browser, field, form_of, own_path, same
+from cds.service.access.browser import Browser, field, form_of, is_text, own_path, same
 from cds.service.access.roles import OF_NO_PATIENT, Act, Role
 from cds.service.access.visitor import Visit, Visitor, visitor_of
 from cds.service.logs import ERROR, note, where
@@ -135,6 +135,9 @@ class Gate:
         if route is None:
             return notice(HTTPStatus.NOT_FOUND, "not-there", visitor)
         path = {name: str(value) for name, value in request.path_params.items()}
+        query = {name: request.query_params.getlist(name)[0] for name in request.query_params}
+        if not all(map(is_text, (*path.values(), *query.values()))):
+            return notice(HTTPStatus.NOT_FOUND, "not-there", visitor)
         if not route.opens(visitor, path):
             note("refused", status=403, code="forbidden", act=route.act)
             return notice(HTTPStatus.FORBIDDEN, "one-patient" if visitor.may(route.act) else "forbidden", visitor)
@@ -146,7 +149,6 @@ class Gate:
             if isinstance(sent, Response):
                 return sent
             form = sent
-        query = {name: request.query_params.getlist(name)[0] for name in request.query_params}
         return await run_in_threadpool(self._handled, route, handler, Visit(visitor, path, query, form))
 
     def _handled(self, route: Route, handler: Handler, visit: Visit) -> Response:

@@ -277,6 +277,6 @@ def _object(body: bytes) -> Mapping[str, Any]:
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:
-    """A text; "" for anything else."""
+    """A text of one line; "" for anything else."""
     value = values.get(name)
-    return value.strip() if isinstance(value, str) else ""
+    return value.strip() if isinstance(value, str) and value.isprintable() else ""
