@@ -25,8 +25,8 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 
 from cds.conformance.probe import Probe
-from cds.demo import hook_request
-from cds.workbench.synth import make_patient, to_json
+from cds.workbench.clinic import hook_request
+from cds.workbench.synth import make_patient
 
 _PATH = "/cds-services/exowatch-patient-view"
 _CONNECTIONS = 8
@@ -66,7 +66,7 @@ def _bodies(base: str, count: int) -> list[bytes]:
         bundle = make_patient(3, number, visits=180).bundle
         kinds = [entry["resource"]["resourceType"] for entry in bundle["entry"]]
         if 190 <= kinds.count("Observation") <= 210:
-            request = hook_request(to_json(bundle), service)
+            request = hook_request(bundle, service)
             request["hookInstance"] = str(uuid.UUID(int=number + 1, version=4))
             found.append(json.dumps(request).encode())
         if len(found) == count:

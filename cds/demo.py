@@ -1,4 +1,4 @@
-"""`exowatch demo`: a few synthetic patients, the service on loopback, a card, and what to look at next."""
+"""`exowatch demo`: a made-up clinic, its tumour board to open in a browser, a card, and what to look at next."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import threading
-import uuid
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,57 +14,45 @@ import httpx2
 import msgspec
 
 from cds import terminal
-from cds.chart import Moment, read_all
+from cds.board.words import words
 from cds.errors import ExowatchError
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
+from cds.record.accounts import Accounts
+from cds.record.database import Database
+from cds.record.passwords import generated
+from cds.record.worklist import Filter, listed
 from cds.selfcheck import shipped_example
 from cds.service.server import running
-from cds.workbench.synth import write_cohort
+from cds.settings import load_settings
+from cds.workbench.clinic import PATIENTS, TENANT, bundles, fill, hook_request
 
-PATIENTS = 12
+PEOPLE = (("chair", "Chair of the board"), ("reviewer", "Reviewer"), ("reader", "Reader"))
+"""Who may sign in to the demo: each name is also the role."""
 
 
 def run_demo(*, once: bool, port: int, out: Path) -> int:
-    """Show the main job end to end; 0 if the service answered with a card. `once`: ask, print, and leave."""
+    """Show the main job end to end; 0 if the service answered with a card and the board with its list.
+
+    `once`: ask, print, and leave.
+    """
     say = terminal.say
-    reasoner = Reasoner(default_rulebook())
-    with terminal.progress("making patients", PATIENTS) as step:
-        write_cohort(2026, PATIENTS, 1, out, progress=step)
+    out.mkdir(parents=True, exist_ok=True)
+    reasoner, today = Reasoner(default_rulebook()), date.today()
     example = out / "example-suspected.json"
     example.write_bytes(shipped_example())
-    say(f"{PATIENTS} synthetic patients and one example are in {out}/\n")
-    rows = [
-        (
-            path.name,
-            ", ".join(f"{' + '.join(f.markers)}: {terminal.state_text(f.state)}" for f in findings)
-            or "nothing to read",
-        )
-        for path in sorted(out.glob("*.json"))
-        if not path.name.startswith("request")
-        for findings in _findings(reasoner, path)
-    ]
-    terminal.table(["file", "states"], rows)
-    with running(reasoner, port=0 if once else port, database=f"sqlite:///{out / 'exowatch.sqlite'}") as base:
-        services = httpx2.get(f"{base}/cds-services", timeout=10).json()["services"]
-        service = next(entry for entry in services if entry["hook"] == "patient-view")
-        request = out / "request.json"
-        body = hook_request(shipped_example(), service)
-        request.write_text(json.dumps(body, indent=1), encoding="utf-8")
-        url = f"{base}/cds-services/{service['id']}"
-        answer = httpx2.post(url, json=body, timeout=10)
-        cards = answer.json().get("cards", [])
-        say("\nThe card that an EHR would show for the example:\n")
-        for card in cards:
-            say(f"[{card['indicator']}] {card['summary']}\n\n{card['detail']}\n")
-        if answer.status_code != 200 or not cards:
-            raise ExowatchError(f"the service answered {answer.status_code} without a card; run `exowatch doctor`")
-        say("What to look at:")
+    for number, bundle in enumerate(bundles(today), 1):
+        (out / f"patient-{number:06d}.json").write_text(json.dumps(bundle), encoding="utf-8")
+    address, password = _clinic(out, reasoner, today)
+    with running(reasoner, port=0 if once else port, database=address) as base:
+        url, request = _card(base, out)
+        _board(base, password)
+        say("\nWhat to look at:")
         if not once:
-            say(f"  open       {base}/cds-services  (what the service offers, as JSON)")
+            say(f"  open       {base}/board  and sign in as chair, reviewer or reader; password: {password}")
             say(f"  ask        curl -s -H 'Content-Type: application/json' --data @{request} {url}")
         program = Path(sys.argv[0]) if Path(sys.argv[0]).name == "exowatch" else Path("exowatch")
-        say(f"  evaluate   {program} evaluate {example}")
+        say(f"  read       {program} evaluate {example} --as-of 2025-04-21")
         say(f"  explain    {program} explain {example} --rule trpc5-rise-on-chemotherapy")
         if once:
             return 0
@@ -73,30 +61,53 @@ def run_demo(*, once: bool, port: int, out: Path) -> int:
     return 0
 
 
-def _findings(reasoner: Reasoner, path: Path) -> list[Any]:
-    moment = Moment.parse("2026-06-30")
-    records = read_all(path.read_bytes(), reasoner.rulebook.catalogue)
-    return [reasoner.evaluate(record.as_of(moment)).findings for record in records]
+def _clinic(out: Path, reasoner: Reasoner, today: date) -> tuple[str, str]:
+    """The record of the clinic, made anew: the address of its database, and the password of its people."""
+    for file in out.glob("exowatch.sqlite*"):
+        file.unlink()
+    address, password = f"sqlite:///{out / 'exowatch.sqlite'}", generated()
+    database = Database(address, deadline=5)
+    try:
+        database.upgrade()
+        with terminal.progress("playing the visits of patients", len(PATIENTS) + 1) as step:
+            fill(database, reasoner, load_settings(open_mode=True), today, step)
+        accounts = Accounts(database)
+        for role, shown in PEOPLE:
+            accounts.add(TENANT, role, password, [role], "demo", shown=shown)
+        counts = listed(database, TENANT, Filter()).counts.states
+    finally:
+        database.close()
+    terminal.say(f"{len(PATIENTS) + 1} synthetic patients and one example are in {out}/; the board finds:\n")
+    rows = [(str(counts[state]), terminal.state_text(state)) for state in vars(words().states) if counts.get(state)]
+    terminal.table(["questions", "state"], rows)
+    return address, password
 
 
-def hook_request(bundle: bytes, service: dict[str, Any]) -> dict[str, Any]:
-    """A patient-view request whose prefetch holds what the service asks for, taken from a bundle."""
-    resources = [entry["resource"] for entry in msgspec.json.decode(bundle)["entry"]]
-    patient = next(resource for resource in resources if resource["resourceType"] == "Patient")
-    prefetch: dict[str, Any] = {}
-    for key, query in service["prefetch"].items():
-        kind = query.partition("?")[0].partition("/")[0]
-        if kind == "Patient":
-            prefetch[key] = patient
-            continue
-        found = [{"resource": resource} for resource in resources if resource["resourceType"] == kind]
-        prefetch[key] = {"resourceType": "Bundle", "type": "searchset", "entry": found} if found else None
-    return {
-        "hook": service["hook"],
-        "hookInstance": str(uuid.uuid5(uuid.NAMESPACE_URL, "https://exowatch.example/demo")),
-        "context": {"userId": "Practitioner/demo", "patientId": patient["id"]},
-        "prefetch": prefetch,
-    }
+def _card(base: str, out: Path) -> tuple[str, Path]:
+    """Ask the service about the example and print its card; the address that was asked, and the request."""
+    services = httpx2.get(f"{base}/cds-services", timeout=10).json()["services"]
+    service = next(entry for entry in services if entry["hook"] == "patient-view")
+    request, url = out / "request.json", f"{base}/cds-services/{service['id']}"
+    body = hook_request(msgspec.json.decode(shipped_example()), service)
+    request.write_text(json.dumps(body, indent=1), encoding="utf-8")
+    answer = httpx2.post(url, json=body, timeout=10)
+    cards: list[dict[str, Any]] = answer.json().get("cards", [])
+    terminal.say("\nThe card that an EHR would show for the example:\n")
+    for card in cards:
+        terminal.say(f"[{card['indicator']}] {card['summary']}\n\n{card['detail']}\n")
+    if answer.status_code != 200 or not cards:
+        raise ExowatchError(f"the service answered {answer.status_code} without a card; run `exowatch doctor`")
+    return url, request
+
+
+def _board(base: str, password: str) -> None:
+    """Sign in and open the board's list. Raises `ExowatchError` if that does not work."""
+    with httpx2.Client(base_url=base, follow_redirects=True, timeout=10) as browser:
+        page = browser.get("/sign-in").text
+        csrf = page.partition('name="csrf" value="')[2].partition('"')[0]
+        answer = browser.post("/sign-in", data={"csrf": csrf, "name": "reader", "password": password, "next": "/board"})
+    if answer.status_code != 200 or "/board/patients/" not in answer.text:
+        raise ExowatchError(f"the board answered {answer.status_code} without its list; run `exowatch doctor`")
 
 
 def _wait() -> None:

@@ -9,14 +9,20 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from cds.chart import Record, read
 from cds.chart.catalogue import Catalogue
+from cds.reasoning.reasoner import Reasoner
+from cds.record.database import Database
+from cds.record.decisions import Decision, Planned
+from cds.record.recorder import Recorder
+from cds.record.worklist import Filter, listed
 from cds.service.desk import Caller, Desk
+from cds.settings import Settings
 from cds.workbench.synth import REFERENCE_DATE
 from cds.workbench.synth.cohort import make_person
 from cds.workbench.synth.fhir_output import to_bundle
@@ -93,3 +99,52 @@ def _moved(bundle: dict[str, Any], by: timedelta) -> dict[str, Any]:
     text = _DAY.sub(lambda day: (date.fromisoformat(day[1]) + by).isoformat(), json.dumps(bundle))
     moved: dict[str, Any] = json.loads(text)
     return moved
+
+
+# what its people did -------------------------------------------------------------------------------------------------
+
+TENANT = "default"
+_DECIDED = (
+    ("accept", "", (("imaging", 10),)),
+    ("repeat-test", "", (("repeat-marker", 21),)),
+    ("reject", "assay-artefact", ()),
+)  # fmt: skip
+"""What the board of the clinic said to its first cases: disposition, reason, actions with the days that they have."""
+
+
+def fill(
+    database: Database, reasoner: Reasoner, settings: Settings, today: date, progress: Callable[[], object]
+) -> None:
+    """Play every patient into an empty record, then the board's meetings; `progress` is called once for each patient."""
+    clock = Clock()
+    recorder = Recorder(database, reasoner.rulebook, clock=clock)
+    desk = Desk(settings, reasoner, clock, recorder)
+    for bundle in bundles(today):
+        play(desk, clock, reasoner.rulebook.catalogue, bundle, Caller("clinic-ehr", TENANT), today)
+        progress()
+    _meet(recorder, today)
+
+
+def _meet(recorder: Recorder, today: date) -> None:
+    """A meeting that was held and decided about three of four cases, and one to come to which the fourth is carried over."""
+    meetings, board = recorder.meetings, "Breast tumour board"
+    flagged = [
+        row
+        for row in listed(recorder.database, TENANT, Filter(states=("suspected", "persistent"))).rows
+        if row.advisory
+    ]
+    held = meetings.plan(TENANT, board, (today - timedelta(days=14)).isoformat(), "chair")
+    for row in flagged[: len(_DECIDED) + 1]:
+        meetings.add(TENANT, held, row.patient, "chair")
+    for row, (code, reason, actions) in zip(flagged, _DECIDED, strict=False):
+        planned = tuple(Planned(kind, (today + timedelta(days=days)).isoformat()) for kind, days in actions)
+        recorder.reviews.decide(
+            Decision(row.advisory, row.revision, code, "chair", reason=reason, actions=planned, meeting=held), TENANT
+        )
+    people = ("oncologist", "radiologist", "pathologist", "surgeon")
+    minutes = "Three cases were discussed; for the fourth there was no time."
+    meetings.change(TENANT, held, 1, "chair", attendees=people, quorum=True, minutes=minutes, close=True)
+    coming = meetings.plan(TENANT, board, (today + timedelta(days=7)).isoformat(), "chair")
+    meetings.carry(TENANT, held, coming, "chair")
+    for row in flagged[len(_DECIDED) + 1 : len(_DECIDED) + 4]:
+        meetings.add(TENANT, coming, row.patient, "chair")

@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import msgspec
 from sqlalchemy import select
 
-from cds.demo import hook_request
 from cds.record import tables
 from cds.record.audit import Checkpoints, verify
 from cds.record.database import Database
+from cds.workbench.clinic import hook_request
 from tests.patients.archetypes import patient
 from tests.record.postgresql import Cluster, binaries
 
@@ -101,7 +100,7 @@ def _load(server: Server, service: dict[str, Any], over: threading.Event, seed: 
     with httpx2.Client(timeout=5) as client:
         while not over.is_set():
             bundle = patient(rng.choice(_NAMES)).bundle(date(2025, 4, 28))
-            body = hook_request(msgspec.json.encode(bundle), service)
+            body = hook_request(bundle, service)
             body["hookInstance"] = str(uuid.UUID(int=rng.getrandbits(128), version=4))
             body["fhirServer"] = f"https://ehr-{rng.randrange(50)}.example/fhir"
             try:

@@ -9,13 +9,11 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-import msgspec
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
-from cds.demo import hook_request
 from cds.intake.interfaces import load_interfaces
 from cds.reasoning.loading import shipped_rules
 from cds.record import tables
@@ -29,6 +27,7 @@ from cds.record.ownership import Owner, Person
 from cds.record.recorder import Overtaken, Recorder
 from cds.service.app import create_app
 from cds.settings import Settings
+from cds.workbench.clinic import hook_request
 from tests.intake.test_hl7v2 import obx
 from tests.intake.test_labs import SERIES, order
 from tests.intake.test_three_labs import bundle, observation
@@ -88,7 +87,7 @@ class Clinic:
         service = next(
             one for one in self.http.get("/cds-services").json()["services"] if one["hook"] == "patient-view"
         )
-        request = {**hook_request(msgspec.json.encode(bundle), service), "hookInstance": str(uuid.uuid4())}
+        request = {**hook_request(bundle, service), "hookInstance": str(uuid.uuid4())}
         return self.http.post(SERVICE, json=request | ({"fhirServer": server} if server else {}))
 
     def sends(self, message: bytes) -> bytes:

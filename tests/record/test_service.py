@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
-from cds.demo import hook_request
 from cds.record import tables
 from cds.record.audit import Checkpoints, verify
 from cds.record.database import Database
@@ -29,6 +29,7 @@ from cds.record.responses import Answer, Responses
 from cds.service.app import create_app
 from cds.service.metrics import exposition
 from cds.settings import Settings
+from cds.workbench.clinic import hook_request
 from tests.patients.archetypes import patient
 from tests.record.postgresql import Cluster
 from tests.record.visits import REASONER, asked, who
@@ -56,13 +57,13 @@ class Ehr:
 
     def request(self, name: str, day: str) -> dict[str, Any]:
         bundle = patient(name).bundle(datetime.fromisoformat(day).date())
-        return {**hook_request(_bytes(bundle), self._service), "hookInstance": str(uuid.uuid4())}
+        return {**hook_request(_plain(bundle), self._service), "hookInstance": str(uuid.uuid4())}
 
 
-def _bytes(bundle: dict[str, Any]) -> bytes:
-    import msgspec
-
-    return msgspec.json.encode(bundle)
+def _plain(bundle: dict[str, Any]) -> dict[str, Any]:
+    """The bundle as JSON has it."""
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(bundle))
+    return found
 
 
 @pytest.fixture

@@ -21,12 +21,12 @@ from typing import Any
 
 from cds import terminal
 from cds.conformance.probe import Probe
-from cds.demo import hook_request
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.service.app import create_app
 from cds.settings import Settings
-from cds.workbench.synth import make_patient, to_json
+from cds.workbench.clinic import hook_request
+from cds.workbench.synth import make_patient
 from tests.service.conftest import local
 
 Path_ = tuple[str | int, ...]
@@ -136,7 +136,7 @@ def batch(seed: int, count: int) -> Counts:
                 bodies.append((key, probe.request(service)))
         for index in range(6):  # patients with gaps and faults of their own
             service = services["exowatch-patient-view"]
-            bodies.append((service["id"], hook_request(to_json(make_patient(5, index).bundle), service)))
+            bodies.append((service["id"], hook_request(make_patient(5, index).bundle, service)))
         found = Counts()
         for number in range(count):
             rng = random.Random(f"{seed} {number}")
