@@ -197,8 +197,12 @@ def second_sample(finding: Finding) -> tuple[date, date, Pair] | None:
 
 
 def why(finding: Finding, book: RuleBook, words: Wording) -> tuple[str, ...]:
-    """Each fact on which the state rests, in words, and whether it is the case, is not, or is unknown."""
-    return tuple(_kept(text, words) for text in explain(finding, book).why if not text.endswith(("applies", "judged")))
+    """Each fact on which the state rests, in words; it says so of one that is not the case, or unknown."""
+    return tuple(
+        _kept(text, words).removeprefix("the case: ")
+        for text in explain(finding, book).why
+        if not text.endswith(("applies", "judged"))
+    )
 
 
 def why_not(finding: Finding, book: RuleBook, words: Wording) -> Iterator[WhyNot]:

@@ -77,8 +77,9 @@ class DecisionPages:
                 visit.visitor.tenant,
             )  # fmt: skip
         except NotAccepted as error:
-            problem = f"{label('problems', error.field)}: {error.why}"
-            return self._shown(visit, case, answer, draft, problems=(problem,), status=HTTPStatus.UNPROCESSABLE_ENTITY)
+            return self._shown(
+                visit, case, answer, draft, problems=(problem(error),), status=HTTPStatus.UNPROCESSABLE_ENTITY
+            )
         except AlreadyDecided as error:
             return self._shown(visit, case, answer, draft, conflict=_first(error), status=HTTPStatus.CONFLICT)
         except Ended:
@@ -128,7 +129,9 @@ class DecisionPages:
             self._reviews.second(
                 visit.path["decision"], visit.visitor.name, agrees=agrees == "yes", tenant=visit.visitor.tenant
             )
-        except (NotAccepted, AlreadyDecided, NoSuchAdvisory) as error:
+        except NotAccepted as error:
+            return self._refused(visit, problem(error))
+        except (AlreadyDecided, NoSuchAdvisory) as error:
             return self._refused(visit, str(error))
         return _back(visit, "second", "decisions")
 
@@ -137,7 +140,9 @@ class DecisionPages:
         status, reason = one_field(visit.form, "status"), one_field(visit.form, "reason")
         try:
             self._follow_up.close(visit.visitor.tenant, visit.path["action"], status, visit.visitor.name, reason=reason)
-        except (NotAccepted, AlreadyDecided, NoSuchAdvisory) as error:
+        except NotAccepted as error:
+            return self._refused(visit, problem(error))
+        except (AlreadyDecided, NoSuchAdvisory) as error:
             return self._refused(visit, str(error))
         return _back(visit, "closed", "followup")
 
@@ -151,7 +156,9 @@ class DecisionPages:
                 visit.visitor.tenant, visit.path["advisory"], int(months), one_field(visit.form, "response"),
                 one_field(visit.form, "resistance"), visit.visitor.name, seen=int(seen),
             )  # fmt: skip
-        except (NotAccepted, AlreadyDecided, NoSuchAdvisory) as error:
+        except NotAccepted as error:
+            return self._refused(visit, problem(error))
+        except (AlreadyDecided, NoSuchAdvisory) as error:
             return self._refused(visit, str(error))
         return _back(visit, "outcome", "followup")
 
@@ -177,6 +184,11 @@ class DecisionPages:
         return page(
             "refused", HTTPStatus.CONFLICT, visitor=visit.visitor, why=why, back=f"/board/patients/{visit.patient}"
         )
+
+
+def problem(error: NotAccepted) -> str:
+    """What is to be mended in a form, in words for whoever filled it in."""
+    return str(getattr(words().problems, error.field, error.why))
 
 
 def _back(visit: Visit, done: str, place: str = "") -> Response:

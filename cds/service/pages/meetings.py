@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from fastapi import Response
 
-from cds.board.words import label, words
+from cds.board.words import words
 from cds.record.decisions import Decided, NotAccepted
 from cds.record.followup import Action, FollowUp
 from cds.record.meetings import AlreadyHeld, Case, ChangedMeanwhile, Meeting, Meetings, NoSuchMeeting
@@ -18,6 +18,7 @@ from cds.record.reviews import Reviews
 from cds.record.worklist import Row, of_patient
 from cds.service.access.browser import field
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
+from cds.service.pages.deciding import problem
 from cds.service.pages.rendering import page
 
 
@@ -72,7 +73,7 @@ class MeetingPages:
                 visit.visitor.tenant, field(visit.form, "board"), field(visit.form, "day"), visit.visitor.name
             )
         except NotAccepted as error:
-            return self._list(visit, (_problem(error),), HTTPStatus.UNPROCESSABLE_ENTITY)
+            return self._list(visit, (problem(error),), HTTPStatus.UNPROCESSABLE_ENTITY)
         return redirect(f"/board/meetings/{key}?done=planned")
 
     def _page(self, visit: Visit) -> Response:
@@ -137,7 +138,7 @@ class MeetingPages:
                 return redirect(f"{here}?done=carried")
             return redirect(f"{here}?done={self._arrange(visit, meeting, do)}")
         except NotAccepted as error:
-            return self._again(visit, meeting, _problem(error))
+            return self._again(visit, meeting, problem(error))
         except (NoSuchMeeting, AlreadyHeld):
             raise NotThere from None
 
@@ -172,7 +173,7 @@ class MeetingPages:
         except ChangedMeanwhile:
             return self._shown(visit, meeting, draft, (words().meetings.conflict,), HTTPStatus.CONFLICT)
         except NotAccepted as error:
-            return self._again(visit, meeting, _problem(error))
+            return self._again(visit, meeting, problem(error))
         return redirect(f"/board/meetings/{meeting.id}?done={'held' if close else 'saved'}")
 
     def _again(self, visit: Visit, meeting: Meeting, problem: str) -> Response:
@@ -186,10 +187,6 @@ def _is_listed(row: Row) -> bool:
 def _minutes(visit: Visit) -> Minutes:
     form = visit.form
     return Minutes(field(form, "attendees"), field(form, "quorum") == "yes", field(form, "minutes"))
-
-
-def _problem(error: NotAccepted) -> str:
-    return f"{label('problems', error.field)}: {error.why}"
 
 
 def _done(visit: Visit) -> str:
