@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,11 +16,13 @@ from starlette.testclient import TestClient
 from cds.record import tables
 from cds.record.accounts import TERMINAL, Accounts
 from cds.record.database import Database
+from cds.record.identity import Identity, survivor
 from cds.record.recorder import Recorder
 from cds.service.access import mount
 from cds.service.access.gate import Act, Gate, NotThere, Visit
 from cds.settings import Settings
-from tests.record.visits import REASONER
+from tests.patients.archetypes import patient
+from tests.record.visits import REASONER, asked
 
 PASSWORD = "correct horse battery staple"
 MORNING = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -144,6 +146,16 @@ class Browser:
         """Where an answer leads to, at our own address."""
         parts = urlsplit(answer.headers["Location"])
         return self.get(f"{parts.path}?{parts.query}")
+
+
+def known(database: Database, who: Identity) -> str:
+    """The record evaluated that patient once; the id of their row."""
+    bundle = patient("A29").bundle(date(2025, 3, 31))
+    Recorder(database, REASONER.rulebook).record(asked(bundle, "2025-03-31", identity=who))
+    with database.reading() as connection:
+        row = survivor(connection, who)
+        assert row is not None
+        return str(row["id"])
 
 
 def csrf_in(text: str) -> str:

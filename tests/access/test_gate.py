@@ -6,7 +6,6 @@ import itertools
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -25,9 +24,8 @@ from cds.service.access.gate import Act, Gate, Role, Visit
 from cds.service.access.roles import PERMITTED, ROLES
 from cds.service.app import create_app
 from cds.settings import Settings
-from tests.access.people import PASSWORD, House, csrf_in
-from tests.patients.archetypes import patient
-from tests.record.visits import REASONER, asked
+from tests.access.people import PASSWORD, House, csrf_in, known
+from tests.record.visits import REASONER
 
 EXPECTED = {
     "view": {"reader", "reviewer", "chair"},
@@ -40,7 +38,7 @@ EXPECTED = {
 }
 """Written once more, by hand: whoever changes who may do what changes it here too."""
 OPEN = {
-    "/", "/sign-in", "/sign-out", "/style.css", "/script.js", "/cds-services", "/cds-services/", "/cds-services/{service}",
+    "/", "/sign-in", "/sign-out", "/style.css", "/board.js", "/cds-services", "/cds-services/", "/cds-services/{service}",
     "/cds-services/{service}/", "/cds-services/{service}/feedback", "/cds-services/{service}/feedback/", "/fhir/metadata",
     "/fhir/{kind}", "/fhir/{kind}/{key}", "/metrics", "/advisories/{advisory}/dispositions", "/results", "/results/",
     "/rules/{name}", "/health", "/ready",
@@ -192,21 +190,13 @@ def house(tmp_path: Path) -> Iterator[House]:
         yield House(database)
 
 
-def known(house: House, name: str = "Patient/a29") -> str:
-    """A patient of the record; the id of their row."""
-    who = Identity("default", "https://ehr.example/fhir", name)
-    day = datetime(2025, 3, 31, tzinfo=UTC).date()
-    Recorder(house.database, REASONER.rulebook).record(asked(patient("A29").bundle(day), day.isoformat(), identity=who))
-    with house.database.reading() as connection:
-        from cds.record.identity import survivor
-
-        row = survivor(connection, who)
-        assert row is not None
-        return str(row["id"])
+def row_of(house: House, name: str = "a29") -> str:
+    """A patient of the record."""
+    return known(house.database, Identity("default", "https://ehr.example/fhir", f"Patient/{name}"))
 
 
 def test_every_view_is_audited_with_a_digest_of_the_patient(house: House) -> None:
-    row = known(house)
+    row = row_of(house)
     browser = house.open().signed_in("anna", "reader")
     before = len(house.entries())
     assert browser.get(f"/board/patients/{row}").status_code == 200
@@ -227,7 +217,7 @@ def test_every_view_is_audited_with_a_digest_of_the_patient(house: House) -> Non
 
 
 def test_a_patient_of_another_tenant_is_not_there(house: House) -> None:
-    row = known(house)
+    row = row_of(house)
     with house.database.writing() as connection:
         connection.exec_driver_sql("UPDATE patient SET tenant = 'elsewhere'")
     answer = house.open().signed_in("anna").get(f"/board/patients/{row}")
@@ -258,7 +248,7 @@ def test_a_record_that_is_away_is_said_to_be(house: House) -> None:
 
 
 def test_whoever_came_for_one_patient_sees_no_other(house: House) -> None:
-    mine, other = known(house), known(house, "Patient/b30")
+    mine, other = row_of(house), row_of(house, "b30")
     house.patient = other
     browser = house.open().browser()
     who = Vouched("https://ehr.example/fhir", "7", "practitioner7", "Dr Chen", ["chair", "admin", "auditor"])

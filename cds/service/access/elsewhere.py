@@ -54,7 +54,8 @@ class Elsewhere:
             except NotVouched as error:
                 response = self.refused(str(error))
             except SignInRefused:
-                response = notice(HTTPStatus.FORBIDDEN, "not-let-in", None)  # the record has noted it
+                note("refused", status=403, code="sign-in", why="no role here, or disabled")
+                response = notice(HTTPStatus.FORBIDDEN, "not-let-in", None)  # the record has its entry
         self._gate.browser.take(response, _FLOW)  # an answer counts once
         return response
 

@@ -211,7 +211,8 @@ class Relying:
         except NoKey:
             raise NotVouched("nothing verifies the ID token") from None
         except (JoseError, ValueError, TypeError, RecursionError) as error:
-            raise NotVouched(f"the ID token does not hold ({type(error).__name__})") from None
+            what = f"{type(error).__name__} {getattr(error, 'claim', '')}".strip()
+            raise NotVouched(f"the ID token does not hold ({what})") from None
         if not 0 < len(_text(claims, "sub")) <= _LONGEST_ID:
             raise NotVouched("the ID token does not say who it is about")
         return dict(claims)
