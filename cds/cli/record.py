@@ -19,6 +19,7 @@ from cds.chart.clock import when
 from cds.cli.options import AsJson, Server, reasoner_of
 from cds.errors import InputError
 from cds.record import erasure
+from cds.record.adoption import adopt
 from cds.record.audit import Checkpoints, verify
 from cds.record.backup import backup, restore
 from cds.record.database import Database, head
@@ -60,6 +61,7 @@ def db_upgrade() -> None:
     with opened(check=False) as (database, _):
         before = database.revision()
         database.upgrade()
+        adopt(database)
         terminal.say(f"schema {before or 'none'} → {database.revision()}")
 
 

@@ -53,6 +53,11 @@ def said(content: bytes) -> Advisory:
     return msgspec.json.decode(zlib.decompress(content), type=Advisory)
 
 
+def is_nothing(content: bytes) -> bool:
+    """Whether nothing was packed: an event without words of its own."""
+    return zlib.decompress(content) == b"null"
+
+
 def versions() -> dict[str, str]:
     """Of everything that can change a finding beside the rule book."""
     found = {"python": platform.python_version()}

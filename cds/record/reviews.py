@@ -80,6 +80,7 @@ class Reviews:
             if not Standing(advisory["standing"]).is_open:
                 raise Ended(advisory["standing"], advisory["changed"])
             writing = _Deciding(connection, patient, decision, {row["id"]: row["revision"] for row in before})
+            writing.discuss()
             row = {
                 "id": str(uuid.uuid4()), "patient_id": patient["id"], "advisory_id": decision.advisory, **stated,
                 "basis": advisory["basis"], "number": len(before) + 1, "at": writing.at,
@@ -88,7 +89,6 @@ class Reviews:
             connection.execute(insert(tables.disposition), row)
             writing.entry.wrote(tables.disposition, row, patient["salt"])
             writing.follow(str(row["id"]))
-            writing.discuss()
             return str(row["id"]), writing.entry
 
         return self.trail.write(work)

@@ -27,6 +27,7 @@ from cds.exchange.network import origin_of
 from cds.intake.interfaces import load_interfaces
 from cds.reasoning.loading import load_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
+from cds.record.adoption import adopt
 from cds.record.audit import Checkpoints
 from cds.record.database import Database, RecordUnavailable, SchemaMismatch, head
 from cds.record.queue import Queue
@@ -274,6 +275,7 @@ def _recorder(settings: Settings, reasoner: Reasoner) -> Recorder:
     try:
         if database.is_sqlite and database.revision() != head():
             database.upgrade()
+            adopt(database)
         database.check()
     except (RecordUnavailable, SchemaMismatch) as error:
         raise CannotServe(f"The record cannot be used: {error}") from error

@@ -1,0 +1,253 @@
+"""What became of decisions: actions done or not and why, outcomes after 3, 6 and 12 months, the clock, and precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import update
+
+from cds.record import tables
+from cds.record.audit import verify
+from cds.record.codes import MONTHS, NOT_DONE
+from cds.record.database import Database
+from cds.record.decisions import AlreadyDecided, Decision, NoSuchAdvisory, NotAccepted, Planned
+from cds.record.followup import FollowUp, months_after
+from cds.record.precision import precision, wilson
+from cds.record.recorder import Recorder
+from tests.patients.archetypes import patient
+from tests.record.boards import TENANT, advisory, rows
+from tests.record.visits import REASONER, asked, visit, who
+
+BOOK = REASONER.rulebook
+TODAY = datetime.now(UTC).date()
+
+
+@pytest.fixture
+def recorder(database: Database) -> Recorder:
+    """A record with one open advisory, about which a board decided to do two things."""
+    found = Recorder(database, BOOK)
+    visit(found, "A01", "2025-12-31")
+    plan = (Planned("imaging", "2026-02-01"), Planned("trial"))
+    found.reviews.decide(Decision(*advisory(database), "accept", "board-7", actions=plan))
+    return found
+
+
+def holds(database: Database) -> bool:
+    with database.reading() as connection:
+        return verify(connection, {}).holds
+
+
+# actions ---------------------------------------------------------------------------------------------------------------
+
+
+def test_an_action_is_done_or_not_and_why(recorder: Recorder) -> None:
+    follow_up = recorder.follow_up
+    imaging, trial = follow_up.actions(TENANT, advisory=advisory(recorder.database)[0])
+    follow_up.close(TENANT, imaging.id, "done", "nurse-1")
+    follow_up.close(TENANT, imaging.id, "done", "nurse-1")  # sent again
+    follow_up.close(TENANT, trial.id, "not-done", "nurse-1", reason="trial-closed")
+    with pytest.raises(AlreadyDecided, match="nurse-1 decided 'done'"):
+        follow_up.close(TENANT, imaging.id, "partly", "nurse-2")
+    follow_up.close(TENANT, imaging.id, "partly", "nurse-2", reason="sample-failed", seen="done")
+    found = {one.kind: one for one in follow_up.actions(TENANT, patient=imaging.patient)}
+    assert (found["imaging"].status, found["imaging"].reason, found["imaging"].by) == (
+        "partly",
+        "sample-failed",
+        "nurse-2",
+    )
+    assert (found["trial"].status, found["trial"].reason) == ("not-done", "trial-closed")
+    assert rows(recorder.database)[0].due == ""
+    assert holds(recorder.database)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "words"),
+    [
+        ("open", "", "status: 'open' is none of"),
+        ("replaced", "", "status: 'replaced' is none of"),
+        ("not-done", "", "reason: '' is none of: patient-wish"),
+        ("not-done", "because", "reason: 'because' is none of"),
+        ("partly", "because", "reason: 'because' is none of"),
+        ("done", "patient-wish", "reason: 'done' has none"),
+    ],
+)
+def test_what_cannot_be_said_of_an_action_is_named(recorder: Recorder, status: str, reason: str, words: str) -> None:
+    (imaging, _) = recorder.follow_up.actions(TENANT, advisory=advisory(recorder.database)[0])
+    with pytest.raises(NotAccepted, match=words):
+        recorder.follow_up.close(TENANT, imaging.id, status, "nurse-1", reason=reason)
+
+
+def test_actions_of_others_are_not_there(recorder: Recorder) -> None:
+    (imaging, _) = recorder.follow_up.actions(TENANT, advisory=advisory(recorder.database)[0])
+    for tenant, key in (("elsewhere", imaging.id), (TENANT, "none")):
+        with pytest.raises(NoSuchAdvisory):
+            recorder.follow_up.close(tenant, key, "done", "nurse-1")
+    assert recorder.follow_up.actions("elsewhere", patient=imaging.patient) == []
+
+
+def test_an_action_that_was_replaced_stays_so(recorder: Recorder) -> None:
+    (imaging, _) = recorder.follow_up.actions(TENANT, advisory=advisory(recorder.database)[0])
+    recorder.reviews.decide(Decision(*advisory(recorder.database), "watch", "board-7", seen=1))
+    for seen in ("open", "replaced"):
+        with pytest.raises(AlreadyDecided, match="board-7 decided 'replaced'"):
+            recorder.follow_up.close(TENANT, imaging.id, "done", "nurse-1", seen=seen)
+
+
+# outcomes ----------------------------------------------------------------------------------------------------------------
+
+
+def test_an_outcome_is_stated_and_amended(recorder: Recorder, connect: Callable[[], Database]) -> None:
+    key, follow_up = advisory(recorder.database)[0], recorder.follow_up
+    first = follow_up.state(TENANT, key, 3, "SD", "unclear", "nurse-1")
+    assert follow_up.state(TENANT, key, 3, "SD", "unclear", "nurse-1") == first
+    with pytest.raises(AlreadyDecided, match="nurse-1 decided 'SD, resistance unclear'"):
+        follow_up.state(TENANT, key, 3, "PD", "yes", "nurse-2")
+    desks = [FollowUp(connect()) for _ in range(2)]
+
+    def amend(number: int) -> str:
+        try:
+            return desks[number].state(TENANT, key, 3, "PD", "yes", f"nurse-{number}", seen=1) and "won"
+        except AlreadyDecided as refused:
+            return refused.by
+
+    with ThreadPoolExecutor(2) as threads:
+        said = list(threads.map(amend, range(2)))
+    assert sorted(said) == sorted(["won", f"nurse-{said.index('won')}"])
+    assert [(one.number, one.response, one.resistance) for one in follow_up.outcomes(TENANT, key)] == [
+        (1, "SD", "unclear"),
+        (2, "PD", "yes"),
+    ]
+    assert follow_up.outcomes("elsewhere", key) == []
+    assert holds(recorder.database)
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [((4, "PD", "yes"), "one of: 3, 6, 12"), ((3, "XX", "yes"), "none of: CR"), ((3, "PD", "perhaps"), "none of: yes")],
+)
+def test_what_is_no_outcome_is_named(recorder: Recorder, stated: tuple[Any, ...], words: str) -> None:
+    months, response, resistance = stated
+    with pytest.raises(NotAccepted, match=words):
+        recorder.follow_up.state(TENANT, advisory(recorder.database)[0], months, response, resistance, "nurse-1")
+    with pytest.raises(NotAccepted, match="there is no outcome 1"):
+        recorder.follow_up.state(TENANT, advisory(recorder.database)[0], 3, "PD", "yes", "nurse-1", seen=1)
+
+
+def opened_on(database: Database, key: str, day: date) -> None:
+    with database.writing() as connection:  # the tests below are about the clock, not about the chain
+        connection.execute(
+            update(tables.advisory).where(tables.advisory.c.id == key), {"opened": f"{day}T12:00:00.000000Z"}
+        )
+
+
+def test_the_clock_of_an_advisory(recorder: Recorder) -> None:
+    key, follow_up = advisory(recorder.database)[0], recorder.follow_up
+    opened_on(recorder.database, key, date(2025, 11, 30))
+    follow_up.state(TENANT, key, 6, "PD", "yes", "nurse-1")
+    clock = follow_up.clock(TENANT, key)
+    assert [(one.months, one.due) for one in clock] == [(3, "2026-02-28"), (6, "2026-05-30"), (12, "2026-11-30")]
+    assert [one.stated is not None for one in clock] == [False, True, False]
+    assert [one.is_overdue(date(2026, 11, 30)) for one in clock] == [True, False, False]
+    with pytest.raises(NoSuchAdvisory):
+        follow_up.clock("elsewhere", key)
+
+
+def test_what_is_overdue(recorder: Recorder) -> None:
+    key, follow_up = advisory(recorder.database)[0], recorder.follow_up
+    opened_on(recorder.database, key, date(2025, 11, 30))
+
+    def overdue(day: str) -> list[tuple[str, str, int]]:
+        return [(one.kind, one.due, one.months) for one in follow_up.overdue(TENANT, date.fromisoformat(day))]
+
+    assert overdue("2026-02-01") == []
+    assert overdue("2026-02-28") == [("imaging", "2026-02-01", 0)]
+    assert overdue("2026-03-01") == [("imaging", "2026-02-01", 0), ("outcome", "2026-02-28", 3)]
+    assert overdue("2026-05-31")[1:] == [("outcome", "2026-05-30", 6)]  # the last that is due tells of those before
+    follow_up.state(TENANT, key, 6, "SD", "no", "nurse-1")
+    assert overdue("2026-11-30") == [("imaging", "2026-02-01", 0)]
+    assert overdue("2026-12-01")[1:] == [("outcome", "2026-11-30", 12)]
+    assert follow_up.overdue("elsewhere", date(2027, 1, 1)) == []
+    (one, *_) = follow_up.overdue(TENANT, date(2026, 12, 1))
+    assert (one.who.reference, one.question) == ("Patient/a01", "trpc5-rise-on-chemotherapy")
+
+
+def test_nothing_is_asked_of_advice_that_was_withdrawn(database: Database) -> None:
+    recorder = Recorder(database, BOOK)
+    for day in ("2025-03-31", "2025-04-28", "2025-05-02"):
+        visit(recorder, "A29", day)
+    assert recorder.follow_up.overdue(TENANT, TODAY + timedelta(days=400)) == []
+    assert recorder.follow_up.clock(TENANT, advisory(database)[0]) == []
+
+
+@given(st.dates(date(2000, 1, 1), date(2100, 1, 1)), st.sampled_from(MONTHS))
+def test_so_many_months_later(day: date, months: int) -> None:
+    later = months_after(day, months)
+    assert (later.year * 12 + later.month) - (day.year * 12 + day.month) == months
+    assert later.day == day.day or (later + timedelta(days=1)).day == 1
+
+
+# precision -----------------------------------------------------------------------------------------------------------------
+
+
+def test_precision_counts_nothing_that_nobody_said(database: Database) -> None:
+    recorder = Recorder(database, BOOK)
+    bundle = patient("A01").bundle()
+    keys = []
+    for number in range(8):
+        recorder.record(asked(bundle, "2025-12-31", identity=who(f"Patient/{number}")))
+        keys.append(rows(database, text=f"Patient/{number}")[0].advisory)
+    for day in ("2025-03-31", "2025-04-28", "2025-05-02"):
+        visit(recorder, "A29", day)  # withdrawn: its data were wrong, not the rule
+    visit(recorder, "A28", "2025-04-07")  # a watch is no flag
+    state, decide = recorder.follow_up.state, recorder.reviews.decide
+    for key, months, resistance in (
+        (keys[0], 3, "yes"), (keys[1], 3, "no"), (keys[1], 12, "yes"), (keys[2], 6, "no"), (keys[3], 3, "yes"),
+        (keys[3], 6, "unclear"),
+    ):  # fmt: skip
+        state(TENANT, key, months, "NE", resistance, "nurse-1")
+    decide(Decision(keys[0], 1, "accept", "board"))
+    decide(Decision(keys[1], 1, "reject", "board", reason="sample-timing"))
+    decide(Decision(keys[1], 1, "accept", "board", seen=1))
+    decide(Decision(keys[2], 1, "watch", "board"))
+    decide(Decision(keys[3], 1, "not-discussed", "board", reason="no-time"))
+    (found,) = precision(database, TENANT)
+    assert (found.rule, found.hash) == ("trpc5-rise-on-chemotherapy", BOOK.rule("trpc5-rise-on-chemotherapy").hash)
+    assert (found.flags, found.withdrawn) == (8, 1)
+    assert (found.confirmed, found.refuted, found.unclear, found.unknown) == (2, 1, 1, 4)
+    assert (found.accepted, found.rejected, found.otherwise, found.unanswered) == (2, 0, 1, 5)
+    assert found.share == pytest.approx(2 / 3)
+    assert (found.low, found.high) == pytest.approx((0.2077, 0.9385), abs=1e-4)
+    assert precision(database, "elsewhere") == []
+
+
+def test_without_an_outcome_there_is_no_share(database: Database) -> None:
+    visit(Recorder(database, BOOK), "A01", "2025-12-31")
+    (found,) = precision(database, TENANT)
+    assert (found.share, found.low, found.high, found.unanswered) == (None, None, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("hits", "of", "low", "high"), [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)]
+)
+def test_the_interval_of_wilson(hits: int, of: int, low: float, high: float) -> None:
+    """The last is the example of Newcombe (Stat Med 1998;17:857), method 3."""
+    assert wilson(hits, of) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(1, 10_000).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))))
+def test_an_interval_holds_its_share(counted: tuple[int, int]) -> None:
+    low, high = wilson(*counted)
+    share = counted[0] / counted[1]
+    assert 0 <= low <= share <= high <= 1
+    assert math.isclose(1 - high, wilson(counted[1] - counted[0], counted[1])[0], abs_tol=1e-12)
+
+
+def test_reasons_have_labels() -> None:
+    assert all(label and label[0].isupper() for label in NOT_DONE.values())

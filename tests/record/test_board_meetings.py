@@ -1,0 +1,217 @@
+"""Meetings: planned, ordered, carried over, held and closed; of two people who change one, one hears of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cds.record.audit import verify
+from cds.record.database import Database
+from cds.record.decisions import NotAccepted
+from cds.record.erasure import merge
+from cds.record.identity import NoSuchPatient
+from cds.record.meetings import MOST_MINUTES, AlreadyHeld, ChangedMeanwhile, Meetings, NoSuchMeeting
+from cds.record.recorder import Recorder
+from tests.patients.archetypes import patient
+from tests.record.boards import TENANT, called, rows
+from tests.record.visits import REASONER, asked, who
+
+BOOK = REASONER.rulebook
+
+
+@pytest.fixture
+def recorder(database: Database) -> Recorder:
+    """A record of four patients with names."""
+    found = Recorder(database, BOOK)
+    for number in range(4):
+        work = asked(patient("A01").bundle(), "2025-12-31", identity=who(f"Patient/{number}"))
+        work.person = called(work.who, f"Name{number}")
+        found.record(work)
+    return found
+
+
+def patient_row(recorder: Recorder, number: int) -> str:
+    return rows(recorder.database, text=f"name{number}")[0].patient
+
+
+def families(recorder: Recorder, meeting: str) -> list[str]:
+    agenda = recorder.meetings.agenda(TENANT, meeting)
+    assert [case.position for case in agenda] == sorted({case.position for case in agenda})
+    return [case.named.family.removeprefix("Name") for case in agenda]
+
+
+def planned(recorder: Recorder, *numbers: int, day: str = "2026-01-05") -> str:
+    meeting = recorder.meetings.plan(TENANT, "Breast board", day, "chair")
+    for number in numbers:
+        recorder.meetings.add(TENANT, meeting, patient_row(recorder, number), "chair")
+    return meeting
+
+
+def holds(recorder: Recorder) -> bool:
+    with recorder.database.reading() as connection:
+        return verify(connection, {}).holds
+
+
+def test_a_meeting_is_planned_changed_and_held(recorder: Recorder) -> None:
+    meetings = recorder.meetings
+    meeting = meetings.plan(TENANT, " Breast board ", "2026-01-05", "chair")
+    assert meetings.last_held(TENANT) == ""
+    assert (
+        meetings.change(TENANT, meeting, 1, "chair", day="2026-01-06", attendees=["oncologist", " ", "surgeon "]) == 2
+    )
+    assert meetings.change(TENANT, meeting, 2, "chair", quorum=True, minutes="One case.\r\nDone. ", close=True) == 3
+    found = meetings.meeting(TENANT, meeting)
+    assert (found.board, found.day, found.status, found.quorum) == ("Breast board", "2026-01-06", "held", True)
+    assert (found.attendees, found.minutes, found.revision) == (("oncologist", "surgeon"), "One case.\nDone.", 3)
+    assert meetings.last_held(TENANT) == meetings.last_held(TENANT, "Breast board") == "2026-01-06"
+    assert meetings.last_held(TENANT, "Other board") == meetings.last_held("elsewhere") == ""
+    with pytest.raises(AlreadyHeld, match="the meeting of 2026-01-06 was held"):
+        meetings.change(TENANT, meeting, 3, "chair", minutes="Otherwise")
+    later = meetings.plan(TENANT, "Breast board", "2026-01-12", "chair")
+    assert [one.id for one in meetings.meetings(TENANT)] == [later, meeting]
+    assert [one.id for one in meetings.meetings(TENANT, status="planned")] == [later]
+    assert holds(recorder)
+
+
+def test_of_two_who_change_a_meeting_one_hears_of_the_other(
+    recorder: Recorder, connect: Callable[[], Database]
+) -> None:
+    meeting = planned(recorder)
+    desks = [Meetings(connect()) for _ in range(2)]
+
+    def change(number: int) -> str:
+        try:
+            desks[number].change(TENANT, meeting, 1, f"chair-{number}", minutes=str(number))
+        except ChangedMeanwhile as refused:
+            return refused.by
+        return "won"
+
+    with ThreadPoolExecutor(2) as threads:
+        said = list(threads.map(change, range(2)))
+    assert sorted(said) == sorted(["won", f"chair-{said.index('won')}"])
+    assert recorder.meetings.meeting(TENANT, meeting).minutes == str(said.index("won"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"board": " "}, "board"),
+        ({"board": "x" * 129}, "board"),
+        ({"day": "soon"}, "day"),
+        ({"minutes": "x" * (MOST_MINUTES + 1)}, "minutes"),
+        ({"minutes": "a\0"}, "minutes"),
+        ({"attendees": ["x"] * 101}, "attendees"),
+        ({"attendees": ["x" * 129]}, "attendees"),
+        ({"attendees": ["a\nb"]}, "attendees"),
+    ],
+)
+def test_what_no_meeting_can_be_is_named(recorder: Recorder, changes: dict[str, object], field: str) -> None:
+    meeting = planned(recorder)
+    with pytest.raises(NotAccepted) as refused:
+        recorder.meetings.change(TENANT, meeting, 1, "chair", **changes)  # type: ignore[arg-type]  # fields by name
+    assert refused.value.field == field
+
+
+# the agenda --------------------------------------------------------------------------------------------------------------
+
+
+def test_cases_are_added_ordered_and_removed(recorder: Recorder) -> None:
+    meetings = recorder.meetings
+    meeting = planned(recorder, 0, 1, 2)
+    assert families(recorder, meeting) == ["0", "1", "2"]
+    cases = {case.named.family: case.id for case in meetings.agenda(TENANT, meeting)}
+    again = meetings.add(TENANT, meeting, patient_row(recorder, 1), "chair")
+    assert again == cases["Name1"]
+    meetings.reorder(TENANT, meeting, [cases["Name2"], cases["Name0"]], "chair")
+    assert families(recorder, meeting) == ["2", "0", "1"]
+    meetings.remove(TENANT, meeting, cases["Name0"], "chair")
+    assert families(recorder, meeting) == ["2", "1"]
+    meetings.mark(TENANT, meeting, cases["Name2"], "chair", discussed=True)
+    assert [case.status for case in meetings.agenda(TENANT, meeting)] == ["discussed", "open"]
+    for missing in (cases["Name0"], "nothing"):
+        with pytest.raises(NoSuchMeeting):
+            meetings.remove(TENANT, meeting, missing, "chair")
+    assert holds(recorder)
+
+
+def test_what_was_not_discussed_is_carried_over(recorder: Recorder) -> None:
+    meetings = recorder.meetings
+    meeting, later = planned(recorder, 0, 1, 2), planned(recorder, 2, 3, day="2026-01-12")
+    case = meetings.agenda(TENANT, meeting)[0]
+    meetings.mark(TENANT, meeting, case.id, "chair", discussed=True)
+    meetings.change(TENANT, meeting, 1, "chair", close=True)
+    assert meetings.carry(TENANT, meeting, later, "chair") == 2
+    assert families(recorder, later) == ["2", "3", "1"]  # who stands there is not put there twice
+    assert [case.carried_from for case in meetings.agenda(TENANT, later)] == ["", "", meeting]
+    assert [case.status for case in meetings.agenda(TENANT, meeting)] == ["discussed", "carried", "carried"]
+    assert meetings.carry(TENANT, meeting, later, "chair") == 0
+    with pytest.raises(NotAccepted):
+        meetings.carry(TENANT, later, later, "chair")
+    with pytest.raises(AlreadyHeld):
+        meetings.carry(TENANT, later, meeting, "chair")
+    assert holds(recorder)
+
+
+def test_the_agenda_of_a_held_meeting_stays(recorder: Recorder) -> None:
+    meetings = recorder.meetings
+    meeting = planned(recorder, 0)
+    (case,) = meetings.agenda(TENANT, meeting)
+    meetings.change(TENANT, meeting, 1, "chair", close=True)
+    for change in (
+        lambda: meetings.add(TENANT, meeting, patient_row(recorder, 1), "chair"),
+        lambda: meetings.remove(TENANT, meeting, case.id, "chair"),
+        lambda: meetings.reorder(TENANT, meeting, [case.id], "chair"),
+        lambda: meetings.mark(TENANT, meeting, case.id, "chair", discussed=True),
+    ):
+        with pytest.raises(AlreadyHeld):
+            change()
+    assert families(recorder, meeting) == ["0"]
+
+
+def test_meetings_and_patients_of_others_are_not_there(recorder: Recorder) -> None:
+    meetings = recorder.meetings
+    meeting = planned(recorder, 0)
+    for ask in (
+        lambda: meetings.meeting("elsewhere", meeting),
+        lambda: meetings.agenda("elsewhere", meeting),
+        lambda: meetings.change("elsewhere", meeting, 1, "chair", minutes=""),
+        lambda: meetings.carry("elsewhere", meeting, "none", "chair"),
+        lambda: meetings.add(TENANT, "none", patient_row(recorder, 1), "chair"),
+    ):
+        with pytest.raises(NoSuchMeeting):
+            ask()
+    for tenant, key in ((TENANT, "none"), ("elsewhere", patient_row(recorder, 1))):
+        with pytest.raises(NoSuchPatient):
+            meetings.add(tenant, meeting, key, "chair")
+
+
+def test_many_add_the_same_patients_at_once(recorder: Recorder, connect: Callable[[], Database]) -> None:
+    meeting = planned(recorder)
+    keys = [patient_row(recorder, number) for number in range(4)]
+    desks = [Meetings(connect()) for _ in range(4)]
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda n: desks[n % 4].add(TENANT, meeting, keys[n % 4 - n % 3], "chair"), range(32)))
+    assert len(families(recorder, meeting)) == 4
+    assert holds(recorder)
+
+
+def test_agendas_change_while_patients_are_merged(recorder: Recorder, connect: Callable[[], Database]) -> None:
+    meeting, later = planned(recorder, 0, 1, 2, 3), planned(recorder, day="2026-01-12")
+    desks = [Meetings(connect()) for _ in range(3)]
+    database = connect()
+
+    def work(number: int) -> None:
+        if number == 5:
+            merge(database, who("Patient/0"), who("Patient/1"), "registry")
+        elif number == 9:
+            desks[0].carry(TENANT, meeting, later, "chair")
+        else:
+            cases = [case.id for case in desks[number % 3].agenda(TENANT, meeting)]
+            desks[number % 3].reorder(TENANT, meeting, cases[number % 4 :], "chair")
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(work, range(14)))
+    assert holds(recorder)
+    assert len(families(recorder, later)) in (3, 4)

@@ -1,0 +1,176 @@
+"""Who patients are on a board: the name and the record number of their own record, whatever stands in it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from cds.record import tables
+from cds.record.audit import verify
+from cds.record.database import Database
+from cds.record.identity import Identity
+from cds.record.names import folded, sought_by
+from cds.record.recorder import Recorder
+from cds.service.persons import person_of
+from tests.patients.archetypes import patient
+from tests.record.boards import called, named_visit, rows
+from tests.record.test_service import Ehr
+from tests.record.visits import REASONER, asked, who
+
+WHO = Identity("here", "https://ehr.example/fhir", "Patient/123")
+TODAY = date(2026, 1, 5)
+MRN = {"type": {"coding": [{"code": "MR"}]}, "system": "https://ehr.example/mrn", "value": "4711"}
+OTHER = {"system": "https://insurer.example", "value": "A 1"}
+
+
+def of(**resource: Any) -> tuple[str, str, str, str]:
+    found = person_of({"resourceType": "Patient", **resource}, WHO, TODAY)
+    assert found is not None
+    return found.family, found.given, found.number, found.system
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([{"use": "usual", "family": "U"}, {"use": "official", "family": "O", "given": ["A", "B"]}], ("O", "A B")),
+        ([{"family": "First"}, {"use": "usual", "family": "U"}], ("U", "")),
+        ([{"use": "old", "family": "Old"}, {"family": "Now"}], ("Now", "")),
+        ([{"use": "official", "family": "Was", "period": {"end": "2020"}}, {"family": "Is"}], ("Is", "")),
+        ([{"family": "Is", "period": {"end": "2026-01-05"}}], ("Is", "")),
+        ([{"text": "Anna of Nowhere"}], ("Anna of Nowhere", "")),
+        ([{"text": "not this", "given": ["Anna"]}], ("", "Anna")),
+        ([{"use": "official"}, {"use": "usual", "family": "Named"}], ("Named", "")),
+        ([], ("", "")),
+        ("Anna", ("", "")),
+        ([None, 5, {"family": ["x"], "given": "y"}], ("", "")),
+    ],
+)
+def test_the_name_that_is_in_force(names: Any, expected: tuple[str, str]) -> None:
+    assert of(name=names)[:2] == expected
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "expected"),
+    [
+        ([OTHER, MRN], ("4711", "https://ehr.example/mrn")),
+        ([{"value": "no system"}, OTHER], ("A 1", "https://insurer.example")),
+        ([{**MRN, "use": "old"}, OTHER], ("A 1", "https://insurer.example")),
+        ([{**MRN, "system": None}], ("4711", "")),
+        ([{"value": "no system"}], ("123", "")),
+        ([{**MRN, "value": " "}], ("123", "")),
+        (None, ("123", "")),
+    ],
+)
+def test_the_record_number(identifiers: Any, expected: tuple[str, str]) -> None:
+    assert of(identifier=identifiers)[2:] == expected
+
+
+def test_what_is_long_or_hostile_is_cut_and_kept_as_text() -> None:
+    family, given, number, system = of(
+        name=[{"family": "<script>alert(1)</script>\0\n\ud800" + "x" * 1000, "given": ["=HYPERLINK(1)"]}],
+        identifier=[{**MRN, "value": "1" * 1000, "system": "s" * 1000}],
+    )
+    assert family.startswith("<script>alert(1)</script> x")
+    assert (len(family), len(number), len(system)) == (128, 64, 255)
+    assert given == "=HYPERLINK(1)"
+
+
+junk = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=8)
+    | st.sampled_from(["official", "old", "MR", "2020"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["use", "family", "given", "text", "period", "end", "type", "coding", "code", "system", "value"]
+            ),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(["name", "identifier", "birthDate", "gender"], junk)))
+def test_no_patient_is_too_odd(resource: dict[str, Any]) -> None:
+    found = person_of({"resourceType": "Patient", **resource}, WHO, TODAY)
+    assert found is not None
+    assert found.number
+    assert "\0" not in found.family + found.given + found.number + found.system
+    found.family.encode()
+    assert len(found.born) <= 10
+    sought_by("Patient/123", found.family, found.given, found.number)
+
+
+def test_accents_and_capitals_do_not_matter() -> None:
+    assert folded("Müller ÉMILIE Straße") == "muller emilie strasse"
+    assert sought_by("Patient/Ab1", "Müller-Lüdenscheid", "Anna", "12 34") == (
+        " muller-ludenscheid muller ludenscheid anna 12 34 1234 ab1"
+    )
+
+
+# in the record ---------------------------------------------------------------------------------------------------------
+
+
+def persons(database: Database) -> list[dict[str, Any]]:
+    with database.reading() as connection:
+        assert verify(connection, {}).holds
+        return [dict(row) for row in connection.execute(select(tables.person)).mappings()]
+
+
+def test_a_hook_request_brings_who_the_patient_is(database: Database) -> None:
+    ehr = Ehr(database)
+    request = ehr.request("A01", "2025-12-31")
+    resource = request["prefetch"]["patient"]
+    resource |= {
+        "name": [{"family": "O'Brien", "given": ["Zoë"]}],
+        "identifier": [MRN],
+        "birthDate": "1970-05-14T00:00:00Z",
+    }
+    assert ehr.client.post("/cds-services/exowatch-patient-view", json=request).status_code == 200
+    (person,) = persons(database)
+    assert (person["family"], person["given"], person["number"]) == ("O'Brien", "Zoë", "4711")
+    assert person["born"] == ""  # no date that anybody could read
+
+
+def test_a_person_is_written_when_it_changes(database: Database) -> None:
+    recorder = Recorder(database, REASONER.rulebook)
+    for family in ("Maiden", "Maiden", "Married"):
+        named_visit(recorder, "A01", "2025-12-31", family=family)
+    (person,) = persons(database)
+    assert person["family"] == "Married"
+    with database.reading() as connection:
+        entries = connection.execute(select(tables.audit.c.rows)).scalars().all()
+    assert ['"person"' in one for one in entries] == [True, False, True]
+
+
+def test_a_patient_whose_record_was_not_read_is_found_by_id(database: Database) -> None:
+    recorder = Recorder(database, REASONER.rulebook)
+    recorder.record(asked(patient("A01").bundle(), "2025-12-31", identity=who("Patient/nameless-1")))
+    assert persons(database) == []
+    (row,) = rows(database, text="nameless")
+    assert row.named.family == row.named.number == ""
+    assert row.who.reference == "Patient/nameless-1"
+
+
+def test_of_two_merged_patients_the_one_who_stays_keeps_their_name(database: Database) -> None:
+    recorder = Recorder(database, REASONER.rulebook)
+    for reference, family in (("Patient/old", "Before"), ("Patient/new", "After")):
+        named_visit(recorder, "A01", "2025-12-31", family=family, identity=who(reference))
+    work = asked(patient("A01").bundle(), "2025-12-31", identity=who("Patient/new"))
+    work.replaces, work.person = ["Patient/old"], called(who("Patient/new"), "After")
+    recorder.record(work)
+    (person,) = persons(database)
+    assert person["family"] == "After"
+    for text in ("Patient/old", "Patient/new", "https://ehr.example/fhir/Patient/old", "after"):
+        assert {row.patient for row in rows(database, text=text)} == {person["patient_id"]}, text
+    assert rows(database, text="before") == []
