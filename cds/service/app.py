@@ -118,7 +118,7 @@ def create_app(
     if recorder is not None:
         app.state.gate = mount(app, settings, recorder, clock or _now)
         add_board(app.state.gate, settings, recorder, reasoner, candidate)
-        app.add_api_route("/board.js", script, methods=["GET"])
+        app.add_api_route("/script.js", script, methods=["GET"])
         app.include_router(app.state.gate.router())
     app.add_api_route("/rules/{name}", routes.rule, methods=["GET"])
     app.add_api_route("/health", routes.health, methods=["GET"])

@@ -1,0 +1,105 @@
+"""A board to test: patients of the evidence whose visits are recorded, people who may sign in, and browsers without scripts."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from typing import Any
+
+import httpx2
+from starlette.testclient import TestClient
+
+from cds.record.accounts import Accounts
+from cds.record.database import Database
+from cds.record.identity import Identity, survivor
+from cds.record.recorder import Recorder
+from cds.service.app import create_app
+from cds.settings import Settings
+from tests.access.people import PASSWORD
+from tests.patients.archetypes import patient
+from tests.record.boards import called
+from tests.record.visits import REASONER, asked
+
+TENANT = "default"
+FLAGGED, WATCHED, UNJUDGED, TWO = "A01", "A02", "A06", "A21"
+"""Patients of the evidence: suspected, watch, cannot be judged, and one with two markers."""
+
+
+class House:
+    """The service on a record in which some patients of the evidence were evaluated."""
+
+    def __init__(self, database: Database, **people: str):
+        self.database = database
+        self.now = datetime(2025, 12, 1, 12, 0, tzinfo=UTC)
+        self.recorder = Recorder(database, REASONER.rulebook, clock=lambda: self.now)
+        self.app = create_app(Settings(open_mode=True), REASONER, recorder=self.recorder)
+        accounts = Accounts(database)
+        for name, role in {
+            "chair": "chair",
+            "reviewer": "reviewer",
+            "second": "reviewer",
+            "reader": "reader",
+            **people,
+        }.items():
+            accounts.add(TENANT, name, PASSWORD, [role], "tests")
+
+    def visit(self, name: str, day: str = "", *, family: str = "", given: str = "Anna", number: str = "") -> str:
+        """Record a visit of a patient of the evidence on that day (default: the last expected one); the patient's row."""
+        one = patient(name)
+        day = day or max(str(expected.as_of) for expected in one.expected)
+        self.now = max(self.now, datetime.fromisoformat(f"{day}T20:00:00+00:00"))
+        work = asked(one.bundle(date.fromisoformat(day)), day)
+        work.who = Identity(TENANT, work.who.server, work.who.reference)
+        work.person = called(work.who, family or name, given, number)
+        self.recorder.record(work)
+        with self.database.reading() as connection:
+            row = survivor(connection, work.who)
+        assert row is not None
+        return str(row["id"])
+
+    def browser(self, name: str = "") -> Browser:
+        browser = Browser(self.app)
+        if name:
+            browser.sign_in(name)
+        return browser
+
+
+class Browser:
+    """A browser without scripts that fills in forms as pages have them."""
+
+    def __init__(self, app: Any):
+        self.http = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 5), follow_redirects=False)
+        self.csrf = ""
+
+    def sign_in(self, name: str) -> None:
+        page = self.http.get("/sign-in").text
+        answer = self.http.post(
+            "/sign-in", data={"csrf": csrf_in(page), "name": name, "password": PASSWORD, "next": "/account"}
+        )
+        assert answer.status_code == 303, answer.text
+        self.csrf = csrf_in(self.http.get("/account").text)
+
+    def get(self, path: str, status: int = 200) -> str:
+        answer = self.http.get(path)
+        assert answer.status_code == status, (path, answer.status_code, answer.text[-600:])
+        return str(answer.text)
+
+    def post(self, path: str, **form: Any) -> httpx2.Response:
+        return self.http.post(path, data={"csrf": self.csrf, **form})
+
+    def done(self, path: str, **form: Any) -> str:
+        """Send a form that is to be taken; the page to which it leads."""
+        answer = self.post(path, **form)
+        assert answer.status_code == 303, (path, answer.status_code, text_of(answer.text)[-800:])
+        return self.get(answer.headers["Location"].partition("#")[0])
+
+
+def csrf_in(page: str) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert found, page[:400]
+    return found[1]
+
+
+def text_of(page: str) -> str:
+    """What a page says, without its tags."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main")[2].partition(">")[2]).split())

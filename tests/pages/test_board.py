@@ -1,0 +1,381 @@
+"""The board's pages by HTTP, as a browser without scripts has them: lists, cases, decisions, meetings, what is due."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from cds.record.audit import verify
+from cds.record.database import Database
+from tests.pages.boards import FLAGGED, TWO, UNJUDGED, WATCHED, House, text_of
+from tests.record.conftest import *  # noqa: F403 - the record on both databases
+
+DAYS = {FLAGGED: "2025-04-21", WATCHED: "2025-04-21", UNJUDGED: "2025-05-12"}
+"""On which they are found so."""
+SOON = (date.today() + timedelta(days=20)).isoformat()
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    return House(database)
+
+
+def advisory_of(house: House, patient: str) -> str:
+    """The advisory about which the case of a patient offers to decide."""
+    page = house.browser("chair").get(f"/board/patients/{patient}")
+    found = re.search(r"/advisories/([0-9a-f-]{36})/decision", page)
+    assert found, text_of(page)
+    return found[1]
+
+
+def deciding(house: House, patient: str) -> str:
+    return f"/board/patients/{patient}/advisories/{advisory_of(house, patient)}/decision"
+
+
+def seen_in(page: str) -> dict[str, str]:
+    """What the form of a decision says that its author saw."""
+    found = dict(re.findall(r'name="(revision|seen)" value="(\d+)"', page))
+    assert found.keys() == {"revision", "seen"}
+    return found
+
+
+# the list ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_list_shows_who_is_flagged_and_who_cannot_be_judged(house: House) -> None:
+    for name in (FLAGGED, WATCHED, UNJUDGED):
+        house.visit(name, DAYS[name], family=f"Family{name}")
+    page = house.browser("reader").get("/board")
+    rows = re.findall(r"<tr>\s*<td.*?</tr>", page, re.S)
+    said = [text_of(f"<main>{row}") for row in rows]
+    assert [row.partition(",")[0] for row in said] == [f"Family{name}" for name in (FLAGGED, WATCHED, UNJUDGED)]
+    assert ["suspected" in said[0], "watch" in said[1], "cannot be judged" in said[2]] == [True] * 3
+    assert "method" in said[2]  # what is missing is named
+    for row in said:
+        assert "born 14 May 1970" in row.replace(" ,", ",")
+        assert "no. MRN-Family" in row
+    tiles = text_of(page)
+    assert "1 suspected 1 watch" in tiles
+    assert "Choose" not in tiles  # a reader picks nobody
+
+
+def test_filters_search_and_order_say_what_they_do(house: House) -> None:
+    keys = {name: house.visit(name, DAYS[name], family=family) for name, family in
+            ((FLAGGED, "Ångström"), (WATCHED, "Zhang"), (UNJUDGED, "Dubois"))}  # fmt: skip
+    browser = house.browser("reader")
+
+    def shown(query: str) -> list[str]:
+        found = re.findall(r'class="name" href="/board/patients/([^"]+)"', browser.get(f"/board?{query}"))
+        return [name for key in found for name, one in keys.items() if one == key]
+
+    assert shown("state=suspected") == [FLAGGED]
+    assert shown("text=angstrom") == [FLAGGED]
+    assert shown("text=MRN-Zh") == [WATCHED]
+    assert shown("text=nobody") == []
+    assert shown("sort=name") == [FLAGGED, UNJUDGED, WATCHED]
+    assert shown("decided=no") == [FLAGGED, WATCHED]
+    assert shown("decided=yes") == []
+    assert shown("marker=hotair-ev") == []
+    for odd in ("state=junk", "sort=;drop", "page=0", "page=999999999999", "page=²", "new=perhaps"):
+        assert len(shown(odd)) == 3 or "page" in odd, odd
+    assert "Clear the filter" in browser.get("/board?text=nobody")
+
+
+def test_an_empty_board_says_so(house: House) -> None:
+    assert "No patient has a finding yet" in house.browser("reader").get("/board")
+
+
+# a case ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_case_shows_who_it_is_what_is_found_and_why(house: House) -> None:
+    key = house.visit(FLAGGED, family="Aalto", number="4711")
+    page = house.browser("reader").get(f"/board/patients/{key}")
+    said = text_of(page)
+    head, _, foot = page.partition("<footer")
+    for part in (head, foot):  # two identifiers on top and at the end, as on every sheet
+        assert "Aalto, Anna" in part
+        assert "4711" in part
+    for words in (
+        "born 1 Jan 1970", "suspected", "of the reference", "Limit", "confirmed by a second sample", "What would change it",
+        "Do not start, stop or change treatment", "Evidence against it", "version", "Passed", "data as of",
+    ):  # fmt: skip
+        assert words in said, words
+    assert "<svg" in page
+    assert "style=" not in page
+    assert "Decide" not in said  # a reader decides nothing
+
+
+def test_a_case_that_cannot_be_judged_names_why(house: House) -> None:
+    said = text_of(house.browser("reader").get(f"/board/patients/{house.visit(UNJUDGED)}"))
+    assert "cannot be judged" in said
+    assert "method" in said
+    assert "no advice stands" in said
+
+
+def test_the_rule_is_shown_as_it_read(house: House) -> None:
+    key = house.visit(FLAGGED)
+    browser = house.browser("reader")
+    link = re.search(r"/board/rules/[\w-]+/[0-9a-f]+", browser.get(f"/board/patients/{key}"))
+    assert link
+    page = browser.get(link[0])
+    assert "rule: trpc5-rise-on-chemotherapy" in page
+    assert "This is the version in use." in page
+    browser.get(link[0][:-1] + ("0" if link[0][-1] != "0" else "1"), 404)
+    browser.get(link[0].replace("trpc5", "hotair"), 404)
+
+
+def test_an_earlier_evaluation_can_be_looked_at_and_is_not_decided_about(house: House) -> None:
+    house.visit(FLAGGED, "2025-03-24")
+    key = house.visit(FLAGGED)
+    browser = house.browser("chair")
+    page = browser.get(f"/board/patients/{key}")
+    (earlier,) = re.findall(r"\?evaluation=([0-9a-f-]{36})", page)
+    page = browser.get(f"/board/patients/{key}?evaluation={earlier}")
+    assert "This is an earlier evaluation" in page
+    assert "/decision" not in page
+    browser.get(f"/board/patients/{key}?evaluation=nothing", 404)
+
+
+def test_nothing_of_one_patient_is_reached_through_another(house: House) -> None:
+    one, other = house.visit(FLAGGED), house.visit(WATCHED, DAYS[WATCHED])
+    mine, theirs = advisory_of(house, one), advisory_of(house, other)
+    browser = house.browser("chair")
+    browser.get(f"/board/patients/{one}/advisories/{theirs}/decision", 404)
+    form = {"revision": "1", "seen": "0", "disposition": "watch"}
+    assert browser.post(f"/board/patients/{one}/advisories/{theirs}/decision", **form).status_code == 404
+    browser.done(
+        f"/board/patients/{one}/advisories/{mine}/decision", **{**form, **seen_in(browser.get(deciding(house, one)))}
+    )
+    decision = house.recorder.reviews.decisions("default", patient=one)[0].id
+    browser = house.browser("second")
+    for path, sent in (
+        (f"/board/patients/{other}/decisions/{decision}/second", {"agrees": "yes"}),
+        (
+            f"/board/patients/{other}/advisories/{mine}/outcome",
+            {"months": "3", "seen": "0", "response": "SD", "resistance": "no"},
+        ),
+        (f"/board/patients/{other}/advisories/{mine}/acknowledge", {}),
+        (f"/board/patients/{other}/actions/{decision}", {"status": "done"}),
+        (f"/board/patients/nobody/advisories/{mine}/decision", form),
+    ):
+        assert browser.post(path, **sent).status_code == 404, path
+    browser.get("/board/patients/nobody", 404)
+
+
+def test_patients_of_another_tenant_are_not_there(house: House, database: Database) -> None:
+    key = house.visit(FLAGGED)
+    with database.writing() as connection:
+        from sqlalchemy import update
+
+        from cds.record import tables
+
+        connection.execute(update(tables.patient), {"tenant": "elsewhere"})
+    house.browser("reader").get(f"/board/patients/{key}", 404)
+
+
+# deciding ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_decision_is_recorded_with_what_follows(house: House) -> None:
+    key = house.visit(FLAGGED)
+    browser, path = house.browser("chair"), deciding(house, key)
+    page = browser.done(
+        path, **seen_in(browser.get(path)), disposition="accept", action=["imaging", "trial"], **{"due-imaging": SOON},
+        level="m2B", resistance="yes", references="28301834\nhttps://doi.org/10.1000/182", note="",
+    )  # fmt: skip
+    said = text_of(page)
+    for words in (
+        "The decision is recorded.",
+        "Decided: accepted",
+        "by chair",
+        "m2B R",
+        "28301834",
+        "imaging",
+    ):
+        assert words in said, words
+    assert "accepted" in text_of(browser.get("/board"))
+    with house.database.reading() as connection:
+        assert verify(connection, {}).holds
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({}, "Choose what the board says"),
+        ({"disposition": "start-olaparib"}, "Choose what the board says"),
+        ({"disposition": "reject"}, "Choose a reason"),
+        ({"disposition": "reject", "reason": "other"}, "Say in the note"),
+        ({"disposition": "accept", "action": ["imaging"]}, "Give each action its day"),
+        ({"disposition": "accept", "action": ["imaging"], "due-imaging": "soon"}, "Give each action its day"),
+        ({"disposition": "accept", "references": "see above"}, "Write PubMed numbers"),
+        ({"disposition": "accept", "level": "A1"}, "Choose one of the evidence levels"),
+        ({"disposition": "accept", "note": "x" * 2001}, "at most 2,000"),
+    ],
+)
+def test_a_decision_that_says_too_little_is_shown_again_as_it_was_written(
+    house: House, form: dict[str, str], words: str
+) -> None:
+    key = house.visit(FLAGGED)
+    browser, path = house.browser("chair"), deciding(house, key)
+    sent = {"references": "28301834", **form}
+    answer = browser.post(path, **seen_in(browser.get(path)), **sent)
+    assert answer.status_code == 422
+    assert words in text_of(answer.text)
+    assert sent["references"] in answer.text
+    assert house.recorder.reviews.decisions("default", patient=key) == []
+
+
+def test_of_two_reviewers_the_second_hears_who_was_first(house: House) -> None:
+    key = house.visit(FLAGGED)
+    path = deciding(house, key)
+    first, second = house.browser("reviewer"), house.browser("second")
+    saw = seen_in(first.get(path)), seen_in(second.get(path))
+    first.done(path, **saw[0], disposition="watch")
+    answer = second.post(path, **saw[1], disposition="reject", reason="assay-artefact", note="I saw the tube")
+    assert answer.status_code == 409
+    said = text_of(answer.text)
+    assert "reviewer decided “watch”" in said
+    assert "I saw the tube" in said  # nothing that was written is lost
+    page = second.done(
+        path, **seen_in(answer.text), disposition="reject", reason="assay-artefact", note="I saw the tube"
+    )
+    said = text_of(page)
+    assert "amendment 1" in said
+    assert said.index("watch , ") < said.index("rejected (assay artefact)")  # both stand, in their order
+
+
+def test_a_newer_evaluation_is_looked_at_before_it_is_decided_about(house: House) -> None:
+    house.visit(FLAGGED, "2025-03-24")
+    browser, key = house.browser("chair"), house.visit(FLAGGED, "2025-03-24")
+    path = deciding(house, key)
+    saw = seen_in(browser.get(path))
+    house.visit(FLAGGED)
+    answer = browser.post(path, **saw, disposition="watch")
+    assert answer.status_code == 409
+    assert "The finding has changed since you opened this page" in text_of(answer.text)
+
+
+def test_a_second_reader_is_somebody_else(house: House) -> None:
+    key = house.visit(FLAGGED)
+    author, path = house.browser("chair"), deciding(house, key)
+    page = author.done(path, **seen_in(author.get(path)), disposition="accept")
+    assert "I agree" not in page
+    decision = house.recorder.reviews.decisions("default", patient=key)[0].id
+    second = f"/board/patients/{key}/decisions/{decision}/second"
+    assert author.post(second, agrees="yes").status_code == 409
+    reader = house.browser("second")
+    assert "I agree" in reader.get(f"/board/patients/{key}")
+    assert "second reader second" in text_of(reader.done(second, agrees="no")).replace(",", "")
+    assert reader.post(second, agrees="yes").status_code == 409
+    assert house.browser("reader").post(second, agrees="yes").status_code == 403
+
+
+def test_actions_are_closed_and_outcomes_recorded(house: House) -> None:
+    key = house.visit(FLAGGED)
+    browser, path = house.browser("chair"), deciding(house, key)
+    browser.done(path, **seen_in(browser.get(path)), disposition="accept", action=["imaging"], **{"due-imaging": SOON})
+    (action,) = house.recorder.follow_up.actions("default", patient=key)
+    here = f"/board/patients/{key}"
+    refused = browser.post(f"{here}/actions/{action.id}", status="not-done")
+    assert (refused.status_code, "Choose a reason" in refused.text) == (409, True)
+    said = text_of(browser.done(f"{here}/actions/{action.id}", status="not-done", reason="patient-wish"))
+    assert "not done (the patient did not want it)" in said
+    outcome = f"{here}/advisories/{action.advisory}/outcome"
+    form = {"months": "3", "seen": "0", "response": "PD", "resistance": "yes"}
+    assert "progressive disease" in text_of(browser.done(outcome, **form))
+    assert browser.post(outcome, **{**form, "response": "SD"}).status_code == 409  # somebody else was first
+    said = text_of(browser.done(outcome, **{**form, "seen": "1", "response": "SD", "resistance": "no"}))
+    assert said.index("progressive disease") < said.index("stable disease; Was it resistance? no")
+    rows = text_of(browser.get("/board/precision"))
+    assert "0 %" in rows
+    assert "Wilson" in rows
+
+
+# meetings ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_meeting_from_plan_to_minutes(house: House) -> None:
+    keys = [house.visit(name, family=f"Family{name}") for name in (FLAGGED, WATCHED, TWO)]
+    chair = house.browser("chair")
+    assert "Name the board" in chair.post("/board/meetings", board=" ", day=SOON).text
+    assert "day of the meeting" in chair.post("/board/meetings", board="Board", day="tomorrow").text
+    chair.done("/board/meetings", board="Breast board", day=SOON)
+    (meeting,) = house.recorder.meetings.meetings("default")
+    here = f"/board/meetings/{meeting.id}"
+    chair.done("/board/agenda", meeting=meeting.id, patient=keys)
+
+    def agenda() -> list[str]:
+        return [
+            one.named.family.removeprefix("Family") for one in house.recorder.meetings.agenda("default", meeting.id)
+        ]
+
+    assert agenda() == [FLAGGED, WATCHED, TWO]
+    items = [one.id for one in house.recorder.meetings.agenda("default", meeting.id)]
+    chair.done(here, do="down", item=items[0])
+    assert agenda() == [WATCHED, FLAGGED, TWO]
+    chair.done(here, do="up", item=items[2])
+    assert agenda() == [WATCHED, TWO, FLAGGED]
+    chair.done(here, do="remove", item=items[2])
+    path = deciding(house, keys[0])
+    chair.done(path, **seen_in(chair.get(path)), disposition="watch", meeting=meeting.id)
+    assert "watch" in text_of(house.browser("reader").get(here))
+    chair.done("/board/meetings", board="Breast board", day=(date.today() + timedelta(days=40)).isoformat())
+    other = next(one for one in house.recorder.meetings.meetings("default") if one.id != meeting.id)
+    chair.done(here, do="carry", to=other.id)
+    assert [one.named.family for one in house.recorder.meetings.agenda("default", other.id)] == [f"Family{WATCHED}"]
+    assert "from the meeting of" in text_of(chair.get(f"/board/meetings/{other.id}"))
+    chair.done(here, do="save", revision=str(house.recorder.meetings.meeting("default", meeting.id).revision),
+               attendees="oncologist\nsurgeon", quorum="yes", minutes="<b>Two</b> cases")  # fmt: skip
+    late = chair.post(here, do="save", revision="1", minutes="mine")
+    assert (late.status_code, "Somebody else changed this meeting" in late.text, "mine" in late.text) == (
+        409,
+        True,
+        True,
+    )
+    chair.done(here, do="hold", revision=str(house.recorder.meetings.meeting("default", meeting.id).revision),
+               attendees="oncologist\nsurgeon", quorum="yes", minutes="<b>Two</b> cases")  # fmt: skip
+    page = house.browser("reader").get(here)
+    assert "&lt;b&gt;Two&lt;/b&gt; cases" in page
+    assert "oncologist" in page
+    assert "<textarea" not in page
+    assert chair.post(here, do="save", revision="9", minutes="later").status_code == 404
+    assert house.browser("reader").post(here, do="save", revision="1").status_code == 403
+    chair.get("/board/meetings/nothing", 404)
+
+
+def test_new_since_the_last_meeting(house: House) -> None:
+    house.visit(FLAGGED)
+    chair = house.browser("chair")
+    meeting = house.recorder.meetings.plan("default", "Board", "2025-12-05", "chair")
+    house.recorder.meetings.change("default", meeting, 1, "chair", close=True)
+    house.now = datetime(2025, 12, 10, tzinfo=UTC)
+    house.visit(WATCHED, DAYS[WATCHED])
+    page = chair.get("/board?new=yes")
+    assert "New since the meeting of 5 Dec 2025" in text_of(page)
+    assert page.count('class="name"') == 1
+
+
+# withdrawn and due -------------------------------------------------------------------------------------------------------
+
+
+def test_withdrawn_advice_stands_on_top_until_somebody_acknowledges_it(house: House) -> None:
+    key = house.visit("A30", "2025-04-28", family="Withdrawn")
+    house.visit("A30", "2025-04-30", family="Withdrawn")
+    browser = house.browser("chair")
+    page = browser.get("/board")
+    found = re.search(rf"/board/patients/{key}/advisories/([0-9a-f-]+)/acknowledge", page)
+    assert found, text_of(page)
+    assert "Withdrawn advice that nobody has acknowledged" in page
+    page = browser.done(found[0])
+    assert "Acknowledged." in page
+    assert "nobody has acknowledged" not in page
+
+
+def test_what_is_due_is_listed_with_the_patient(house: House) -> None:
+    house.visit(FLAGGED, family="Due")
+    said = text_of(house.browser("reader").get("/board/follow-up"))
+    assert "Due, Anna" in said
+    assert "months after the flag" in said
