@@ -12,10 +12,10 @@ from pathlib import Path
 from cds.drawing.course import scene_of
 from cds.drawing.scene import Scene
 from cds.drawing.style import drawing_style
-from cds.drawing.svg import svg
+from cds.drawing.svg import described, svg
 from cds.drawing.table import Row, Table, table_of
 
-__all__ = ["Row", "Scene", "Table", "cursor_script", "drawing_style", "scene_of", "svg", "table_of"]
+__all__ = ["Row", "Scene", "Table", "cursor_script", "described", "drawing_style", "scene_of", "svg", "table_of"]
 
 
 @cache

@@ -85,4 +85,5 @@ def _anchor(evaluation: Evaluation, book: RuleBook) -> Anchor | None:
         return None
     if first.operation is not None or first.line is None:
         return Anchor(first.anchor_day, "operation")
-    return Anchor(first.anchor_day, book.catalogue.therapies.classes[first.line.therapy].title.lower())
+    title = book.catalogue.therapies.classes[first.line.therapy].title
+    return Anchor(first.anchor_day, title[:1].lower() + title[1:] if title[1:2].islower() else title)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape as _escape
 
 SIZE = 12.0
 SMALL = 11.0
@@ -21,6 +22,15 @@ _WIDTHS = {
     )
 }  # fmt: skip
 _WIDTH = {character: width for width, characters in _WIDTHS.items() for character in characters}
+
+
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+"""What XML does not allow, and what would turn the order of other characters."""
+
+
+def escape(words: str) -> str:
+    """Text of a record as text of the picture, also inside quotation marks."""
+    return _escape(_NO_XML.sub("\ufffd", words), {'"': "&quot;"})
 
 
 def width(words: str, size: float = SMALL) -> float:
@@ -46,7 +56,7 @@ def text(x: float, y: float, words: str, look: str = "c-small", anchor: str = "s
     """Words at a place; `whole` is told on hover, where it says more."""
     title = f"<title>{escape(whole)}</title>" if whole and whole != words else ""
     at = f' text-anchor="{anchor}"' if anchor != "start" else ""
-    return f'<text class={quoteattr(look)} x="{x:.1f}" y="{y:.1f}"{at}>{escape(words)}{title}</text>'
+    return f'<text class="{look}" x="{x:.1f}" y="{y:.1f}"{at}>{escape(words)}{title}</text>'
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from xml.sax.saxutils import escape, quoteattr
 
 from cds.drawing.axis import WIDTH, figure
-from cds.drawing.labels import text, width, wrapped
+from cds.drawing.labels import escape, text, width, wrapped
 from cds.drawing.scene import Decision, Panel, Point, Scene
 
 _ROW = 18.0
@@ -60,8 +59,8 @@ def shape(kind: str, x: float, y: float, size: float = 1.0) -> str:
 
 def item(day: str, told: str, inner: str, end: str = "") -> str:
     """Something of a day, or of the days to `end`, that the cursor can name."""
-    last = f" data-end={quoteattr(end)}" if end else ""
-    return f'<g class="c-item" data-day={quoteattr(day)}{last}><title>{escape(told)}</title>{inner}</g>'
+    last = f' data-end="{escape(end)}"' if end else ""
+    return f'<g class="c-item" data-day="{escape(day)}"{last}><title>{escape(told)}</title>{inner}</g>'
 
 
 # legend -------------------------------------------------------------------------------------------------------------

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
-from xml.sax.saxutils import escape
 
 from cds.drawing.axis import LEFT, RIGHT, WIDTH, Across, Up, figure, unit_of, values
-from cds.drawing.labels import Box, Room, short, spread, text, width
+from cds.drawing.labels import Box, Room, escape, short, spread, text, width
 from cds.drawing.marks import item, shape, sign
 from cds.drawing.scene import Anchor, Panel, Point, Scene, Window
 

@@ -82,18 +82,24 @@ def _bar(lane: Lane, bar: Bar, span: tuple[float, float], y: float, fill: str, r
         drawn = area + f'<path class="c-frame" d="{outline}"/>'
     words = bar.label + (" ?" if bar.ending == "unknown" and bar.label else "")
     outside = [(right + 10, y + 16, "start"), (left - 5, y + 16, "end")]
-    if width(words) <= right - left - 8:
-        drawn += text(left + 5, y + 16, words, "c-onbar")
+    if words and width(words) <= right - left - 12:
+        drawn += _plate(left + 5, y + 16, words)
     elif put := room.put(words, outside):
         drawn += put
     elif right - left >= 40:
-        drawn += text(left + 5, y + 16, short(words, right - left - 8), "c-onbar")
+        drawn += _plate(left + 5, y + 16, short(words, 0.8 * (right - left) - 12))
     else:
         drawn += room.put(short(words, 100), outside)
     end = bar.end or (None if bar.ending == "planned" else today)
     return item(
         bar.start.isoformat() if bar.start else "", told_of_bar(lane, bar), drawn, end.isoformat() if end else ""
     )
+
+
+def _plate(x: float, y: float, words: str) -> str:
+    """Words on a bar, on a ground of their own: no pattern runs through them."""
+    ground = f'<rect class="c-plate" x="{x - 2:.1f}" y="{y - 10:.1f}" width="{width(words) + 4:.1f}" height="12"/>'
+    return ground + text(x, y, words, "c-onbar")
 
 
 def _mark(lane: Lane, mark: Mark, x: float, y: float, room: Room) -> str:

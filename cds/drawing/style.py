@@ -8,6 +8,8 @@ from functools import cache
 LOOKS = 8
 """So many therapy classes have a tone and a pattern of their own; further ones begin again."""
 
+_PRINTED = "Libertinus Serif"
+
 _LIGHT = {
     "paper": "#fff", "ink": "#1a2027", "dim": "#515d69", "grid": "#dfe4e9", "frame": "#8793a0",
     "reference": "#0b5c8a", "limit": "#a3322a", "shade": "#6b7480", "event": "#d9dee3",
@@ -24,8 +26,8 @@ _RULES = """
 .c-course text{font-family:system-ui,"Segoe UI",Helvetica,Arial,sans-serif;font-size:12px;fill:var(--c-ink)}
 .c-course .c-small{font-size:11px;fill:var(--c-dim)}.c-course .c-value{font-size:11px}
 .c-course .c-title,.c-course .c-bold{font-weight:600}.c-course .c-bold{font-size:11px}
-.c-course .c-value,.c-course .c-onbar,.c-course .c-told{paint-order:stroke;stroke:var(--c-paper);stroke-width:3px;stroke-linejoin:round}
-.c-course .c-onbar{font-size:11px;stroke-width:4px}.c-course .c-told{font-size:11px;fill:var(--c-dim)}
+.c-course .c-value,.c-course .c-told{paint-order:stroke;stroke:var(--c-paper);stroke-width:3px;stroke-linejoin:round}
+.c-course .c-onbar{font-size:11px}.c-plate{fill:var(--c-paper);fill-opacity:.88}.c-course .c-told{font-size:11px;fill:var(--c-dim)}
 .c-paper{fill:var(--c-paper)}.c-plot{fill:none;pointer-events:all}.c-grid{stroke:var(--c-grid)}.c-axis{stroke:var(--c-frame);fill:none}
 .c-expected{fill:var(--c-reference);fill-opacity:.1}.c-noise{fill:var(--c-reference);fill-opacity:.2}
 .c-reference{stroke:var(--c-reference);stroke-width:1.5}.c-atmost{stroke-dasharray:2 2}
@@ -53,9 +55,15 @@ def drawing_style() -> str:
 
 
 @cache
-def plain_style() -> str:
-    """The same rules with light colours in them, for a picture that stands alone."""
+def plain_style(*, printed: bool = False) -> str:
+    """The same rules with light colours in them, for a picture that stands alone.
+
+    `printed`: in the typeface of our papers, which is narrow enough to be larger in the same room.
+    """
     found = re.sub(r"var\(--c-([a-z0-9-]+)\)", lambda name: _LIGHT[name[1]], _tones() + _RULES)
+    if printed:
+        found = re.sub(r"font-family:[^;]+", f'font-family:"{_PRINTED}"', found)
+        found = found.replace("font-size:12px", "font-size:14.5px").replace("font-size:11px", "font-size:13.2px")
     return found.replace("\n", "")
 
 

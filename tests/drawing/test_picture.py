@@ -10,8 +10,10 @@ from time import perf_counter
 
 import pytest
 
+from cds.chart.model import Line
 from cds.drawing import Scene, drawing_style, svg
 from cds.drawing.axis import Across
+from tests.advice.charts import START, chart
 from tests.drawing import hard_cases
 from tests.drawing.contact_sheet import drawn, drawn_of, drawn_of_chart, visits
 from tests.drawing.picture import Picture, across
@@ -212,6 +214,12 @@ def test_a_delta_ct_is_told_as_a_ratio() -> None:
     assert "limit 3 ×" in text
     assert "a lower ΔCt is more" in text
     assert "{delta_Ct}" not in re.sub(r"<(title|desc).*?</\1>", "", text)
+
+
+def test_characters_that_xml_forbids_or_that_turn_others_are_replaced() -> None:
+    scene = drawn_of_chart(chart(lines=(Line("cytotoxic-chemotherapy", ("a\x00b\x1b\u202ec\ud800",), START),)))
+    picture = Picture(scene)
+    assert "a\ufffdb\ufffd\ufffdc\ufffd" in [words for _, _, words in picture.words()]
 
 
 def test_text_of_a_record_is_inert() -> None:
