@@ -1,0 +1,95 @@
+"""Tables as CSV for spreadsheets: UTF-8 with a mark, RFC 4180, and no text of a record that a spreadsheet would run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+
+from cds.board.case import full_name
+from cds.board.sheets import question_title
+from cds.board.words import label, words
+from cds.drawing import Table
+from cds.record.worklist import Row
+
+Cell = str | int | float | Decimal | date | None
+
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
+# What a spreadsheet takes for the begin of a formula, also in the wide forms of East Asian keyboards, or of a command.
+_RUNS = "=+\\-@|\t\r\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}\N{MINUS SIGN}"
+_QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}"
+_BEGINS = re.compile(rf"[\s{_QUOTES}]*[{_RUNS}]")
+_WITHIN = re.compile(
+    rf"([;,\t\r\n][\s{_QUOTES}]*)(?=[=@+\N{{FULLWIDTH EQUALS SIGN}}\N{{FULLWIDTH COMMERCIAL AT}}\N{{FULLWIDTH PLUS SIGN}}]|-(?!\d))"
+)
+
+
+def csv_of(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
+    """A table for a spreadsheet, every cell between quotation marks but for numbers.
+
+    Numbers stay numbers and days are written as 2025-04-21. A text that would begin a formula, at its start or after what another
+    spreadsheet might take for the end of a cell, gets an apostrophe before it; characters that cannot be seen are left out.
+    """
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow([guarded(name) for name in header])
+    for row in rows:
+        writer.writerow([_cell(one) for one in row])
+    return "\N{ZERO WIDTH NO-BREAK SPACE}".encode() + out.getvalue().encode("utf-8", "replace")
+
+
+def course_csv(table: Table, name: str, born: str, number: str) -> bytes:
+    """The course of a patient in rows, each with who the patient is."""
+    w = words()
+    header = (
+        w.meetings.patient, w.patient.born, w.patient.number, w.patient.table_day, w.common.until, w.patient.table_of_line,
+        w.patient.table_what, w.patient.table_value, w.patient.table_how, w.patient.table_role,
+    )  # fmt: skip
+    rows = (
+        (name, born, number, row.day, row.end, row.of_line, row.what, row.value, row.by, row.remark)
+        for row in table.rows
+    )
+    return csv_of(header, rows)
+
+
+def worklist_csv(rows: Iterable[Row], titles: Mapping[str, str]) -> bytes:
+    """The worklist as it is shown, a line for each question. `titles` are those of markers and therapy classes, by their keys."""
+    w, of = words(), words().worklist
+    header = (
+        of.patient, w.patient.born, w.patient.number, of.question, of.state, w.common.since, of.claimed.strip(": "),
+        w.meetings.finding, w.patient.missing, of.change, of.slope, of.latest, of.decision, w.common.since, of.next,
+    )  # fmt: skip
+    return csv_of(header, (_listed(row, titles) for row in rows))
+
+
+def _listed(row: Row, titles: Mapping[str, str]) -> Sequence[Cell]:
+    decision = row.decision
+    return (
+        full_name(row.named), row.named.born, row.named.number, question_title(row, titles), label("states", row.state),
+        row.since[:10], label("states", row.claim) if row.claim else "", row.headline, "; ".join(row.missing), row.fold,
+        row.slope, row.latest[:10], label("dispositions", decision.code) if decision is not None else "",
+        decision.day if decision is not None else "", row.due,
+    )  # fmt: skip
+
+
+def guarded(text: str) -> str:
+    """The text so that no spreadsheet runs it: inert, and still what a person reads."""
+    said = "".join(one for one in text if one in "\t\r\n" or unicodedata.category(one) not in ("Cc", "Cf", "Cs", "Co"))
+    if _NUMBER.fullmatch(said):
+        return said
+    said = _WITHIN.sub(r"\1'", said)
+    return f"'{said}" if _BEGINS.match(said) else said
+
+
+def _cell(value: Cell) -> str | int | float | Decimal:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return guarded(value) if isinstance(value, str) else value

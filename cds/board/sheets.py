@@ -1,0 +1,195 @@
+"""From a patient's case, and from a meeting, to the sheets that are printed of them: the words of the pages, what matters first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+
+from cds.advice.advisory import Advisory, ChangeFromReference, Reading, Reference
+from cds.board.case import Answer, Case, full_name
+from cds.board.legible import day, legible
+from cds.board.paper import AgendaLine, MeetingSheet, PatientSheet, Question, Study, Value
+from cds.board.words import label, words
+from cds.drawing import described, svg
+from cds.record.decisions import Decided
+from cds.record.followup import Action
+from cds.record.meetings import Meeting
+from cds.record.names import Named
+from cds.record.worklist import Row
+
+_VERSION = 12
+
+
+def patient_sheet(case: Case, decisions: Iterable[Decided] = ()) -> PatientSheet:
+    """The sheet of a case, with what was decided so far, in the order in which it is given."""
+    w, header = words().patient, case.header
+    spread = {None: w.spread_unknown, True: w.metastatic, False: w.not_metastatic}[header.metastatic]
+    return PatientSheet(
+        name=header.name or words().common.unknown,
+        born=day(header.born) or words().common.unknown,
+        number=header.number,
+        as_of=case.as_of,
+        questions=tuple(question(one) for one in case.answers),
+        others=tuple(f"{_about(one.said)}: {one.said.word}" for one in case.quiet),
+        age=w.age.format(age=header.age) if header.age is not None else "",
+        sex=label("sexes", header.sex) if header.sex else "",
+        receptors=tuple(_receptor(name, positive) for name, positive in header.receptors),
+        spread=spread,
+        treatments=tuple(legible(one) for one in header.treatments),
+        drawing=svg(case.scene, printed=True) if case.scene.panels else "",
+        told=legible(described(case.scene)),
+        decisions=tuple(map(decision_line, decisions)),
+        rulebook=case.rulebook,
+        digest=case.digest,
+    )
+
+
+def question(answer: Answer) -> Question:
+    """What is printed of one answer."""
+    said, advice = answer.said, answer.advisory
+    since = f"{words().patient.open_since} {day(advice.opened[:10])}" if advice is not None and advice.is_open else ""
+    return question_of(said, why=answer.why, standing=since)
+
+
+def question_of(said: Advisory, why: Iterable[str] = (), standing: str = "") -> Question:
+    """What is printed of an advisory; `why` is the trace of its finding, `standing` since when it stands."""
+    outcomes: dict[str, list[str]] = {}
+    for check in said.checks:
+        reasons = f" ({'; '.join(check.why)})" if check.why and check.outcome != "passed" else ""
+        outcomes.setdefault(check.outcome, []).append(legible(f"{check.title}{reasons}"))
+    w, rule = words().patient, said.rule
+    excluded = (f"{w.not_excluded.format(word=one.word)} {'; '.join(one.missing)}" for one in said.cannot_exclude)
+    return Question(
+        state=said.state,
+        word=said.word,
+        about=_about(said),
+        headline=legible(said.headline),
+        explanation=said.explanation,
+        certainty=f"{w.evidence_certainty.lower()} {said.certainty}" if said.certainty else "",
+        changes=tuple(_change(one) for one in said.changes),
+        limits=tuple(legible(one.limit) for one in said.changes),
+        built=tuple(dict.fromkeys(legible(one.built) for one in said.changes)),
+        why=tuple(legible(one) for one in (*said.reasons, *why)),
+        missing=tuple(legible(one) for one in (*said.missing, *excluded)),
+        why_not=tuple(legible(f"{one.word}: {'; '.join(one.kept_by)}") for one in said.why_not),
+        would_change=tuple(legible(one) for one in said.would_change),
+        failed=tuple(outcomes.get("failed", ())),
+        unknown=tuple(outcomes.get("unknown", ())),
+        passed=tuple(outcomes.get("passed", ())),
+        values=tuple(_value(one) for one in _by_weight(said.readings)),
+        studies=tuple(
+            _study(one, against)
+            for against, found in ((False, said.evidence), (True, said.contradicting))
+            for one in found
+        ),
+        options=tuple(legible(one.text) for one in said.options),
+        notes=tuple(legible(one) for one in said.notes),
+        false_alarms=said.false_alarms,
+        rule=f"{w.rule}: {rule.title}, {w.rule_version} {rule.hash[:_VERSION]}, {w.rule_since} {day(rule.since)}, "
+        f"{w.rule_review} {day(rule.review_by)}",
+        standing=standing,
+    )
+
+
+def decision_line(one: Decided) -> str:
+    """A decision in one line: what, why, when, by whom, and what somebody else said of it."""
+    w = words()
+    reason = f" ({label('decision_reasons', one.reason)})" if one.reason else ""
+    note = f": {one.note}" if one.note else ""
+    level = f", {one.level}{' R' if one.resistance else ''}" if one.level else ""
+    seconds = "".join(
+        f"; {w.patient.second} {second.by}: {w.patient.agrees if second.agrees else w.patient.disagrees}"
+        for second in one.readings
+    )
+    return (
+        f"{label('dispositions', one.code)}{reason}{note}{level}, {day(one.at[:10])}, {w.patient.by} {one.by}{seconds}"
+    )
+
+
+def meeting_sheet(meeting: Meeting, agenda: Sequence[AgendaLine]) -> MeetingSheet:
+    """The sheet of a meeting: its agenda, and its minutes once it was held."""
+    return MeetingSheet(
+        board=meeting.board,
+        day=date.fromisoformat(meeting.day),
+        held=meeting.status == "held",
+        agenda=tuple(agenda),
+        attendees=meeting.attendees,
+        quorum=meeting.quorum,
+        minutes=meeting.minutes,
+    )
+
+
+def agenda_line(
+    named: Named,
+    rows: Iterable[Row],
+    decisions: Iterable[Decided] = (),
+    actions: Iterable[Action] = (),
+    note: str = "",
+    titles: Mapping[str, str] | None = None,
+) -> AgendaLine:
+    """A patient of a meeting. `titles` are those of markers and therapy classes, by their keys."""
+    called = titles or {}
+    return AgendaLine(
+        name=full_name(named) or words().common.unknown,
+        born=day(named.born) or words().common.unknown,
+        number=named.number,
+        findings=tuple((row.state, label("states", row.state), question_title(row, called)) for row in rows),
+        decisions=tuple(map(decision_line, decisions)),
+        actions=tuple(_action(one) for one in actions),
+        note=note,
+    )
+
+
+def question_title(row: Row, titles: Mapping[str, str]) -> str:
+    """What a row of the worklist is about: markers and treatment."""
+    markers = " + ".join(titles.get(one, one) for one in row.markers)
+    therapy = titles.get(row.therapy, row.therapy) or words().worklist.operation
+    return f"{markers}, {therapy}"
+
+
+def _action(one: Action) -> str:
+    due = f" {words().decision.due} {day(one.due)}" if one.due else ""
+    status = "" if one.status == "open" else f" ({label('action_states', one.status)})"
+    return f"{label('actions', one.kind)}{due}{status}"
+
+
+def _about(said: Advisory) -> str:
+    treatment = said.treatment.title if said.treatment is not None else ""
+    return ", ".join(part for part in (" + ".join(said.marker_names), treatment) if part)
+
+
+def _receptor(name: str, positive: bool | None) -> str:
+    w = words()
+    return f"{name} {w.common.unknown if positive is None else w.patient.positive if positive else w.patient.negative}"
+
+
+def _change(one: ChangeFromReference) -> str:
+    of = words().paper.of_reference
+    return legible(f"{one.marker}, {one.quantity}: {one.fold} {of} {one.reference_value}, {one.reference}")
+
+
+def _by_weight(readings: Sequence[Reading]) -> list[Reading]:
+    """Those with a part in the finding first, then the newest."""
+    newest = sorted(readings, key=lambda one: one.collected or date.min, reverse=True)
+    return sorted(newest, key=lambda one: not one.roles)
+
+
+def _value(one: Reading) -> Value:
+    faults = (fault.replace("-", " ") for fault in one.faults)
+    by = "; ".join(part for part in (one.laboratory, one.method, one.lot and f"lot {one.lot}") if part)
+    return Value(
+        day=day(one.collected) or words().common.unknown,
+        order=one.collected.isoformat() if one.collected else "",
+        of_line=str(one.day) if one.day is not None else "",
+        value=legible(one.value),
+        part=", ".join((*one.roles, *faults)),
+        by=by,
+    )
+
+
+def _study(one: Reference, against: bool) -> Study:
+    w = words().patient
+    status = f"{one.status}, {w.evidence_checked} {day(one.last_checked)}"
+    direct = "; ".join(part for part in (one.breast, one.therapy) if part)
+    kind = ", ".join(part for part in (one.design, one.specimen, one.certainty) if part)
+    return Study(one.citation, kind, one.n, direct, status, against)
