@@ -199,9 +199,6 @@ def _room(plot: _Plot) -> Room:
             y, latest = up.at(one.per_ev[0]), [p for p in panel.points if "latest" in p.roles]
             room.taken += [Box(x + 9, y - 3, x + 25, y + 3) for x, _ in map(plot.place, latest)]
     room.taken += [Box(fold.left, up.top, fold.right, up.top + 90) for fold in across.folds]
-    for stop in panel.breaks:
-        x = across.at(stop.day) - 7
-        room.taken.append(Box(x - 1.5, up.top, x + 1.5, plot.floor if stop.whole else up.top + 30))
     for part in panel.curve if len(panel.points) <= _FEW else ():
         for before, after in pairwise(part):
             left, right = across.at(before.day), across.at(after.day)
@@ -221,6 +218,9 @@ def _words(plot: _Plot, room: Room) -> Iterator[str]:
         x = across.at(stop.day) - 7
         beside = [(x + side, y, to) for y in rows for side, to in ((-4.0, "end"), (4.0, "start"))]
         yield room.put(short(stop.why, 260), beside, "c-told", stop.why)
+    for stop in panel.breaks:  # words may cross another break's line rather than be lost; figures may not
+        x = across.at(stop.day) - 7
+        room.taken.append(Box(x - 1.5, up.top, x + 1.5, plot.floor if stop.whole else up.top + 30))
     for point in sorted(panel.points, key=lambda one: not _matters(one)):
         if len(panel.points) > _FEW and not _matters(point):
             break

@@ -192,6 +192,12 @@ def test_five_hundred_results_are_legible_and_quick() -> None:
     assert len(picture.words()) < 60  # only what has a part in the finding has its figure beside it
 
 
+def test_every_break_says_why() -> None:
+    words = [words for _, _, words in Picture(drawn_of_chart(hard_cases.two_laboratories_in_turn())).words()]
+    for why in ("other laboratory", "other laboratory and lot", "other lot", "other unit: a panel of its own"):
+        assert why in words
+
+
 def test_what_few_results_allow_is_said() -> None:
     for values, words in ((1, "one usable result: nothing to compare"), (2, "two results: a trend cannot be judged")):
         one = next(one for one, _, _ in VISITS if one.id == ("A48" if values == 1 else "A24"))
