@@ -27,11 +27,12 @@ check: $(READY) ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## ratios to orjson, growth, memory; what recording costs; the service under load; intake
+bench: $(READY) ## ratios to orjson, growth, memory; what recording costs; the service under load; intake; a board's list
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.record
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.intake
+	$(BIN)/python -m benchmarks.board
 
 fuzz: $(READY) ## mutants of requests and of laboratory files, Schemathesis over the whole service (MUTANTS=100000 EXAMPLES=1500)
 	$(BIN)/python -m tests.service.fuzz --mutants $(MUTANTS)

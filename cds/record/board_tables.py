@@ -20,6 +20,13 @@ from cds.record.columns import HASH, ID, TIME, key, metadata, of_patient
 
 _DAY = String(10)
 
+WORKLIST = (
+    "tenant", "spoken", "rank", "since", "id", "state", "claim", "standing", "therapy", "markers", "withdrawn", "fold",
+    "slope", "advisory_id", "patient_id",
+)  # fmt: skip
+"""The index of a list: in the order of its default, with all by which it is counted, filtered and sorted, so that only the rows of
+a page are read."""
+
 
 def _of_advisory() -> Column[str]:
     return Column("advisory_id", ID, ForeignKey("advisory.id"), nullable=False)
@@ -37,10 +44,10 @@ person = Table(
     Column("sex", String(16), nullable=False),
     Column("number", String(64), nullable=False),  # record number
     Column("system", String(255), nullable=False),  # of the authority that gave the number; "" if not stated
-    Column("sought", Text, nullable=False),  # by which words they are found: see `ownership.sought_by`
+    Column("sought", String(500), nullable=False),  # by which words they are found: see `names.sought_by`
     Column("at", TIME, nullable=False),
-    Index(None, "patient_id"),
-    Index(None, "tenant"),
+    Index(None, "patient_id", "sought"),
+    Index(None, "tenant", "sought", "patient_id"),
 )
 
 answer = Table(
@@ -74,7 +81,7 @@ answer = Table(
     Column("at", TIME, nullable=False),
     Index(None, "patient_id"),
     Index(None, "advisory_id"),
-    Index(None, "tenant", "spoken", "rank", "since", "id"),
+    Index("ix_answer_worklist", *WORKLIST),
 )
 
 acknowledgement = Table(

@@ -38,12 +38,16 @@ def folded(text: str) -> str:
     return "".join(one for one in plain if not unicodedata.combining(one))
 
 
+_MOST_SOUGHT = 500
+"""More would be no name; and an index cannot hold it."""
+
+
 def sought_by(reference: str, family: str, given: str, number: str) -> str:
     """The words by which a patient is found, each with a blank before it: names, record number, id."""
     key = reference.removeprefix("Patient/")
     stated = [folded(one) for one in (family, given, number, "".join(number.split()), key)]
     words = [word for text in stated for word in (*text.split(), *text.replace("-", " ").split())]
-    return "".join(f" {word}" for word in dict.fromkeys(words))
+    return "".join(f" {word}" for word in dict.fromkeys(words))[:_MOST_SOUGHT]
 
 
 def patients_named(tenant: str, word: str) -> Select[Any]:

@@ -145,12 +145,13 @@ def listed(
     answer = tables.answer
     today = today or datetime.now(UTC).date()
     due = _due(tenant)
-    chosen = select(answer.c.id).where(*_conditions(tenant, filter, due))
-    if filter.due or filter.sort == "due":
-        chosen = chosen.outerjoin(due, due.c.advisory_id == answer.c.advisory_id)
+    chosen = select(answer.c.id).where(*_conditions(tenant, filter))
+    page = chosen
+    if filter.sort == "due":
+        page = page.outerjoin(due, due.c.advisory_id == answer.c.advisory_id)
     if filter.sort == "name":
-        chosen = chosen.outerjoin(tables.person, tables.person.c.patient_id == answer.c.patient_id)
-    page = chosen.order_by(*_order(filter.sort, due), answer.c.id).limit(PAGE).offset(PAGE * (max(1, filter.page) - 1))
+        page = page.outerjoin(tables.person, tables.person.c.patient_id == answer.c.patient_id)
+    page = page.order_by(*_order(filter.sort, due), answer.c.id).limit(PAGE).offset(PAGE * (max(1, filter.page) - 1))
     with database.reading() as connection:
         total = connection.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
         keys = list(connection.execute(page).scalars())
@@ -201,7 +202,7 @@ def acknowledge(
 # what is asked ---------------------------------------------------------------------------------------------------------
 
 
-def _conditions(tenant: str, filter: Filter, due: Subquery) -> list[ColumnElement[bool]]:
+def _conditions(tenant: str, filter: Filter) -> list[ColumnElement[bool]]:
     answer = tables.answer.c
     found: list[ColumnElement[bool]] = [answer.tenant == tenant, answer.spoken]
     if filter.states:
@@ -219,9 +220,10 @@ def _conditions(tenant: str, filter: Filter, due: Subquery) -> list[ColumnElemen
     if filter.since:
         found.append(answer.since >= filter.since)
     if filter.due:
-        found.append(due.c.due <= filter.due)
+        due = _due(tenant)
+        found.append(answer.advisory_id.in_(select(due.c.advisory_id).where(due.c.due <= filter.due)))
     if filter.decided:
-        found.append(_is_decided(filter.decided))
+        found.append(_is_decided(tenant, filter.decided))
     found += [answer.patient_id.in_(patients_named(tenant, word)) for word in filter.text.split()[:_WORDS]]
     return found
 
@@ -237,21 +239,24 @@ def _due(tenant: str) -> Subquery:
     )
 
 
-def _is_decided(what: str) -> ColumnElement[bool]:
+def _is_decided(tenant: str, what: str) -> ColumnElement[bool]:
     """Whether there is a decision about the advisory as it stands; or none; or one of that code."""
-    advisory, decision = tables.advisory, tables.disposition
+    answer, advisory, decision = tables.answer.c, tables.advisory, tables.disposition
     newer = decision.alias("newer")
     number, later = func.coalesce(decision.c.number, 0), func.coalesce(newer.c.number, 0)
-    about = and_(
-        advisory.c.id == tables.answer.c.advisory_id,
-        decision.c.advisory_id == advisory.c.id,
-        decision.c.revision == advisory.c.revision,
-        ~exists().where(newer.c.advisory_id == decision.c.advisory_id, later > number),
+    last = (
+        select(decision.c.advisory_id)
+        .join(advisory, and_(advisory.c.id == decision.c.advisory_id, advisory.c.revision == decision.c.revision))
+        .where(
+            advisory.c.tenant == tenant,
+            ~exists().where(newer.c.advisory_id == decision.c.advisory_id, later > number),
+        )
     )
-    if what in ("yes", "no"):
-        answered = exists().where(about, decision.c.code != "not-discussed")
-        return answered if what == "yes" else and_(tables.answer.c.claim != "", ~answered)
-    return exists().where(about, decision.c.code == what)
+    if what == "no":
+        return and_(answer.claim != "", answer.advisory_id.not_in(last.where(decision.c.code != "not-discussed")))
+    return answer.advisory_id.in_(
+        last.where(decision.c.code != "not-discussed" if what == "yes" else decision.c.code == what)
+    )
 
 
 def _order(sort: str, due: Subquery) -> Sequence[ColumnElement[Any]]:

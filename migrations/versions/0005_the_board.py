@@ -24,13 +24,13 @@ def upgrade() -> None:
         sa.Column("sex", sa.String(16), nullable=False),
         sa.Column("number", sa.String(64), nullable=False),
         sa.Column("system", sa.String(255), nullable=False),
-        sa.Column("sought", sa.Text(), nullable=False),
+        sa.Column("sought", sa.String(500), nullable=False),
         sa.Column("at", sa.String(32), nullable=False),
         sa.ForeignKeyConstraint(["patient_id"], ["patient.id"], name=op.f("fk_person_patient_id_patient")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_person")),
     )
-    op.create_index(op.f("ix_person_patient_id"), "person", ["patient_id"])
-    op.create_index(op.f("ix_person_tenant"), "person", ["tenant"])
+    op.create_index(op.f("ix_person_patient_id_sought"), "person", ["patient_id", "sought"])
+    op.create_index(op.f("ix_person_tenant_sought_patient_id"), "person", ["tenant", "sought", "patient_id"])
     op.create_table(
         "answer",
         sa.Column("id", sa.String(36), nullable=False),
@@ -65,8 +65,13 @@ def upgrade() -> None:
     op.create_index(op.f("ix_answer_patient_id"), "answer", ["patient_id"])
     op.create_index(op.f("ix_answer_advisory_id"), "answer", ["advisory_id"])
     op.create_index(
-        op.f("ix_answer_tenant_spoken_rank_since_id"), "answer", ["tenant", "spoken", "rank", "since", "id"]
-    )
+        "ix_answer_worklist",
+        "answer",
+        [
+            "tenant", "spoken", "rank", "since", "id", "state", "claim", "standing", "therapy", "markers", "withdrawn", "fold",
+            "slope", "advisory_id", "patient_id",
+        ],
+    )  # fmt: skip
     op.create_table(
         "acknowledgement",
         sa.Column("id", sa.String(36), nullable=False),

@@ -118,6 +118,10 @@ def test_accents_and_capitals_do_not_matter() -> None:
     )
 
 
+def test_a_name_that_grows_when_it_is_folded_is_cut() -> None:
+    assert len(sought_by("Patient/1", "\ufb03" * 128, "x" * 128, "1" * 64)) == 500
+
+
 # in the record ---------------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +144,14 @@ def test_a_hook_request_brings_who_the_patient_is(database: Database) -> None:
     (person,) = persons(database)
     assert (person["family"], person["given"], person["number"]) == ("O'Brien", "Zoë", "4711")
     assert person["born"] == ""  # no date that anybody could read
+
+
+def test_the_oddest_name_is_recorded(database: Database) -> None:
+    work = asked(patient("A01").bundle(), "2025-12-31")
+    resource = {"resourceType": "Patient", "name": [{"family": "\ufb03" * 200, "given": ["\U0001f469-" * 64] * 9}]}
+    work.person = person_of(resource, work.who, TODAY)
+    Recorder(database, REASONER.rulebook).record(work)
+    assert len(persons(database)) == 1
 
 
 def test_a_person_is_written_when_it_changes(database: Database) -> None:
