@@ -24,5 +24,5 @@ def add_board(
     patients.add_to(gate)
     worklist.add_to(gate)
     DecisionPages(patients, reviews, follow_up, meetings).add_to(gate)
-    MeetingPages(meetings, reviews, follow_up, worklist.markers).add_to(gate)
+    MeetingPages(meetings, reviews, follow_up, worklist.markers | worklist.therapies).add_to(gate)
     OverviewPages(follow_up).add_to(gate)

@@ -9,6 +9,9 @@ from http import HTTPStatus
 
 from fastapi import Response
 
+from cds.board.legible import day
+from cds.board.paper import meeting_pdf
+from cds.board.sheets import agenda_line, meeting_sheet
 from cds.board.words import words
 from cds.record.decisions import Decided, NotAccepted
 from cds.record.followup import Action, FollowUp
@@ -19,7 +22,7 @@ from cds.record.worklist import Row, of_patient
 from cds.service.access.browser import field
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
 from cds.service.pages.deciding import problem
-from cds.service.pages.rendering import page
+from cds.service.pages.rendering import file, page
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,14 @@ class Minutes:
 class MeetingPages:
     """The list of meetings, and each with its agenda."""
 
-    def __init__(self, meetings: Meetings, reviews: Reviews, follow_up: FollowUp, markers: Mapping[str, str]):
-        self._meetings, self._reviews, self._follow_up, self._markers = meetings, reviews, follow_up, markers
+    def __init__(self, meetings: Meetings, reviews: Reviews, follow_up: FollowUp, titles: Mapping[str, str]):
+        self._meetings, self._reviews, self._follow_up, self._titles = meetings, reviews, follow_up, titles
 
     def add_to(self, gate: Gate) -> None:
         gate.add("/board/meetings", "GET", Act.VIEW, self._list)
         gate.add("/board/meetings", "POST", Act.HOLD_MEETINGS, self._plan)
         gate.add("/board/meetings/{meeting}", "GET", Act.VIEW, self._page)
+        gate.add("/board/meetings/{meeting}/sheet.pdf", "GET", Act.VIEW, self._sheet)
         gate.add("/board/meetings/{meeting}", "POST", Act.HOLD_MEETINGS, self._change)
 
     def _list(self, visit: Visit, problems: Sequence[str] = (), status: HTTPStatus = HTTPStatus.OK) -> Response:
@@ -79,6 +83,15 @@ class MeetingPages:
     def _page(self, visit: Visit) -> Response:
         meeting = self.meeting(visit)
         return self._shown(visit, meeting, Minutes("\n".join(meeting.attendees), meeting.quorum, meeting.minutes))
+
+    def _sheet(self, visit: Visit) -> Response:
+        meeting, w = self.meeting(visit), words().meetings
+        lines = []
+        for item in self.items(visit.visitor.tenant, meeting):
+            came = w.carried_from.format(day=day(item.carried_day)) if item.carried_day else ""
+            note = w.carried if item.status == "carried" else came
+            lines.append(agenda_line(item.named, item.rows, item.decisions, item.actions, note, self._titles))
+        return file(meeting_pdf(meeting_sheet(meeting, lines)), "application/pdf", "meeting.pdf")
 
     def meeting(self, visit: Visit) -> Meeting:
         """The meeting that the address names. Raises `NotThere`."""
@@ -122,7 +135,7 @@ class MeetingPages:
         return page(
             "meeting", status, visitor=visit.visitor, here="meetings", meeting=meeting, items=self.items(tenant, meeting),
             others=[one for one in planned if one.id != meeting.id], draft=draft, problems=problems,
-            markers=self._markers, done=_done(visit),
+            markers=self._titles, done=_done(visit),
         )  # fmt: skip
 
     # what a chair does ---------------------------------------------------------------------------------------------

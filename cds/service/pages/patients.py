@@ -12,6 +12,9 @@ from fastapi import Response
 from markupsafe import Markup
 
 from cds.board.case import Case, Cases
+from cds.board.export import course_csv
+from cds.board.paper import patient_pdf
+from cds.board.sheets import patient_sheet
 from cds.board.words import label, words
 from cds.drawing import svg, table_of
 from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
@@ -21,7 +24,7 @@ from cds.record.reviews import Reviews
 from cds.record.rule_texts import rule_text
 from cds.service.access.gate import Act, Gate, NotThere, Visit
 from cds.service.access.visitor import Visitor
-from cds.service.pages.rendering import page
+from cds.service.pages.rendering import file, page
 
 CODES = SimpleNamespace(
     dispositions=tuple(DISPOSITIONS), reasons=tuple(REASONS), actions=tuple(ACTIONS), levels=tuple(LEVELS),
@@ -51,6 +54,8 @@ class PatientPages:
     def add_to(self, gate: Gate) -> None:
         gate.add("/board/patients/{patient}", "GET", Act.VIEW, self._page)
         gate.add("/board/patients/{patient}/course.svg", "GET", Act.VIEW, self._picture)
+        gate.add("/board/patients/{patient}/sheet.pdf", "GET", Act.VIEW, self._sheet)
+        gate.add("/board/patients/{patient}/table.csv", "GET", Act.VIEW, self._table)
         gate.add("/board/rules/{rule}/{version}", "GET", Act.READ_RULES, self._rule)
 
     def case(self, visit: Visit) -> Case:
@@ -83,6 +88,17 @@ class PatientPages:
 
     def _picture(self, visit: Visit) -> Response:
         return Response(svg(self.case(visit).scene), media_type="image/svg+xml")
+
+    def _sheet(self, visit: Visit) -> Response:
+        case = self.case(visit)
+        decisions = self._reviews.decisions(visit.visitor.tenant, patient=case.key)
+        return file(patient_pdf(patient_sheet(case, decisions)), "application/pdf", "patient.pdf")
+
+    def _table(self, visit: Visit) -> Response:
+        case = self.case(visit)
+        header = case.header
+        content = course_csv(table_of(case.scene), header.name, header.born, header.number)
+        return file(content, "text/csv", "course.csv")
 
     def _rule(self, visit: Visit) -> Response:
         found = rule_text(self._cases.database, visit.path["version"])

@@ -68,6 +68,16 @@ def page(name: str, status: HTTPStatus = HTTPStatus.OK, **shown: Any) -> Respons
     return Response(content, status, headers=HEADERS, media_type="text/html")
 
 
+def file(content: bytes, kind: str, name: str) -> Response:
+    """A file for whoever asked for it, shown or kept under that name."""
+    named = {
+        "Content-Disposition": f"inline; filename={name}"
+        if kind == "application/pdf"
+        else f"attachment; filename={name}"
+    }
+    return Response(content, headers=HEADERS | named, media_type=kind)
+
+
 def message(status: HTTPStatus, title: str, text: str) -> Response:
     """A page that only says something."""
     return page("message", status, title=title, text=text)

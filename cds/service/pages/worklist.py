@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import Response
 
+from cds.board.export import worklist_csv
 from cds.board.words import label, words
 from cds.reasoning.rulebook import RuleBook
 from cds.record.meetings import AlreadyHeld, Meetings, NoSuchMeeting
 from cds.record.worklist import SORTS, Filter, Row, listed
 from cds.service.access.browser import field
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
-from cds.service.pages.rendering import page
+from cds.service.pages.rendering import file, page
 
 _MOST_PAGES = 10_000
 
@@ -95,6 +96,7 @@ class WorklistPages:
 
     def add_to(self, gate: Gate) -> None:
         gate.add("/board", "GET", Act.VIEW, self._page)
+        gate.add("/board/list.csv", "GET", Act.VIEW, self._table)
         gate.add("/board/agenda", "POST", Act.HOLD_MEETINGS, self._pick)
 
     def _page(self, visit: Visit) -> Response:
@@ -112,6 +114,18 @@ class WorklistPages:
             markers=self.markers, therapies=self.therapies, sorts=[(key, label("sorts", key)) for key in SORTS],
             today=today.isoformat(), done=getattr(words().done, done, "") if done.isidentifier() else "",
         )  # fmt: skip
+
+    def _table(self, visit: Visit) -> Response:
+        """Everything that matches, page after page of it, as a table."""
+        tenant, today = visit.visitor.tenant, date.today()
+        chosen, last = chosen_of(visit.query, self._book), self._meetings.last_held(tenant)
+        asked = chosen.filter(today, last)
+        pages = listed(self._meetings.database, tenant, asked, today=today).pages
+        rows = (
+            row for number in range(1, pages + 1)
+            for row in listed(self._meetings.database, tenant, replace(asked, page=number), today=today).rows
+        )  # fmt: skip
+        return file(worklist_csv(rows, self.markers | self.therapies), "text/csv", "patients.csv")
 
     def _pick(self, visit: Visit) -> Response:
         meeting = field(visit.form, "meeting")
