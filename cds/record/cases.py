@@ -61,7 +61,6 @@ class StoredCase:
     visit: Visit
     visits: tuple[Visit, ...]  # all of them, the newest first
     inputs: Any  # plain JSON data from which the chart is read
-    inputs_digest: str
     findings: Mapping[str, Any]  # as `content.findings` made them
     advisories: tuple[StoredAdvisory, ...]  # the newest first
 
@@ -90,7 +89,7 @@ def stored_case(database: Database, tenant: str, key: str, evaluation: str = "")
         )
         visits = tuple(Visit(**one) for one in evaluations)
         wanted = (
-            select(table, tables.inputs.c.content, tables.inputs.c.digest)
+            select(table, tables.inputs.c.content)
             .join(tables.inputs, tables.inputs.c.id == table.c.inputs_id)
             .where(table.c.patient_id == patient, table.c.id == (evaluation or (visits[0].id if visits else "")))
         )
@@ -104,7 +103,6 @@ def stored_case(database: Database, tenant: str, key: str, evaluation: str = "")
             Visit(found["id"], found["at"], found["as_of"], found["occasion"], found["rulebook"]),
             visits,
             content.unpacked(found["content"]),
-            found["digest"],
             content.unpacked(found["findings"]),
             _advisories(connection, patient),
         )
