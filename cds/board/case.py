@@ -141,9 +141,7 @@ class Cases:
             Answer(one, mine.get(one.rule.name), others[one.rule.name], self._why(one, evaluated)) for one in said
         ]
         digest = hashlib.sha256(
-            content.encoded(
-                [stored.inputs_digest, stored.visit.as_of, reasoner.rulebook.hash, [one.digest for one in said]]
-            )
+            content.encoded([stored.inputs, stored.visit.as_of, reasoner.rulebook.hash, [one.digest for one in said]])
         ).hexdigest()
         return Case(
             key=stored.key,
