@@ -13,10 +13,10 @@ from concurrent.futures import TimeoutError as TooLate
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpcore2
 
+from cds.addresses import origin
 from cds.errors import ExowatchError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -28,7 +28,6 @@ _TRANSLATED = tuple(ipaddress.IPv6Network(one) for one in ("64:ff9b::/96", "::/9
 _SPECIAL = tuple(ipaddress.ip_network(one) for one in ("64:ff9b:1::/48", "fec0::/10", "192.0.0.0/24"))
 """Ranges for local use that Python calls global in some of its versions: RFC 8215, RFC 3879, RFC 6890."""
 _RESOLVING = 4
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class NotPermitted(ExowatchError):
@@ -67,15 +66,12 @@ class Permit:
 def origin_of(address: str, *, plain: bool = False) -> str:
     """Scheme, host and port of an absolute URL, in one spelling. Raises `NotPermitted` for what has none, or is not https."""
     try:
-        parts = urlsplit(address)
-        port = parts.port
+        found = origin(address)
     except ValueError:
-        raise NotPermitted("the address cannot be read") from None
-    schemes = ("https", "http") if plain else ("https",)
-    if parts.scheme not in schemes or not parts.hostname or parts.username is not None or parts.password is not None:
-        raise NotPermitted("the address is to be an absolute https address, without a user")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname.rstrip(".")
-    return f"{parts.scheme}://{host}" + ("" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}")
+        raise NotPermitted("the address is to be an absolute https address, without a user") from None
+    if not (found.startswith("https://") or plain):
+        raise NotPermitted("the address is to be an absolute https address")
+    return found
 
 
 def _meant(address: Address) -> Address:
@@ -145,7 +141,7 @@ class Checked(httpcore2.NetworkBackend):
         except TooLate:
             asking.cancel()
             raise httpcore2.ConnectTimeout("the name was not resolved in time") from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a name with an empty or too long label is none
             raise httpcore2.ConnectError("the name leads nowhere") from error
         return list(dict.fromkeys(str(one[4][0]) for one in found))
 

@@ -34,14 +34,15 @@ def body_reader(most: int) -> Callable[[Request], Any]:
 
     async def read_body(request: Request) -> None:
         kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
-        charset = parameters.partition("charset=")[2].strip(' "')
+        stated = dict(one.partition("=")[::2] for one in parameters.replace(" ", "").split(";"))
+        charset = stated.get("charset", "").strip('"')
         if kind.strip() not in ("application/json", "application/fhir+json") or charset not in ("", "utf-8", "utf8"):
             raise Problem(415, "not-supported", "the body is to be application/json in UTF-8", "Content-Type")
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Problem(415, "not-supported", "the body is to be sent without compression", "Content-Encoding")
-        stated = request.headers.get("content-length", "")
+        length = request.headers.get("content-length", "")
         body = bytearray()
-        if not (stated.isdigit() and int(stated) > most):
+        if not (length.isdigit() and int(length) > most):
             try:
                 async with asyncio.timeout(_BODY_SECONDS):
                     async for chunk in request.stream():

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpcore2
 import pytest
 
 from cds.exchange import CannotFetch, Exchange, NotPermitted, Permit
-from cds.exchange.network import origin_of
+from cds.exchange.network import Checked, origin_of
 from tests.exchange.servers import Answer, Server, certificate_for, drip, drip_heads, says, serving, silence
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -46,6 +47,7 @@ def test_a_listed_server_is_asked_with_the_token(server: Server) -> None:
     [
         "https://elsewhere.example/x", "http://localhost:1/x", "ftp://localhost/x", "/Patient/1", "", "https://", "file:///etc/passwd",
         "http://user:word@localhost/x", "http://localhost.evil.example/x", "http://[::1", "https://localhost:99999/x",
+        "https://localhost..evil.example/x", "https://localhost%00.evil.example/x", "https://löcalhost/x",
     ],
 )  # fmt: skip
 def test_what_is_not_listed_is_not_asked(server: Server, address: str) -> None:
@@ -81,10 +83,22 @@ def test_addresses_that_may_be_connected_to(address: str, allowed: bool) -> None
     [
         ("https://EHR.example/fhir", "https://ehr.example"), ("https://ehr.example:443/x", "https://ehr.example"),
         ("https://ehr.example.:8443/", "https://ehr.example:8443"), ("https://[2001:db8::1]/x", "https://[2001:db8::1]"),
+        ("HTTPS://ehr.example:0443", "https://ehr.example"), ("https://[2001:DB8:0::1]:443/", "https://[2001:db8::1]"),
     ],
 )  # fmt: skip
 def test_one_origin_has_one_spelling(address: str, origin: str) -> None:
     assert origin_of(address) == origin
+
+
+@pytest.mark.parametrize("name", ["a..b", "a" * 64 + ".example", "xn--a.example"])
+def test_a_name_that_is_none_is_an_error_like_any_other(name: str) -> None:
+    anywhere = Permit(frozenset(), LOOPBACK, plain=True, public=False, anywhere=True)
+    with pytest.raises((CannotFetch, NotPermitted)):
+        get(f"https://{name}/x", anywhere)
+    network = Checked(anywhere)
+    with pytest.raises(httpcore2.ConnectError):
+        network.connect_tcp(name, 443, 1)
+    network.close()
 
 
 def test_a_redirect_is_not_followed(server: Server) -> None:

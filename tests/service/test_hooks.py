@@ -322,6 +322,21 @@ def test_other_content_types_are_refused(client: TestClient, headers: dict[str, 
     refusal(client.post(VIEW, content=b"{}", headers=headers), 415)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/json",
+        "application/json;charset=UTF-8",
+        'application/json; charset="utf-8"',
+        "application/fhir+json; charset=utf-8; fhirVersion=4.0",
+        "application/fhir+json; fhirVersion=4.0; charset=utf-8",
+    ],
+)
+def test_json_in_utf8_is_taken_whatever_else_its_type_says(client: TestClient, request_body: Body, kind: str) -> None:
+    content = json.dumps(request_body).encode()
+    assert client.post(VIEW, content=content, headers={"content-type": kind}).status_code == 200
+
+
 @pytest.mark.parametrize("length", [True, False])
 def test_a_body_over_the_limit_is_refused(client: TestClient, length: bool) -> None:
     body = b" " * 400_001
