@@ -26,10 +26,11 @@ class Browser:
 
     def __init__(self, settings: Settings):
         self._secure = not settings.open_mode
-        self._base = settings.public_base_url
+        public = urlsplit(settings.public_base_url)
+        self._base = f"{public.scheme}://{public.netloc}" if public.netloc else ""
 
     def base(self, request: Request) -> str:
-        """The address under which browsers know us; in development mode the one that was asked, which is a loopback one."""
+        """The host under which browsers know us, for pages live at its root; in development mode the loopback one that was asked."""
         return self._base or str(request.base_url).rstrip("/")
 
     def cookie(self, request: Request, name: str) -> str:
@@ -52,8 +53,7 @@ class Browser:
         if site is not None:
             return site == "same-origin"
         origin = request.headers.get("origin", "null")  # "null" is what no-referrer makes of our own
-        parts = urlsplit(self.base(request))
-        return origin in ("null", f"{parts.scheme}://{parts.netloc}")
+        return origin in ("null", self.base(request))
 
     def _named(self, name: str) -> str:
         name = f"exowatch-{name}" if name else "exowatch"
