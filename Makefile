@@ -11,12 +11,12 @@ EXAMPLES ?= 1500
 ROUNDS ?= 50
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz million soak faults validate-fhir artefacts snapshots lock clean
+.PHONY: help demo test check bench fuzz million soak faults validate-fhir artefacts snapshots pictures lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
-demo: $(READY) ## make a few synthetic patients, serve them on loopback, show a card (ONCE=1: show it and leave; PORT=8700)
+demo: $(READY) ## play synthetic patients into a record, open their board on loopback, show a card (ONCE=1: show it and leave; PORT=8700)
 	@$(BIN)/exowatch demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 test: $(READY) ## run every test
@@ -60,6 +60,9 @@ artefacts: $(READY) ## value sets, concept maps, examples of output schemas for 
 
 snapshots: ## the snapshots of the profiles, anew from their differentials (needs Java 17 and Maven)
 	cd tools/validate-fhir && mvn -q -B compile exec:java -Dexec.mainClass=Snapshots -Dexec.args="$(CURDIR)/fhir/profiles"
+
+pictures: $(READY) ## the pictures of the board in docs/board, anew from its tests in a browser (needs Chromium)
+	BOARD_PICTURES=docs/board $(BIN)/python -m pytest -q tests/pages/test_board_browser.py -k "wide or chair"
 
 lock: $(READY) ## resolve the dependencies anew
 	$(BIN)/python tools/lock.py

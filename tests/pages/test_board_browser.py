@@ -1,7 +1,7 @@
 """The board as people use it: Debian's Chromium on a service that really runs, with a made-up clinic in its record.
 
 Each way of looking (wide, phone, 200 % zoom, dark, without scripts) signs in, finds a case, reads why, decides, loses against a second
-reviewer, follows up and prints. `EXOWATCH_SCREENSHOTS=docs/board` keeps the pictures that the README shows.
+reviewer, follows up and prints. `BOARD_PICTURES=docs/board` keeps the pictures that the README shows.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def arrives(page: Page, heading: str) -> Locator:
 
 def picture(page: Page, name: str) -> None:
     """Keep what a person sees, where pictures are wanted."""
-    folder = Path(os.environ.get("EXOWATCH_SCREENSHOTS", ROOT / "build" / "screenshots"))
+    folder = Path(os.environ.get("BOARD_PICTURES", ROOT / "build" / "screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=folder / f"{name}.png")
     assert (folder / f"{name}.png").stat().st_size > 10_000, "an empty page"
