@@ -33,12 +33,14 @@ ENTRY = "exowatch-entry"
 class House:
     """The service: in development mode on loopback, or (`secure`) under an https address."""
 
-    def __init__(self, database: Database, *, secure: bool = False, ways: Path | None = None, **settings: Any):
+    def __init__(
+        self, database: Database, *, secure: bool = False, ways: Path | None = None, host: str = HOST, **settings: Any
+    ):
         self.database = database
         self.now = MORNING
-        self.base = HOST if secure else "http://localhost"
+        self.base = host if secure else "http://localhost"
         self.settings = Settings(
-            open_mode=not secure, public_base_url=HOST if secure else "", sign_in_file=ways, **settings
+            open_mode=not secure, public_base_url=host if secure else "", sign_in_file=ways, **settings
         )
         self.app = FastAPI(redirect_slashes=False, openapi_url=None)
         self.gate: Gate = mount(self.app, self.settings, Recorder(database, REASONER.rulebook), lambda: self.now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from cds.record.audit import Checkpoints, verify
 from cds.record.database import Database
 from cds.record.passwords import WeakPassword, generated
 from cds.record.recorder import Recorder
+from cds.record.sessions import FAILURES, SignInRefused
 from cds.service.access import mount
 from cds.service.access.browser import Browser, own_path
 from cds.settings import Settings
@@ -151,6 +153,22 @@ def test_five_wrong_passwords_lock_for_a_while_that_grows(house: House) -> None:
     wrong(5)
     house.accounts.enable("default", "anna", TERMINAL)
     assert browser.signs_in("anna").status_code == 303
+
+
+def test_guesses_at_the_same_time_count_like_those_one_by_one(house: House) -> None:
+    house.add("anna")
+
+    def guess(number: int) -> str:
+        try:
+            return house.gate.sessions.sign_in("default", "anna", PASSWORD if number == 15 else f"wrong {number} wrong")
+        except SignInRefused:
+            return ""
+
+    with ThreadPoolExecutor(8) as threads:
+        [*threads.map(guess, range(15))]
+    with house.database.reading() as connection:
+        assert connection.execute(select(tables.account.c.failures)).scalar_one() == FAILURES
+    assert guess(15) == ""
 
 
 def test_passwords_are_kept_as_hashes_that_keep_up(near: House) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from sqlalchemy import update
 
 from cds.publish.check import problems
 from cds.record import tables
+from cds.record.accounts import Accounts
 from cds.record.database import Database, head
 from cds.record.identity import Identity
 from cds.record.recorder import Recorder
+from cds.record.sessions import Sessions, SignInRefused, Vouched
 from tests.patients.archetypes import patient
 from tests.record.postgresql import Cluster, binaries
 from tests.record.visits import REASONER, asked
@@ -214,12 +217,21 @@ def test_the_service_needs_no_more_than_its_role_grants(cluster: Cluster, tmp_pa
     service = owner.replace("exowatch@", "exowatch_service@")
     lived(service)
     terminal = Terminal(service, tmp_path)
+    terminal.run("accounts", "add", "anna", "--role", "reader", "--generate")
+    terminal.run("accounts", "roles", "anna", "chair")
+    with closing(Database(service, deadline=10)) as database:
+        sessions = Sessions(Accounts(database), idle=timedelta(minutes=1), longest=timedelta(hours=1))
+        token = sessions.vouched("default", Vouched("https://login.example", "7", "berta", "", ["reader"]))
+        assert sessions.find("default", token) is not None
+        sessions.sign_out(token)
+        with pytest.raises(SignInRefused):
+            sessions.sign_in("default", "anna", "wrong wrong wrong")
     assert "the record holds" in terminal.run("audit", "verify")
     refused = terminal.run("record", "erase", "Patient/a29", "--by", "privacy", "--yes", expect=2)
     assert "run it as the owner of the tables" in refused
     for forbidden in (
         "DELETE FROM audit", "UPDATE audit SET actor = 'x'", "UPDATE evaluation SET client = 'x'", "DELETE FROM advisory",
-        "UPDATE patient SET salt = 'x'", "DROP TABLE card",
+        "UPDATE patient SET salt = 'x'", "DROP TABLE card", "DELETE FROM account", "UPDATE session SET account_id = 'x'",
     ):  # fmt: skip
         with psycopg.connect(service) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(forbidden.encode())
