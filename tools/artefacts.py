@@ -19,6 +19,7 @@ from cds.chart.assay import ADDITIVES, BLOOD, ISOLATIONS, SPECIMENS
 from cds.chart.catalogue import CANONICAL, MARKER_SYSTEM, METHOD_SYSTEM
 from cds.intake.hl7v2 import SAYS_NOTHING, STATUS
 from cds.publish.advice import AdvicePublisher, Answered, Issue, Mitigation
+from cds.publish.reviews import Errand, Impression, ReviewPublisher
 from cds.publish.vocabulary import PRODUCT
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
@@ -253,11 +254,30 @@ def outputs() -> Iterator[Json]:
     patient = evaluation.chart.patient
     cards = CardWriter(_BOOK, CANONICAL).cards(said, Occasion(key, patient, "Encounter/example"))
     publisher = AdvicePublisher(CANONICAL, "Exowatch 0.1.0")
-    decided = (Mitigation("imaging-requested", "Tumour board", now),)
+    decided = (Mitigation("accept", "Tumour board", now, label=codes.DISPOSITIONS["accept"]),)
     issue = Issue(key, patient, "open", "claimed", now, now, 1, said[0], decided)
     yield publisher.device()
     yield publisher.detected_issue(issue)
     yield publisher.provenance(issue)
+    level = ("m2B", codes.LEVELS["m2B"])
+    results = tuple(one.ref for one in said[0].readings)
+    reviews, accepted = ReviewPublisher(CANONICAL), ("accept", codes.DISPOSITIONS["accept"])
+    yield reviews.impression(
+        Impression(
+            key,
+            key,
+            patient,
+            accepted,
+            "Tumour board",
+            now,
+            level=level,
+            resistance=True,
+            references=("28301834",),
+            results=results,
+        )
+    )
+    due, imaging = "2025-05-06", ("imaging", codes.ACTIONS["imaging"])
+    yield reviews.task(Errand(key, key, key, patient, imaging, due, "open", "Tumour board", now))
     yield from publisher.guidance(
         Answered(
             key, patient, "Encounter/example", now, "exowatch-patient-view", key, said, cards, {said[0].digest: key}

@@ -6,7 +6,7 @@ is `entered-in-error`; what was closed or superseded is `cancelled`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from cds.publish.vocabulary import (
     Resource,
     Vocabulary,
     device_id,
+    literal_references,
     narrative,
     on_server,
     without_nothing,
@@ -29,8 +30,10 @@ _STATUS = {
     "superseded": "cancelled",
     "closed": "cancelled",
 }
-_NOT_CONFIRMED = ("disagreed", "not-relevant")
-"""Dispositions by which a board did not make the advice its own."""
+_CONFIRMED = (
+    "accept", "discussed-no-change", "imaging-requested", "repeat-requested", "biopsy-requested", "therapy-reviewed",
+)  # fmt: skip
+"""Dispositions by which a board made the advice its own; all but the first stand in older records only."""
 _PRIORITY = {"info": "routine", "warning": "urgent"}
 
 
@@ -41,7 +44,8 @@ class Mitigation:
     code: str
     by: str
     at: str  # instant
-    final: bool = True  # it is about what stands now
+    final: bool = True  # it is about what stands now, and none has taken its place
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +106,7 @@ class AdvicePublisher:
         """One advisory. Deterministic: the same advisory is the same bytes."""
         said, words = issue.said, self._words
         code, display = ISSUES.get(said.state, ISSUES["watch"])
-        decided = issue.standing == "open" and any(
-            one.final and one.code not in _NOT_CONFIRMED for one in issue.mitigations
-        )
+        decided = issue.standing == "open" and any(one.final and one.code in _CONFIRMED for one in issue.mitigations)
         changed = max([issue.changed, *(one.at for one in issue.mitigations)])
         status = _STATUS[issue.standing]
         text = [said.headline, said.explanation, f"Status: {issue.standing} ({issue.reason})", said.fixed_sentence]
@@ -121,8 +123,10 @@ class AdvicePublisher:
                 "patient": {"reference": issue.patient},
                 "identifiedDateTime": issue.opened,
                 "author": self._author,
-                "implicated": _references(said.treatment.refs if said.treatment else ()),
-                "evidence": [{"detail": found}] if (found := _references(one.ref for one in said.readings)) else [],
+                "implicated": literal_references(said.treatment.refs if said.treatment else ()),
+                "evidence": [{"detail": found}]
+                if (found := literal_references(one.ref for one in said.readings))
+                else [],
                 "detail": " ".join(text),
                 "reference": words.url("PlanDefinition", said.rule.name),
                 "mitigation": [self._mitigation(one) for one in issue.mitigations],
@@ -131,7 +135,7 @@ class AdvicePublisher:
         return on_server(made, issue.server)
 
     def _mitigation(self, one: Mitigation) -> Resource:
-        label = one.code.replace("-", " ")
+        label = one.label or one.code.replace("-", " ")
         return {
             "action": self._words.concept("exowatch-disposition", one.code, label),
             "date": one.at,
@@ -143,7 +147,7 @@ class AdvicePublisher:
         said, words = issue.said, self._words
         rule = f"{words.url('Library', said.rule.name)}|{said.rule.hash[:12]}"
         sources: list[Resource] = [
-            {"role": "source", "what": what} for what in _references(one.ref for one in said.readings)
+            {"role": "source", "what": what} for what in literal_references(one.ref for one in said.readings)
         ]
         sources.append(
             {
@@ -293,13 +297,3 @@ class AdvicePublisher:
 
 def _urgency(priority: str) -> int:
     return ("routine", "urgent").index(priority)
-
-
-def _references(refs: Iterable[str]) -> list[Resource]:
-    """References without duplicates; what is no literal reference (a place in an input) is left to the text."""
-    return [{"reference": ref} for ref in dict.fromkeys(refs) if _is_literal(ref)]
-
-
-def _is_literal(ref: str) -> bool:
-    kind, _, name = ref.rpartition("/")[0].rpartition("/")[2], "", ref.rpartition("/")[2]
-    return ref.startswith(("urn:uuid:", "urn:oid:")) or (kind.isalpha() and kind[:1].isupper() and bool(name))

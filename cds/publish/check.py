@@ -31,6 +31,7 @@ _REQUIRED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ),
     ("CapabilityStatement", "kind"): ("instance", "capability", "requirements"),
     ("CapabilityStatement", "status"): _PUBLICATION,
+    ("ClinicalImpression", "status"): ("in-progress", "completed", "entered-in-error"),
     ("CodeSystem", "content"): ("not-present", "example", "fragment", "complete", "supplement"),
     ("CodeSystem", "status"): _PUBLICATION,
     ("ConceptMap", "status"): _PUBLICATION,
@@ -121,6 +122,8 @@ def _of_resource(resource: Json, path: str, *, contained: bool) -> Iterator[str]
             if "resource" in entry:
                 yield from _of_resource(entry["resource"], f"{path}.entry[{number}].resource", contained=False)
         return
+    if kind == "Task" and resource.get("lastModified", "~") < resource.get("authoredOn", ""):
+        yield f"{path}: inv-1: it was changed before it was authored"
     if kind == "RequestGroup":
         yield from _of_actions(resource.get("action", ()), f"{path}.action")
     inner = resource.get("contained", ())

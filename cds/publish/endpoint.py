@@ -10,6 +10,8 @@ from cds.publish.vocabulary import PRODUCT, Resource, Vocabulary, narrative, wit
 
 OF_A_PATIENT = {
     "DetectedIssue": ("patient", "identified"),
+    "ClinicalImpression": ("patient", "date"),
+    "Task": ("patient", "authored-on"),
     "GuidanceResponse": ("patient", "occurrence"),
     "RequestGroup": ("patient", "authored"),
     "Provenance": ("patient", "recorded"),
@@ -19,7 +21,7 @@ _KNOWLEDGE = ("PlanDefinition", "Library", "Device")
 _DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 _TYPE = "http://terminology.hl7.org/CodeSystem/audit-event-type"
 _ACTIONS = {
-    "evaluate": "C", "feedback": "C", "decide": "C", "receive": "C", "erase": "D", "set-aside": "D", "view": "R", "list": "R",
+    "evaluate": "C", "feedback": "C", "decide": "C", "second-read": "C", "outcome": "C", "acknowledge": "C", "receive": "C", "erase": "D", "set-aside": "D", "view": "R", "list": "R",
     "sign-in": "E", "sign-in-refused": "E", "sign-out": "E", "password-refused": "E",
 }  # fmt: skip
 """What an entry's action is to FHIR: create, read, delete or execute; any other changed something."""
@@ -47,10 +49,10 @@ def capability_statement(canonical: str, software: str, date: str) -> Resource:
     for kind in (*OF_A_PATIENT, *_KNOWLEDGE):
         entry: Resource = {"type": kind, "interaction": [{"code": "read"}, {"code": "search-type"}]}
         if kind in OF_A_PATIENT:
-            entry["searchParam"] = [
-                {"name": "patient", "type": "reference"},
-                {"name": OF_A_PATIENT[kind][1], "type": "date", "documentation": "also taken as `date`"},
-            ]
+            day: Resource = {"name": OF_A_PATIENT[kind][1], "type": "date"}
+            if day["name"] != "date":
+                day["documentation"] = "also taken as `date`"
+            entry["searchParam"] = [{"name": "patient", "type": "reference"}, day]
         resources.append(entry)
     return {
         "resourceType": "CapabilityStatement",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 Resource = dict[str, Any]
@@ -13,7 +14,10 @@ _DEVICES = uuid.UUID("9f3e1a52-0e7b-5d8e-8a0c-6f9a4f0c7b11")
 PRODUCT = "Exowatch"
 
 _RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?")
-OWN = ("DetectedIssue", "GuidanceResponse", "RequestGroup", "Provenance", "PlanDefinition", "Library", "Device")
+OWN = (
+    "DetectedIssue", "ClinicalImpression", "Task", "GuidanceResponse", "RequestGroup", "Provenance", "PlanDefinition", "Library",
+    "Device",
+)  # fmt: skip
 """Types of which this product has resources of its own."""
 
 ISSUES = {
@@ -75,6 +79,16 @@ def _absolute(content: Any, server: str) -> Any:
     if found is not None and found[1] not in OWN:
         made["reference"] = f"{server}/{made['reference']}"
     return made
+
+
+def literal_references(refs: Iterable[str]) -> list[Resource]:
+    """References without duplicates; what is no literal reference (a place in an input) is left to the text."""
+    return [{"reference": ref} for ref in dict.fromkeys(refs) if _is_literal(ref)]
+
+
+def _is_literal(ref: str) -> bool:
+    kind, _, name = ref.rpartition("/")[0].rpartition("/")[2], "", ref.rpartition("/")[2]
+    return ref.startswith(("urn:uuid:", "urn:oid:")) or (kind.isalpha() and kind[:1].isupper() and bool(name))
 
 
 def without_nothing(resource: Resource) -> Resource:

@@ -12,13 +12,17 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
 from cds.advice.advisory import Advisory
 from cds.publish.advice import Issue, Mitigation
 from cds.publish.endpoint import Audited
+from cds.publish.reviews import Errand, Impression, SecondView
 from cds.publish.vocabulary import Resource
 from cds.record import content, tables
-from cds.record.audit import salted
+from cds.record.audit import now, salted
+from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS
 from cds.record.database import Database
+from cds.record.decisions import Decided
 from cds.record.identity import Identity, patients_of
 from cds.record.lifecycle import Kind
 from cds.record.ownership import Waits
+from cds.record.reviews import decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ def standing_counts(database: Database) -> Counted:
             arrival.c.patient_id.is_(None), arrival.c.waits != Waits.ASIDE
         )
         waiting = {why: int(count) for why, count in connection.execute(wanted.group_by(arrival.c.waits))}
-        since = select(func.count(), func.min(patient.c.due)).where(patient.c.due != "")
+        since = select(func.count(), func.min(patient.c.due)).where(patient.c.due != "", patient.c.due <= now())
         due, oldest = connection.execute(since).one()
         return Counted(last or "", standing, waiting, due, oldest or "")
 
@@ -171,16 +175,13 @@ def _issues(connection: Connection, rows: Sequence[RowMapping]) -> Iterator[Issu
     claim: dict[
         str, RowMapping
     ] = {}  # the last event that tells what was claimed; a withdrawal keeps what it takes back
-    event, disposition = tables.event, tables.disposition
+    event = tables.event
     events = select(event).where(event.c.advisory_id.in_(keys)).order_by(event.c.advisory_id, event.c.number)
     for row in connection.execute(events).mappings():
         last[row["advisory_id"]] = row
         if row["kind"] in _CLAIMING:
             claim[row["advisory_id"]] = row
-    decided: dict[str, list[RowMapping]] = defaultdict(list)
-    decisions = select(disposition).where(disposition.c.advisory_id.in_(keys)).order_by(disposition.c.at)
-    for row in connection.execute(decisions).mappings():
-        decided[row["advisory_id"]].append(row)
+    decisions = decided(connection, keys)
     for row in rows:
         yield Issue(
             row["id"],
@@ -192,11 +193,87 @@ def _issues(connection: Connection, rows: Sequence[RowMapping]) -> Iterator[Issu
             row["revision"],
             content.said(claim[row["id"]]["said"]),
             tuple(
-                Mitigation(one["code"], one["by"], one["at"], one["revision"] == row["revision"])
-                for one in decided[row["id"]]
+                Mitigation(
+                    one.code,
+                    one.by,
+                    one.at,
+                    one.newest and one.revision == row["revision"],
+                    DISPOSITIONS.get(one.code, ""),
+                )
+                for one in decisions.get(row["id"], ())
             ),
             row["server"],
         )
+
+
+def impressions(database: Database, wanted: Wanted) -> list[Impression]:
+    """Decisions of boards, the newest first, each with the results on which the advice rested then."""
+    decision, person, event = tables.disposition, tables.patient, tables.event
+    query = (
+        select(decision.c.id, decision.c.advisory_id, person.c.server, person.c.reference)
+        .join(person, person.c.id == decision.c.patient_id)
+        .where(*_asked(wanted, decision.c.id, decision.c.at))
+        .order_by(decision.c.at.desc(), decision.c.id)
+        .limit(wanted.most)
+    )
+    with database.reading() as connection:
+        rows = connection.execute(query).mappings().all()
+        keys = sorted({row["advisory_id"] for row in rows})
+        found = {one.id: one for each in decided(connection, keys).values() for one in each}
+        claims = select(event.c.advisory_id, event.c.number, event.c.said).where(
+            event.c.advisory_id.in_(keys), event.c.kind.in_([kind.value for kind in _CLAIMING])
+        )
+        said: dict[str, list[RowMapping]] = defaultdict(list)
+        for row in connection.execute(claims.order_by(event.c.number)).mappings():
+            said[row["advisory_id"]].append(row)
+    by_number = {(one.advisory, one.number): one.id for one in found.values()}
+    return [_impression(found[row["id"]], row, said[row["advisory_id"]], by_number) for row in rows]
+
+
+def _impression(
+    one: Decided, row: RowMapping, said: Sequence[RowMapping], by_number: Mapping[tuple[str, int], str]
+) -> Impression:
+    claims = [claim["said"] for claim in said if claim["number"] <= one.revision]
+    return Impression(
+        id=one.id,
+        issue=one.advisory,
+        patient=row["reference"],
+        code=(one.code, DISPOSITIONS.get(one.code, one.code.replace("-", " "))),
+        by=one.by,
+        at=one.at,
+        reason=(one.reason, REASONS.get(one.reason, "")),
+        note=one.note,
+        level=(one.level, LEVELS.get(one.level, "")),
+        resistance=one.resistance,
+        references=one.references,
+        results=tuple(reading.ref for reading in content.said(claims[-1]).readings) if claims else (),
+        previous=by_number.get((one.advisory, one.number - 1), ""),
+        views=tuple(SecondView(view.by, view.agrees, view.note, view.at) for view in one.readings),
+        server=row["server"],
+    )
+
+
+def errands(database: Database, wanted: Wanted) -> list[Errand]:
+    """What boards want to be done, the newest first."""
+    action, decision, person = tables.action, tables.disposition, tables.patient
+    query = (
+        select(action, decision.c.by.label("decided_by"), person.c.server, person.c.reference)
+        .join(decision, decision.c.id == action.c.disposition_id)
+        .join(person, person.c.id == action.c.patient_id)
+        .where(*_asked(wanted, action.c.id, action.c.at))
+        .order_by(action.c.at.desc(), action.c.id)
+        .limit(wanted.most)
+    )
+    with database.reading() as connection:
+        rows = connection.execute(query).mappings().all()
+    return [
+        Errand(
+            row["id"], row["advisory_id"], row["disposition_id"], row["reference"], (row["kind"], ACTIONS[row["kind"]]),
+            row["due"], row["status"], row["decided_by"], row["at"], (row["reason"], NOT_DONE.get(row["reason"], "")),
+            row["by"], row["closed"], row["server"],
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def guidance(database: Database, wanted: Wanted) -> list[Resource]:

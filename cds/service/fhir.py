@@ -12,13 +12,14 @@ from cds.chart.clock import when
 from cds.publish.advice import AdvicePublisher
 from cds.publish.endpoint import OF_A_PATIENT, audit_event, capability_statement, searchset
 from cds.publish.knowledge import RulePublisher
+from cds.publish.reviews import ReviewPublisher
 from cds.publish.vocabulary import Resource
 from cds.reasoning.loading import shipped_rules
 from cds.reasoning.rulebook import Rule, RuleBook
 from cds.record.audit import instant
 from cds.record.database import Database
 from cds.record.identity import AmbiguousPatient, Identity, NoSuchPatient, identified
-from cds.record.listing import Wanted, audited, guidance, issues
+from cds.record.listing import Wanted, audited, errands, guidance, impressions, issues
 from cds.service.problems import Problem
 from cds.settings import Settings, software
 
@@ -37,6 +38,7 @@ class FhirEndpoint:
         self._database = database
         self._base = base
         self._advice = AdvicePublisher(settings.canonical, software())
+        self._reviews = ReviewPublisher(settings.canonical)
         self._folder = settings.rules_dir or shipped_rules()
         self._rules = RulePublisher(book, settings.canonical, self._text_of)
         self._capability = capability_statement(settings.canonical, software(), max(rule.since for rule in book.rules))
@@ -109,7 +111,7 @@ class FhirEndpoint:
         yield self._advice.device()
         if patient is None:
             yield from self._rules.resources()
-        for kind in ("DetectedIssue", "Provenance", "GuidanceResponse", "RequestGroup"):
+        for kind in OF_A_PATIENT:
             yield from self._found(kind, Wanted(self._tenant, patient, most=10**9))
 
     def audit(self, patient: Identity | None = None) -> Iterator[Resource]:
@@ -125,6 +127,10 @@ class FhirEndpoint:
             return [self._advice.detected_issue(issue) for issue in issues(self._database, wanted)]
         if kind == "Provenance":
             return [self._advice.provenance(issue) for issue in issues(self._database, wanted)]
+        if kind == "ClinicalImpression":
+            return [self._reviews.impression(one) for one in impressions(self._database, wanted)]
+        if kind == "Task":
+            return [self._reviews.task(one) for one in errands(self._database, wanted)]
         if kind in ("GuidanceResponse", "RequestGroup"):
             return [one for one in guidance(self._database, wanted) if one["resourceType"] == kind]
         if kind in _RULES:

@@ -66,9 +66,10 @@ def _patient(value: object) -> Mapping[str, Any] | None:
 def _identifiers(patient: Mapping[str, Any], today: date) -> Iterator[tuple[str, str]]:
     for one in _in_force(patient.get("identifier"), today):
         system, value = one.get("system"), one.get("value")
-        if isinstance(system, str) and isinstance(value, str) and system and value.strip():
-            if not any(unicodedata.category(sign) in _NOT_TEXT for sign in system + value.strip()):
-                yield system, value.strip()
+        if not isinstance(system, str) or not isinstance(value, str) or not system or not value.strip():
+            continue
+        if not any(unicodedata.category(sign) in _NOT_TEXT for sign in system + value.strip()):
+            yield system, value.strip()
 
 
 def _record_number(patient: Mapping[str, Any], today: date) -> tuple[str, str]:

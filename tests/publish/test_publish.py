@@ -6,7 +6,7 @@ import copy
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -21,9 +21,12 @@ from cds.publish.advice import AdvicePublisher, Answered, Issue, Mitigation
 from cds.publish.check import problems
 from cds.publish.endpoint import Audited, audit_event, capability_statement, searchset
 from cds.publish.knowledge import RulePublisher
+from cds.publish.reviews import Errand, Impression, ReviewPublisher, SecondView
 from cds.reasoning.loading import default_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import Rule
+from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS
+from cds.record.followup import Status
 from tests.patients.archetypes import patients
 
 ROOT = Path(__file__).parents[2]
@@ -31,12 +34,13 @@ CANONICAL = "https://exowatch.example/fhir"
 SOFTWARE = "Exowatch 0.1.0"
 BOOK = default_rulebook()
 NOW = "2026-01-02T03:04:05.000000Z"
+STATUSES = tuple(Status)
 STANDINGS = ("open", "not-reassessable", "withdrawn", "superseded", "closed")
 
 
 def of_patients() -> Iterator[dict[str, Any]]:
     """Everything that is published of every patient of the evidence, at every date that it names."""
-    reasoner, publisher = Reasoner(BOOK), AdvicePublisher(CANONICAL, SOFTWARE)
+    reasoner, publisher, reviews = Reasoner(BOOK), AdvicePublisher(CANONICAL, SOFTWARE), ReviewPublisher(CANONICAL)
     advisor, writer = Advisor(BOOK), CardWriter(BOOK, CANONICAL)
     yield publisher.device()
     for number, one in enumerate(patients()):
@@ -52,10 +56,34 @@ def of_patients() -> Iterator[dict[str, Any]]:
             )
             for place, advisory in enumerate(said):
                 standing = STANDINGS[(number + place) % len(STANDINGS)]
-                decided = (Mitigation("imaging-requested", "board-7", NOW),) if place % 2 else ()
+                decided = (Mitigation("accept", "board-7", NOW, label=DISPOSITIONS["accept"]),) if place % 2 else ()
                 issue = Issue(key, patient, standing, "claimed", NOW, NOW, 1 + place, advisory, decided)
                 yield publisher.detected_issue(issue)
                 yield publisher.provenance(issue)
+                if decided:
+                    results = tuple(one.ref for one in advisory.readings)
+                    yield from of_people(reviews, key, patient, results, number)
+
+
+def coded(code: str, codes: Mapping[str, str]) -> tuple[str, str]:
+    return code, codes[code]
+
+
+def of_people(reviews: ReviewPublisher, key: str, patient: str, results: tuple[str, ...], number: int) -> Iterator[Any]:
+    """Decisions with much in them and with little, and actions in every state."""
+    full = Impression(
+        key, key, patient, coded("reject", DISPOSITIONS), "board-7", NOW, coded("other", REASONS), "Haemolysed, & <see> the slide", coded("m2B", LEVELS),
+        True, ("28301834", "10.1000/182"), results, key, (SecondView("prof-2", number % 2 == 0, "", NOW),),
+    )  # fmt: skip
+    yield reviews.impression(
+        full if number % 3 else Impression(key, key, patient, coded("watch", DISPOSITIONS), "board-7", NOW)
+    )
+    for status in STATUSES:
+        closed = ("nurse-1", NOW) if status != "open" else ("", "")
+        reason = coded("patient-wish", NOT_DONE) if status in ("not-done", "partly") else ("", "")
+        due = "2026-02-01" if number % 2 else ""
+        imaging = coded("imaging", ACTIONS)
+        yield reviews.task(Errand(key, key, key, patient, imaging, due, status, "board-7", NOW, reason, *closed))
 
 
 def of_the_product() -> Iterator[dict[str, Any]]:
@@ -86,8 +114,8 @@ def test_everything_emitted_passes_every_check() -> None:
         "\nfhir.resources and invariants: " + ", ".join(f"{n} {kind}" for kind, n in counted.items()) + "\n"
     )
     assert set(counted) == {
-        "AuditEvent", "Bundle", "CapabilityStatement", "DetectedIssue", "Device", "GuidanceResponse", "Library",
-        "PlanDefinition", "Provenance", "RequestGroup",
+        "AuditEvent", "Bundle", "CapabilityStatement", "ClinicalImpression", "DetectedIssue", "Device", "GuidanceResponse",
+        "Library", "PlanDefinition", "Provenance", "RequestGroup", "Task",
     }  # fmt: skip
 
 
@@ -192,6 +220,35 @@ def test_retracted_evidence_is_never_cited() -> None:
     text = json.dumps([one for one in emitted() if one["resourceType"] in ("Library", "PlanDefinition")])
     for citation in retracted:
         assert citation not in text
+
+
+def test_decisions_and_actions_are_peoples_and_authorise_nobody() -> None:
+    tasks = [one for one in emitted() if one["resourceType"] == "Task"]
+    assert {one["status"] for one in tasks} == {"requested", "completed", "cancelled", "on-hold"}
+    for one in tasks:
+        assert one["intent"] == "plan"
+        assert one["requester"]["display"] == "board-7"
+        assert "owner" not in one
+    for one in emitted():
+        if one["resourceType"] == "ClinicalImpression":
+            assert one["assessor"]["identifier"] == {"system": f"{CANONICAL}/identifier/reviewer", "value": "board-7"}
+            assert ("note" in one) == (one["finding"][0]["itemCodeableConcept"]["coding"][0]["code"] == "reject")
+
+
+@pytest.mark.parametrize(
+    ("code", "final", "status"),
+    [
+        ("accept", True, "final"), ("accept", False, "preliminary"), ("reject", True, "preliminary"),
+        ("watch", True, "preliminary"), ("not-discussed", True, "preliminary"), ("imaging-requested", True, "final"),
+    ],
+)  # fmt: skip
+def test_only_what_a_board_made_its_own_is_final(code: str, final: bool, status: str) -> None:
+    one = next(archetype for archetype in patients() if archetype.id == "A01")
+    evaluation = Reasoner(BOOK).evaluate(read(one.bundle(), BOOK.catalogue).as_of(Moment(date(2025, 12, 31))))
+    (advisory, *_) = Advisor(BOOK).advisories(evaluation)
+    decided = (Mitigation(code, "board-7", NOW, final),)
+    issue = Issue("a", "Patient/1", "open", "claimed", NOW, NOW, 1, advisory, decided)
+    assert AdvicePublisher(CANONICAL, SOFTWARE).detected_issue(issue)["status"] == status
 
 
 def test_advice_is_final_only_by_a_person_and_never_severe() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 
 from cds.publish.check import problems
 from cds.publish.vocabulary import ISSUES
-from cds.record.codes import DISPOSITIONS, RETIRED
+from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RETIRED
 from cds.record.database import Database
-from cds.record.decisions import Decision
+from cds.record.decisions import Decision, Planned
+from cds.record.followup import FollowUp
 from cds.record.listing import advisories
 from cds.record.reviews import Reviews
 from tests.record.test_service import Ehr
@@ -134,4 +136,68 @@ def test_every_code_that_is_emitted_has_a_meaning() -> None:
 
     assert codes("exowatch-issue") == {code for code, _ in ISSUES.values()}
     assert codes("exowatch-disposition") == {*DISPOSITIONS, *RETIRED}
-    assert codes("exowatch-audit-action") == {"evaluate", "feedback", "decide", "erase", "merge"}
+    assert codes("exowatch-audit-action") == actions_of_the_audit()
+    for name, known in (
+        ("decision-reason", REASONS), ("evidence-level", {*LEVELS, "R"}), ("board-action", ACTIONS), ("not-done", NOT_DONE),
+    ):  # fmt: skip
+        assert codes(f"exowatch-{name}") == set(known)
+
+
+def actions_of_the_audit() -> set[str]:
+    """What entries are made with, by the code that makes them."""
+    found = set()
+    for path in (Path(__file__).parents[2] / "cds" / "record").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in _ENTRIES:
+                found |= {
+                    one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)
+                }
+    return found - {"exowatch"}
+
+
+_ENTRIES = ("Entry", "entry_of", "_change")
+
+
+def test_what_a_board_did_is_read_back(ehr: Ehr, database: Database) -> None:
+    ehr.opens("A01", "2025-12-31")
+    (listed,) = advisories(database, "default")
+    reviews, follow_up = Reviews(database), FollowUp(database)
+    plan = (Planned("imaging", "2026-01-20"), Planned("trial"))
+    first = reviews.decide(Decision(listed.id, listed.revision, "watch", "board-7", actions=plan[:1]))
+    more = Decision(
+        listed.id,
+        listed.revision,
+        "accept",
+        "board-7",
+        1,
+        note="<b>Rise</b>",
+        actions=plan,
+        level="m2B",
+        references=("1",),
+    )
+    second = reviews.decide(more)
+    reviews.second(second, "prof-2", agrees=False, note="Too early")
+    imaging = next(one for one in follow_up.actions("default", advisory=listed.id) if one.kind == "imaging")
+    follow_up.close("default", imaging.id, "not-done", "nurse-1", reason="patient-wish")
+    newest, oldest = entries(ehr.client.get("/fhir/ClinicalImpression?patient=a01"))
+    assert (newest["id"], oldest["id"]) == (second, first)
+    assert newest["previous"]["reference"] == f"ClinicalImpression/{first}"
+    assert newest["assessor"]["display"] == "board-7"
+    assert newest["investigation"][0]["item"]
+    assert [one["text"] for one in newest["note"]] == ["<b>Rise</b>", "Second reading: does not agree. Too early"]
+    assert "note" not in oldest
+    tasks = {one["code"]["coding"][0]["code"]: one for one in entries(ehr.client.get("/fhir/Task?patient=a01"))}
+    assert (tasks["imaging"]["status"], tasks["trial"]["status"]) == ("cancelled", "requested")
+    assert tasks["imaging"]["statusReason"]["coding"][0]["code"] == "patient-wish"
+    assert tasks["imaging"]["restriction"]["period"]["end"] == "2026-01-20"
+    assert "restriction" not in tasks["trial"]
+    assert tasks["trial"]["focus"]["reference"] == f"DetectedIssue/{listed.id}"
+    (issue,) = entries(ehr.client.get("/fhir/DetectedIssue?patient=a01"))
+    assert issue["status"] == "final"
+    assert [one["action"]["coding"][0]["code"] for one in issue["mitigation"]] == ["watch", "accept"]
+    for kind, key in (("Task", imaging.id), ("ClinicalImpression", first)):
+        assert ehr.client.get(f"/fhir/{kind}/{key}").json()["id"] == key
+        assert entries(ehr.client.get(f"/fhir/{kind}?date=lt2020-01-01")) == []
+    reviews.decide(Decision(listed.id, listed.revision, "reject", "chair", 2, "assay-artefact"))
+    (issue,) = entries(ehr.client.get("/fhir/DetectedIssue?patient=a01"))
+    assert issue["status"] == "preliminary"
