@@ -86,6 +86,7 @@ def _receives() -> Schema:
         "facilities": _texts("MSH-4 of its messages"),
         "systems": _words("names of code systems in OBX-3", _TEXT),
         "authorities": _words("names of authorities in PID-3", _TEXT),
+        "numbers": _texts("types of numbers in PID-3.5 that are a patient's own, beside MR and PI"),
     }
     known = [word for words in (*WORDS.values(), *CHECKS.values()) for word in words]
     forms: Schema = {

@@ -18,6 +18,7 @@ _SEPARATORS = "|", "^~\\&"
 _MOST = 20
 """Refusals that an answer names; the others are counted."""
 _HEADER = re.compile(r"MSH(?P<field>[^\r\nA-Za-z0-9])(?P<others>[^\r\n]*?)(?P=field)(?P<rest>[^\r\n]*)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ERRORS = {
     "100": "Segment sequence error",
     "101": "Required field missing",
@@ -33,21 +34,21 @@ class Head:
     """What an answer needs of a message's head; of one that cannot be read, nothing."""
 
     def __init__(self, data: bytes):
-        found = _HEADER.search(data[:4000].decode("utf-8", "replace"))
+        # Bytes of another character set stay what they are: whoever wrote them is to find them again.
+        found = _HEADER.search(data[:4000].decode("utf-8", "surrogateescape"))
         self.found = found is not None and data.lstrip(b"\xef\xbb\xbf\x0b\r\n ").startswith((b"MSH", b"FHS", b"BHS"))
         fields = found["rest"].split(found["field"]) if found else []
         component = found["others"][:1] if found and found["others"] else "^"
         self._fields = fields
-        kind = self._part(6).split(component)
+        kind = self._part(6).strip().split(component)
         self.message_type, self.event = kind[0], kind[1] if len(kind) > 1 else ""
         self.control = self._part(7)[:199]
-        self.processing = self._part(8).split(component)[0]
-        self.version = self._part(9).split(component)[0]
-        self.application, self.facility = self._part(0).split(component)[0], self._part(1).split(component)[0]
-        self.receiver = self._part(3).split(component)[0]
+        self.processing, self.version, self.application, self.facility, self.receiver = (
+            self._part(number).split(component)[0].strip() for number in (8, 9, 0, 1, 3)
+        )
 
     def _part(self, number: int) -> str:
-        return self._fields[number].strip() if number < len(self._fields) else ""
+        return self._fields[number] if number < len(self._fields) else ""
 
 
 def accepted(head: Head, at: datetime, text: str, unreadable: Sequence[Refused] = ()) -> bytes:
@@ -81,16 +82,16 @@ def _answer(head: Head, at: datetime, code: str, text: str, errors: Sequence[tup
         ["MSH", others, "EXOWATCH", _written(head.receiver), _written(head.application), _written(head.facility),
          at.strftime("%Y%m%d%H%M%S%z"), "", f"ACK^{_written(head.event)}^ACK" if head.event else "ACK", uuid.uuid4().hex[:20],
          _written(head.processing) or "P", _written(head.version) or "2.5.1"],
-        ["MSA", code, _written(head.control), _written(text[:80])],
+        ["MSA", code, _CONTROL.sub(" ", head.control.replace(field, "\\F\\")), _written(text[:80])],
     ]  # fmt: skip
     for severity, number, why in errors:
         stated = f"{number}^{_ERRORS[number]}^HL70357"
         segments.append(["ERR", "", "", stated, severity, "", "", "", _written(why[:250])])
-    return "".join(f"{field.join(one)}\r" for one in segments).encode()
+    return "".join(f"{field.join(one)}\r" for one in segments).encode("utf-8", "surrogateescape")
 
 
 def _written(text: str) -> str:
     """A text in which separators mean nothing, and no line ends."""
     for sign, letter in (("\\", "E"), ("|", "F"), ("^", "S"), ("~", "R"), ("&", "T")):
         text = text.replace(sign, f"\\{letter}\\")
-    return re.sub(r"[\x00-\x1f\x7f]", " ", text)
+    return _CONTROL.sub(" ", text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from cds.chart.catalogue import Catalogue
 from cds.errors import InputError
 from cds.intake.delivery import Delivery, Refused
-from cds.intake.hl7v2 import messages, read_message
+from cds.intake.hl7v2 import Message, messages, read_message
 from cds.intake.interfaces import Interface
 from cds.intake.mapping import mapped
 from cds.intake.tables import read_table
@@ -30,6 +30,7 @@ class Received:
     resources: list[dict[str, Any]] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     unreadable: list[Refused] = field(default_factory=list)  # mapped as they were sent, but of no use as they are
+    numbered: bool = False  # whether the same bytes are the same message
 
 
 def received(
@@ -68,7 +69,7 @@ def each(
     at: datetime,
     laboratory: str = "",
 ) -> Iterator[Received]:
-    """Like `received`, but of each message of a file by itself; a table is one."""
+    """Like `received`, but of each message of a file by itself; a table is one. Nothing comes of it unless all can be read."""
     if laboratory and laboratory not in interfaces:
         raise InputError(
             f"no laboratory '{laboratory}' says how it delivers; there are: {', '.join(interfaces) or 'none'}"
@@ -76,10 +77,10 @@ def each(
     if not data.lstrip(b"\xef\xbb\xbf\x0b\r\n ").startswith(_MESSAGE):
         yield _table(data, source, interfaces, catalogue, at, laboratory)
         return
-    for message in messages(data):
-        interface = interfaces[laboratory] if laboratory else _of_facility(message.facility, interfaces.values())
-        delivery = read_message(message, interface.laboratory.zone)
-        found = Received(interface.laboratory.name, message.text.encode())
+    sent = [(one, interfaces[laboratory] if laboratory else _of_facility(one, interfaces)) for one in messages(data)]
+    for message, interface in sent:
+        delivery = read_message(message, interface.laboratory.zone, interface.numbers)
+        found = Received(interface.laboratory.name, message.text.encode(), numbered=message.numbered)
         _add(found, delivery, interface, catalogue, source, at)
         yield found
 
@@ -114,11 +115,11 @@ def _add(
     found.unreadable += unreadable(made.resources, source, catalogue)
 
 
-def _of_facility(facility: str, interfaces: Iterable[Interface]) -> Interface:
-    found = [one for one in interfaces if facility in one.facilities]
+def _of_facility(message: Message, interfaces: Mapping[str, Interface]) -> Interface:
+    found = [one for one in interfaces.values() if message.facility in one.facilities]
     if len(found) != 1:
         raise InputError(
-            f"the sending facility '{facility[:40]}' (MSH-4) is that of no laboratory. Add it to 'receives: hl7v2: facilities' "
-            "of its file, or name the laboratory with --laboratory"
+            f"the sending facility '{message.facility[:40]}' (MSH-4) is that of no laboratory. Add it to 'receives: hl7v2: "
+            "facilities' of its file, or name the laboratory with --laboratory"
         )
     return found[0]

@@ -10,7 +10,7 @@ reading is taken.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,9 +22,12 @@ from cds.errors import InputError
 from cds.intake.delivery import Code, Delivery, Name, Person, Sent, SentSpecimen
 from cds.intake.times import from_hl7
 
-_FRAME = {0x0B: "", 0x1C: "\r"}
-_SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}(\W|$)")
-_WRAPPERS = ("FHS", "BHS", "BTS", "FTS", "DSC")
+_FRAME, _START = bytes.maketrans(b"\x1c", b"\r"), b"\x0b"
+_MARK = b"\xef\xbb\xbf"
+_BEGINNING = re.compile(rb"MSH(?:[^\w\s,.:;()/-]|.?.?\^~)")
+"""Of a message, a damaged one too. A text may begin a line with the name of a gene: MSH2, MSH-6."""
+_SEGMENT = re.compile(r"(?!MSH)[A-Z][A-Z0-9]{2}(\W|$)")
+_WRAPPER = re.compile(rb"(?:FHS|BHS|BTS|FTS|DSC)(?:[^\w\s]|$)")
 STATUS = {
     "F": "final", "U": "final", "V": "final", "P": "preliminary", "R": "preliminary", "S": "preliminary", "I": "registered",
     "C": "corrected", "A": "amended", "B": "amended", "D": "entered-in-error", "W": "entered-in-error", "X": "cancelled",
@@ -36,6 +39,8 @@ _GENDERS = {"F": "female", "M": "male", "O": "other", "A": "other", "U": "unknow
 _CHARSETS = {"": "utf-8", "ASCII": "utf-8", "UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "8859/15": "iso-8859-15"}
 _FIGURE = re.compile(r"(<=|>=|<|>)?\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)")
 _ESCAPE = re.compile(r"\\([FSTREHN]|\.[a-z]{2}[-+0-9]*|X(?:[0-9A-Fa-f]{2})+)\\")
+_OWN_NUMBERS = frozenset({"", "MR", "PI"})
+"""PID-3.5 of numbers that are the patient's own. Others name a visit, an account, an insurance."""
 _POWER = re.compile(r"10\^\d+\D")
 _LARGEST = 40  # digits; a longer figure is none that anybody measured
 
@@ -49,76 +54,87 @@ class Message(msgspec.Struct, frozen=True):
     lines: tuple[int, ...]  # of each segment, where it stands in the input
     results: int
     facility: str
+    charset: str
+    numbered: bool  # whether it has a number of its own (MSH-10): then the same bytes are the same message
 
 
-def messages(data: bytes) -> Iterator[Message]:
-    """The messages of a file, a batch or an MLLP stream. Raises `InputError` if it cannot be read, or holds none."""
+def messages(data: bytes) -> list[Message]:
+    """The messages of a file, a batch or an MLLP stream. Raises `InputError` if one cannot be read, or there is none."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError("it is UTF-16, which HL7 v2 does not know: save it as UTF-8")
+    found: list[Message] = []
     segments: list[tuple[int, str]] = []
-    number = 0
-    for line, text in _lines(_decoded(data)):
-        if text.startswith("MSH"):
+    charset = ""
+    for line, raw in _lines(data):
+        if _BEGINNING.match(raw):
             if segments:
-                number += 1
-                yield _message(number, segments)
-            segments = [(line, text)]
-        elif text.startswith(_WRAPPERS):
+                found.append(_message(len(found) + 1, segments, charset))
+            charset = _charset(raw)
+            segments = [(line, _decoded(raw, charset, line))]
             continue
-        elif not segments:
+        if _WRAPPER.match(raw):
+            continue
+        text = _decoded(raw, charset, line)
+        if not segments:
             raise InputError(
                 f"line {line}: a message begins with MSH, this with '{text[:3]}'. Likely its beginning was cut off, or it "
                 "is no HL7 v2: send the whole message"
             )
-        elif _SEGMENT.match(text) or text.startswith("OBX"):  # a damaged result is still one
+        if _SEGMENT.match(text) or text.startswith("OBX"):  # a damaged result is still one
             segments.append((line, text))
         else:  # a line feed inside a text
             segments[-1] = (segments[-1][0], f"{segments[-1][1]} {text}")
     if not segments:
         raise InputError("there is no HL7 v2 message in it: not one line begins with MSH")
-    yield _message(number + 1, segments)
+    return [*found, _message(len(found) + 1, segments, charset)]
 
 
-def _message(number: int, segments: list[tuple[int, str]]) -> Message:
+def _message(number: int, segments: list[tuple[int, str]], charset: str) -> Message:
     results = sum(text.startswith("OBX") for _, text in segments)
     head = segments[0][1]
     fields = head.split(head[3:4]) if len(head) > 3 else []
     facility = fields[3].split(head[4:5])[0].strip() if len(fields) > 3 and head[4:5] else ""
+    numbered = len(fields) > 9 and bool(fields[9].strip())
     text = "\r".join(text for _, text in segments) + "\r"
-    return Message(number, segments[0][0], text, tuple(line for line, _ in segments), results, facility)
+    lines = tuple(line for line, _ in segments)
+    return Message(number, segments[0][0], text, lines, results, facility, charset, numbered)
 
 
-def _decoded(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError("it is UTF-16, which HL7 v2 does not know: save it as UTF-8")
-    plain = data.removeprefix(b"\xef\xbb\xbf")
-    header = plain.lstrip(b"\x0b\r\n \xef\xbb\xbf")[:2000].splitlines()[:1]
-    fields = header[0].split(header[0][3:4]) if header and len(header[0]) > 3 else []
+def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Lines that hold anything, without frames and marks; in every character set that is read a line ends by the same bytes."""
+    plain = data.translate(_FRAME, _START)
+    for number, line in enumerate(re.split(rb"\r\n|\r|\n", plain), 1):
+        if stripped := line.strip(b" \t\0").removeprefix(_MARK).strip(b" \t\0"):
+            yield number, stripped
+
+
+def _charset(head: bytes) -> str:
+    """The character set of a message, by MSH-18."""
+    fields = head.split(head[3:4])
     stated = fields[17].split(b"~")[0].decode("ascii", "replace").strip().upper() if len(fields) > 17 else ""
+    if stated not in _CHARSETS:
+        raise InputError(f"MSH-18 names the character set '{stated}', which is not read here: send UNICODE UTF-8")
+    return _CHARSETS[stated]
+
+
+def _decoded(line: bytes, charset: str, number: int) -> str:
     try:
-        text = plain.decode(_CHARSETS[stated])
-    except KeyError:
-        raise InputError(
-            f"MSH-18 names the character set '{stated}', which is not read here: send UNICODE UTF-8"
-        ) from None
+        return line.decode(charset or "utf-8").replace("\ufeff", "")
     except UnicodeDecodeError as error:
-        line = plain.count(b"\n", 0, error.start) + plain.count(b"\r", 0, error.start) + 1
         raise InputError(
-            f"line {line}: byte 0x{plain[error.start]:02x} is no {stated or 'UTF-8'}. State the character set in MSH-18 "
+            f"line {number}: byte 0x{line[error.start]:02x} is no {charset.upper()}. State the character set in MSH-18 "
             "(8859/1, UNICODE UTF-8), or send UTF-8"
         ) from None
-    return text.translate(_FRAME).replace("\ufeff", "")
-
-
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
-        if line.strip():
-            yield number, line.strip(" \t\0")
 
 
 # one message -------------------------------------------------------------------------------------------------------
 
 
-def read_message(message: Message, zone: ZoneInfo | None = None) -> Delivery:
-    """The results of a message; `zone` is that of times that state none. A message that cannot be read is refused as a whole."""
+def read_message(message: Message, zone: ZoneInfo | None = None, numbers: Collection[str] = frozenset()) -> Delivery:
+    """The results of a message; one that cannot be read is refused as a whole.
+
+    `zone` is that of times that state none; `numbers` are further types of PID-3.5 that are a patient's own.
+    """
     delivery = Delivery(counted=message.results)
     where = f"message {message.number}"
     try:
@@ -129,22 +145,22 @@ def read_message(message: Message, zone: ZoneInfo | None = None) -> Delivery:
             "check MSH-1 and MSH-2, the separators", message.results,
         )  # fmt: skip
         return delivery
-    found = [_Segment(parsed, one) for one in parsed]
+    found = [_Segment(parsed, one, message.charset) for one in parsed]
     if sum(one.name == "OBX" for one in found) != message.results:
         delivery.refuse(
             f"{where}, line {message.line}", "OBX", "the parser loses results of it",
             "send one segment a line, and the separators as MSH-2 states them", message.results,
         )  # fmt: skip
         return delivery
-    _Reading(message, where, zone, delivery).read(found)
+    _Reading(message, where, zone, _OWN_NUMBERS.union(numbers), delivery).read(found)
     return delivery
 
 
 class _Segment:
     """A segment with texts for fields: numbered from 1, "" where nothing stands."""
 
-    def __init__(self, message: Any, segment: Any):
-        self._message, self._segment = message, segment
+    def __init__(self, message: Any, segment: Any, charset: str):
+        self._message, self._segment, self._charset = message, segment, charset
         self.name = str(segment[0])
 
     def field(self, number: int) -> Any:
@@ -173,12 +189,16 @@ class _Segment:
 
     def _unescaped(self, text: str) -> str:
         """With what escape sequences stand for; what is none stays as it is."""
-        return _ESCAPE.sub(self._meant, text).strip() if "\\" in text else text.strip()
+        plain = _ESCAPE.sub(self._meant, text) if "\\" in text else text
+        return plain.replace("\0", "").strip()
 
     def _meant(self, escape: re.Match[str]) -> str:
         letter = escape[1]
         if letter[0] == "X":
-            return bytes.fromhex(letter[1:]).decode("utf-8", "replace")
+            try:
+                return bytes.fromhex(letter[1:]).decode(self._charset)
+            except UnicodeDecodeError:
+                return escape[0]
         _, field, repetition, component, sub = map(str, self._message.separators[:5])
         return {"F": field, "R": repetition, "S": component, "T": sub, "E": "\\"}.get(
             letter, " " if letter[0] == "." else ""
@@ -197,8 +217,11 @@ class _Segment:
 class _Reading:
     """One pass over the segments of a message."""
 
-    def __init__(self, message: Message, where: str, zone: ZoneInfo | None, delivery: Delivery):
+    def __init__(
+        self, message: Message, where: str, zone: ZoneInfo | None, numbers: Collection[str], delivery: Delivery
+    ):
         self._message, self._where, self._zone, self._delivery = message, where, zone, delivery
+        self._numbers = numbers
         self._person = Person()
         self._order = self._reported = self._drawn = ""
 
@@ -209,7 +232,7 @@ class _Reading:
                 self._group(group)
                 group = []
             if segment.name == "PID":
-                self._person = _person(segment, self._zone)
+                self._person = _person(segment, self._zone, self._numbers)
                 self._order = self._reported = self._drawn = ""
             elif segment.name == "OBR":
                 self._order = segment.text(3) or segment.text(2)
@@ -251,11 +274,12 @@ class _Reading:
         if len(segment.texts(5)) > 1:
             return self._refuse(where, segment, "OBX-5 holds several values", "send each in an OBX of its own")
         comparator, value = _value(segment)
+        # What stands in OBX-14 and cannot be read was another time than that of the order, or it would not stand there.
+        collected = from_hl7(segment.text(14), self._zone) if segment.text(14) else self._drawn
         self._delivery.sent.append(
             Sent(
                 where, self._person, self._order, segment.text(4), codes, value, comparator,
-                _unit(segment), status,
-                from_hl7(segment.text(14), self._zone) or self._drawn,
+                _unit(segment), status, collected,
                 self._reported or from_hl7(segment.text(19), self._zone), segment.code(17),
                 segment.text(18) or segment.text(18, 2), segment.text(21), specimen,
             )
@@ -292,12 +316,16 @@ def _figure(text: str) -> Decimal | None:
         return None
 
 
-def _person(segment: _Segment, zone: ZoneInfo | None) -> Person:
-    names = [
-        Name(segment.part(text, 1), segment.part(text, 4, 2) or segment.part(text, 4)) for text in segment.texts(3)
+def _person(segment: _Segment, zone: ZoneInfo | None, numbers: Collection[str]) -> Person:
+    """Who it is, by the numbers that are their own; by others they are called, and found by none: without an authority."""
+    stated = segment.texts(3) or segment.texts(2)[:1]  # before 2.3.1 the patient's number stood in PID-2
+    own = [
+        Name(segment.part(text, 1), segment.part(text, 4, 2) or segment.part(text, 4))
+        for text in stated
+        if segment.part(text, 5).upper() in numbers
     ]
-    older = Name(segment.text(2), segment.text(2, 4))  # before 2.3.1 the patient's number stood here
-    known = tuple(name for name in (*names, *(() if names else (older,))) if name.value)
+    named = own or [Name(segment.part(text, 1)) for text in stated]
+    known = tuple(name for name in named if name.value)
     return Person(known, from_hl7(segment.text(7), zone)[:10], _GENDERS.get(segment.text(8).upper(), ""))
 
 

@@ -1,6 +1,6 @@
 """How a laboratory delivers: the `receives` part of its file in `rules/labs/`.
 
-`hl7v2` says what its coding systems and assigning authorities mean; `table` says which column holds what, and how figures
+`hl7v2` says what its coding systems and assigning authorities mean, and which numbers are a patient's own; `table` says which column holds what, and how figures
 and dates are written; `methods` translates its words for methods. Nothing of that is ever guessed.
 """
 
@@ -26,7 +26,7 @@ FIELDS = (
 TABLE = ("columns", "results", "authority", "dates")
 LAYOUT = ("delimiter", "decimal", "encoding", "statuses")
 RESULT = ("code", "code_column", "system_column", "unit", "unit_column", "unit_in_value")
-MESSAGES = ("facilities", "systems", "authorities")
+MESSAGES = ("facilities", "systems", "authorities", "numbers")
 """Keys of `receives`: what a table needs, what it may have beside, what one of its results and what messages may have."""
 
 _TOKENS = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
@@ -81,6 +81,7 @@ class Interface:
     methods: Mapping[str, str] = field(default_factory=dict)  # its own words -> codes of exosomal-method
     authorities: Mapping[str, str] = field(default_factory=dict)
     facilities: frozenset[str] = frozenset()  # MSH-4 of its messages
+    numbers: frozenset[str] = frozenset()  # types of PID-3.5 that are a patient's own, beside MR and PI
     table: Layout | None = None
 
 
@@ -113,6 +114,7 @@ def _interface(section: Section, laboratory: Laboratory) -> Interface:
         _methods(section.section("methods")),
         _texts(messages.section("authorities")),
         frozenset(messages.texts("facilities")),
+        frozenset(name.upper() for name in messages.texts("numbers")),
         _layout(section.section("table")) if "table" in section else None,
     )
 

@@ -1,12 +1,10 @@
 """From what a laboratory sent to FHIR R4: marker Observations with their Specimens, and whose and whence they are.
 
-Ids are made from what the laboratory calls a result, so that the same delivery twice is the same resources, and a
-correction replaces what it corrects.
+What a result is called in FHIR says `cds.intake.ids`.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,12 +15,11 @@ from cds.chart.catalogue import CANONICAL, MARKER_SYSTEM, METHOD_SYSTEM, Catalog
 from cds.chart.declarations import CHECKS
 from cds.chart.units import UCUM, normalised
 from cds.intake.delivery import Code, Refused, Sent, SentSpecimen
+from cds.intake.ids import NOT_TOLD_APART, made_id, result_key
 from cds.intake.interfaces import Interface
 
 Json = dict[str, Any]
 
-IDS = uuid.UUID("3d0f6a3e-6b0c-5b0e-9d57-0c5b7f8e2a41")
-"""The namespace of ids that are made from what a sender calls a resource."""
 _SYSTEMS = {
     "LN": "http://loinc.org",
     "SCT": "http://snomed.info/sct",
@@ -58,6 +55,7 @@ class _Known:
     code: Code  # the one of its codes that is known
     meaning: Meaning | None
     part: str
+    key: str  # what tells it from others of its patient; "" if nothing does
 
 
 def mapped(sent: Iterable[Sent], interface: Interface, catalogue: Catalogue, source: str, received: datetime) -> Mapped:
@@ -105,7 +103,11 @@ class _Mapping:
             key = self._system(code), code.code
             part, meaning = self._catalogue.parts.get(key, ""), self._catalogue.codes.get(key)
             if part or (meaning is not None and not meaning.ignored):
-                return _Known(one, code, meaning, part)
+                known = _Known(one, code, meaning, part, _key(one, part if part == "total-ev" else code.code))
+                if not known.key and (meaning is not None or part == "total-ev"):  # other parts go with their result
+                    self._refuse(one, *NOT_TOLD_APART)
+                    return None
+                return known
         shown = " ".join(f"{code.code} {code.text}" for code in one.codes)
         self._refuse(one, *UNKNOWN_CODE, foreign=self._catalogue.suspicious.search(shown) is None)
         return None
@@ -148,7 +150,7 @@ class _Mapping:
 
     def _part(self, one: _Known, results: Sequence[tuple[Sent, Json]]) -> None:
         if one.part == "total-ev":  # counted in a specimen, whatever else was measured in it
-            count = self._plain(one.sent, {"system": MARKER_SYSTEM, "code": "total-ev"}) | _value(one.sent)
+            count = self._plain(one, {"system": MARKER_SYSTEM, "code": "total-ev"}) | _value(one.sent)
             if "code" in count.get("valueQuantity", {}):
                 count["meta"] = {"profile": [_COUNT_PROFILE]}
             self._keep(one.sent, count)
@@ -198,7 +200,7 @@ class _Mapping:
                 self._refuse(sent, reason, hint)
                 return None
         coding = {"system": self._system(one.code), "code": one.code.code, "display": one.code.text}
-        observation = self._plain(sent, {name: text for name, text in coding.items() if text}) | _value(sent)
+        observation = self._plain(one, {name: text for name, text in coding.items() if text}) | _value(sent)
         ours = next(self._ours(meaning), None)
         if ours is not None and coding["system"] != MARKER_SYSTEM:
             observation["code"]["coding"].append({"system": MARKER_SYSTEM, "code": ours})
@@ -215,15 +217,14 @@ class _Mapping:
             if system == MARKER_SYSTEM and (known.marker, known.scale, known.analyte, known.ignored) == wanted:
                 yield code
 
-    def _plain(self, sent: Sent, coding: Json) -> Json:
-        drawn = sent.specimen.id if sent.specimen is not None else ""
-        key = sent.key or "|".join((drawn or sent.order, coding["code"], sent.sub))
+    def _plain(self, one: _Known, coding: Json) -> Json:
+        sent = one.sent
         patient = self._patient(sent)
         signed = [{"system": system, "value": value} for system, value in sorted(self._laboratory.identifiers)[:1]]
         observation: Json = {
             "resourceType": "Observation",
-            "id": self._id("Observation", patient["id"], key),
-            "identifier": [{"system": self._laboratory.code_system or "urn:ietf:rfc:3986", "value": key}],
+            "id": self._id("Observation", self._number(patient), one.key),
+            "identifier": [{"system": self._laboratory.code_system or "urn:ietf:rfc:3986", "value": one.key}],
             "status": sent.status,
             "category": [{"coding": [{"system": _CATEGORY, "code": "laboratory"}]}],
             "code": {"coding": [coding]},
@@ -246,14 +247,21 @@ class _Mapping:
             {"value": name.value} | ({"system": self._authority(name.authority)} if name.authority else {})
             for name in sent.person.names
         ]
-        made: Json = {"resourceType": "Patient", "identifier": names}
-        made["id"] = self._id("Patient", names[0].get("system", ""), names[0]["value"])
+        # One number with two dates of birth is two people: only one of them can be whose number it is.
+        told = [text for name in names for text in (name.get("system", ""), name["value"])]
+        born = [sent.person.birth_date] if sent.person.birth_date else []
+        made: Json = {"resourceType": "Patient", "id": self._id("Patient", *told, *born), "identifier": names}
         if sent.person.gender:
             made["gender"] = sent.person.gender
-        if sent.person.birth_date:
+        if born:
             made["birthDate"] = sent.person.birth_date
         self._made[made["id"]] = made
         return made
+
+    def _number(self, patient: Json) -> str:
+        """What a patient's results are named by: their number, whatever else is said of them and corrected later."""
+        first = patient["identifier"][0]
+        return self._id("Patient", first.get("system", ""), first["value"])
 
     def _authority(self, stated: str) -> str:
         known = self._interface.authorities.get(stated, stated)
@@ -287,15 +295,15 @@ class _Mapping:
             {"text": code.text} if code.text else {}
         )
 
-    def _id(self, *parts: str) -> str:
-        return str(uuid.uuid5(IDS, "\n".join((self._laboratory.name, *parts))))
+    def _id(self, kind: str, *parts: str) -> str:
+        return made_id(self._laboratory.name, kind, *parts)
 
 
 def provenance(observation: str, sender: str, source: str, received: datetime) -> Json:
     """Whence an Observation came: who sent it, and where in what they sent it stands."""
     return {
         "resourceType": "Provenance",
-        "id": str(uuid.uuid5(IDS, "\n".join((sender, "Provenance", observation, source)))),
+        "id": made_id(sender, "Provenance", observation, source),
         "target": [{"reference": f"Observation/{observation}"}],
         "recorded": received.isoformat(),
         "agent": [{"who": {"display": sender}}],
@@ -314,6 +322,11 @@ def wrong_unit(unit: str, marker: str, scale: str, catalogue: Catalogue, spelt: 
     accepted = ", ".join(sorted({one for of, one in known if of == scale})[:6])
     reason = f"'{unit[:40]}' is no unit of {marker}" if unit else "it has no unit"
     return reason, f"the marker's file accepts {accepted} …; values are never converted by guess"
+
+
+def _key(sent: Sent, code: str) -> str:
+    drawn = sent.specimen.id if sent.specimen is not None else ""
+    return result_key(code, own=sent.key, shared=drawn or sent.order, sub=sent.sub, at=sent.measured_at)
 
 
 def _asked(component: Json) -> str:

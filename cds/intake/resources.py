@@ -1,13 +1,12 @@
 """Results that come as FHIR: each Observation is taken as it is, or refused with a reason.
 
-Ids are made anew, from the sender's name and its own ids, so that two senders never mean one resource by one id; what
-refers to another resource of the delivery follows.
+Ids are made anew (`cds.intake.ids`); what refers to another resource of the delivery follows.
 """
 
 from __future__ import annotations
 
 import hashlib
-import uuid
+import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -17,7 +16,8 @@ from cds.chart.envelope import Entry, unpack
 from cds.chart.results import recognise
 from cds.errors import InputError
 from cds.intake.delivery import Refused
-from cds.intake.mapping import IDS, UNKNOWN_CODE, Mapped, provenance, wrong_unit
+from cds.intake.ids import NOT_TOLD_APART, made_id, result_key
+from cds.intake.mapping import UNKNOWN_CODE, Mapped, provenance, wrong_unit
 from cds.publish.check import problems
 
 Json = dict[str, Any]
@@ -59,22 +59,26 @@ class _Taking:
         self._patients: dict[str, Json] = {}
 
     def all(self) -> Mapped:
-        taken: list[tuple[Json, str]] = []
-        needed: dict[str, Json] = {}
+        taken: list[tuple[Entry, Json]] = []
         for entry in self._entries:
-            if entry.kind != "Observation":
-                continue
-            observation = self._observation(entry)
-            if observation is not None:
-                taken.append((observation, entry.path or "body"))
-                needed |= self._companions(entry, observation["subject"])
-        self.found.resources = [*self._patients.values(), *needed.values()]
-        for one, path in taken:
-            source = f"{self._source}, {path}"
-            self.found.resources += [one, provenance(one["id"], self._sender, source, self._received)]
+            owner = self._whose(entry) if entry.kind == "Observation" else None
+            if owner is not None:
+                taken.append((entry, owner))
+                self._patients[owner["id"]] = owner
+        needed: dict[str, Json] = {}
+        observations: list[Json] = []
+        for entry, owner in taken:
+            subject = {"reference": f"Patient/{owner['id']}"}
+            one = {**self._following(entry.resource), "id": self._ids[id(entry)], "subject": subject}
+            source = f"{self._source}, {entry.path or 'body'}"
+            observations += [one, provenance(one["id"], self._sender, source, self._received)]
+            needed |= self._companions(entry, subject)
+        self.found.resources = [*self._patients.values(), *needed.values(), *observations]
+        self.found.mapped = len(taken)
         return self.found
 
-    def _observation(self, entry: Entry) -> Json | None:
+    def _whose(self, entry: Entry) -> Json | None:
+        """The Patient whose result it is; None if it was refused."""
         resource = entry.resource
         meaning, total_ev, suspicious, _ = recognise(resource, self._catalogue)
         if (meaning is None and not total_ev) or (meaning is not None and meaning.ignored):
@@ -98,8 +102,14 @@ class _Taking:
                 "send subject.identifier with its system, or the Patient with an identifier",
             )  # fmt: skip
             return None
-        self.found.mapped += 1
-        return self._renamed(entry, owner)
+        if "id" not in resource:
+            key = self._key(resource)
+            if not key:
+                self._refuse(entry, *NOT_TOLD_APART)
+                return None
+            number = str(owner.get("identifier") or owner.get("link"))
+            self._ids[id(entry)] = made_id(self._sender, entry.kind, number, key)
+        return owner
 
     def _refuse(self, entry: Entry, reason: str, hint: str, *, foreign: bool = False) -> None:
         self.found.refused.append(Refused(entry.path or "body", entry.ref, reason, hint, foreign=foreign))
@@ -112,8 +122,8 @@ class _Taking:
 
     # whose ----------------------------------------------------------------------------------------------------------
 
-    def _owner(self, resource: Mapping[str, Any]) -> str | None:
-        """The id of the Patient that is kept for its subject; None if that says nobody."""
+    def _owner(self, resource: Mapping[str, Any]) -> Json | None:
+        """The Patient that is kept for its subject; None if that says nobody."""
         subject = resource.get("subject")
         if not isinstance(subject, dict):
             return None
@@ -135,30 +145,28 @@ class _Taking:
         else:
             return None
         made |= {name: patient[name] for name in ("birthDate", "gender") if name in patient}
-        made["id"] = str(
-            uuid.uuid5(IDS, "\n".join((self._sender, "Patient", repr(made.get("identifier") or reference))))
-        )
-        self._patients[made["id"]] = made
-        return str(made["id"])
+        # One number with two dates of birth is two people: only one of them can be whose number it is.
+        told = [repr(made.get("identifier") or reference), *([str(made["birthDate"])] if made.get("birthDate") else [])]
+        return made | {"id": made_id(self._sender, "Patient", *told)}
 
     # ids ------------------------------------------------------------------------------------------------------------
 
     def _id(self, entry: Entry) -> str:
         """An id that the same resource of the same sender always gets."""
-        resource = entry.resource
-        own = resource.get("id")
+        own = entry.resource.get("id")
         if not isinstance(own, str):
-            identifiers = resource.get("identifier")
-            first = identifiers[0] if isinstance(identifiers, list) and identifiers else None
-            if isinstance(first, dict) and first.get("value"):
-                own = f"{first.get('system')}|{first['value']}"
-            else:
-                own = hashlib.sha256(repr(sorted(resource.items(), key=str)).encode()).hexdigest()
-        return str(uuid.uuid5(IDS, "\n".join((self._sender, entry.kind, own))))
+            told = _identifiers(entry.resource)
+            own = "\n".join((*told, _text(entry.resource.get("collection")))) if told else _digest(entry.resource)
+        return made_id(self._sender, entry.kind, own)
 
-    def _renamed(self, entry: Entry, owner: str) -> Json:
-        renamed: Json = self._following(entry.resource)
-        return {**renamed, "id": self._ids[id(entry)], "subject": {"reference": f"Patient/{owner}"}}
+    def _key(self, observation: Json) -> str:
+        """What tells an Observation without an id from others of its patient: "" if nothing does."""
+        when = ("effectiveDateTime", "effectivePeriod", "effectiveInstant")
+        at = next((_text(observation[name]) for name in when if name in observation), "")
+        specimen = self._by_ref.get(next(_references(observation.get("specimen")), ""))
+        # A number may be that of a visit or an accession, which results of several days share.
+        shared = [*_identifiers(observation), at] if _identifiers(observation) else [self._ids.get(id(specimen), "")]
+        return result_key(_text(observation["code"]), shared="|".join(shared), at=at)
 
     def _following(self, value: Any) -> Any:
         """The value with references to resources of the delivery by their new ids."""
@@ -185,6 +193,22 @@ class _Taking:
                 found[self._ids[id(other)]]["subject"] = own
             waiting += _references(other.resource)
         return found
+
+
+def _identifiers(resource: Mapping[str, Any]) -> list[str]:
+    """All of them, as texts."""
+    stated = resource.get("identifier")
+    found = [one for one in (stated if isinstance(stated, list) else ()) if isinstance(one, dict) and one.get("value")]
+    return sorted(f"{one.get('system')}|{one['value']}" for one in found)
+
+
+def _text(value: Any) -> str:
+    """The same text for the same content; "" for none."""
+    return "" if value is None else json.dumps(value, sort_keys=True, default=str)
+
+
+def _digest(resource: Json) -> str:
+    return hashlib.sha256(repr(sorted(resource.items(), key=str)).encode()).hexdigest()
 
 
 def _references(value: Any) -> Iterator[str]:

@@ -6,24 +6,31 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-_HL7 = re.compile(r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(\d\d)(?:(\d\d)(?:\.\d{1,4})?)?([-+]\d{4})?)?)?)?")
+_HL7 = re.compile(r"(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:(?<=\d{14})\.\d+)?([-+]\d{4})?", re.ASCII)
+_NO_WORD = re.compile(r"T24:00:00|T(?:[01]\d|2[0-3]):[0-5]\d:60")
+"""The end of a day, and a leap second: valid, and on no clock here."""
 
 
 def from_hl7(text: str, zone: ZoneInfo | None) -> str:
     """`20250408101500+0200` as FHIR has it; "" if it is no time.
 
-    A time without a zone is one of the laboratory's, if its zone is known; else only the day is kept.
+    A time without a zone is one of the laboratory's, if its zone is known. Else only the day is kept; so it is of an hour
+    without minutes, of the end of a day and of a leap second.
     """
     found = _HL7.fullmatch(text)
     if not found:
         return ""
-    year, month, day, hour, minute, second, offset = found.groups()
-    if hour is None:
-        return _checked("-".join(part for part in (year, month, day) if part))
-    written = f"{year}-{month}-{day}T{hour}:{minute}:{second or '00'}"
-    if offset is not None:
-        return _checked(f"{written}{offset[:3]}:{offset[3:]}")
-    return in_zone(written, zone)
+    *parts, hour, minute, second, offset = found.groups()
+    day = _checked("-".join(part for part in parts if part))
+    if not day or hour is None:
+        return day
+    written = f"{day}T{hour}:{minute or '00'}:{second or '00'}"
+    if _NO_WORD.search(written):
+        return day
+    zoned = f"{written}{offset[:3]}:{offset[3:]}" if offset else written
+    if not _checked(zoned) or minute is None:
+        return _checked(zoned)[:10]
+    return zoned if offset else in_zone(written, zone)
 
 
 def in_zone(written: str, zone: ZoneInfo | None) -> str:

@@ -186,7 +186,7 @@ def by_bundle(data: bytes, _reception: Reception) -> tuple[int, int, int, bool]:
 def by_answer(data: bytes, reception: Reception) -> tuple[int, int, int, bool]:
     """Like `by_file`, by way of the record. Raises `AssertionError` if the answer is not what was done."""
     answer = reception.message(data, "mutant")
-    head, said = (hl7.parse(answer.decode()).segments(name)[0] for name in ("MSH", "MSA"))
+    head, said = (hl7.parse(answer.decode("utf-8", "replace")).segments(name)[0] for name in ("MSH", "MSA"))
     code = str(said[1])
     assert str(head[9]).startswith("ACK")
     assert code in ("AA", "AE", "AR"), code

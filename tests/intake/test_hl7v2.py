@@ -12,6 +12,7 @@ import pytest
 from cds.errors import InputError
 from cds.intake.delivery import Code, Delivery, Name, Sent
 from cds.intake.hl7v2 import messages, read_message
+from cds.intake.times import from_hl7
 
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples" / "hl7v2"
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -52,7 +53,7 @@ def sole(data: bytes) -> Sent:
 def test_a_result_with_all_that_a_message_says_of_it() -> None:
     found = sole(message(obx(f17="FCM^Flow cytometry^99EEL", f18="Cytometer 3", f21="R-1"), SPM))
     assert found.where == "message 1, OBX 1, line 4"
-    assert found.person.names == (Name("4711", "1.2.3.4"), Name("9", "KV"))
+    assert found.person.names == (Name("4711", "1.2.3.4"),)
     assert (found.person.birth_date, found.person.gender) == ("1970-05-14", "female")
     assert (found.order, found.key, found.codes) == ("F88", "R-1", (Code("EV-TRPC5", "99EEL", "TRPC5 on vesicles"),))
     assert (found.value, found.unit, found.status, found.comparator) == (Decimal("5.6"), "10*6/mL", "final", "")
@@ -164,8 +165,66 @@ def test_latin_1_is_read_where_it_is_stated() -> None:
     assert sole(data).value == "Müller"
 
 
+def in_latin_1(text: bytes) -> bytes:
+    return text.decode().replace("UNICODE UTF-8", "8859/1").encode("latin-1")
+
+
+@pytest.mark.parametrize("before", [b"", b"BHS|^~\\&|X\r", b"FHS|^~\\&|X\rBHS|^~\\&|X\r"])
+def test_each_message_is_read_in_its_own_character_set(before: bytes) -> None:
+    plain = message(obx(f2="TX", f5="Müller"))
+    found = read(before + in_latin_1(plain) + plain + in_latin_1(plain))
+    assert [one.value for one in found.sent] == ["Müller"] * 3
+    with pytest.raises(InputError, match="line 8: byte 0xfc is no UTF-8"):
+        read(in_latin_1(plain) + plain.decode().encode("latin-1"))
+
+
+def test_an_escaped_byte_is_one_of_the_messages_character_set() -> None:
+    assert sole(in_latin_1(message(obx(f6="\\XB5\\g/L")))).unit == "µg/L"
+    assert sole(message(obx(f6="\\XC2B5\\g/L"))).unit == "µg/L"
+    assert sole(message(obx(f6="\\XB5\\g/L"))).unit == "\\XB5\\g/L"  # no text: it stays as it was sent
+
+
+@pytest.mark.parametrize("line", ["MSH2 intact", "MSH-2: intact", "MSH 2 intact", "MSH6"])
+def test_a_line_of_text_that_begins_like_a_message_is_none(line: str) -> None:
+    text = f"MLH1 intact\n{line}\nPMS2 intact"
+    found = read(message(obx(f2="TX", f3="IHC^^L", f5=text), obx(f1="2"), f"NTE|1||{text}"))
+    assert [one.value for one in found.sent] == [text.replace("\n", " "), Decimal("5.6")]
+
+
+def test_a_damaged_beginning_is_still_one() -> None:
+    """Its results would count among those of the message before it."""
+    found = messages(message(obx()) + message(obx()).replace(b"MSH|", b"MSHX|"))
+    assert [(one.results, one.facility) for one in found] == [(1, "EEL"), (1, "")]
+
+
 def test_a_text_over_several_lines_is_one_result() -> None:
     assert sole(message(obx(f2="TX", f5="first\nMüller said so"))).value == "first Müller said so"
+
+
+@pytest.mark.parametrize(
+    ("stated", "known", "unknown"),
+    [
+        ("202504081015", "2025-04-08T10:15:00+02:00", "2025-04-08"),
+        ("20250408101500.1234-0500", "2025-04-08T10:15:00-05:00", "2025-04-08T10:15:00-05:00"),
+        ("20250408101500.123456", "2025-04-08T10:15:00+02:00", "2025-04-08"),
+        ("2025040810", "2025-04-08", "2025-04-08"),
+        ("2025040810+0200", "2025-04-08", "2025-04-08"),
+        ("20250408+0200", "2025-04-08", "2025-04-08"),
+        ("20250408240000", "2025-04-08", "2025-04-08"),
+        ("20250408235960", "2025-04-08", "2025-04-08"),
+        ("202504", "2025-04", "2025-04"),
+        ("2025", "2025", "2025"),
+        *((odd, "", "") for odd in ("20251308", "20250230", "yesterday", "2025040825", "20250408241500", "202504081075", "20250408101500-9900", "20250408.5")),
+    ],
+)  # fmt: skip
+def test_a_time_is_what_it_says_and_no_more(stated: str, known: str, unknown: str) -> None:
+    assert (from_hl7(stated, BERLIN), from_hl7(stated, None)) == (known, unknown)
+
+
+def test_an_unreadable_time_of_a_result_is_not_that_of_its_order() -> None:
+    assert sole(message(obx(f14="2025042108"))).measured_at == "2025-04-21"
+    assert sole(message(obx(f14="21.04.2025"))).measured_at == ""
+    assert sole(message(obx())).measured_at == "2025-04-08T08:15:00+02:00"
 
 
 def test_times_without_a_zone_are_days_where_the_laboratorys_zone_is_not_known() -> None:
