@@ -13,6 +13,7 @@ GRANT INSERT, UPDATE ON advisory TO :"service";
 GRANT UPDATE (merged_into, due) ON patient TO :"service";
 -- Results wait until it is known whose they are; a patient's identifier can end.
 GRANT INSERT, UPDATE ON arrival TO :"service";
+GRANT INSERT, DELETE ON sought TO :"service";
 GRANT INSERT ON identifier TO :"service";
 GRANT UPDATE (patient_id, ended) ON identifier TO :"service";
 -- Answers and persons are as of the last evaluation; a case can be taken off an agenda.

@@ -58,8 +58,9 @@ def take(
                 try:
                     reports[str(path)] = reception.file(path.read_bytes(), path.name, laboratory, step)
                 except InputError as error:
-                    raise InputError(f"{path}: {error}. What stands before it in the file is stored") from error
-        patients = Follower(Desk(settings, reasoner, _now, recorder), recorder.arrivals, recorder.queue).settle()
+                    raise InputError(f"{path}: {error}. Nothing of this file is stored") from error
+        recorder.queue.match()
+        patients = Follower(Desk(settings, reasoner, _now, recorder), recorder.arrivals).settle()
     refused = [(file, one) for file, report in reports.items() for one in report.refused]
     unreadable = [(file, one) for file, report in reports.items() for one in report.unreadable]
     waiting = sum(sum(one.kept.waiting.values()) for one in reports.values())

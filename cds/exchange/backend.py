@@ -24,6 +24,9 @@ _EARLY = 30.0
 _MOST_TOKEN = 50_000
 _TRIES = 3
 _PAUSE = 0.5
+_QUIET = 30.0
+"""Seconds for which a server is not asked again after it let somebody wait in vain: others are told at once."""
+_NO_TIME = 0.05
 _BUSY = (0, 408, 429, 500, 502, 503, 504)
 """Answers after which the same question may be asked again; 0 is none at all."""
 
@@ -48,30 +51,49 @@ class Backend:
         self._registration, self._clock = registration, clock
         self._lock = threading.Lock()
         self._token, self._until = "", 0.0
+        self._quiet_until = float("-inf")
 
     def token(self, seconds: float) -> str:
         """An access token, the same until shortly before its end. Raises `CannotFetch`, `NotPermitted`."""
-        with self._lock:
+        until = time.monotonic() + seconds
+        self._unless_silent()
+        if not self._lock.acquire(timeout=max(0.0, seconds)):
+            raise CannotFetch("the token endpoint did not answer in time")
+        try:
             if self._clock() < self._until:
                 return self._token
+            self._unless_silent()
             body = self.exchange.post(
                 self._registration.token,
                 {
                     "grant_type": "client_credentials", "client_assertion_type": _TYPE,
                     "client_assertion": self._assertion(), "scope": self._registration.scope,
                 },
-                seconds=seconds,
+                seconds=max(0.01, until - time.monotonic()),
                 most=_MOST_TOKEN,
             )  # fmt: skip
             self._token, lives = _granted(body)
             self._until = self._clock() + lives - _EARLY
             return self._token
+        except CannotFetch:
+            if until - time.monotonic() < _NO_TIME:
+                self.was_silent()
+            raise
+        finally:
+            self._lock.release()
 
     def forget(self, token: str) -> None:
         """The server does not take a token: the next call asks for another."""
-        with self._lock:
-            if token == self._token:
-                self._until = 0.0
+        if token == self._token:  # who fetches one meanwhile is not waited for: at worst the next call fetches it again
+            self._until = 0.0
+
+    def was_silent(self) -> None:
+        """Somebody waited for the server in vain: who asks next is told so at once, for a while."""
+        self._quiet_until = time.monotonic() + _QUIET
+
+    def _unless_silent(self) -> None:
+        if time.monotonic() < self._quiet_until:
+            raise CannotFetch("the server let others wait in vain a moment ago")
 
     def get(self, path: str, *, seconds: float, most: int) -> bytes:
         """The body of a 200 answer; asked again a few times where that can help, all within `seconds`.
@@ -79,6 +101,7 @@ class Backend:
         Raises `CannotFetch`, `NotPermitted`.
         """
         until = time.monotonic() + seconds
+        self._unless_silent()
         renewed, token = False, ""
         for number in range(1, _TRIES + 1):
             try:
@@ -88,6 +111,8 @@ class Backend:
                     f"{self.server}/{path}", seconds=max(0.01, until - time.monotonic()), most=most, headers=headers
                 )
             except CannotFetch as error:
+                if until - time.monotonic() < _NO_TIME:
+                    self.was_silent()
                 if error.status == 401 and not renewed:
                     self.forget(token)
                     renewed = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,7 +19,9 @@ from cds.record import content, tables
 from cds.record.audit import Checkpoints, Entry, append, canonical
 from cds.record.database import Database
 from cds.record.identity import Identity, survivor
-from cds.record.ownership import Owner, Person, Resolve, make_due, nobody, people, whose
+from cds.record.ownership import Owner, Person, Resolve, Unanswered, Waits, make_due, nobody, people, whose
+from cds.record.sequence import digest_of, is_undone, moment, said_before, standing
+from cds.record.sought import seek
 
 Json = Mapping[str, Any]
 
@@ -35,7 +37,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What a laboratory sent at once; `refused` are [where, what, why, results], without what stood there."""
+    """What a laboratory sent at once; `refused` are [where, what, why, results], without what stood there.
+
+    `numbered`: its bytes hold a number of its own, as messages do, so that the same bytes are the same sending.
+    """
 
     tenant: str
     laboratory: str
@@ -46,16 +51,21 @@ class Delivered:
     mapped: int
     refused: Sequence[Sequence[Any]]
     parts: Sequence[Part]
+    numbered: bool = False
 
 
 @dataclass(slots=True)
 class Kept:
-    """What became of a delivery, in results: stored now, known before, and of those stored how many wait for somebody."""
+    """What became of a delivery, in results: stored now, known before, and of all of them how many wait for somebody."""
 
     stored: int = 0
     known: int = 0
     waiting: dict[str, int] = field(default_factory=dict)  # why they wait → how many
     patients: list[Identity] = field(default_factory=list)  # for whom an evaluation is due
+
+    def wait(self, why: str, results: int) -> None:
+        """Count results that wait for that reason."""
+        self.waiting[why] = self.waiting.get(why, 0) + results
 
 
 _AT_ONCE = 50
@@ -75,28 +85,60 @@ class Arrivals:
         resolve: Resolve = nobody,
         step: Callable[[], None] = lambda: None,
     ) -> Kept:
-        """Store a delivery, calling `step` after each part; the same one again, or a part of it, changes nothing.
+        """Store a delivery, calling `step` after each part; what stands already changes nothing.
 
+        `resolve` is asked about whom nobody knows here, and not again once it raised `Unanswered`: their results wait.
         Raises `RecordUnavailable`: then an unknown part of it may have been stored; sent again, the rest is.
         """
-        kept = Kept()
+        kept, again = Kept(), delivered.numbered and self._came_before(delivered)
         batches = [delivered.parts[at : at + _AT_ONCE] for at in range(0, len(delivered.parts), _AT_ONCE)] or [()]
         for number, batch in enumerate(batches, 1):
-            found = [people(self.database, delivered.tenant, part.owner, resolve) for part in batch]
+            found: list[Sequence[Person]] = []
+            for part in batch:
+                try:
+                    known = self._is_known(delivered, part, again)
+                    found.append(() if known else people(self.database, delivered.tenant, part.owner, resolve))
+                except Unanswered:
+                    found.append(())
+                    resolve = nobody
             pairs = _in_lock_order(zip(batch, found, strict=True))
             last = number == len(batches)
-            self.database.in_time(partial(self._write, delivered, pairs, last, kept))
+            self.database.in_time(partial(self._write, delivered, pairs, last, kept, again))
             for _ in batch:
                 step()
         return kept
 
+    def _came_before(self, delivered: Delivered) -> bool:
+        delivery = tables.delivery
+        wanted = select(delivery.c.id).where(
+            delivery.c.tenant == delivered.tenant,
+            delivery.c.laboratory == delivered.laboratory,
+            delivery.c.digest == hashlib.sha256(delivered.raw).hexdigest(),
+        )
+        with self.database.reading() as connection:
+            return connection.execute(wanted).first() is not None
+
+    def _is_known(self, delivered: Delivered, part: Part, again: bool) -> bool:
+        with self.database.reading() as connection:
+            return self._before(connection, delivered, part, again)[0] is not None
+
+    @staticmethod
+    def _before(connection: Connection, delivered: Delivered, part: Part, again: bool) -> tuple[RowMapping | None, str]:
+        digest = digest_of(part.owner, part.resources)
+        return said_before(connection, delivered.tenant, delivered.laboratory, digest, part.resources, sent_again=again)
+
     def _write(
-        self, delivered: Delivered, batch: Sequence[tuple[Part, Sequence[Person]]], last: bool, kept: Kept
+        self,
+        delivered: Delivered,
+        batch: Sequence[tuple[Part, Sequence[Person]]],
+        last: bool,
+        kept: Kept,
+        again: bool,
     ) -> None:
         with self.database.writing() as connection:
             entry = Entry(delivered.tenant, delivered.laboratory, "receive")
             for part, named in batch:
-                self._store(connection, entry, delivered, part, named, kept)
+                self._store(connection, entry, delivered, part, named, kept, again)
             if last:
                 self._note(connection, delivered)
             written = append(self.database, connection, entry)
@@ -129,32 +171,32 @@ class Arrivals:
         part: Part,
         named: Sequence[Person],
         kept: Kept,
+        again: bool,
     ) -> None:
-        digest = digest_of(part)
-        arrival = tables.arrival
-        known = select(arrival.c.id).where(
-            arrival.c.tenant == delivered.tenant,
-            arrival.c.laboratory == delivered.laboratory,
-            arrival.c.digest == digest,
-        )
-        if connection.execute(known).first() is not None:
+        before, digest = self._before(connection, delivered, part, again)
+        if before is not None:
             kept.known += part.results
+            if before["patient_id"] is None and before["waits"] != Waits.ASIDE:
+                kept.wait(before["waits"], part.results)
             return
         row, waits = whose(self.database, connection, entry, delivered.tenant, part.owner, named)
+        at = moment(connection, row["id"], delivered.at) if row is not None else delivered.at
+        key = str(uuid.uuid4())
         values = {
-            "id": str(uuid.uuid4()), "patient_id": row["id"] if row is not None else None, "tenant": delivered.tenant,
+            "id": key, "patient_id": row["id"] if row is not None else None, "tenant": delivered.tenant,
             "laboratory": delivered.laboratory, "source": delivered.source[:255], "digest": digest,
             "person": content.packed([part.owner.identifiers, part.owner.born, part.owner.reference]),
-            "resources": content.packed(part.resources), "results": part.results, "waits": waits, "by": "", "at": delivered.at,
+            "resources": content.packed(part.resources), "results": part.results, "waits": waits, "by": "", "at": at,
         }  # fmt: skip
-        if not self._insert(connection, arrival, values):  # somebody else stored it meanwhile
+        if not self._insert(connection, tables.arrival, values):  # somebody else stored it meanwhile
             kept.known += part.results
             return
         kept.stored += part.results
         if row is None:
-            kept.waiting[waits] = kept.waiting.get(waits, 0) + part.results
+            kept.wait(waits, part.results)
+            seek(connection, key, delivered.tenant, part.owner)
             return
-        entry.wrote(arrival, values, row["salt"])
+        entry.wrote(tables.arrival, values, row["salt"])
         make_due(connection, row["id"])
         who = Identity(row["tenant"], row["server"], row["reference"])
         if who not in kept.patients:
@@ -162,8 +204,8 @@ class Arrivals:
 
     # for evaluations ------------------------------------------------------------------------------------------------
 
-    def of(self, who: Identity) -> tuple[list[dict[str, Any]], str]:
-        """What was sent of a patient, oldest first, its subject as the patient's own record names them; and since when
+    def of(self, who: Identity) -> tuple[list[Json], str]:
+        """What was sent of a patient and stands, oldest first, its subject as their own record names them; and since when
 
         an evaluation is due ("" if none is). Raises `RecordUnavailable`.
         """
@@ -172,15 +214,18 @@ class Arrivals:
             if row is None:
                 return [], ""
             found = connection.execute(_SENT, {"patient": row["id"]}).mappings().all()
-        return [one for sent in found for one in _as_evaluated(sent, who.reference)], row["due"]
+        said = [sent for sent in found if not is_undone(sent, row["id"], found)]
+        return standing([one for sent in said for one in _as_evaluated(sent, who.reference)]), row["due"]
 
-    def due(self, most: int = 100) -> list[Identity]:
-        """Patients for whom an evaluation is due, the longest first. Raises `RecordUnavailable`."""
+    def due(self, most: int = 100, without: Collection[Identity] = ()) -> list[Identity]:
+        """Patients for whom an evaluation is due, the longest first, but some. Raises `RecordUnavailable`."""
         patient = tables.patient
         wanted = select(patient).where(patient.c.due != "", patient.c.merged_into.is_(None))
+        wanted = wanted.order_by(patient.c.due, patient.c.id).limit(most + len(without))
         with self.database.reading() as connection:
-            rows = connection.execute(wanted.order_by(patient.c.due, patient.c.id).limit(most)).mappings().all()
-        return [Identity(row["tenant"], row["server"], row["reference"]) for row in rows]
+            rows = connection.execute(wanted).mappings().all()
+        found = (Identity(row["tenant"], row["server"], row["reference"]) for row in rows)
+        return [one for one in found if one not in without][:most]
 
     def last_inputs(self, who: Identity) -> tuple[dict[str, Any], str] | None:
         """What the newest evaluation of a patient read, and when that was; None if there was none."""
@@ -200,15 +245,8 @@ class Arrivals:
         return None if found is None else (content.unpacked(found.content), found.at)
 
 
-def digest_of(part: Part) -> str:
-    """The same for the same results of the same person, whenever and by whatever way they came."""
-    said = [one for one in part.resources if one.get("resourceType") != "Provenance"]
-    owner = part.owner
-    return hashlib.sha256(content.encoded([owner.identifiers, owner.born, owner.reference, said])).hexdigest()
-
-
 _SENT = (
-    select(tables.arrival.c.resources, tables.arrival.c.at)
+    select(*(tables.arrival.c[name] for name in ("id", "digest", "by", "resources", "at")))
     .where(tables.arrival.c.patient_id == bindparam("patient"))
     .order_by(tables.arrival.c.at, tables.arrival.c.id)
 )

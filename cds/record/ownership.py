@@ -6,17 +6,20 @@ It is never guessed: one patient who has the identifier, and no other date of bi
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, insert, or_, select, update
 
+from cds.errors import ExowatchError
 from cds.record import tables
 from cds.record.audit import Entry, now
 from cds.record.database import Database
-from cds.record.identity import Identity, held_survivor, patient_of
+from cds.record.identity import Identity, called, held_survivor, patient_of, surviving
 from cds.record.names import sought_by
+from cds.record.spelling import respelt
 
 
 class Waits(StrEnum):
@@ -53,7 +56,14 @@ class Person:
 
 
 Resolve = Callable[[str, Owner], Sequence[Person]]
-"""Asks the EHRs of a tenant who that is, where this record does not know: everybody who has one of the identifiers."""
+"""Asks the EHRs of a tenant who that is, where this record does not know: everybody who has one of the identifiers.
+
+Raises `Unanswered`.
+"""
+
+
+class Unanswered(ExowatchError):
+    """An EHR that may know whose results they are did not answer: who else answered may be one of several."""
 
 
 def nobody(_tenant: str, _owner: Owner) -> Sequence[Person]:
@@ -62,7 +72,10 @@ def nobody(_tenant: str, _owner: Owner) -> Sequence[Person]:
 
 
 def people(database: Database, tenant: str, owner: Owner, resolve: Resolve) -> Sequence[Person]:
-    """What EHRs say, asked only if this record knows nobody; before any transaction, as they may take their time."""
+    """What EHRs say, asked only if this record knows nobody; before any transaction, as they may take their time.
+
+    Raises `Unanswered`.
+    """
     with database.reading() as connection:
         known = bool(owners(connection, tenant, owner))
     return () if known else resolve(tenant, owner)
@@ -85,12 +98,22 @@ def whose(
         named = owner.reference or any(all(one) for one in owner.identifiers)
         return None, Waits.NOBODY if named else Waits.UNNAMED
     survivors = {row["id"]: row for row in (held_survivor(connection, key) for key in sorted(found))}
+    waits = _why_not(owner, found, survivors)
+    return (None, waits) if waits else (next(iter(survivors.values())), "")
+
+
+def _why_not(owner: Owner, found: Mapping[str, set[str]], survivors: Collection[Any]) -> str:
+    """Why results wait though their identifiers lead to patients; "" if they need not."""
     if len(survivors) > 1:
-        return None, Waits.SEVERAL
+        return Waits.SEVERAL
     born = {day for days in found.values() for day in days if len(day) == 10}
-    if len(owner.born) == 10 and born and owner.born not in born:
-        return None, Waits.CONTRADICTS
-    return next(iter(survivors.values())), ""
+    return Waits.CONTRADICTS if len(owner.born) == 10 and born and owner.born not in born else ""
+
+
+def outlook(connection: Connection, tenant: str, owner: Owner) -> str | None:
+    """What `whose` would say of why results wait, without holding anybody; None if this record knows nobody."""
+    found = owners(connection, tenant, owner)
+    return _why_not(owner, found, {surviving(connection, key) for key in found}) if found else None
 
 
 def make_due(connection: Connection, patient: str) -> None:
@@ -149,7 +172,7 @@ _IDENTIFIERS = select(tables.identifier).where(
 
 def owners(connection: Connection, tenant: str, owner: Owner) -> dict[str, set[str]]:
     """The patients who have one of the identifiers, or are named outright; with the dates of birth known of them."""
-    table, patient = tables.identifier, tables.patient
+    table = tables.identifier
     found: dict[str, set[str]] = {}
     stated = [one for one in owner.identifiers if all(one)]
     if stated:
@@ -159,9 +182,14 @@ def owners(connection: Connection, tenant: str, owner: Owner) -> dict[str, set[s
             found.setdefault(row.patient_id, set()).add(row.born)
     if owner.reference:
         server, _, key = owner.reference.rpartition("/Patient/")
-        wanted = select(patient.c.id).where(
-            patient.c.tenant == tenant, patient.c.server == server, patient.c.reference == f"Patient/{key}"
-        )
-        for key in connection.execute(wanted).scalars():
-            found.setdefault(key, set())
+        for row in called(connection, tenant, f"Patient/{key}"):
+            if respelt(row["server"]) == server:
+                found.setdefault(row["id"], set()).update(_born(connection, row["id"]))
     return found
+
+
+def _born(connection: Connection, patient: str) -> set[str]:
+    """The dates of birth that a patient's own record stated."""
+    known = connection.execute(_IDENTIFIERS, {"patient": patient}).mappings().all()
+    named = connection.execute(_PERSON, {"patient": patient}).mappings().all()
+    return {row["born"] for row in (*known, *named)}

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, insert, select, tuple_, update
 
 from cds.errors import ExowatchError
 from cds.record import content, tables
 from cds.record.audit import Entry, append, now, salted
 from cds.record.database import Database
 from cds.record.identity import Identity, held_survivor, patient_of, surviving
-from cds.record.ownership import Owner, Person, Resolve, Waits, make_due, nobody, owners, people, whose
+from cds.record.ownership import Owner, Person, Resolve, Waits, make_due, outlook, owners, people, whose
+from cds.record.sequence import digest_of_taking
+from cds.record.sought import SEEKING, perhaps_found, stop_seeking
 
 Json = Mapping[str, Any]
-
-_LOOKED_AT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,15 @@ class Waiting:
     at: str
     given: str = ""  # the patient to whom they were given since, as an address
     by: str = ""  # who did so
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Somebody whose results wait, and where in the queue: (when they came, their id)."""
+
+    tenant: str
+    owner: Owner
+    place: tuple[str, str]
 
 
 class NoSuchArrival(ExowatchError):
@@ -96,6 +104,7 @@ class Queue:
             changed = {"patient_id": row["id"], "waits": "", "by": by}
             connection.execute(update(tables.arrival).where(tables.arrival.c.id == arrival["id"]), changed)
             entry.wrote(tables.arrival, {**arrival, **changed}, row["salt"])
+            stop_seeking(connection, arrival["id"])
             make_due(connection, row["id"])
             append(self.database, connection, entry)
         return due
@@ -103,11 +112,14 @@ class Queue:
     def _take_back(
         self, connection: Connection, entry: Entry, arrival: RowMapping, row: RowMapping, by: str, at: str
     ) -> None:
-        """What was not this patient's stays with them as entered in error, so that what was said on it is withdrawn."""
+        """What was not this patient's stays with them as entered in error, so that what was said on it is withdrawn.
+
+        It says nothing any more once the results are theirs again (`sequence.is_undone`).
+        """
         resources = [_in_error(one) for one in content.unpacked(arrival["resources"]) if _is_result(one)]
-        digest = hashlib.sha256(content.encoded([arrival["id"], row["id"], at])).hexdigest()
+        key = str(uuid.uuid4())
         values = {
-            **arrival, "id": str(uuid.uuid4()), "patient_id": row["id"], "digest": digest, "by": by, "at": at,
+            **arrival, "id": key, "patient_id": row["id"], "digest": digest_of_taking(arrival["id"], key), "by": by, "at": at,
             "person": content.packed([]), "resources": content.packed(resources), "results": len(resources),
         }  # fmt: skip
         connection.execute(insert(tables.arrival), values)
@@ -124,31 +136,46 @@ class Queue:
                 "waits": Waits.ASIDE.value, "by": by, "person": content.packed([]), "resources": content.packed([]),
             }  # fmt: skip
             connection.execute(update(tables.arrival).where(tables.arrival.c.id == arrival["id"]), gone)
+            stop_seeking(connection, arrival["id"])
             append(self.database, connection, Entry(tenant, by, "set-aside"))
 
-    def match(self, resolve: Resolve = nobody) -> int:
-        """Look again whose the results in the queue are, as patients and their identifiers become known; how many found theirs.
+    def match(self) -> int:
+        """Look again whose the results in the queue are, as patients become known here; how many found theirs.
 
         Raises `RecordUnavailable`.
         """
-        arrival, found = tables.arrival, 0
-        wanted = select(arrival.c.id, arrival.c.tenant, arrival.c.person).where(
-            arrival.c.patient_id.is_(None), arrival.c.waits.in_([Waits.NOBODY, Waits.SEVERAL, Waits.CONTRADICTS])
+        with self.database.reading() as connection:
+            rows = perhaps_found(connection)
+            waiting = [(row, _owner(row["person"])) for row in rows]
+            changed = [
+                (row, owner) for row, owner in waiting if outlook(connection, row["tenant"], owner) != row["waits"]
+            ]
+        return sum(self._matched(row["id"], row["tenant"], owner) for row, owner in changed)
+
+    def strangers(self, after: tuple[str, str], most: int) -> list[Stranger]:
+        """Of whom an EHR may know more: those whose results wait, in the order in which they came, from a place on."""
+        arrival = tables.arrival.c
+        wanted = select(arrival.id, arrival.tenant, arrival.person, arrival.at).where(
+            arrival.patient_id.is_(None), arrival.waits.in_(SEEKING), tuple_(arrival.at, arrival.id) > after
         )
         with self.database.reading() as connection:
-            waiting = connection.execute(wanted.order_by(arrival.c.at).limit(_LOOKED_AT)).all()
-        for key, tenant, person in waiting:
-            owner = _owner(person)
-            named = people(self.database, tenant, owner, resolve)
-            found += self.database.in_time(partial(self._match, tenant, key, owner, named))
-        return found
+            rows = connection.execute(wanted.order_by(arrival.at, arrival.id).limit(most)).all()
+        return [Stranger(row.tenant, _owner(row.person), (row.at, row.id)) for row in rows]
+
+    def ask(self, stranger: Stranger, resolve: Resolve) -> bool:
+        """Ask EHRs whose results are; whether they found theirs. Raises `Unanswered`, `RecordUnavailable`."""
+        named = people(self.database, stranger.tenant, stranger.owner, resolve)
+        return bool(named) and self._matched(stranger.place[1], stranger.tenant, stranger.owner, named)
+
+    def _matched(self, key: str, tenant: str, owner: Owner, named: Sequence[Person] = ()) -> bool:
+        return self.database.in_time(partial(self._match, tenant, key, owner, named))
 
     def _match(self, tenant: str, key: str, owner: Owner, named: Sequence[Person]) -> bool:
-        with self.database.reading() as connection:
-            if not named and not owners(connection, tenant, owner):
-                return False
         with self.database.writing() as connection:
-            row = _arrival(connection, tenant, key)
+            try:
+                row = _arrival(connection, tenant, key)
+            except NoSuchArrival:  # set aside meanwhile
+                return False
             if row["patient_id"] is not None:
                 return False
             entry = Entry(tenant, "exowatch", "match")
@@ -159,6 +186,7 @@ class Queue:
             connection.execute(update(tables.arrival).where(tables.arrival.c.id == key), changed)
             if patient is not None:
                 entry.wrote(tables.arrival, {**row, **changed}, patient["salt"])
+                stop_seeking(connection, key)
                 make_due(connection, patient["id"])
             append(self.database, connection, entry)
         return patient is not None

@@ -101,6 +101,17 @@ arrival = Table(
     Index(None, "tenant", "waits", "at"),
 )
 
+sought = Table(
+    "sought",
+    metadata,
+    # By what a patient who becomes known is found to be whom results wait for; gone when they wait no more.
+    Column("arrival_id", _ID, ForeignKey("arrival.id"), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("system", String(255), primary_key=True),  # of the authority; of a reference the FHIR server
+    Column("value", String(255), primary_key=True),
+    Index(None, "tenant", "system", "value"),
+)
+
 inputs = Table(
     "inputs",
     metadata,
@@ -305,5 +316,5 @@ OF_NOBODY = (meeting, rule_text)
 __all__ = [
     "OF_NOBODY", "OF_PATIENT", "account", "acknowledgement", "action", "advisory", "agenda", "answer", "arrival", "audit",
     "card", "delivery", "disposition", "evaluation", "event", "feedback", "guidance", "identifier", "inputs", "meeting",
-    "metadata", "outcome", "patient", "person", "rule_text", "second_reading", "session", "token",
+    "metadata", "outcome", "patient", "person", "rule_text", "second_reading", "session", "sought", "token",
 ]  # fmt: skip

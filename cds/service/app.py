@@ -33,6 +33,7 @@ from cds.service.feedback import take
 from cds.service.fhir import FhirEndpoint
 from cds.service.follower import Follower
 from cds.service.logs import ERROR, note, where
+from cds.service.matcher import Matcher
 from cds.service.metrics import CONTENT_TYPE, exposition
 from cds.service.middleware import Browsers, Faults, LoopbackOnly, Shedding, body_reader, fault
 from cds.service.pages.board import add_board
@@ -69,7 +70,8 @@ def create_app(
     `clock` says as of when requests are answered (default: now). `interfaces` say how laboratories deliver; `backends` are
     the FHIR servers that are asked in the service's own name, by base URL, with their tenants.
     `candidate` holds a rule book that may come next: pages show what it would say.
-    With a record people may sign in to pages (`app.state.gate`), `app.state.reception` takes results by other ways than HTTP, and `app.state.follower` evaluates what arrived.
+    With a record people may sign in to pages (`app.state.gate`), `app.state.reception` takes results by other ways than HTTP,
+    `app.state.matcher` finds out whose they are, and `app.state.follower` evaluates what arrived.
     """
     if settings.open_mode == (trust is not None):
         raise RefusedToStart(
@@ -106,10 +108,11 @@ def create_app(
         app.add_api_route(path, routes.decide, methods=["POST"], dependencies=[records, body])
     if recorder is not None:
         ehrs = Ehrs(backends, templates(reasoner.rulebook.catalogue), settings.max_body_bytes) if backends else None
-        app.state.follower = Follower(desk, recorder.arrivals, recorder.queue, ehrs)
+        app.state.follower = Follower(desk, recorder.arrivals, ehrs)
+        app.state.matcher = Matcher(recorder.queue, ehrs, app.state.follower.call)
         app.state.reception = routes.reception = Reception(
             recorder.arrivals, interfaces, reasoner.rulebook.catalogue, settings.tenant, clock or _now,
-            ehrs.people if ehrs is not None else nobody, app.state.follower.call,
+            ehrs.asking if ehrs is not None else lambda: nobody, app.state.follower.call,
         )  # fmt: skip
         for path in ("/results", "/results/"):
             app.add_api_route(
@@ -197,7 +200,9 @@ class _Routes:
             return Problem(404, "not-found", "there is no such service").response()
         try:
             taken = self._in_time(
-                lambda recorder: take(recorder.responses, request.state.body, caller.name, caller.tenant)
+                lambda recorder: take(
+                    recorder.responses, request.state.body, caller.name, caller.tenant, self._desk.override_reasons
+                )
             )
         except Problem as problem:
             return problem.response()

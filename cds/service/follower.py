@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from cds.chart.model import LeftOut
 from cds.exchange import CannotFetch
 from cds.record.arrivals import Arrivals
 from cds.record.database import RecordUnavailable
 from cds.record.identity import Identity
-from cds.record.ownership import nobody
-from cds.record.queue import Queue
 from cds.service.desk import Desk
 from cds.service.ehr import Ehrs
 from cds.service.logs import ERROR, note, where
+from cds.service.worker import Worker
 
-_PAUSE = 5.0
 _AGAIN = 60.0
 """Seconds until a patient who could not be evaluated is tried again."""
 _PATIENCE = 5
 """How often an EHR that does not answer is tried before the record is taken as it was last seen."""
-_ASK_AGAIN = 600.0
-"""Seconds until EHRs are asked again whose the results in the queue are."""
+_WHERE, _WHAT = "record", "all but the results"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,69 +35,62 @@ class Rest:
 
 
 def as_stored(arrivals: Arrivals, who: Identity) -> Rest:
-    """The rest of a record as it was when the patient was last evaluated; nothing but the patient if they never were."""
+    """The rest of a record as it was when it was last seen; nothing but the patient if it never was.
+
+    What was evaluated since without it says itself as of when that was.
+    """
     found = arrivals.last_inputs(who)
     if found is None:
         reason = "the patient's record was never seen here"
-        return Rest({}, (LeftOut("record", "all but the results", reason, "open the chart in the EHR once"),))
+        return Rest({}, (LeftOut(_WHERE, _WHAT, reason, "open the chart in the EHR once"),))
     inputs, at = found
-    data = inputs.get("prefetch") if isinstance(inputs, dict) else None
+    data, left_out = (inputs.get(key) if isinstance(inputs, dict) else None for key in ("prefetch", "leftOut"))
     kept = {key: value for key, value in data.items() if key != "delivered"} if isinstance(data, dict) else {}
+    for one in left_out if isinstance(left_out, list) else ():
+        if (one["where"], one["what"]) == (_WHERE, _WHAT):
+            return Rest(kept, (msgspec.convert(one, LeftOut),))
     reason = f"it is as it was on {at[:10]}; what was recorded since then is not known"
-    return Rest(kept, (LeftOut("record", "all but the results", reason, "open the chart in the EHR"),))
+    return Rest(kept, (LeftOut(_WHERE, _WHAT, reason, "open the chart in the EHR"),))
 
 
 class Follower:
-    """Settles what is due, one patient after another, in a thread of its own between `start` and `stop`."""
+    """Evaluates whom it is due, one patient after another, in a thread of its own between `start` and `stop`."""
 
-    def __init__(self, desk: Desk, arrivals: Arrivals, queue: Queue, ehrs: Ehrs | None = None):
-        self._desk, self._arrivals, self._queue, self._ehrs = desk, arrivals, queue, ehrs
-        self._called = threading.Event()
-        self._over = False
+    def __init__(self, desk: Desk, arrivals: Arrivals, ehrs: Ehrs | None = None):
+        self._desk, self._arrivals, self._ehrs = desk, arrivals, ehrs
         self._failed: dict[
             Identity, tuple[int, float]
         ] = {}  # how often it could not be done, and when it is tried again
-        self._asked = float("-inf")
-        self._thread = threading.Thread(target=self._run, name="follow", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._over = True
-        self._called.set()
-        self._thread.join(10)
-
-    def call(self) -> None:
-        """Something is due."""
-        self._called.set()
+        self._worker = Worker("follow", self.settle)
+        self.start, self.stop, self.call = self._worker.start, self._worker.stop, self._worker.call
 
     def settle(self) -> int:
-        """Find whose results those in the queue are, and evaluate everybody for whom it is due; for how many it was done.
+        """Evaluate everybody for whom it is due, but for those who could not be evaluated just now; for how many it was done.
 
         Raises `RecordUnavailable`.
         """
         done = 0
-        asks = self._ehrs is not None and time.monotonic() - self._asked > _ASK_AGAIN
-        if asks:
-            self._asked = time.monotonic()
-        self._queue.match(self._ehrs.people if self._ehrs is not None and asks else nobody)
-        while True:
+        while not self._worker.over:
             now = time.monotonic()
-            due = [who for who in self._arrivals.due() if self._failed.get(who, (0, 0.0))[1] <= now]
-            if not due or self._over:
-                return done
+            due = self._arrivals.due(without=[who for who, (_, again) in self._failed.items() if again > now])
+            if not due:
+                # Who failed and is due no more was evaluated by others.
+                self._failed = {who: failed for who, failed in self._failed.items() if failed[1] > now}
+                break
             for who in due:
-                done += self._one(who)
+                if not self._worker.over:
+                    done += self._one(who)
+        return done
 
     def _one(self, who: Identity) -> bool:
         started = time.perf_counter()
         try:
             rest = self._rest_of(who)
             findings = self._desk.reassess(who, rest.data, rest.left_out)
-        except RecordUnavailable:
-            raise
         except Exception as error:
+            if isinstance(error, RecordUnavailable):
+                database = self._arrivals.database
+                database.in_time(database.check)  # if the record is away it is nobody's in particular
             # It stays due, and is tried again: a result that arrived is never forgotten.
             times, _ = self._failed.get(who, (0, 0.0))
             self._failed[who] = times + 1, time.monotonic() + _AGAIN
@@ -119,14 +110,3 @@ class Follower:
                 raise
             found = None
         return as_stored(self._arrivals, who) if found is None else Rest(*found)
-
-    def _run(self) -> None:
-        while not self._over:
-            try:
-                self.settle()
-            except RecordUnavailable as error:
-                note("not reassessed", ERROR, error=type(error).__name__)
-            except Exception as error:
-                note("fault", ERROR, error=type(error).__name__, where=where(error))
-            self._called.wait(_PAUSE)
-            self._called.clear()

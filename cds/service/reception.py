@@ -6,7 +6,7 @@ What cannot be stored is not acknowledged, so the sender keeps it; what was stor
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -49,7 +49,7 @@ class Report:
         self.kept.stored += kept.stored
         self.kept.known += kept.known
         for why, results in kept.waiting.items():
-            self.kept.waiting[why] = self.kept.waiting.get(why, 0) + results
+            self.kept.wait(why, results)
         self.kept.patients += [one for one in kept.patients if one not in self.kept.patients]
 
     @property
@@ -61,7 +61,8 @@ class Report:
 class Reception:
     """Takes what laboratories send; safe to share between threads.
 
-    `resolve` asks a patient's own record who they are; `stored` is called when something new is there to be evaluated.
+    `asking` makes what asks EHRs whose results are, once for what is sent at once; `stored` is called when something new is
+    there to be evaluated.
     """
 
     def __init__(
@@ -71,13 +72,13 @@ class Reception:
         catalogue: Catalogue,
         tenant: str,
         clock: Callable[[], datetime],
-        resolve: Resolve = nobody,
+        asking: Callable[[], Resolve] = lambda: nobody,
         stored: Callable[[], None] = lambda: None,
     ):
         self._arrivals = arrivals
         self._interfaces, self._catalogue = interfaces, catalogue
         self._tenant, self._clock = tenant, clock
-        self._resolve, self._stored = resolve, stored
+        self._asking, self._stored = asking, stored
 
     def message(self, data: bytes, source: str, *, test: bool = False) -> bytes:
         """The acknowledgement of an HL7 v2 message. `test`: whether messages for tests are taken like any other."""
@@ -117,8 +118,9 @@ class Reception:
         return None
 
     def _acknowledged(self, head: Head, at: datetime, data: bytes, source: str, report: Report) -> bytes:
-        for one in self._all(data, source, ""):
-            report.add(*one)
+        found, resolve = list(self._each(data, source)), self._asking()  # all of it is read before any of it is stored
+        for one in found:
+            report.add(one, self._keep(one, source, self._tenant, resolve))
         if report.ours:
             return in_error(head, at, report.ours, report.unreadable)
         waiting = sum(report.kept.waiting.values())
@@ -126,13 +128,13 @@ class Reception:
         return accepted(head, at, text, report.unreadable)
 
     def file(self, data: bytes, name: str, laboratory: str = "", step: Callable[[], None] = lambda: None) -> Report:
-        """Take a file of messages or a table; `step` is called for each message or person. Raises `InputError`,
+        """Take a file of messages or a table; `step` is called for each message or person.
 
-        `RecordUnavailable`: what came before is stored, and the same file again does no harm.
+        Raises `InputError`: nothing is stored; `RecordUnavailable`: what came before is, and the same file again does no harm.
         """
         report = Report()
-        for one in self._all(data, name, laboratory, step):
-            report.add(*one)
+        for one in self._each(data, name, laboratory):
+            report.add(one, self._keep(one, name, self._tenant, self._asking(), step))
         return report
 
     def resources(self, data: bytes, sender: str, source: str, tenant: str) -> Report:
@@ -141,16 +143,15 @@ class Reception:
         faulty = unreadable(found.resources, source, self._catalogue)
         sent = Received(sender, data, counted, found.mapped, found.resources, found.refused, faulty)
         report = Report()
-        report.add(sent, self._keep(sent, source, tenant, lambda: None))
+        report.add(sent, self._keep(sent, source, tenant, self._asking()))
         return report
 
-    def _all(
-        self, data: bytes, source: str, laboratory: str, step: Callable[[], None] = lambda: None
-    ) -> Iterable[tuple[Received, Kept]]:
-        for found in each(data, source, self._interfaces, self._catalogue, self._clock(), laboratory):
-            yield found, self._keep(found, source, self._tenant, step)
+    def _each(self, data: bytes, source: str, laboratory: str = "") -> Iterator[Received]:
+        return each(data, source, self._interfaces, self._catalogue, self._clock(), laboratory)
 
-    def _keep(self, found: Received, source: str, tenant: str, step: Callable[[], None]) -> Kept:
+    def _keep(
+        self, found: Received, source: str, tenant: str, resolve: Resolve, step: Callable[[], None] = lambda: None
+    ) -> Kept:
         refused = [[one.where, one.what, _QUOTED.sub("'…'", one.reason), one.results] for one in found.refused]
         delivered = Delivered(
             tenant,
@@ -162,8 +163,9 @@ class Reception:
             found.mapped,
             refused,
             by_person(found.resources),
+            found.numbered,
         )
-        kept = self._arrivals.take(delivered, self._resolve, step)
+        kept = self._arrivals.take(delivered, resolve, step)
         if kept.patients:
             self._stored()
         return kept

@@ -38,6 +38,7 @@ from cds.service.connections import Punctual
 from cds.service.follower import Follower
 from cds.service.keys import KeyRing
 from cds.service.logs import ERROR, WARNING, configure_logs, note
+from cds.service.matcher import Matcher
 from cds.service.mllp import Listener, server_tls
 from cds.service.pages.local import local_pages
 from cds.service.reception import Reception
@@ -142,7 +143,7 @@ def _work(rules: Path | None, host: str, listening: socket.socket, dev: bool) ->
 
 @contextmanager
 def _receiving(server: uvicorn.Server, host: str, port: int | None, dev: bool) -> Iterator[None]:
-    """What evaluates arrived results, and the listener for messages on `port` if there is one, while the context lasts."""
+    """What finds whose arrived results are and evaluates them, and the listener for messages on `port` if there is one."""
     app: FastAPI = server.config.app  # type: ignore[assignment]  # it is what `_server` put there
     settings = load_settings()
     listener = None
@@ -158,15 +159,18 @@ def _receiving(server: uvicorn.Server, host: str, port: int | None, dev: bool) -
         reception: Reception = app.state.reception
         listener = Listener(host, port, partial(reception.message, test=dev), most=settings.max_body_bytes, tls=tls)
     follower: Follower = app.state.follower
+    matcher: Matcher = app.state.matcher
     if listener is not None:
         listener.start()
         note("listening", mllp=listener.port, tls=listener.tls)
     follower.start()
+    matcher.start()
     try:
         yield
     finally:
         if listener is not None:
             listener.stop()
+        matcher.stop()
         follower.stop()
 
 

@@ -93,13 +93,19 @@ class Clinic:
     def sends(self, message: bytes) -> bytes:
         """The acknowledgement of a message; what arrived has been evaluated."""
         answer: bytes = self.app.state.reception.message(message, "test")
-        self.app.state.follower.settle()
+        self.settles()
         return answer
 
     def posts(self, content: Any) -> Any:
         answer = self.http.post("/results", json=content)
-        self.app.state.follower.settle()
+        self.settles()
         return answer
+
+    def settles(self) -> int:
+        """What the service does in its own threads; for how many patients."""
+        self.app.state.matcher.settle()
+        done: int = self.app.state.follower.settle()
+        return done
 
     @property
     def standing(self) -> list[tuple[str, str]]:
@@ -252,21 +258,21 @@ def test_nobody_is_guessed(clinic: Clinic) -> None:
 
 def test_somebody_says_whose_they_are_and_can_take_it_back(clinic: Clinic) -> None:
     clinic.opens({**PATIENT, "id": "p2", "identifier": []})
-    arrivals, follower = clinic.queue, clinic.app.state.follower
+    arrivals = clinic.queue
     for day, (value, _) in SERIES.items():
         clinic.on("2025-04-22").sends(one(day, value).replace(b"4711^^^CLINIC", b"4799^^^CLINIC"))
     waiting = arrivals.waiting("default")
     assert len(waiting) == 5
     for one_ in waiting:
         arrivals.assign("default", one_.id, Identity("default", SERVER, "Patient/p2"), "board-7")
-    follower.settle()
+    clinic.settles()
     assert arrivals.waiting("default") == []
     assert [(one_.patient, one_.state) for one_ in advisories(clinic.database, "default")] == [
         ("Patient/p2", "suspected")
     ]
     for one_ in waiting:
         arrivals.assign("default", one_.id, Identity("default", SERVER, "Patient/p1"), "board-7", instant(clinic.day))
-    follower.settle()
+    clinic.settles()
     found = {one_.patient: one_.standing for one_ in advisories(clinic.database, "default")}
     assert found == {"Patient/p1": "open", "Patient/p2": "withdrawn"}
 
@@ -322,7 +328,7 @@ def test_what_waits_can_be_alarmed_on(clinic: Clinic) -> None:
     assert after['exowatch_results_waiting{reason="nobody"}'] == 2
     assert after["exowatch_evaluations_due"] == 1
     assert 0 <= after["exowatch_evaluation_due_seconds"] < 60
-    clinic.app.state.follower.settle()
+    clinic.settles()
     assert values()["exowatch_evaluations_due"] == 0
 
 
@@ -393,7 +399,7 @@ def test_a_result_that_arrives_while_a_chart_is_evaluated_is_not_lost(clinic: Cl
         started.wait()
         assert clinic.opens().status_code == 200
         sender.join()
-    clinic.app.state.follower.settle()
+    clinic.settles()
     assert clinic.standing == [("suspected", "open")]
 
 

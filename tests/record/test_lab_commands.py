@@ -81,4 +81,4 @@ def test_refusals_are_named_and_counted(terminal: Terminal, installed: Database)
         messages_of(SERIES) + b"MSH|^~\\&|X|ELSE|||20250101||ORU^R01|1|P|2.5.1\r"
     )
     said = terminal.run("labs", "take", "results.hl7", expect=2)
-    assert "What stands before it in the file is stored" in " ".join(said.split())
+    assert "Nothing of this file is stored" in " ".join(said.split())

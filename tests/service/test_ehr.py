@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,10 +26,13 @@ from cds.record.listing import advisories
 from cds.record.recorder import Recorder
 from cds.service.app import create_app
 from cds.service.clients import ClientsError, load_clients
+from cds.service.ehr import Ehrs
+from cds.service.reception import Reception
 from cds.settings import Settings
-from tests.exchange.servers import Answer, says, serving
+from tests.exchange.servers import Answer, says, serving, silence
 from tests.exchange.test_client import LOOPBACK
 from tests.intake.test_labs import SERIES, messages_of
+from tests.intake.test_three_labs import observation
 
 KEY = ECKey.generate_key("P-384", {"kid": "exowatch-1"})
 MRN = "https://clinic.example/mrn"
@@ -188,13 +192,20 @@ def database(tmp_path: Path) -> Iterator[Database]:
     found.close()
 
 
-def site(ehr: Ehr, database: Database, reasoner: Reasoner) -> Any:
-    backend = backend_of(ehr)
+def settled(state: Any) -> int:
+    """For how many patients an evaluation was made."""
+    state.matcher.settle()
+    done: int = state.follower.settle()
+    return done
+
+
+def site(ehr: Ehr, database: Database, reasoner: Reasoner, *others: Backend) -> Any:
+    backends = (backend_of(ehr), *others)
     app = create_app(
         Settings(open_mode=True), reasoner, recorder=Recorder(database, reasoner.rulebook),
         clock=lambda: datetime(2025, 4, 22, 9, tzinfo=UTC),
         interfaces=load_interfaces(shipped_rules(), reasoner.rulebook.catalogue.declarations),
-        backends={backend.server: (backend, "default")},
+        backends={backend.server: (backend, "default") for backend in backends},
     )  # fmt: skip
     return app.state
 
@@ -205,7 +216,7 @@ def test_the_advisory_opens_though_nobody_ever_opened_the_chart(
     state = site(ehr, database, reasoner)
     report = state.reception.file(messages_of(SERIES), "results.hl7")
     assert (report.kept.stored, report.kept.waiting) == (10, {})
-    assert state.follower.settle() == 1
+    assert settled(state) == 1
     (listed,) = advisories(database, "default")
     assert (listed.state, listed.standing, listed.address) == ("suspected", "open", f"{ehr.origin}/fhir/Patient/p1")
 
@@ -214,7 +225,62 @@ def test_several_patients_of_one_number_are_nobody(ehr: Ehr, database: Database,
     ehr.patients.append({**PATIENT, "id": "p2"})
     state = site(ehr, database, reasoner)
     assert state.reception.file(messages_of(SERIES), "results.hl7").kept.waiting == {"several": 10}
-    assert state.follower.settle() == 0
+    assert settled(state) == 0
+
+
+@pytest.fixture
+def second() -> Iterator[Ehr]:
+    """Another EHR of the same site."""
+    found = Ehr()
+    yield found
+    found.close()
+
+
+def test_several_ehrs_have_somebody_of_that_number(
+    ehr: Ehr, second: Ehr, database: Database, reasoner: Reasoner
+) -> None:
+    state = site(ehr, database, reasoner, backend_of(second))
+    assert state.reception.file(messages_of(SERIES), "results.hl7").kept.waiting == {"several": 10}
+
+
+def test_while_an_ehr_does_not_answer_nobody_else_is_the_only_one(
+    ehr: Ehr, second: Ehr, database: Database, reasoner: Reasoner
+) -> None:
+    state = site(ehr, database, reasoner, backend_of(second))
+    second.refusing = [404] * 10
+    assert state.reception.file(messages_of(SERIES), "results.hl7").kept.waiting == {"nobody": 10}
+    second.patients, second.refusing = [], []
+    assert settled(state) == 1
+
+
+def test_a_delivery_waits_for_a_silent_ehr_once(database: Database, reasoner: Reasoner) -> None:
+    with serving(silence_after_the_token) as server:
+        registration = Registration(f"{server.base}/fhir", f"{server.base}/token", "exowatch", KEY)
+        backend = Backend(registration, Exchange(Permit(frozenset({server.base}), LOOPBACK, plain=True)))
+        asking = Ehrs({backend.server: (backend, "default")}, (), 10_000).asking
+        catalogue = reasoner.rulebook.catalogue
+        reception = Reception(
+            Recorder(database, reasoner.rulebook).arrivals, load_interfaces(shipped_rules(), catalogue.declarations), catalogue,
+            "default", lambda: datetime(2025, 4, 22, 9, tzinfo=UTC), lambda: asking(1.0),
+        )  # fmt: skip
+        entries = [
+            {"resource": observation(id=f"o{number}", subject={"identifier": {"system": MRN, "value": f"Z{number}"}})}
+            for number in range(20)
+        ]
+        body = json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}).encode()
+        started = time.monotonic()
+        assert reception.resources(body, "lab", "test", "default").kept.waiting == {"nobody": 20}
+        assert time.monotonic() - started < 2.5
+        started = time.monotonic()
+        assert reception.message(messages_of(SERIES), "test").split(b"\r")[1].split(b"|")[1] == b"AA"
+        assert time.monotonic() - started < 1.0
+        assert sum("identifier" in path for path, _ in server.asked) == 1
+
+
+def silence_after_the_token(request: BaseHTTPRequestHandler) -> None:
+    if request.path == "/token":
+        return says(b'{"access_token":"t","expires_in":300}')(request)
+    return silence(request)
 
 
 def test_another_date_of_birth_contradicts(ehr: Ehr, database: Database, reasoner: Reasoner) -> None:
@@ -229,7 +295,7 @@ def test_who_becomes_known_later_gets_what_waited(ehr: Ehr, database: Database, 
     ehr.refusing = [404] * 5
     assert state.reception.file(messages_of(SERIES), "results.hl7").kept.waiting == {"nobody": 10}
     ehr.refusing = []
-    assert state.follower.settle() == 1
+    assert settled(state) == 1
     assert [one.state for one in advisories(database, "default")] == ["suspected"]
 
 
@@ -239,7 +305,7 @@ def test_a_record_that_cannot_be_had_is_tried_again_and_nothing_forgotten(
     state = site(ehr, database, reasoner)
     state.reception.file(messages_of(SERIES), "results.hl7")
     ehr.refusing = [403] * 100
-    assert state.follower.settle() == 0
+    assert settled(state) == 0
     assert advisories(database, "default") == []
     recorder = Recorder(database, reasoner.rulebook)
     assert len(recorder.arrivals.due()) == 1
