@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import random
+import re
 import tempfile
 import time
 import uuid
@@ -15,11 +16,16 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import insert, text
+from starlette.testclient import TestClient
 
 from benchmarks.record import addresses
+from cds.reasoning.loading import default_rulebook
+from cds.reasoning.reasoner import Reasoner
 from cds.record import content, tables
+from cds.record.accounts import Accounts
 from cds.record.answers import urgency
 from cds.record.audit import canonical, instant
 from cds.record.database import Database
@@ -27,8 +33,13 @@ from cds.record.followup import FollowUp
 from cds.record.lifecycle import CLAIMS
 from cds.record.names import sought_by
 from cds.record.precision import precision
+from cds.record.recorder import Recorder
 from cds.record.reviews import Reviews
 from cds.record.worklist import SORTS, Filter, listed, of_patient
+from cds.service.app import create_app
+from cds.service.desk import Caller, Desk
+from cds.settings import Settings
+from cds.workbench.clinic import Clock, bundles, play
 from tests.record.postgresql import Cluster, binaries
 
 TENANT = "bench"
@@ -219,12 +230,42 @@ def cases(database: Database, keys: list[str]) -> dict[str, Callable[[int], obje
     return found
 
 
+def pages(database: Database) -> dict[str, Callable[[int], object]]:
+    """The pages as a browser asks for them, in the same process: the list, and cases that were really evaluated."""
+    reasoner, clock = Reasoner(default_rulebook()), Clock()
+    recorder, settings = Recorder(database, reasoner.rulebook, clock=clock), Settings(open_mode=True, tenant=TENANT)
+    desk = Desk(settings, reasoner, clock, recorder)
+    for bundle in bundles(_TODAY)[:8]:
+        play(desk, clock, reasoner.rulebook.catalogue, bundle, Caller("clinic-ehr", TENANT), _TODAY)
+    Accounts(database).add(TENANT, "reader", "correct horse battery staple", ["reader"], "bench")
+    app = create_app(settings, reasoner, recorder=recorder)
+    browser = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 5), follow_redirects=False)
+    page = browser.get("/sign-in").text
+    csrf = page.partition('name="csrf" value="')[2].partition('"')[0]
+    form = {"csrf": csrf, "name": "reader", "password": "correct horse battery staple", "next": "/board"}
+    assert browser.post("/sign-in", data=form).status_code == 303
+    found = browser.get("/board?text=" + quote("s2026")).text
+    cases = sorted(set(re.findall(r'class="name" href="(/board/patients/[0-9a-f-]+)"', found)))
+    assert cases
+
+    def asked(path: str) -> None:
+        answer = browser.get(path)
+        assert answer.status_code == 200, (path, answer.status_code, answer.text[-400:])
+
+    return {
+        "page: worklist": lambda _: asked("/board"),
+        "page: worklist, search": lambda n: asked(f"/board?text={1_000_000 + n}"),
+        "page: patient": lambda n: asked(cases[n % len(cases)]),
+        "page: patient as PDF": lambda n: asked(f"{cases[n % len(cases)]}/sheet.pdf"),
+    }
+
+
 def measure(database: Database, patients: int, tries: int) -> None:
     keys = fill(database, patients)
     print(
         f"  {patients:,} patients, {3 * patients:,} answers, {_EVALUATIONS * patients:,} evaluations; ms, p50 and p95"
     )
-    for name, work in cases(database, keys).items():
+    for name, work in (cases(database, keys) | pages(database)).items():
         took = []
         for n in range(tries):
             started = time.perf_counter()

@@ -1,19 +1,14 @@
-"""Words of pages and of the commands that show the same; the templates hold the others."""
+"""Words of the queue's pages that the commands show too."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-WHY: Mapping[str, str] = {
-    "unnamed": "no identifier with its authority",
-    "nobody": "no patient has this identifier",
-    "several": "several patients have it",
-    "contradicts": "the patient with this identifier has another date of birth",
-}
-"""Why results wait."""
+from cds.board.words import words
 
-CLOSED = ("This page is not open to you", "Open the address that was printed when the page was started.")
-UNREADABLE = ("The form could not be read", "Go back, and send it again.")
-NOT_THERE = ("Nothing of that kind waits", "Somebody has set it aside, or the address is wrong.")
-AWAY = ("The record is away", "The record does not answer, so nothing was changed. Try again.")
+WHY: Mapping[str, str] = vars(words().waits_because)
+"""Why results wait."""
+CLOSED, UNREADABLE, NOT_THERE, AWAY = (
+    tuple(getattr(words().queue_pages, name)) for name in ("closed", "unreadable", "not_there", "away")
+)
 """Titles and texts of pages that cannot show what was asked for."""
