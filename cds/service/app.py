@@ -132,6 +132,8 @@ def create_app(
     if settings.open_mode:
         app.add_middleware(LoopbackOnly)
     app.add_middleware(Faults)
+    if path := unquote(urlsplit(settings.public_base_url).path):
+        app.add_middleware(UnderPath, path=path)
     if settings.origins:
         app.add_middleware(
             Browsers,
@@ -200,9 +202,7 @@ class _Routes:
             return Problem(404, "not-found", "there is no such service").response()
         try:
             taken = self._in_time(
-                lambda recorder: take(
-                    recorder.responses, request.state.body, caller.name, caller.tenant, self._desk.override_reasons
-                )
+                lambda recorder: take(recorder.responses, request.state.body, caller.name, caller.tenant)
             )
         except Problem as problem:
             return problem.response()
