@@ -132,8 +132,6 @@ def create_app(
     if settings.open_mode:
         app.add_middleware(LoopbackOnly)
     app.add_middleware(Faults)
-    if path := unquote(urlsplit(settings.public_base_url).path):
-        app.add_middleware(UnderPath, path=path)
     if settings.origins:
         app.add_middleware(
             Browsers,
