@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -21,6 +22,8 @@ _START, _END = b"\x0b", b"\x1c\r"
 _IDLE = 3600.0
 _UNFINISHED = 30.0
 _CONNECTIONS = 64
+_KEPT_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Whether the other side is still there is asked after a minute of silence: one that went without a word is gone in two."""
 
 Answer = Callable[[bytes, str], bytes]
 """The acknowledgement of a message that came from an address."""
@@ -44,6 +47,7 @@ class Listener:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="mllp")
         self._thread = threading.Thread(target=self._loop.run_forever, name="mllp", daemon=True)
         self._connections: set[asyncio.Task[None]] = set()
+        self._idle: dict[asyncio.Task[None], None] = {}  # between messages, the longest first
         self._server: asyncio.Server | None = None
 
     def start(self) -> None:
@@ -83,27 +87,41 @@ class Listener:
         assert task is not None  # noqa: S101 - this runs in one
         if len(self._connections) >= _CONNECTIONS:
             note("mllp", WARNING, ended="too many connections")
-            writer.close()
-            return
+            if not self._idle:
+                writer.close()
+                return
+            # Whoever has something to say comes in: a sender that was idle connects anew when it has.
+            waiting = next(iter(self._idle))
+            self._busy(waiting)
+            waiting.cancel()
         self._connections.add(task)
+        _keep_alive(writer)
         try:
-            await self._serve(reader, writer)
+            await self._serve(reader, writer, task)
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
             note("mllp", ended=type(error).__name__)
         except asyncio.LimitOverrunError:
             note("mllp", WARNING, ended="a message longer than is read")
         except asyncio.CancelledError:
-            pass  # the service stops
+            pass  # the service stops, or somebody else comes in
         finally:
             self._connections.discard(task)
+            self._busy(task)
             writer.close()
             with contextlib.suppress(OSError, ssl.SSLError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _busy(self, task: asyncio.Task[None]) -> None:
+        self._idle.pop(task, None)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, task: asyncio.Task[None]
+    ) -> None:
         peer = str(writer.get_extra_info("peername", ("?",))[0])
         while True:
+            self._idle[task] = None
             first = await asyncio.wait_for(reader.read(1), _IDLE)
+            self._busy(task)
             if not first:
                 return
             if first in b"\r\n":  # some end a frame twice
@@ -117,6 +135,14 @@ class Listener:
             answer = await asyncio.shield(self._loop.run_in_executor(self._threads, self._answer, message, peer))
             writer.write(_START + answer + _END)
             await writer.drain()
+
+
+def _keep_alive(writer: asyncio.StreamWriter) -> None:
+    line: socket.socket = writer.get_extra_info("socket")
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEPT_ALIVE.items():
+        if hasattr(socket, name):  # not everywhere
+            line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def server_tls(certificate: Path, key: Path | None, clients: Path | None) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 import ssl
@@ -147,6 +148,44 @@ def test_what_is_no_message_ends_the_connection_and_nothing_else(
     with MLLPClient("127.0.0.1", listener.port) as client:
         assert b"MSA|AA" in client.send_message(numbered(1))
     assert stored(database) == (1, 1)
+
+
+def test_idle_connections_shut_nobody_out(listener: Listener, database: Database) -> None:
+    with contextlib.ExitStack() as lines:
+        idle = [lines.enter_context(socket.create_connection(("127.0.0.1", listener.port), 10)) for _ in range(64)]
+        time.sleep(0.3)
+        with MLLPClient("127.0.0.1", listener.port) as client:
+            for number in range(3):
+                assert b"MSA|AA" in client.send_message(numbered(number))
+        assert stored(database) == (3, 3)
+        assert idle[0].recv(1) == b""  # the one that was silent for longest had to go
+        idle[-1].sendall(b"\x0b" + numbered(9) + b"\x1c\r")
+        assert b"MSA|AA" in idle[-1].recv(4000)
+
+
+def test_connections_that_are_all_in_the_middle_of_a_message_stay(listener: Listener) -> None:
+    with contextlib.ExitStack() as lines:
+        busy = [lines.enter_context(socket.create_connection(("127.0.0.1", listener.port), 10)) for _ in range(64)]
+        for line in busy:
+            line.sendall(b"\x0b" + numbered(1)[:100])
+        time.sleep(0.3)
+        with socket.create_connection(("127.0.0.1", listener.port), 10) as late:
+            assert late.recv(1) == b""
+        busy[0].sendall(numbered(1)[100:] + b"\x1c\r")
+        assert b"MSA|AA" in busy[0].recv(4000)
+
+
+CONNECTIONS = Path("/proc/net/tcp")
+
+
+@pytest.mark.skipif(not CONNECTIONS.exists(), reason="the system does not tell of its connections")
+def test_whether_a_silent_sender_is_still_there_is_asked(listener: Listener) -> None:
+    with MLLPClient("127.0.0.1", listener.port) as client:
+        assert b"MSA|AA" in client.send_message(numbered(1))
+        time.sleep(0.3)  # what was said last is acknowledged
+        lines = [line.split() for line in CONNECTIONS.read_text().splitlines()[1:]]
+        ours = [fields for fields in lines if fields[1].endswith(f":{listener.port:04X}") and fields[3] == "01"]
+        assert [fields[5].partition(":")[0] for fields in ours] == ["02"]  # the timer that keeps it alive
 
 
 def test_a_nonsense_frame_is_rejected_and_the_next_answered(listener: Listener) -> None:
