@@ -10,6 +10,7 @@ from datetime import datetime
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -35,7 +36,7 @@ from cds.service.follower import Follower
 from cds.service.logs import ERROR, note, where
 from cds.service.matcher import Matcher
 from cds.service.metrics import CONTENT_TYPE, exposition
-from cds.service.middleware import Browsers, Faults, LoopbackOnly, Shedding, body_reader, fault
+from cds.service.middleware import Browsers, Faults, LoopbackOnly, Shedding, UnderPath, body_reader, fault
 from cds.service.pages.board import add_board
 from cds.service.pages.rendering import script
 from cds.service.problems import Problem, answer
@@ -132,6 +133,8 @@ def create_app(
     if settings.open_mode:
         app.add_middleware(LoopbackOnly)
     app.add_middleware(Faults)
+    if path := urlsplit(settings.public_base_url).path:
+        app.add_middleware(UnderPath, path=path)
     if settings.origins:
         app.add_middleware(
             Browsers,

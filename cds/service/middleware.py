@@ -59,6 +59,19 @@ def body_reader(most: int) -> Callable[[Request], Any]:
     return read_body
 
 
+class UnderPath:
+    """Answers under the path of the public base URL as at the root: whether a proxy in front strips that path or not."""
+
+    def __init__(self, app: ASGIApp, path: str):
+        self._app = app
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(f"{self._path}/"):
+            scope = {**scope, "path": scope["path"].removeprefix(self._path)}
+        await self._app(scope, receive, send)
+
+
 class Shedding:
     """Calls beyond what can be answered in time are refused at once: a queue that only grows helps nobody.
 
