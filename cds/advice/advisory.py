@@ -141,6 +141,7 @@ class LeftOutItem:
     what: str
     reason: str
     hint: str = ""
+    hides: bool = False  # it may have been, or held, a result of a marker
 
 
 @dataclass(frozen=True, slots=True)

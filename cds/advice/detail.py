@@ -12,6 +12,7 @@ from datetime import date
 from cds.advice.advisory import Advisory, ChangeFromReference, Check, Reading, Reference
 from cds.advice.markdown import escaped, link
 
+_LEFT_OUT = "Left out of this assessment"
 _MOST_LEFT_OUT = 8
 _MOST_READINGS = 16
 _SHOWN_DIGITS = 12
@@ -22,6 +23,13 @@ def detail(advisory: Advisory, first: Iterable[str] = ()) -> str:
     blocks = [escaped(sentence, 400) for sentence in first]
     blocks.append(escaped(advisory.explanation, 600))
     blocks.append(f"**{escaped(advisory.fixed_sentence, 600)}**")
+    if hidden := sum(item.hides for item in advisory.left_out):
+        what = (
+            "1 entry that may hold marker results was"
+            if hidden == 1
+            else f"{hidden} entries that may hold marker results were"
+        )
+        blocks.append(f"**Not all data could be used: {what} left out; see “{_LEFT_OUT}” below.**")
     for title, lines in _sections(advisory):
         listed = [f"- {line}" for line in lines if line]
         if listed:
@@ -50,7 +58,7 @@ def _sections(advisory: Advisory) -> Iterator[tuple[str, Iterable[str]]]:
     yield "Limitations", (escaped(said, 400) for said in advisory.limitations)
     yield "What else could cause it", (escaped(said, 400) for said in advisory.false_alarms)
     yield "Not for", (escaped("; ".join(advisory.not_for), 800),)
-    yield "Left out of this assessment", _left_out(advisory)
+    yield _LEFT_OUT, _left_out(advisory)
     yield "About", _about(advisory)
 
 
@@ -177,14 +185,16 @@ def _evidence(study: Reference) -> str:
 
 
 def _left_out(advisory: Advisory) -> Iterator[str]:
-    for item in advisory.left_out[:_MOST_LEFT_OUT]:
-        hint = f" ({escaped(item.hint)})" if item.hint else ""
-        yield f"{escaped(item.what)}: {escaped(item.reason)}{hint}"
-    more = len(advisory.left_out) - _MOST_LEFT_OUT
+    """What was left out, first what may have held results; what is so for the same reason stands together."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for item in sorted(advisory.left_out, key=lambda one: not one.hides):
+        alike.setdefault((item.reason, item.hint), []).append(item.what)
+    for (reason, hint), whats in list(alike.items())[:_MOST_LEFT_OUT]:
+        step = f" (next: {escaped(hint)})" if hint else ""
+        yield f"{escaped(', '.join(dict.fromkeys(whats)), 600)}: {escaped(reason)}{step}"
+    more = sum(len(whats) for whats in list(alike.values())[_MOST_LEFT_OUT:])
     if more > 0:
         yield f"and {more} more"
-    if advisory.unmapped:
-        yield f"Codes that look like such a marker and are mapped by nobody: {escaped(', '.join(advisory.unmapped), 400)}"
 
 
 def _about(advisory: Advisory) -> Iterator[str]:

@@ -123,7 +123,10 @@ class Advisor:
             not_for=words.not_for() or rule.not_for,
             attributes=words.attributes(),
             about=self._about,
-            left_out=tuple(LeftOutItem(item.where, item.what, item.reason, item.hint) for item in chart.left_out),
+            left_out=tuple(
+                LeftOutItem(item.where, item.what, item.reason, item.hint, item.hides_results)
+                for item in chart.left_out
+            ),
             unmapped=chart.unmapped,
             clause=finding.clause.key if finding.clause else "",
         )

@@ -22,14 +22,16 @@ def unread_card(chart: Chart, occasion: Occasion, canonical: str) -> Card | None
     It is for an answer that would otherwise hold no card: every other card lists what was left out of its own data.
     """
     hidden = [item for item in chart.left_out if item.hides_results]
-    if not hidden and not chart.unmapped:
+    if not hidden:
         return None
+    alike: dict[tuple[str, str], list[str]] = {}
+    for item in hidden:
+        alike.setdefault((item.reason, item.hint), []).append(_place(item))
     lines = [
-        f"{escaped(_code(label))}: nobody has said what this code means. Next: declare it in rules/labs/"
-        for label in chart.unmapped
+        f"{escaped('; '.join(dict.fromkeys(places)), 600)}: {escaped(reason)}. Next: {escaped(hint)}"
+        for (reason, hint), places in alike.items()
     ]
-    lines += [f"{escaped(_place(item))}: {escaped(item.reason)}. Next: {escaped(item.hint)}" for item in hidden]
-    count = "One place or code" if len(lines) == 1 else f"{len(lines)} places or codes"
+    count = "One entry" if len(hidden) == 1 else f"{len(hidden)} entries"
     detail = [
         f"**This is no statement about the patient.** {count} that may hold exosomal marker results could not be read, so "
         "nothing was evaluated of them. Missing advice must not be taken for a reassuring result.",
@@ -51,11 +53,6 @@ def unread_card(chart: Chart, occasion: Occasion, canonical: str) -> Card | None
             },
         },
     }
-
-
-def _code(label: str) -> str:
-    """The code of an unmapped result without the words that stand beside it: those are whatever somebody typed."""
-    return label.partition(" (")[0].removeprefix("None|") or "a result without any code"
 
 
 def _place(item: LeftOut) -> str:

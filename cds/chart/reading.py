@@ -146,6 +146,7 @@ class _Reading:
                     continue
                 if suspicious:
                     unmapped[suspicious] = None
+                    left_out.append(_unmapped(suspicious, ref, path))
                 elif not coded and text(resource.get("status")) not in ABSENT:
                     left_out.append(LeftOut(f"{path}.code", ref, "it has no code that can be read", _CODE, True))
             elif kind == "Patient":
@@ -295,6 +296,16 @@ def _number_versions(items: list[Item]) -> None:
         item.version = seen[item.ref] = seen.get(item.ref, -1) + 1
         if item.version and not item.updated.assumed:
             item.known = item.updated
+
+
+def _unmapped(label: str, ref: str, path: str) -> LeftOut:
+    # Without the words beside the code: those are whatever somebody typed.
+    code = label.partition(" (")[0].removeprefix("None|")
+    reason = (
+        f"no rule file says what its code {code} means" if code else "no rule file says what it is, and it has no code"
+    )
+    hint = "correct the code where it was written; if it is right, have it declared in rules/labs/"
+    return LeftOut(f"{path}.code", ref, reason, hint if code else _CODE, hides_results=True)
 
 
 def _not_theirs(ref: str, path: str, whose: str | None, patient: str) -> LeftOut:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from cds.advice.cards import Occasion
 from cds.advice.unread import unread_card
 from cds.chart import read
+from cds.chart.model import LeftOut
 from cds.reasoning.loading import default_rulebook
 from tests.advice.conftest import CANONICAL
 
@@ -78,13 +79,21 @@ def empty_entry(bundle: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (recode, ["One place or code", "http://lab.example|EXO-1: nobody has said", "rules/labs/"]),
-        (name_in_words, ["a result without any code: nobody has said"]),
+        (
+            recode,
+            [
+                "5 entries",
+                "Observation/trpc5-1 at ",
+                "no rule file says what its code http://lab.example|EXO-1 means",
+                "rules/labs/",
+            ],
+        ),
+        (name_in_words, ["Observation/trpc5-1 at ", "it has no code", "write code.coding with a system and a code"]),
         (still_preliminary, ["its status is 'preliminary'", "it counts once it is final"]),
         (of_another, ["belongs to another patient", "send it with that patient's record"]),
         (
             misspell_status,
-            ["places or codes", "Observation/", "status 'finished' is none that FHIR knows", "ask the sender"],
+            ["5 entries", "Observation/", "status 'finished' is none that FHIR knows", "ask the sender"],
         ),
         (misspell_type, ["'observation' is no resource type", "write Observation"]),
         (more_pages, ["more pages follow", "send all pages"]),
@@ -113,9 +122,10 @@ def test_a_card_names_what_may_hide_results(spoil: Any, words: list[str]) -> Non
 
 def test_many_are_counted_and_the_first_are_named() -> None:
     chart = read(EXAMPLE, CATALOGUE).as_of("2025-04-21")
-    card = unread_card(replace(chart, unmapped=tuple(f"s|EXO-{n}" for n in range(25))), OCCASION, CANONICAL)
+    hidden = tuple(LeftOut("code", f"Observation/{n}", f"reason {n}", hides_results=True) for n in range(25))
+    card = unread_card(replace(chart, left_out=hidden), OCCASION, CANONICAL)
     assert card is not None
-    assert "25 places or codes" in card["detail"]
+    assert "25 entries" in card["detail"]
     assert "and 15 more" in card["detail"]
 
 
