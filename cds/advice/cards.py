@@ -36,17 +36,17 @@ class CardWriter:
     """Writes cards in the words of a rule book, with codes under a site's canonical base.
 
     `pages` is the address under which the site publishes its rules ("" for none): cards link to `{pages}/rules/{rule}`.
+    `override_reasons` are the code system of the reasons for not following, and its codes.
     """
 
     def __init__(self, book: RuleBook, canonical: str, pages: str = ""):
         self._words = Wording(book)
         self._canonical = canonical.rstrip("/")
         self._pages = pages.rstrip("/")
-        system, reasons = self._words.overrides()
-        self._overrides = [
-            {"code": code, "system": f"{self._canonical}/CodeSystem/{system}", "display": label}
-            for code, label in reasons.items()
-        ]
+        name, reasons = self._words.overrides()
+        system = f"{self._canonical}/CodeSystem/{name}"
+        self.override_reasons = (system, frozenset(reasons))
+        self._overrides = [{"code": code, "system": system, "display": label} for code, label in reasons.items()]
 
     def cards(self, advisories: Iterable[Advisory], occasion: Occasion) -> list[Card]:
         """One card for each advisory that has one, the first in precedence first; empty if there is nothing to say."""

@@ -91,6 +91,12 @@ class Wording:
         reasons = self._advice.get("overrides", {})
         return self._advice.get("override_system", ""), {code: words["label"] for code, words in reasons.items()}
 
+    def about_delivery(self) -> frozenset[str]:
+        """Codes, ours and HL7's, of reasons that judge when and to whom the advice was shown, and not the advice."""
+        reasons = self._advice.get("overrides", {})
+        delivery = [(code, words["hl7"]) for code, words in reasons.items() if words.get("about") == "delivery"]
+        return frozenset(code for both in delivery for code in both)
+
     # sentences -----------------------------------------------------------------------------------------------------
 
     def headline(self, finding: Finding, **words: str) -> str:

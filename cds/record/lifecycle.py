@@ -116,7 +116,8 @@ class Advised:
 class Found:
     """What an evaluation finds now. `results` are all of the chart, `voided` those that count no more.
 
-    `span` is the line that the question is about now, `spans` are all lines and operations of the chart.
+    `span` is the line that the question is about now, `spans` are all lines and operations of the chart, `revised` the results
+    whose status says that the laboratory corrected them.
     """
 
     state: str
@@ -126,6 +127,7 @@ class Found:
     results: Mapping[str, tuple[str, str]]
     voided: frozenset[str]
     spans: tuple[Span, ...] = ()
+    revised: frozenset[str] = frozenset()
 
 
 def steps(advised: Advised | None, found: Found) -> tuple[Step, ...]:
@@ -211,6 +213,8 @@ def altered(results: Mapping[str, tuple[str, str]], found: Found) -> str:
     """Why the results on which something rests are no longer what they were: a reason, or "" if they are."""
     if any(ref in found.voided for ref in results):
         return "entered-in-error"
-    if any(ref in found.results and found.results[ref] != was for ref, was in results.items()):
-        return "corrected"
+    other = [ref for ref, was in results.items() if ref in found.results and found.results[ref] != was]
+    if other:
+        # Only the status tells that it was the laboratory: a copy can be overwritten as well.
+        return "corrected" if found.revised.issuperset(other) else "changed"
     return ""

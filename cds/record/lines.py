@@ -1,4 +1,4 @@
-"""The treatment line, or the operation, that a finding and what is stored of a question are about."""
+"""The treatment line, or the operation, that a finding and what is stored of a question are about, and what a chart has of both."""
 
 from __future__ import annotations
 
@@ -6,10 +6,29 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, TypeVar
 
+from cds.chart.model import Chart
 from cds.reasoning.findings import Finding
 from cds.record.lifecycle import Span, Standing
 
 Row = TypeVar("Row", bound=Mapping[Any, Any])
+
+
+Seen = tuple[Mapping[str, tuple[str, str]], frozenset[str], tuple[Span, ...], frozenset[str]]
+"""Results, voided, spans and revised of a `lifecycle.Found`."""
+
+
+def seen_in(chart: Chart) -> Seen:
+    """What the lifecycle needs to know of a chart, whatever the question."""
+    results: dict[str, tuple[str, str]] = {}
+    revised: set[str] = set()
+    for result in (one for found in chart.results.values() for one in found):
+        refs = (result.ref, *result.also)
+        results |= dict.fromkeys(refs, (result.shown, str(result.collected)))
+        if result.status != "final":
+            revised.update(refs)
+    spans = [Span(line.therapy, line.start, line.end) for line in chart.lines if not line.planned]
+    spans += [Span("", one.day, one.day, operation=True) for one in chart.operations if not one.planned]
+    return results, frozenset(chart.voided), tuple(spans), frozenset(revised)
 
 
 def span_of(finding: Finding) -> Span | None:

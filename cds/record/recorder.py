@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, bindparam, func, insert, select, update
 
 from cds.advice.advisory import Advisory
+from cds.advice.withdrawal import Withdrawal
+from cds.advice.wording import Wording
 from cds.errors import ExowatchError
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.rulebook import RuleBook
@@ -25,11 +27,11 @@ from cds.record.database import Database
 from cds.record.followup import FollowUp
 from cds.record.identity import Identity, merge_into, patient_of
 from cds.record.lifecycle import Advised, Found, Kind, Span, Standing, Step, steps, unanswered
-from cds.record.lines import columns_of, of_line, span_of, span_of_row
+from cds.record.lines import columns_of, of_line, seen_in, span_of, span_of_row
 from cds.record.meetings import Meetings
 from cds.record.ownership import Person, identify
 from cds.record.queue import Queue
-from cds.record.responses import Responses, Withdrawal, silenced, withdrawals
+from cds.record.responses import Responses, silenced, withdrawals
 from cds.record.reviews import Reviews
 from cds.record.rule_texts import RuleTexts
 
@@ -103,6 +105,7 @@ class Recorder:
         self.reviews = Reviews(database, checkpoints)
         self.follow_up = FollowUp(database, checkpoints)
         self.meetings = Meetings(database, checkpoints)
+        self.delivery = Wording(book).about_delivery()
         self._book = book
         self._rule_texts = RuleTexts(database, book)
         self.checkpoints = checkpoints
@@ -164,9 +167,8 @@ class _Writing:
         evaluation_id = self._evaluation(inputs, findings)
         belongs, events = self._advance(evaluation_id)
         connection, patient = self._connection, self._patient
-        known = Known(
-            evaluation_id, belongs, silenced(connection, patient), withdrawals(connection, patient), tuple(events)
-        )
+        of = (connection, patient, self._recorder.delivery)
+        known = Known(evaluation_id, belongs, silenced(*of), withdrawals(*of), tuple(events))
         cards = asked.show(known)
         ids = [shown.id for shown in cards]
         again = (
@@ -218,16 +220,7 @@ class _Writing:
     def _advance(self, evaluation_id: str) -> tuple[dict[str, str], list[tuple[str, Step]]]:
         """What the evaluation makes of every advisory of the patient: ids by digest of what is said now, and the events."""
         evaluation, chart = self._asked.evaluation, self._asked.evaluation.chart
-        results = {
-            ref: (result.shown, str(result.collected))
-            for found in chart.results.values()
-            for result in found
-            for ref in (result.ref, *result.also)
-        }
-        voided = frozenset(chart.voided)
-        spans = tuple(Span(line.therapy, line.start, line.end) for line in chart.lines if not line.planned) + tuple(
-            Span("", one.day, one.day, operation=True) for one in chart.operations if not one.planned
-        )
+        seen = seen_in(chart)
         said: dict[str, Advisory] = {}
         for advisory in self._asked.advisories:
             for name in (*advisory.rule.also, advisory.rule.name):
@@ -242,7 +235,7 @@ class _Writing:
         for name in sorted({*rows, *active}):
             finding, advisory_now = active.get(name), said.get(name)
             if finding is None:
-                nothing = Found("", "", "", None, results, voided, spans)
+                nothing = Found("", "", "", None, *seen)
                 withheld, known = name in self._book.withheld, name in self._known
                 for row in rows[name]:
                     taken = unanswered(advised_of(row), nothing, withheld=withheld, known=known)
@@ -250,7 +243,7 @@ class _Writing:
                 continue
             # What several rules would say alike is worded once: a finding without words of its own still counts.
             basis = advisory_now.digest if advisory_now is not None else ""
-            found = Found(finding.state, basis, finding.rule.hash, span_of(finding), results, voided, spans)
+            found = Found(finding.state, basis, finding.rule.hash, span_of(finding), *seen)
             mine = of_line(rows[name], found.span)
             for row in rows[name]:
                 if row is not mine:

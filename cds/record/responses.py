@@ -8,31 +8,24 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Connection, Select, bindparam, delete, exists, func, insert, select
+from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, delete, exists, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from cds.advice.advisory import Advisory
+from cds.advice.withdrawal import Withdrawal
+from cds.chart.clock import when
+from cds.errors import ExowatchError
 from cds.record import content, tables
 from cds.record.audit import Checkpoints, Entry, append, canonical, instant, now, salted
 from cds.record.database import Database
 from cds.record.lifecycle import Kind
 
 _WITHDRAWALS_SHOWN_FOR = timedelta(days=90)
-
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """Advice that was shown and holds no more. `was` is what was said, `reason` a code of `lifecycle.Step`."""
-
-    event_id: str
-    advisory_id: str
-    at: str
-    reason: str
-    was: Advisory
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +50,68 @@ class Taken:
     unknown: list[str] = field(default_factory=list)
 
 
-def silenced(connection: Connection, patient: str) -> frozenset[str]:
-    """Digests of evidence that was decided about or overridden: it is not shown again until it changes."""
-    return frozenset(connection.execute(_SILENCED, {"patient": patient}).scalars())
+class NoSuchSuggestion(ExowatchError):
+    """An answer accepts a suggestion that its card never had. `number` is that of the answer, `which` that of the suggestion."""
+
+    def __init__(self, number: int, which: int):
+        super().__init__("its card has no such suggestion")
+        self.number, self.which = number, which
 
 
-def withdrawals(connection: Connection, patient: str) -> tuple[Withdrawal, ...]:
-    """Withdrawals of advice that somebody was shown, until a card that tells of them was answered, or 90 days passed."""
-    since = instant(datetime.now(UTC) - _WITHDRAWALS_SHOWN_FOR)
-    return tuple(
-        Withdrawal(row["id"], row["advisory_id"], row["at"], row["reason"], content.said(row["said"]))
-        for row in connection.execute(_WITHDRAWN, {"patient": patient, "since": since}).mappings()
-    )
+def silenced(connection: Connection, patient: str, delivery: Collection[str]) -> frozenset[str]:
+    """Digests of evidence that was decided about or overridden: it is not shown again until it changes.
+
+    `delivery` are codes of reasons that say nothing of the advice: what was overridden for one of these is shown again.
+    """
+    last = _last(connection.execute(_ANSWERED, {"patient": patient}).mappings())
+    overridden = {one["basis"] for one in last if one["outcome"] == "overridden" and one["reason_code"] not in delivery}
+    return frozenset(connection.execute(_DECIDED, {"patient": patient}).scalars()) | overridden
 
 
-def _silenced() -> CompoundSelect[Any]:
+def withdrawals(connection: Connection, patient: str, delivery: Collection[str]) -> tuple[Withdrawal, ...]:
+    """What was shown and then taken back, until a card that tells of it was answered, or 90 days passed.
+
+    Those of one question and line are one, the newest, which names the others. `delivery` as for `silenced`.
+    """
+    asked = {"patient": patient, "since": instant(datetime.now(UTC) - _WITHDRAWALS_SHOWN_FOR)}
+    rows = connection.execute(_TAKEN_BACK, asked).mappings().all()
+    if not rows:
+        return ()
+    told: dict[str, int] = {}
+    for row in connection.execute(_TOLD, asked).mappings():
+        if row["reason_code"] not in delivery:
+            told[row["advisory_id"]] = max(row["number"], told.get(row["advisory_id"], 0))
+    found: dict[str, list[Withdrawal]] = {}
+    for row in rows:
+        if row["number"] > told.get(row["advisory_id"], 0):
+            found.setdefault(row["advisory_id"], []).append(_taken_back(connection, row))
+    newest = [replace(of_one[-1], earlier=tuple(of_one[-2::-1])) for of_one in found.values()]
+    return tuple(sorted(newest, key=lambda one: (one.at, one.event_id)))
+
+
+def _taken_back(connection: Connection, row: RowMapping) -> Withdrawal:
+    words, still = content.said(row["said"]), None
+    if row["kind"] != Kind.WITHDRAWN.value:  # its words are those of the advice that goes on
+        before = {"advisory": row["advisory_id"], "number": row["number"]}
+        words, still = content.said(connection.execute(_BEFORE, before).scalar_one()), words
+    return Withdrawal(row["id"], row["advisory_id"], row["at"], row["reason"], words, still)
+
+
+def _last(answers: Iterable[RowMapping]) -> list[RowMapping]:
+    """The answer that counts of each card: that of the latest outcome, of equals the one that came last."""
+    found: dict[str, tuple[tuple[datetime, str], RowMapping]] = {}
+    for row in answers:
+        stated = when(row["outcome_at"])
+        rank = (
+            stated.instant if stated is not None and stated.instant else datetime.min.replace(tzinfo=UTC),
+            row["at"],
+        )
+        if row["card_id"] not in found or found[row["card_id"]][0] <= rank:
+            found[row["card_id"]] = rank, row
+    return [row for _, row in found.values()]
+
+
+def _decided() -> Select[Any]:
     disposition, newer = tables.disposition, tables.disposition.alias("newer")
     replaced = exists().where(
         newer.c.advisory_id == disposition.c.advisory_id,
@@ -79,41 +119,50 @@ def _silenced() -> CompoundSelect[Any]:
         func.coalesce(newer.c.number, 0) > func.coalesce(disposition.c.number, 0),
     )
     # What a board did not get to is no answer: it is shown again.
-    decided = select(disposition.c.basis).where(
+    return select(disposition.c.basis).where(
         disposition.c.patient_id == bindparam("patient"), disposition.c.code != "not-discussed", ~replaced
     )
-    overridden = (
-        select(tables.card.c.basis)
-        .join(tables.feedback, tables.feedback.c.card_id == tables.card.c.id)
-        .where(tables.feedback.c.patient_id == bindparam("patient"), tables.feedback.c.outcome == "overridden")
-    )
-    return decided.union(overridden)
 
 
-def _withdrawn() -> Select[Any]:
+def _taken_back_since() -> Select[Any]:
     event, shown = tables.event, tables.card.alias("shown")
-    told = (
-        select(tables.feedback.c.id)
-        .join(tables.card, tables.feedback.c.card_id == tables.card.c.id)
-        .where(tables.card.c.kind == "withdrawal", tables.card.c.basis == event.c.id)
-    )
+    goes_on = and_(event.c.kind.in_([Kind.UPDATED.value, Kind.CONFIRMED.value]), event.c.reason == "entered-in-error")
     return (
         select(event)
         .where(
             event.c.patient_id == bindparam("patient"),
-            event.c.kind == Kind.WITHDRAWN.value,
+            or_(event.c.kind == Kind.WITHDRAWN.value, goes_on),
             event.c.at >= bindparam("since"),
             exists().where(
                 shown.c.advisory_id == event.c.advisory_id, shown.c.kind == "advice", shown.c.at < event.c.at
             ),
-            ~exists(told.correlate(event)),
         )
         .order_by(event.c.at, event.c.number)
     )
 
 
 # Asked at every evaluation, so put together once.
-_SILENCED, _WITHDRAWN = _silenced(), _withdrawn()
+_ANSWERS = select(tables.feedback, tables.card.c.basis, tables.card.c.rule, tables.card.c.rule_hash).join(
+    tables.card, tables.feedback.c.card_id == tables.card.c.id
+)
+_ANSWERED = _ANSWERS.where(tables.feedback.c.patient_id == bindparam("patient"))
+_DECIDED, _TAKEN_BACK = _decided(), _taken_back_since()
+_TOLD = (
+    select(tables.event.c.advisory_id, tables.event.c.number, tables.feedback.c.reason_code)
+    .join(tables.card, tables.card.c.basis == tables.event.c.id)
+    .join(tables.feedback, tables.feedback.c.card_id == tables.card.c.id)
+    .where(tables.event.c.patient_id == bindparam("patient"), tables.card.c.kind == "withdrawal")
+)
+_BEFORE = (
+    select(tables.event.c.said)
+    .where(
+        tables.event.c.advisory_id == bindparam("advisory"),
+        tables.event.c.number < bindparam("number"),
+        tables.event.c.kind.in_([Kind.OPENED.value, Kind.UPDATED.value, Kind.CONFIRMED.value]),
+    )
+    .order_by(tables.event.c.number.desc())
+    .limit(1)
+)
 
 
 class Responses:
@@ -124,26 +173,30 @@ class Responses:
         self._checkpoints = checkpoints
 
     def feedback(self, answers: Sequence[Answer], client: str, tenant: str | None = None) -> Taken:
-        """Record feedback, all of it or none; the same sent again is taken once. Raises `RecordUnavailable`.
+        """Record feedback, all of it or none; the same sent again is taken once. Raises `RecordUnavailable`, `NoSuchSuggestion`.
 
         Cards of another tenant are not known.
         """
         taken, number = Taken(), 0
         with self._database.writing() as connection:
-            wanted = select(tables.card.c.id, tables.card.c.patient_id).where(
+            wanted = select(tables.card.c.id, tables.card.c.patient_id, tables.card.c.evaluation_id).where(
                 tables.card.c.id.in_([answer.card for answer in answers])
             )
             if tenant is not None:
                 theirs = tables.patient.c.id == tables.card.c.patient_id
                 wanted = wanted.join(tables.patient, theirs).where(tables.patient.c.tenant == tenant)
-            owners = {row.id: row.patient_id for row in connection.execute(wanted)}
+            cards = {row.id: row for row in connection.execute(wanted)}
+            owners = {key: row.patient_id for key, row in cards.items()}
             # Always in the same order, so that two batches cannot wait for each other.
             patients = {key: _hold(connection, key) for key in sorted(set(owners.values()))}
             entries: dict[str, Entry] = {}
-            for answer in answers:
+            for place, answer in enumerate(answers):
                 if answer.card not in owners:
                     taken.unknown.append(answer.card)
-                elif (row := self._answer(connection, answer, owners[answer.card])) is not None:
+                    continue
+                if answer.suggestions:
+                    _check_suggestions(connection, place, answer, cards[answer.card].evaluation_id)
+                if (row := self._answer(connection, answer, owners[answer.card])) is not None:
                     patient = patients[row["patient_id"]]
                     entry = entries.setdefault(
                         patient["id"],
@@ -183,8 +236,11 @@ class Responses:
         return row
 
     def counts(self) -> list[dict[str, Any]]:
-        """For each version of each rule how often its cards were shown, accepted and overridden, and with which reasons."""
-        card, feedback = tables.card, tables.feedback
+        """For each version of each rule how often its cards were shown, accepted and overridden, and with which reasons.
+
+        Of several answers to one card that with the latest outcome counts.
+        """
+        card = tables.card
         with self._database.reading() as connection:
             shown = connection.execute(
                 select(card.c.rule, card.c.rule_hash, func.count())
@@ -192,24 +248,19 @@ class Responses:
                 .group_by(card.c.rule, card.c.rule_hash)
                 .order_by(card.c.rule, card.c.rule_hash)
             ).all()
-            answered = connection.execute(
-                select(card.c.rule, card.c.rule_hash, feedback.c.outcome, feedback.c.reason_code, func.count())
-                .join(feedback, feedback.c.card_id == card.c.id)
-                .where(card.c.kind == "advice")
-                .group_by(card.c.rule, card.c.rule_hash, feedback.c.outcome, feedback.c.reason_code)
-            ).all()
+            answered = _last(connection.execute(_ANSWERS.where(card.c.kind == "advice")).mappings())
         found: dict[tuple[str, str], dict[str, Any]] = {
             (rule, version): {
-                "rule": rule, "version": version, "shown": count, "accepted": 0, "overridden": 0, "reasons": {},
+                "rule": rule, "version": version, "shown": count, "accepted": 0, "overridden": 0, "reasons": Counter(),
             }
             for rule, version, count in shown
         }  # fmt: skip
-        for rule, version, outcome, reason, count in answered:
-            row = found[rule, version]
-            row[outcome] += count
-            if reason:
-                row["reasons"][reason] = row["reasons"].get(reason, 0) + count
-        return list(found.values())
+        for one in answered:
+            row = found[one["rule"], one["rule_hash"]]
+            row[one["outcome"]] += 1
+            if one["reason_code"]:
+                row["reasons"][one["reason_code"]] += 1
+        return [{**row, "reasons": dict(sorted(row["reasons"].items()))} for row in found.values()]
 
     def first_use(self, issuer: str, token_id: str, expires: datetime) -> bool:
         """Whether a token is seen for the first time, by any worker; tokens that have expired are forgotten."""
@@ -227,3 +278,15 @@ def _hold(connection: Connection, patient: str) -> Any:
     """The patient's row, held until the transaction ends."""
     wanted = select(tables.patient).where(tables.patient.c.id == patient).with_for_update()
     return connection.execute(wanted).mappings().one()
+
+
+def _check_suggestions(connection: Connection, number: int, answer: Answer, evaluation: str) -> None:
+    """Raises `NoSuchSuggestion`. Of a card whose text is not kept it cannot be told what it suggested."""
+    given = connection.execute(select(tables.guidance.c.content).where(tables.guidance.c.id == evaluation)).scalar()
+    if given is None:
+        return
+    cards = [one for kept in content.unpacked(given) for one in kept.get("action", ())]
+    offered = [{each["id"] for each in one.get("action", ())} for one in cards if one["id"] == answer.card]
+    for which, key in enumerate(answer.suggestions if offered else ()):
+        if key not in offered[0]:
+            raise NoSuchSuggestion(number, which)

@@ -203,7 +203,9 @@ class _Routes:
             return Problem(404, "not-found", "there is no such service").response()
         try:
             taken = self._in_time(
-                lambda recorder: take(recorder.responses, request.state.body, caller.name, caller.tenant)
+                lambda recorder: take(
+                    recorder.responses, request.state.body, caller.name, caller.tenant, self._desk.override_reasons
+                )
             )
         except Problem as problem:
             return problem.response()

@@ -85,6 +85,7 @@ class Desk:
         self._recorder = recorder
         self._advisor = Advisor(book, settings.about())
         self._writer = CardWriter(book, settings.canonical, settings.public_base_url)
+        self.override_reasons = self._writer.override_reasons
         self._fetching = Fetching(settings.fetch_ms / 1000, settings.max_body_bytes)
         self._publisher = AdvicePublisher(settings.canonical, software())
         # The engine keeps its rule sets for each thread: so a few that stay. Who waits for a FHIR server holds none of them.
@@ -242,11 +243,7 @@ class Desk:
         def show(known: Known) -> list[ShownCard]:
             shown: list[ShownCard] = []
             for told in known.withdrawals:
-                cards.append(
-                    withdrawal_card(
-                        told.was, told.reason, told.at[:10], told.event_id, occasion, self._settings.canonical
-                    )
-                )
+                cards.append(withdrawal_card(told, occasion, self._settings.canonical))
                 rule = told.was.rule
                 shown.append(
                     ShownCard(cards[-1]["uuid"], rule.name, rule.hash, told.event_id, told.advisory_id, "withdrawal")

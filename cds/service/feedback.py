@@ -7,22 +7,25 @@ cards can outlive a record; it is counted and named in the answer.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
 from cds.chart.clock import when
-from cds.record.responses import Answer, Responses
+from cds.record.responses import Answer, NoSuchSuggestion, Responses
 from cds.service.problems import Problem
 
 _MOST = 1000
+_CODING = (("code", 128), ("system", 255))
 
 
-def take(responses: Responses, body: bytes, client: str, tenant: str) -> dict[str, Any]:
+def take(
+    responses: Responses, body: bytes, client: str, tenant: str, reasons: tuple[str, Collection[str]]
+) -> dict[str, Any]:
     """Record a batch of feedback: how much was new, how much was known already, which cards nobody knows.
 
-    Raises `Problem` 400 with the place of the first mistake (then nothing is taken), and `RecordUnavailable`.
+    `reasons` are the code system of the cards' override reasons, and its codes. Raises `Problem` 400 with the place of the first mistake (then nothing is taken), and `RecordUnavailable`.
     """
     try:
         stated = msgspec.json.decode(body)
@@ -33,11 +36,16 @@ def take(responses: Responses, body: bytes, client: str, tenant: str) -> dict[st
         raise Problem(400, "required", "it is to be a list with at least one entry", "feedback")
     if len(entries) > _MOST:
         raise Problem(413, "too-long", f"at most {_MOST} entries are taken at once", "feedback")
-    taken = responses.feedback([_answer(entry, f"feedback[{n}]") for n, entry in enumerate(entries)], client, tenant)
+    answers = [_answer(entry, f"feedback[{number}]", reasons) for number, entry in enumerate(entries)]
+    try:
+        taken = responses.feedback(answers, client, tenant)
+    except NoSuchSuggestion as error:
+        place = f"feedback[{error.number}].acceptedSuggestions[{error.which}].id"
+        raise Problem(400, "value", "the card has no such suggestion; send the uuid of one of its own", place) from None
     return {"new": taken.new, "known": taken.again, "unknownCards": list(taken.unknown)}
 
 
-def _answer(entry: Any, place: str) -> Answer:
+def _answer(entry: Any, place: str, reasons: tuple[str, Collection[str]]) -> Answer:
     if not isinstance(entry, dict):
         raise Problem(400, "structure", "it is to be an object", place)
     outcome = entry.get("outcome")
@@ -53,13 +61,19 @@ def _answer(entry: Any, place: str) -> Answer:
     coding = (reason or {}).get("reason") or {}
     if not isinstance(coding, dict):
         raise Problem(400, "structure", "it is to be a Coding", f"{place}.overrideReason.reason")
+    code, system = (_text(coding, key, f"{place}.overrideReason.reason", most) for key, most in _CODING)
+    if code and system in ("", reasons[0]) and code not in reasons[1]:
+        text = (
+            "no card offers such a reason: send code and system of one of its overrideReasons, or a system of your own"
+        )
+        raise Problem(400, "code-invalid", text, f"{place}.overrideReason.reason.code")
     return Answer(
         _uuid(entry.get("card"), f"{place}.card"),
         outcome,
         at,
         _suggestions(entry, place) if outcome == "accepted" else (),
-        _text(coding, "system", f"{place}.overrideReason.reason", 255),
-        _text(coding, "code", f"{place}.overrideReason.reason", 128),
+        system,
+        code,
         bool((reason or {}).get("userComment")),
     )
 

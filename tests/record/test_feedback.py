@@ -38,12 +38,96 @@ def test_accepted_overridden_repeated_late(ehr: Ehr, database: Database) -> None
     assert send(ehr, accepted).json() == {"new": 1, "known": 0, "unknownCards": []}
     assert send(ehr, accepted, overridden).json() == {"new": 1, "known": 1, "unknownCards": []}
     (counted,) = Responses(database).counts()
-    assert (counted["shown"], counted["accepted"], counted["overridden"]) == (1, 1, 1)
+    assert (counted["shown"], counted["accepted"], counted["overridden"]) == (1, 0, 1)
     assert counted["reasons"] == {"evidence-too-weak": 1}
     assert summaries(ehr.opens("A29", "2025-04-28")) == []
     with database.reading() as connection:
         kept = str(connection.exec_driver_sql("SELECT * FROM feedback").all())
     assert "Smith" not in kept
+
+
+def test_of_several_outcomes_the_latest_counts_whichever_came_first(ehr: Ehr, database: Database) -> None:
+    (card,) = ehr.opens("A29", "2025-04-28").json()["cards"]
+    accepted = {
+        "card": card["uuid"], "outcome": "accepted", "outcomeTimestamp": "2025-05-02T16:00:00+02:00",
+        "acceptedSuggestions": [{"id": card["suggestions"][0]["uuid"]}],
+    }  # fmt: skip
+    overridden = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": "2025-05-02T13:00:00Z"}
+    assert send(ehr, accepted, overridden).json()["new"] == 2
+    (counted,) = Responses(database).counts()
+    assert (counted["shown"], counted["accepted"], counted["overridden"]) == (1, 1, 0)
+    assert len(summaries(ehr.opens("A29", "2025-04-28"))) == 1
+
+
+def test_a_suggestion_that_the_card_never_had_is_named_and_nothing_taken(ehr: Ehr, database: Database) -> None:
+    (card,) = ehr.opens("A29", "2025-04-28").json()["cards"]
+    own, strange = card["suggestions"][0]["uuid"], str(uuid.uuid4())
+    good = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": NOON}
+    bad = {
+        "card": card["uuid"], "outcome": "accepted", "outcomeTimestamp": NOON,
+        "acceptedSuggestions": [{"id": own}, {"id": strange}],
+    }  # fmt: skip
+    answer = send(ehr, good, bad)
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["expression"] == ["feedback[1].acceptedSuggestions[1].id"]
+    (counted,) = Responses(database).counts()
+    assert (counted["accepted"], counted["overridden"]) == (0, 0)
+
+
+OWN = "https://exowatch.example/fhir/CodeSystem/exowatch-override-reason"
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ({"code": "foo", "system": OWN}, 400),
+        ({"code": "foo"}, 400),
+        ({"code": "local-policy", "system": OWN}, 200),
+        ({"code": "foo", "system": "https://ehr.example/reasons"}, 200),
+    ],
+)
+def test_of_our_own_reasons_only_those_that_cards_offer_are_taken(ehr: Ehr, reason: Any, status: int) -> None:
+    (card,) = ehr.opens("A29", "2025-04-28").json()["cards"]
+    answer = send(
+        ehr,
+        {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": NOON, "overrideReason": {"reason": reason}},
+    )
+    assert answer.status_code == status
+    if status == 400:
+        assert answer.json()["issue"][0]["expression"] == ["feedback[0].overrideReason.reason.code"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "silent"),
+    [
+        (None, True),
+        ({"code": "explained-otherwise", "system": OWN}, True),
+        ({"code": "busy", "system": "https://ehr.example/reasons"}, True),
+        ({"code": "wrong-recipient", "system": OWN}, False),
+        ({"code": "wrong-moment", "system": OWN}, False),
+        ({"code": "awaiting-results", "system": OWN}, False),
+        (
+            {
+                "code": "inappropriate-recipient",
+                "system": "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes",
+            },
+            False,
+        ),
+    ],
+)
+def test_only_a_judgement_about_the_advice_silences_it_for_everybody(ehr: Ehr, reason: Any, silent: bool) -> None:
+    (card,) = ehr.opens("A29", "2025-04-28").json()["cards"]
+    entry = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": NOON}
+    assert send(ehr, {**entry, "overrideReason": {"reason": reason}} if reason else entry).json()["new"] == 1
+    assert len(summaries(ehr.opens("A29", "2025-04-28"))) == (0 if silent else 1)
+
+
+def test_a_withdrawal_shown_to_the_wrong_person_is_shown_again(ehr: Ehr) -> None:
+    ehr.opens("A29", "2025-04-28")
+    (told,) = ehr.opens("A29", "2025-05-02").json()["cards"]
+    entry = {"card": told["uuid"], "outcome": "overridden", "outcomeTimestamp": NOON}
+    send(ehr, {**entry, "overrideReason": {"reason": {"code": "wrong-recipient", "system": OWN}}})
+    assert len(summaries(ehr.opens("A29", "2025-05-03"))) == 1
 
 
 def test_a_withdrawal_is_answered_like_any_card(ehr: Ehr) -> None:

@@ -19,7 +19,8 @@ FOUND = Found("suspected", "b1", "r1", LINE, RESULTS, frozenset(), (LINE,))
 LATER = Span("endocrine", date(2025, 9, 1), None)
 EARLIER = Span("endocrine", date(2023, 1, 1), date(2023, 12, 1))
 NEWER = {**RESULTS, "Observation/3": ("2.1", "2025-04-28")}
-CORRECTED = {**RESULTS, "Observation/2": ("2.6", "2025-03-31")}
+CHANGED = {**RESULTS, "Observation/2": ("2.6", "2025-03-31")}
+CORRECTED = {"results": CHANGED, "revised": frozenset({"Observation/2"})}
 FEWER = {"Observation/1": RESULTS["Observation/1"]}
 
 
@@ -43,9 +44,11 @@ def said(taken: tuple[Step, ...]) -> list[str]:
         ({"state": "not-applicable", "span": EARLIER}, ["closed: line-over"]),
         ({"state": "not-applicable", "span": None, "spans": ()}, ["not-reassessable: therapy-missing"]),
         ({"state": "not-applicable", "span": EARLIER, "spans": (EARLIER,)}, ["not-reassessable: therapy-missing"]),
-        ({"state": "no-flag", "results": CORRECTED}, ["withdrawn: corrected"]),
-        ({"state": "suspected", "basis": "b2", "results": CORRECTED}, ["updated: corrected"]),
-        ({"state": "watch", "basis": "b2", "results": CORRECTED}, ["withdrawn: corrected", "opened: remaining-results"]),
+        ({"state": "no-flag", **CORRECTED}, ["withdrawn: corrected"]),
+        ({"state": "no-flag", "results": CHANGED}, ["withdrawn: changed"]),
+        ({"state": "no-flag", "results": CHANGED, "revised": frozenset({"Observation/1"})}, ["withdrawn: changed"]),
+        ({"state": "suspected", "basis": "b2", **CORRECTED}, ["updated: corrected"]),
+        ({"state": "watch", "basis": "b2", **CORRECTED}, ["withdrawn: corrected", "opened: remaining-results"]),
         ({"state": "no-flag", "voided": frozenset({"Observation/2"})}, ["withdrawn: entered-in-error"]),
         ({"state": "hold", "voided": frozenset({"Observation/2"})}, ["withdrawn: entered-in-error"]),
         ({"state": "no-flag", "voided": frozenset({"Observation/9"})}, ["closed: below-limit"]),
@@ -55,7 +58,7 @@ def said(taken: tuple[Step, ...]) -> list[str]:
         ({"rule_hash": "r2"}, ["superseded: rule-version", "opened: rule-version"]),
         ({"rule_hash": "r2", "state": "no-flag"}, ["superseded: rule-version"]),
         ({"rule_hash": "r2", "state": "not-evaluable"}, ["not-reassessable: not-evaluable"]),
-        ({"rule_hash": "r2", "state": "no-flag", "results": CORRECTED}, ["withdrawn: corrected"]),
+        ({"rule_hash": "r2", "state": "no-flag", **CORRECTED}, ["withdrawn: corrected"]),
         ({"rule_hash": "r2", "state": "no-flag", "results": FEWER}, ["not-reassessable: results-missing"]),
     ],
 )  # fmt: skip
@@ -164,7 +167,7 @@ def test_a_line_is_told_by_overlap(other: Span, same: bool) -> None:
         st.sampled_from(["b1", "b2"]),
         st.sampled_from(["r1", "r2"]),
         st.sampled_from([None, LINE, replace(LINE, therapy="other")]),
-        st.sampled_from([RESULTS, NEWER, CORRECTED, FEWER]),
+        st.sampled_from([RESULTS, NEWER, CHANGED, FEWER]),
         st.sampled_from([frozenset(), frozenset({"Observation/2"})]),
         st.sampled_from([(), (LINE,)]),
     ),

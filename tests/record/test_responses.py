@@ -47,8 +47,8 @@ def test_feedback_is_taken_once(database: Database) -> None:
     later = Answer(card, "accepted", "2025-05-03T12:00:00Z", [str(uuid.uuid4())])
     assert responses.feedback([answer, later, later], "ehr") == Taken(new=1, again=2)
     (counted,) = responses.counts()
-    assert (counted["shown"], counted["accepted"], counted["overridden"]) == (1, 1, 1)
-    assert counted["reasons"] == {"not-relevant": 1}
+    assert (counted["shown"], counted["accepted"], counted["overridden"]) == (1, 1, 0)
+    assert counted["reasons"] == {}
 
 
 def test_a_card_without_answer_is_counted_as_shown_and_nothing_else(database: Database) -> None:
