@@ -185,7 +185,10 @@ def merge_into(connection: Connection, kept: Mapping[str, Any], gone: Mapping[st
     _one_person(connection, kept, gone, entry)
     for table in tables.OF_PATIENT:
         mine = table.c.patient_id == gone["id"]
-        for row in connection.execute(select(table).where(mine)).mappings():
+        wanted = select(table).where(mine)
+        if table is tables.agenda:  # the only rows that others change without holding the patient
+            wanted = wanted.order_by(table.c.id).with_for_update()
+        for row in connection.execute(wanted).mappings():
             entry.wrote(table, {**row, "patient_id": kept["id"]}, kept["salt"])
         connection.execute(update(table).where(mine), {"patient_id": kept["id"]})
 

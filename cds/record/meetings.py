@@ -9,7 +9,7 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
@@ -22,8 +22,6 @@ from cds.record.identity import Identity, NoSuchPatient, held_survivor
 from cds.record.names import NAMED, Named, named
 from cds.record.reviews import entry_of
 from cds.record.trail import Trail
-
-T = TypeVar("T")
 
 MOST_MINUTES = 10_000
 _MOST_ATTENDEES = 100
@@ -176,9 +174,8 @@ class Meetings:
     def remove(self, tenant: str, meeting: str, case: str, by: str) -> None:
         """Take a case off an agenda. Raises `AlreadyHeld`."""
 
-        def work(_: Connection, cases: Sequence[_Case], entry: Entry) -> None:
-            found = _named_case(cases, case)
-            found.erase(entry)
+        def work(cases: Sequence[_Case], entry: Entry) -> None:
+            _named_case(cases, case).erase(entry)
 
         self._with_agenda(tenant, meeting, somebody(by), work)
 
@@ -188,7 +185,7 @@ class Meetings:
         Raises `AlreadyHeld`.
         """
 
-        def work(_: Connection, found: Sequence[_Case], entry: Entry) -> None:
+        def work(found: Sequence[_Case], entry: Entry) -> None:
             first = [_named_case(found, key) for key in dict.fromkeys(cases)]
             for position, one in enumerate([*first, *(one for one in found if one not in first)], 1):
                 one.change(entry, position=position)
@@ -198,7 +195,7 @@ class Meetings:
     def mark(self, tenant: str, meeting: str, case: str, by: str, *, discussed: bool) -> None:
         """Say that a case was discussed, or was not after all. Raises `AlreadyHeld`."""
 
-        def work(_: Connection, cases: Sequence[_Case], entry: Entry) -> None:
+        def work(cases: Sequence[_Case], entry: Entry) -> None:
             _named_case(cases, case).change(entry, status="discussed" if discussed else "open")
 
         self._with_agenda(tenant, meeting, somebody(by), work)
@@ -206,57 +203,56 @@ class Meetings:
     def carry(self, tenant: str, meeting: str, to: str, by: str) -> int:
         """Carry the cases that are still open over to the end of another, planned meeting, in their order; how many were.
 
-        Who stands on that agenda already is not put there twice. The first meeting may be held by then. Raises `AlreadyHeld`, and
-        `NotAccepted` for the same meeting.
+        Who stands on that agenda already is not put there twice. The first meeting may be held by then. Each case is carried by itself:
+        what could not be done is done when it is called again. Raises `AlreadyHeld`, and `NotAccepted` for the same meeting.
         """
         by = somebody(by)
         if meeting == to:
             raise NotAccepted("to", "a case is carried over to another meeting")
+        with self.database.reading() as connection:
+            _meeting(connection, tenant, meeting, hold=False)
+            _planned(connection, tenant, to, hold=False)
+            waiting = [row["id"] for row in _cases(connection, meeting) if row["status"] == "open"]
+        return sum(self._carry(tenant, meeting, to, case, by) for case in waiting)
 
-        def work(connection: Connection, cases: Sequence[_Case], entry: Entry) -> int:
+    def _carry(self, tenant: str, meeting: str, to: str, key: str, by: str) -> bool:
+        wanted = select(tables.agenda).where(tables.agenda.c.id == key, tables.agenda.c.meeting_id == meeting)
+
+        def work(connection: Connection) -> tuple[bool, Entry | None]:
+            row = connection.execute(wanted).mappings().first()
+            if row is None:
+                return False, None
+            patient = held_survivor(connection, row["patient_id"])
             _planned(connection, tenant, to)
-            next_ = _cases(connection, to)
-            there, end, carried = {row["patient_id"] for row in next_}, _end(next_), 0
-            for case in cases:
-                if case.row["status"] != "open":
-                    continue
-                case.change(entry, status="carried")
-                carried += 1
-                if case.row["patient_id"] not in there:
-                    _put(connection, entry, case.patient, to, end, by, carried_from=meeting)
-                    there.add(case.row["patient_id"])
-                    end += 1
-            return carried
+            row = connection.execute(wanted.with_for_update()).mappings().first()
+            if row is None or row["status"] != "open":
+                return False, None
+            entry = entry_of(patient, by, "agenda")
+            _Case(connection, dict(row), patient["salt"]).change(entry, status="carried")
+            there = _cases(connection, to)
+            if row["patient_id"] not in {one["patient_id"] for one in there}:
+                _put(connection, entry, patient, to, _end(there), by, carried_from=meeting)
+            return True, entry
 
-        return self._with_agenda(tenant, meeting, by, work, held=True)
+        return self.trail.write(work)
 
-    def _with_agenda(
-        self,
-        tenant: str,
-        meeting: str,
-        by: str,
-        work: Callable[[Connection, Sequence[_Case], Entry], T],
-        *,
-        held: bool = False,
-    ) -> T:
-        """What `work` gives with every patient of the agenda held, so that none is merged meanwhile."""
+    def _with_agenda(self, tenant: str, meeting: str, by: str, work: Callable[[Sequence[_Case], Entry], None]) -> None:
+        """Do something with the cases of a planned meeting, which nobody else changes meanwhile."""
 
-        def working(connection: Connection) -> tuple[T, Entry | None]:
-            patients: dict[str, RowMapping] = {}
+        def working(connection: Connection) -> tuple[None, Entry | None]:
+            _planned(connection, tenant, meeting)
+            # In the order in which a merge takes them, which holds their patients: neither waits for the other in a circle.
+            held = select(tables.agenda.c.id).where(tables.agenda.c.meeting_id == meeting).order_by(tables.agenda.c.id)
+            connection.execute(held.with_for_update())
             rows = _cases(connection, meeting)
-            for _ in range(
-                2
-            ):  # patients before the meeting, as everywhere; then once more whoever was put on meanwhile
-                for key in sorted({row["patient_id"] for row in rows} - patients.keys()):
-                    patients[key] = held_survivor(connection, key)
-                (_meeting if held else _planned)(connection, tenant, meeting)
-                rows = _cases(connection, meeting)
+            patient = tables.patient.c
+            theirs = select(patient.id, patient.salt).where(patient.id.in_([row["patient_id"] for row in rows]))
+            salts = {key: salt for key, salt in connection.execute(theirs).all()}
             entry = Entry(tenant, by[:64], "agenda")
-            cases = [_Case(connection, dict(row), patients[row["patient_id"]]) for row in rows]
-            result = work(connection, cases, entry)
-            return result, entry if entry.rows else None
+            work([_Case(connection, dict(row), salts[row["patient_id"]]) for row in rows], entry)
+            return None, entry if entry.rows else None
 
-        return self.trail.write(working)
+        self.trail.write(working)
 
     # reading -------------------------------------------------------------------------------------------------------
 
@@ -307,10 +303,10 @@ class Meetings:
 
 
 class _Case:
-    """A row of an agenda whose patient is held."""
+    """A row of an agenda that is held until the transaction ends."""
 
-    def __init__(self, connection: Connection, row: dict[str, Any], patient: RowMapping):
-        self._connection, self.row, self.patient = connection, row, patient
+    def __init__(self, connection: Connection, row: dict[str, Any], salt: str):
+        self._connection, self.row, self._salt = connection, row, salt
 
     def change(self, entry: Entry, **changes: Any) -> None:
         """Write what differs."""
@@ -318,7 +314,7 @@ class _Case:
             return
         self.row = {**self.row, **changes}
         self._connection.execute(update(tables.agenda).where(tables.agenda.c.id == self.row["id"]), changes)
-        entry.wrote(tables.agenda, self.row, self.patient["salt"])
+        entry.wrote(tables.agenda, self.row, self._salt)
 
     def erase(self, entry: Entry) -> None:
         self._connection.execute(delete(tables.agenda).where(tables.agenda.c.id == self.row["id"]))
@@ -362,14 +358,15 @@ def _cases(connection: Connection, meeting: str) -> Sequence[RowMapping]:
 
 def _meeting(connection: Connection, tenant: str, key: str, *, hold: bool = True) -> RowMapping:
     wanted = select(tables.meeting).where(tables.meeting.c.id == key, tables.meeting.c.tenant == tenant)
-    row = connection.execute(wanted.with_for_update() if hold else wanted).mappings().first()
+    # Its key stays: so cases can be put on its agenda while it is held.
+    row = connection.execute(wanted.with_for_update(key_share=True) if hold else wanted).mappings().first()
     if row is None:
         raise NoSuchMeeting(f"there is no meeting '{key[:40]}'")
     return row
 
 
-def _planned(connection: Connection, tenant: str, key: str) -> RowMapping:
-    row = _meeting(connection, tenant, key)
+def _planned(connection: Connection, tenant: str, key: str, *, hold: bool = True) -> RowMapping:
+    row = _meeting(connection, tenant, key, hold=hold)
     if row["status"] == "held":
         raise AlreadyHeld(f"the meeting of {row['day']} was held and is closed since {row['at']}")
     return row

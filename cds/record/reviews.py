@@ -183,7 +183,8 @@ class _Deciding:
         if decision.code == "not-discussed":
             return
         case = (table.c.meeting_id == decision.meeting, table.c.patient_id == self._patient["id"])
-        for row in self._connection.execute(select(table).where(*case, table.c.status == "open")).mappings().all():
+        wanted = select(table).where(*case, table.c.status == "open").with_for_update()
+        for row in self._connection.execute(wanted).mappings().all():
             done = {**row, "status": "discussed"}
             self._connection.execute(update(table).where(table.c.id == row["id"]), done)
             self.entry.wrote(table, done, self._patient["salt"])
