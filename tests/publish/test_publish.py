@@ -235,6 +235,20 @@ def test_decisions_and_actions_are_peoples_and_authorise_nobody() -> None:
             assert ("note" in one) == (one["finding"][0]["itemCodeableConcept"]["coding"][0]["code"] == "reject")
 
 
+def test_a_patients_own_record_is_referred_to_where_it_is() -> None:
+    server, reviews = "https://ehr.example/fhir", ReviewPublisher(CANONICAL)
+    accepted, imaging = coded("accept", DISPOSITIONS), coded("imaging", ACTIONS)
+    impression = reviews.impression(
+        Impression("d", "a", "Patient/1", accepted, "board-7", NOW, results=("Observation/1",), server=server)
+    )
+    task = reviews.task(Errand("t", "a", "d", "Patient/1", imaging, "", "open", "board-7", NOW, server=server))
+    assert impression["subject"]["reference"] == task["for"]["reference"] == f"{server}/Patient/1"
+    assert impression["investigation"][0]["item"] == [{"reference": f"{server}/Observation/1"}]
+    assert impression["supportingInfo"][0]["reference"] == task["focus"]["reference"] == "DetectedIssue/a"
+    assert task["basedOn"][0]["reference"] == "ClinicalImpression/d"
+    assert problems(impression) == problems(task) == []
+
+
 @pytest.mark.parametrize(
     ("code", "final", "status"),
     [
