@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class Occasion:
     patient: str  # "Patient/123"
     encounter: str = ""  # "Encounter/123"
     ordered: Mapping[str, Sequence[str]] = field(default_factory=dict)  # therapy class → drugs in the orders at hand
+    launch: str = ""  # where the EHR can launch the board, as a SMART app; "" if it cannot
 
 
 class CardWriter:
@@ -66,10 +67,16 @@ class CardWriter:
             card |= {"suggestions": suggestions, "selectionBehavior": "at-most-one"}
         if self._overrides:
             card["overrideReasons"] = [dict(reason) for reason in self._overrides]
+        if links := list(self._links(advisory, occasion)):
+            card["links"] = links
+        return card
+
+    def _links(self, advisory: Advisory, occasion: Occasion) -> Iterator[dict[str, str]]:
+        if occasion.launch:
+            yield {"label": "The course on the board", "url": occasion.launch, "type": "smart"}
         if self._pages:
             address = f"{self._pages}/rules/{advisory.rule.name}"
-            card["links"] = [{"label": "The rule, its limits and its evidence", "url": address, "type": "absolute"}]
-        return card
+            yield {"label": "The rule, its limits and its evidence", "url": address, "type": "absolute"}
 
     def _source(self, advisory: Advisory) -> dict[str, Any]:
         """The primary study that speaks for the finding, and the marker as its topic."""

@@ -121,6 +121,7 @@ def create_app(
             )
     if recorder is not None:
         app.state.gate = mount(app, settings, recorder, clock or _now)
+        desk.launches = app.state.gate.launches
         add_board(app.state.gate, settings, recorder, reasoner, candidate)
         app.add_api_route("/script.js", script, methods=["GET"])
         app.include_router(app.state.gate.router())

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from cds.record.audit import verify
 from cds.record.database import Database
+from cds.record.recorder import Recorder
+from cds.service.app import create_app
+from cds.settings import Settings
+from cds.workbench.clinic import hook_request
 from tests.pages.boards import FLAGGED, TWO, UNJUDGED, WATCHED, House, text_of
 from tests.record.conftest import *  # noqa: F403 - the record on both databases
+from tests.record.visits import REASONER
+from tests.test_cli import EXAMPLE
 
 DAYS = {FLAGGED: "2025-04-21", WATCHED: "2025-04-21", UNJUDGED: "2025-05-12"}
 """On which they are found so."""
@@ -379,3 +388,23 @@ def test_what_is_due_is_listed_with_the_patient(house: House) -> None:
     said = text_of(house.browser("reader").get("/board/follow-up"))
     assert "Due, Anna" in said
     assert "months after the flag" in said
+
+
+def test_a_card_launches_the_board_where_the_ehr_can(database: Database, tmp_path: Path) -> None:
+    ways = tmp_path / "sign-in.yaml"
+    ways.write_text("smart:\n  - iss: https://ehr.example/fhir\n    client: exowatch\n    gives: [reader]\n", "utf-8")
+    settings = Settings(open_mode=True, public_base_url="https://cds.example", sign_in_file=ways)
+    recorder = Recorder(database, REASONER.rulebook)
+    now = datetime(2025, 4, 21, 12, tzinfo=UTC)
+    desk = create_app(settings, REASONER, recorder=recorder, clock=lambda: now)
+    http = TestClient(desk, base_url="http://localhost", client=("127.0.0.1", 5))
+    service = next(one for one in http.get("/cds-services").json()["services"] if one["hook"] == "patient-view")
+    request = hook_request(json.loads(EXAMPLE.read_bytes()), service)
+    for server, types in (
+        ("https://ehr.example/fhir", ["smart", "absolute"]),
+        ("https://other.example/fhir", ["absolute"]),
+    ):
+        answer = http.post(f"/cds-services/{service['id']}", json={**request, "fhirServer": server}).json()
+        (card,) = answer["cards"]
+        assert [link["type"] for link in card["links"]] == types
+    assert card["links"][0]["url"].startswith("https://cds.example/rules/")

@@ -43,6 +43,7 @@ def mount(app: FastAPI, settings: Settings, recorder: Recorder, clock: Callable[
     if ways.providers:
         OpenIdConnect(gate, {one.key: Relying(one, seconds) for one in ways.providers}).mount(app)
     if ways.ehrs:
+        gate.launches = frozenset(one.iss for one in ways.ehrs)
         SmartLaunch(gate, {one.iss: Relying(one, seconds) for one in ways.ehrs}, recorder.database).mount(app)
     AccountPages(gate, accounts)
     AuditPage(gate, accounts.trail)

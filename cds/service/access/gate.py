@@ -62,6 +62,8 @@ class Gate:
 
     def __init__(self, sessions: Sessions, trail: Trail, tenant: str, browser: Browser):
         self.sessions, self.browser, self.tenant = sessions, browser, tenant
+        self.launches: frozenset[str] = frozenset()
+        """The FHIR servers of EHRs that may launch the board about one patient."""
         self._trail = trail
         self._handlers: dict[Route, Handler] = {}
 

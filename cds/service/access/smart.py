@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 
 from cds.record.database import Database
 from cds.record.identity import Identity, survivor
+from cds.record.spelling import respelt
 from cds.service.access.elsewhere import Elsewhere
 from cds.service.access.gate import Gate
 from cds.service.access.relying import Begun, NotVouched, Relying
@@ -46,7 +47,7 @@ class SmartLaunch(Elsewhere):
             if _kind(claims.get("fhirUser")) in _NOT_STAFF:
                 raise NotVouched("the EHR sent a patient, and these pages are for staff")
             iss, tenant = relying.provider.iss, self._gate.tenant
-            patient = self._patient(Identity(tenant, iss, f"Patient/{_patient_id(granted)}"))
+            patient = self._patient(Identity(tenant, respelt(iss), f"Patient/{_patient_id(granted)}"))
             if not patient:
                 return self.refused("the record does not know the patient", "unknown-patient", HTTPStatus.NOT_FOUND)
             who = relying.vouched(claims)
