@@ -33,7 +33,9 @@ class Matcher:
 
         Raises `RecordUnavailable`.
         """
-        count = self._queue.match() + self._asked()
+        count = self._queue.match()
+        if asked := self._asked():
+            count += asked + self._queue.match()  # whoever an EHR named may have more that waits
         if count:
             self._found()
         return count
@@ -42,15 +44,13 @@ class Matcher:
         if self._ehrs is None or time.monotonic() < self._next_pass:
             return 0
         batch = self._queue.strangers(self._place, _AT_ONCE)
-        if len(batch) < _AT_ONCE:
-            self._next_pass = time.monotonic() + _ASK_AGAIN
         resolve, count = self._ehrs.asking(_SECONDS), 0
         for one in batch:
             self._place = one.place
             try:
                 count += self._queue.ask(one, resolve)
             except Unanswered:
-                break
+                return count  # the next ones have their turn after a pause
         if len(batch) < _AT_ONCE:
-            self._place = _FIRST
+            self._place, self._next_pass = _FIRST, time.monotonic() + _ASK_AGAIN
         return count
