@@ -20,7 +20,7 @@ from cds.record.audit import Checkpoints, Entry, append, canonical
 from cds.record.database import Database
 from cds.record.identity import Identity, survivor
 from cds.record.ownership import Owner, Person, Resolve, Unanswered, Waits, make_due, nobody, people, whose
-from cds.record.sequence import digest_of, is_undone, moment, said_before, standing
+from cds.record.sequence import digest_of, is_undone, moment, said_before, standing, takes_back
 from cds.record.sought import seek
 
 Json = Mapping[str, Any]
@@ -214,8 +214,10 @@ class Arrivals:
             if row is None:
                 return [], ""
             found = connection.execute(_SENT, {"patient": row["id"]}).mappings().all()
-        said = [sent for sent in found if not is_undone(sent, row["id"], found)]
-        return standing([one for sent in said for one in _as_evaluated(sent, who.reference)]), row["due"]
+        said = [sent for sent in found if not takes_back(sent)]
+        gone = [sent for sent in found if takes_back(sent) and not is_undone(sent, row["id"], said)]
+        stands = standing([one for sent in said for one in _as_evaluated(sent, who.reference)])
+        return [*stands, *(one for sent in gone for one in _as_evaluated(sent, who.reference))], row["due"]
 
     def due(self, most: int = 100, without: Collection[Identity] = ()) -> list[Identity]:
         """Patients for whom an evaluation is due, the longest first, but some. Raises `RecordUnavailable`."""
@@ -246,7 +248,7 @@ class Arrivals:
 
 
 _SENT = (
-    select(*(tables.arrival.c[name] for name in ("id", "digest", "by", "resources", "at")))
+    select(*(tables.arrival.c[name] for name in ("id", "digest", "person", "resources", "at")))
     .where(tables.arrival.c.patient_id == bindparam("patient"))
     .order_by(tables.arrival.c.at, tables.arrival.c.id)
 )

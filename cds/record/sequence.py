@@ -59,7 +59,7 @@ def said_before(
 
 
 def _overtaken_by(connection: Connection, row: RowMapping, results: frozenset[str]) -> str:
-    """The id of the first arrival after one that speaks of one of its results too; "" if there is none.
+    """The id of the first arrival after one in which its laboratory speaks of one of its results too; "" if there is none.
 
     Of the same patient; of nobody yet, of the same person.
     """
@@ -67,11 +67,11 @@ def _overtaken_by(connection: Connection, row: RowMapping, results: frozenset[st
     same = [arrival.patient_id == row["patient_id"]]
     if row["patient_id"] is None:
         same = [arrival.patient_id.is_(None), arrival.waits == row["waits"], arrival.person == row["person"]]
-    later = select(arrival.id, arrival.resources).where(
+    later = select(arrival.id, arrival.person, arrival.resources).where(
         arrival.tenant == row["tenant"], arrival.laboratory == row["laboratory"], arrival.at > row["at"], *same
     )
     for one in connection.execute(later.order_by(arrival.at, arrival.id)).mappings():
-        if results & results_in(content.unpacked(one["resources"])):
+        if not takes_back(one) and results & results_in(content.unpacked(one["resources"])):
             return str(one["id"])
     return ""
 
@@ -91,10 +91,13 @@ def digest_of_taking(arrival: str, key: str) -> str:
     return hashlib.sha256(content.encoded([arrival, key])).hexdigest()
 
 
+def takes_back(row: RowMapping) -> bool:
+    """Whether a patient's row is not what a laboratory said, but takes back what was given to the patient: it names nobody."""
+    return not content.unpacked(row["person"])
+
+
 def is_undone(row: RowMapping, patient: str, theirs: Iterable[RowMapping]) -> bool:
     """Whether a row takes back what is the patient's after all: it was given back, or they and its owner became one."""
-    if not row["by"]:
-        return False
     # Before it was made of the row's own id, the digest was made of the patient's and of the time.
     earlier = [hashlib.sha256(content.encoded([one["id"], patient, row["at"]])).hexdigest() for one in theirs]
     return row["digest"] in {*(digest_of_taking(one["id"], row["id"]) for one in theirs), *earlier}

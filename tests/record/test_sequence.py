@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from cds.record import tables
 from cds.record.audit import instant, verify
 from cds.record.database import Database
 from cds.record.erasure import erase, merge
@@ -167,6 +169,24 @@ def test_results_that_are_given_back_are_that_patients_again(clinic: Clinic) -> 
     assert [card["indicator"] for card in cards] == ["warning"]
     assert given(clinic, keys, (P2, "2025-04-26")) == {"Patient/p1": "withdrawn", "Patient/p2": "open"}
     assert given(clinic, keys, (P1, "2025-04-27")) == {"Patient/p1": "open", "Patient/p2": "withdrawn"}
+
+
+def test_what_somebody_took_from_a_patient_is_not_theirs_again_by_being_repeated(clinic: Clinic) -> None:
+    """One of two arrivals about a result is given away, and the laboratory repeats the other."""
+    sent_until(clinic)
+    says(clinic, ("6.4", "C"))
+    assert clinic.standing == SUSPECTED
+    with clinic.database.reading() as connection:
+        wanted = (
+            select(tables.arrival.c.id).where(tables.arrival.c.patient_id.is_not(None)).order_by(tables.arrival.c.at)
+        )
+        *_, first, _correction = connection.execute(wanted).scalars()
+    given(clinic, [first], (P2, "2025-04-24"))
+    before = clinic.standing
+    assert SUSPECTED[0] not in before
+    assert b"2 of 2 results taken" in clinic.on("2025-04-25").sends(message("6.4", "C", 7))
+    assert b"2 of 2 results taken" in clinic.sends(message(HIGH, "F", 8))
+    assert clinic.standing == before
 
 
 def test_of_two_patients_who_are_one_neither_takes_results_from_the_other(clinic: Clinic) -> None:
