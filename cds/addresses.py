@@ -6,7 +6,7 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
-_PRINTABLE = re.compile(r"[!-~]{1,2000}")
+_PRINTABLE = re.compile(r"[!-~]+")
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,126}")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 

@@ -27,7 +27,7 @@ def test_one_server_has_one_spelling(address: str, found: str) -> None:
         "", "ehr.example/fhir", "/fhir", "ftp://ehr.example", "https://", "https://a..b/fhir", "https://.b/fhir", "https://b../x",
         f"https://{'a' * 64}.example", "https://user@ehr.example", "https://@ehr.example", "https://ehr.example:99999", "https://[::1",
         "https://[fe80::1%25eth0]/", "https://ehr.example%00.evil", "https://ehr.example\\@evil", "https://éhr.example",
-        "https://ehr.example/ fhir", "https://ehr.example/\0", "https://ehr.example/" + "x" * 2000,
+        "https://ehr.example/ fhir", "https://ehr.example/\0",
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(address: str) -> None:

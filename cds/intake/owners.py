@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cds.record import spelling
 from cds.record.arrivals import Part
 from cds.record.ownership import Owner
 
@@ -40,9 +41,11 @@ def by_person(resources: Iterable[Mapping[str, Any]]) -> list[Part]:
 
 
 def _owner(patient: Mapping[str, Any]) -> Owner:
-    identifiers = tuple((one.get("system", ""), one["value"]) for one in patient.get("identifier", ()))
+    """Whose results they are, in the spelling in which patients are kept."""
+    stated = [(one.get("system", ""), one["value"]) for one in patient.get("identifier", ())]
+    identifiers = sorted((spelling.text(system), spelling.text(value)) for system, value in stated)
     link = next((one["other"]["reference"] for one in patient.get("link", ())), "")
-    return Owner(tuple(sorted(identifiers)), patient.get("birthDate", ""), link)
+    return Owner(tuple(identifiers), spelling.born(patient.get("birthDate")), spelling.reference(link))
 
 
 def _targets(resource: Mapping[str, Any], belongs: Mapping[str, str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from cds.errors import ExowatchError
 from cds.record import tables
 from cds.record.audit import Entry, now
 from cds.record.database import Database
+from cds.record.spelling import published, respelt
 
 _EXAMPLE = "https://ehr.example/fhir/Patient/123"
 _PATIENT = re.compile(r"(?:(?:(?P<server>https?://.+)/)?Patient/)?(?P<id>[A-Za-z0-9.-]{1,64})")
@@ -40,7 +41,8 @@ class Identity:
     @property
     def address(self) -> str:
         """The reference as anybody understands it: absolute where the server is known."""
-        return f"{self.server}/{self.reference}" if self.server else self.reference
+        server = published(self.server)
+        return f"{server}/{self.reference}" if server else self.reference
 
 
 def identified(
@@ -55,19 +57,21 @@ def identified(
     found = _PATIENT.fullmatch(said.strip())
     if found is None:
         raise NoSuchPatient(f"'{said}' names no patient. Write Patient/123, or {_EXAMPLE}")
-    server = found["server"] or (server if server is None else server.rstrip("/"))
-    reference, patient = f"Patient/{found['id']}", tables.patient
-    wanted = select(patient).where(patient.c.tenant == tenant, patient.c.reference == reference)
-    if server is not None:
-        wanted = wanted.where(patient.c.server == server)
+    reference, server = f"Patient/{found['id']}", None if server is None else respelt(server)
+    address = respelt(found["server"]) if found["server"] else None
     survivors: dict[str, Identity] = {}
     servers: list[str] = []
-    for row in connection.execute(wanted.order_by(patient.c.server)).mappings():
+    for row in called(connection, tenant, reference):
+        if address not in (None, respelt(published(row["server"]))):
+            continue
+        if address is None and server not in (None, respelt(row["server"])):
+            continue
         servers.append(row["server"])
-        last = _survivor(connection, row)
+        last = survivor_of(connection, row)
         survivors[last["id"]] = Identity(tenant, last["server"], last["reference"])
     if not survivors and new:
-        return Identity(tenant, server or "", reference)
+        return Identity(tenant, address or server or "", reference)
+    server = address or server
     if not survivors:
         where = "" if server is None else f" of server '{server}'"
         raise NoSuchPatient(f"The record holds nothing of {reference}{where} (tenant '{tenant}')")
@@ -79,7 +83,15 @@ def identified(
     return next(iter(survivors.values()))
 
 
-def _survivor(connection: Connection, row: RowMapping) -> RowMapping:
+def called(connection: Connection, tenant: str, reference: str) -> Sequence[RowMapping]:
+    """The rows of all patients of that id, whichever server they are of."""
+    patient = tables.patient.c
+    wanted = select(tables.patient).where(patient.tenant == tenant, patient.reference == reference)
+    return connection.execute(wanted.order_by(patient.server)).mappings().all()
+
+
+def survivor_of(connection: Connection, row: RowMapping) -> RowMapping:
+    """The row of the patient into whom that one was merged in the end; often itself."""
     seen = {row["id"]}
     while row["merged_into"] is not None and row["merged_into"] not in seen:
         seen.add(row["merged_into"])
@@ -92,7 +104,7 @@ def _survivor(connection: Connection, row: RowMapping) -> RowMapping:
 def surviving(connection: Connection, key: str) -> Identity:
     """The patient with that row, or the one into whom they were merged."""
     wanted = select(tables.patient).where(tables.patient.c.id == key)
-    row = _survivor(connection, connection.execute(wanted).mappings().one())
+    row = survivor_of(connection, connection.execute(wanted).mappings().one())
     return Identity(row["tenant"], row["server"], row["reference"])
 
 
@@ -145,7 +157,7 @@ def survivor(connection: Connection, who: Identity) -> RowMapping | None:
     """The patient's row, or that of the one into whom they were merged; None if the record knows nobody of that name."""
     named = {"tenant": who.tenant, "server": who.server, "reference": who.reference}
     row = connection.execute(_NAMED, named).mappings().first()
-    return None if row is None else _survivor(connection, row)
+    return None if row is None else survivor_of(connection, row)
 
 
 def patients_of(connection: Connection, who: Identity, *, hold: bool = True) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from cds.record.identity import Identity, patients_of
 from cds.record.lifecycle import Kind
 from cds.record.ownership import Waits
 from cds.record.reviews import decided
+from cds.record.spelling import published
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,7 @@ def _issues(connection: Connection, rows: Sequence[RowMapping]) -> Iterator[Issu
                 )
                 for one in decisions.get(row["id"], ())
             ),
-            row["server"],
+            published(row["server"]),
         )
 
 
@@ -249,7 +250,7 @@ def _impression(
         results=tuple(reading.ref for reading in content.said(claims[-1]).readings) if claims else (),
         previous=by_number.get((one.advisory, one.number - 1), ""),
         views=tuple(SecondView(view.by, view.agrees, view.note, view.at) for view in one.readings),
-        server=row["server"],
+        server=published(row["server"]),
     )
 
 
@@ -270,7 +271,7 @@ def errands(database: Database, wanted: Wanted) -> list[Errand]:
         Errand(
             row["id"], row["advisory_id"], row["disposition_id"], row["reference"], (row["kind"], ACTIONS[row["kind"]]),
             row["due"], row["status"], row["decided_by"], row["at"], (row["reason"], NOT_DONE.get(row["reason"], "")),
-            row["by"], row["closed"], row["server"],
+            row["by"], row["closed"], published(row["server"]),
         )
         for row in rows
     ]  # fmt: skip

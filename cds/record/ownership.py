@@ -17,8 +17,9 @@ from cds.errors import ExowatchError
 from cds.record import tables
 from cds.record.audit import Entry, now
 from cds.record.database import Database
-from cds.record.identity import Identity, held_survivor, patient_of, surviving
+from cds.record.identity import Identity, called, held_survivor, patient_of, surviving
 from cds.record.names import sought_by
+from cds.record.spelling import respelt
 
 
 class Waits(StrEnum):
@@ -171,7 +172,7 @@ _IDENTIFIERS = select(tables.identifier).where(
 
 def owners(connection: Connection, tenant: str, owner: Owner) -> dict[str, set[str]]:
     """The patients who have one of the identifiers, or are named outright; with the dates of birth known of them."""
-    table, patient = tables.identifier, tables.patient
+    table = tables.identifier
     found: dict[str, set[str]] = {}
     stated = [one for one in owner.identifiers if all(one)]
     if stated:
@@ -181,11 +182,9 @@ def owners(connection: Connection, tenant: str, owner: Owner) -> dict[str, set[s
             found.setdefault(row.patient_id, set()).add(row.born)
     if owner.reference:
         server, _, key = owner.reference.rpartition("/Patient/")
-        wanted = select(patient.c.id).where(
-            patient.c.tenant == tenant, patient.c.server == server, patient.c.reference == f"Patient/{key}"
-        )
-        for key in connection.execute(wanted).scalars():
-            found.setdefault(key, set()).update(_born(connection, key))
+        for one in called(connection, tenant, f"Patient/{key}"):
+            if respelt(one["server"]) == server:
+                found.setdefault(one["id"], set()).update(_born(connection, one["id"]))
     return found
 
 

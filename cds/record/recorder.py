@@ -7,7 +7,7 @@ import json
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ from cds.record.followup import FollowUp
 from cds.record.identity import Identity, merge_into, patient_of
 from cds.record.lifecycle import Advised, Found, Kind, Span, Standing, Step, steps, unanswered
 from cds.record.lines import columns_of, of_line, seen_in, span_of, span_of_row
+from cds.record.meant import Asking, Meant, meant, name_anew, replaced_by, still
 from cds.record.meetings import Meetings
 from cds.record.ownership import Person, identify
 from cds.record.queue import Queue
@@ -60,7 +61,10 @@ class Known:
 
 
 class Overtaken(ExowatchError):
-    """Results arrived since those of the evaluation were read: nothing was recorded; read them again, and evaluate anew."""
+    """Results arrived since those of the evaluation were read, or it is somebody else by now: nothing was recorded; read
+
+    again, and evaluate anew.
+    """
 
 
 @dataclass(slots=True)
@@ -82,6 +86,7 @@ class Asked:
     guidance: Callable[[Known], Sequence[Mapping[str, Any]]] = field(default=lambda _known: ())  # called after `show`
     person: Person | None = None  # as the patient's own record has them; None if it was not read
     due: str | None = None  # what `Arrivals.of` said when the results were read; None if they were not
+    meant: Meant | None = None  # how it was told that it is them; None if somebody named a row of the record
 
 
 class Recorder:
@@ -111,6 +116,11 @@ class Recorder:
         self.checkpoints = checkpoints
         self._versions = content.versions()
 
+    def meant(self, asking: Asking) -> Meant:
+        """Whom a request means. Raises `RecordUnavailable`."""
+        with self.database.reading() as connection:
+            return meant(connection, asking)
+
     def record(self, asked: Asked) -> Known:
         """Record an evaluation and what is shown of it. Raises `RecordUnavailable` and `Overtaken`: nothing was recorded."""
         # Before the transaction, in which only one may write.
@@ -137,7 +147,11 @@ class _Writing:
         self._book = recorder._book
         self._connection = connection
         self._asked = asked
+        if asked.meant is not None and not still(recorder.database, connection, asked.meant):
+            raise Overtaken("the patient became known meanwhile")
         row, made = patient_of(recorder.database, connection, asked.who, now())
+        if made and asked.meant is not None and asked.meant.key:
+            raise Overtaken("the patient is another by now")
         # What is recorded of a patient later is later, whatever the clocks of several machines say.
         last = connection.execute(_LAST, {"patient": row["id"]}).scalar()
         at = recorder.clock()
@@ -154,10 +168,12 @@ class _Writing:
             raise Overtaken("results arrived while the patient was evaluated")
         if asked.due:
             connection.execute(update(tables.patient).where(tables.patient.c.id == row["id"]), {"due": ""})
+        if asked.meant is not None and asked.meant.base != asked.who.server:
+            name_anew(connection, self.entry, asked.meant)
         if asked.person is not None:
             identify(connection, self.entry, row, asked.person)
         for reference in asked.replaces:
-            gone = replace(asked.who, reference=reference)
+            gone = replaced_by(connection, asked.meant, asked.who, reference)
             other, _ = patient_of(recorder.database, connection, gone, self._at)
             if other["id"] != row["id"]:
                 merge_into(connection, dict(row), dict(other), self.entry)

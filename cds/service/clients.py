@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from typing import Any
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey, import_key
 
+from cds.addresses import base, origin
 from cds.errors import ExowatchError, Problem
 from cds.exchange.backend import Registration
 from cds.exchange.network import Network, NotPermitted, Permit, origin_of
+from cds.record.spelling import respelt
 from cds.source import Section, raise_if_any, read_yaml
 
 ALGORITHMS = ("ES384", "RS384", "ES256", "RS256", "PS384", "ES512", "RS512")
@@ -35,6 +37,7 @@ _DEFAULT_ALGORITHMS = ("ES384", "RS384")
 _LONGEST_MINUTES = 60
 _NEARBY = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _MAY = ("call", "record", "results")
+_MOST_NAME = 64
 
 
 class ClientsError(ExowatchError):
@@ -58,6 +61,13 @@ class Client:
     keys: Permit
     fhir: Permit
     backend: Registration | None = None  # how its FHIR server knows this service, if that is asked in our own name
+    home: str = ""  # base URL of its only FHIR server; "" if it has several, or the path of it is not known
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Those of its FHIR servers: of their patients only it may speak, and of no others'."""
+        own = {origin(self.backend.server)} if self.backend is not None else set()
+        return self.fhir.origins | own
 
 
 def load_clients(path: Path, *, open_mode: bool = False) -> Mapping[str, Client]:
@@ -118,8 +128,12 @@ def _client(entry: Section, folder: Path, *, open_mode: bool) -> Client:
             "a token is to live between 1 minute and a day", "most live 5 to 60 minutes", at="longest_minutes"
         )
     authority = authority_of(entry, folder)
+    backend = _backend(entry.section("backend"), folder, plain=open_mode) if "backend" in entry else None
+    name = entry.text("name")
+    if len(name) > _MOST_NAME:
+        entry.problem(f"the name is longer than {_MOST_NAME} characters", "records tell clients by name", at="name")
     return Client(
-        name=entry.text("name"),
+        name=name,
         issuer=entry.text("issuer"),
         tenant=entry.text("tenant"),
         tenants=entry.texts("tenants"),
@@ -131,8 +145,21 @@ def _client(entry: Section, folder: Path, *, open_mode: bool) -> Client:
         may=frozenset(may),
         keys=Permit(origins_of(entry, "jku", plain=open_mode), networks, authority, plain=open_mode),
         fhir=Permit(origins_of(entry, "fhir", plain=open_mode), networks, authority, plain=open_mode),
-        backend=_backend(entry.section("backend"), folder, plain=open_mode) if "backend" in entry else None,
+        backend=backend,
+        home=_home(entry.texts("fhir"), backend),
     )
+
+
+def _home(servers: Iterable[str], backend: Registration | None) -> str:
+    """The base URL of the only server that is named; "" if there are several, or only its origin is known."""
+    named = [*servers, *([backend.server] if backend is not None else [])]
+    try:
+        bases = {base(one) for one in named}
+    except ValueError:
+        return ""  # noted where the origins are read
+    whole = {one for one in bases if one != origin(one)}
+    only = whole.pop() if len(whole) == 1 else ""
+    return only if only and all(origin(one) == origin(only) for one in bases) else ""
 
 
 def _backend(entry: Section, folder: Path, *, plain: bool) -> Registration | None:
@@ -154,7 +181,7 @@ def _backend(entry: Section, folder: Path, *, plain: bool) -> Registration | Non
         entry.problem(f"{path.name} is no private key", "an EC or RSA key as a JWK, with its kid", at="key")
         return None
     scope = entry.text("scope", "system/*.read")
-    return Registration(entry.text("server").rstrip("/"), entry.text("token"), entry.text("client"), key, scope)
+    return Registration(respelt(entry.text("server")), entry.text("token"), entry.text("client"), key, scope)
 
 
 def origins_of(entry: Section, key: str, *, plain: bool) -> frozenset[str]:

@@ -6,12 +6,13 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from cds.addresses import origin
 from cds.advice.advisory import Advisory
 from cds.advice.cards import Card, CardWriter, Occasion
 from cds.advice.statements import Advisor
@@ -28,7 +29,10 @@ from cds.reasoning.reasoner import Reasoner
 from cds.record.audit import instant
 from cds.record.database import RecordUnavailable
 from cds.record.identity import Identity
-from cds.record.recorder import Asked, Known, Overtaken, Recorder, ShownCard
+from cds.record.meant import Asking, Meant, Reach
+from cds.record.recorder import Asked, Overtaken, Recorder, ShownCard
+from cds.record.recorder import Known as Recorded
+from cds.record.spelling import MOST_SERVER, published
 from cds.selfcheck import Check, self_test
 from cds.service.discovery import Service, services
 from cds.service.fetching import Fetching
@@ -46,6 +50,13 @@ _THREADS = 8
 _ORDERED = ("MedicationRequest", "Medication")
 _DELIVERED = "delivered"
 """Under which key what laboratories have sent stands beside what was prefetched."""
+_ELSEWHERE = LeftOut(
+    "record",
+    "the patient's results",
+    "results or open advice of a patient of that id or record number stand under another FHIR server, or under none",
+    "if it is the same patient, name the FHIR server alike in all requests, and have the two merged (exowatch record merge)",
+    hides_results=True,
+)
 _ATTEMPTS = 4
 """How often an evaluation is begun anew because more results arrived meanwhile."""
 
@@ -57,6 +68,7 @@ class Caller:
     name: str
     tenant: str
     servers: Exchange | None = None  # to its FHIR servers; None: only what is prefetched is used
+    reach: Reach | None = None  # whose patients it may mean; None: anybody's of the tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +120,7 @@ class Desk:
         if offered is None:
             raise Problem(404, "not-found", f"there is no such service; there are: {', '.join(self.services)}")
         request = read_request(body, offered.hook, open_mode=self._settings.open_mode)
+        _check_server(request, caller)
         try:
             return self._answer(offered, request, caller)
         except InputError as error:
@@ -148,8 +161,10 @@ class Desk:
     ) -> Answer:
         """The answer with what laboratories have sent by now. Raises `Overtaken` if more of it arrives meanwhile."""
         now = self._clock()
-        who = Identity(caller.tenant, request.server, f"Patient/{request.patient}")
-        data, due = self._with_delivered(who, prefetched)
+        known = self._known(caller, request, prefetched.get("patient"), now)
+        data, due = self._with_delivered(known.who, prefetched) if known is not None else (dict(prefetched), "")
+        if known is not None and known.elsewhere:
+            left_out = (*left_out, _ELSEWHERE)
         chart = self._chart(request, data, now)
         chart = msgspec.structs.replace(chart, left_out=(*chart.left_out, *left_out))
         evaluation = self._reasoner.evaluate(chart)
@@ -161,12 +176,29 @@ class Desk:
         )
         said = self._advisor.advisories(evaluation)
         return Answer(
-            self._recorded(caller, service, request, data, left_out, now, evaluation, said, occasion, who, due),
+            self._recorded(caller, service, request, data, left_out, now, evaluation, said, occasion, known, due),
             Counter(finding.state for finding in evaluation.findings),
             tuple(name for name, _ in evaluation.silent),
             len(chart.left_out),
             len(chart.unmapped),
         )
+
+    def _known(self, caller: Caller, request: HookRequest, patient: object, now: datetime) -> Meant | None:
+        """Whom the request means; None without a record."""
+        recorder, reference = self._recorder, f"Patient/{request.patient}"
+        if recorder is None:
+            return None
+        person = person_of(patient, Identity(caller.tenant, request.server, reference), now.date())
+        asking = Asking(
+            caller.tenant,
+            reference,
+            request.server,
+            caller.reach,
+            person.identifiers if person is not None else (),
+            person.born if person is not None else "",
+            replaced(patient, request.server),
+        )
+        return recorder.database.in_time(lambda: recorder.meant(asking))
 
     def _with_delivered(self, who: Identity, prefetched: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """The data with what laboratories have sent of the patient, and since when an evaluation of it is due."""
@@ -231,40 +263,40 @@ class Desk:
         evaluation: Evaluation,
         said: Sequence[Advisory],
         occasion: Occasion,
-        who: Identity,
+        known: Meant | None,
         due: str,
     ) -> list[Card]:
         """The cards, once the evaluation and they are on record: withdrawals first, nothing that was answered before."""
         unread = unread_card(evaluation.chart, occasion, self._settings.canonical)
-        if self._recorder is None:
+        if self._recorder is None or known is None:
             return self._writer.cards(said, occasion) or ([unread] if unread else [])
         cards: list[Card] = []
 
-        def show(known: Known) -> list[ShownCard]:
+        def show(recorded: Recorded) -> list[ShownCard]:
             shown: list[ShownCard] = []
-            for told in known.withdrawals:
+            for told in recorded.withdrawals:
                 cards.append(withdrawal_card(told, occasion, self._settings.canonical))
                 rule = told.was.rule
                 shown.append(
                     ShownCard(cards[-1]["uuid"], rule.name, rule.hash, told.event_id, told.advisory_id, "withdrawal")
                 )
             for advisory in said:
-                if advisory.digest in known.silenced:
+                if advisory.digest in recorded.silenced:
                     continue
                 for card in self._writer.cards([advisory], occasion):
                     cards.append(card)
                     rule, digest = advisory.rule, advisory.digest
-                    shown.append(ShownCard(card["uuid"], rule.name, rule.hash, digest, known.advisories.get(digest)))
+                    shown.append(ShownCard(card["uuid"], rule.name, rule.hash, digest, recorded.advisories.get(digest)))
             if unread is not None and not any(one.kind == "advice" for one in shown):
                 cards.append(unread)
                 shown.append(ShownCard(unread["uuid"], "", "", "", kind="unread"))
             return shown
 
-        def guidance(known: Known) -> list[Resource]:
+        def guidance(recorded: Recorded) -> list[Resource]:
             encounter = f"Encounter/{request.encounter}" if request.encounter else ""
             return self._publisher.guidance(
                 Answered(
-                    known.evaluation_id,
+                    recorded.evaluation_id,
                     f"Patient/{request.patient}",
                     encounter,
                     instant(now),
@@ -272,25 +304,29 @@ class Desk:
                     request.instance,
                     said,
                     cards,
-                    known.advisories,
-                    request.server,
+                    recorded.advisories,
+                    published(known.base),
                 )
             )
 
+        person = person_of(data.get("patient"), replace(known.who, server=known.base), now.date())
+        if person is not None and known.held:
+            person = replace(person, identifiers=tuple(one for one in person.identifiers if one not in known.held))
         self._recorder.record(
             Asked(
-                who,
+                known.who,
                 self._captured(request, data, left_out),
                 now.isoformat(),
                 service.id,
                 evaluation,
                 said,
                 caller.name,
-                replaced(data.get("patient"), request.server),
+                known.asking.replaces,
                 show,
                 guidance,
-                person_of(data.get("patient"), who, now.date()),
+                person,
                 due,
+                known,
             )
         )
         return cards
@@ -324,3 +360,15 @@ class Desk:
         for line in chart.lines:
             found[line.therapy] = (*found.get(line.therapy, ()), *line.drugs)
         return found
+
+
+def _check_server(request: HookRequest, caller: Caller) -> None:
+    """Raises `Problem` for a server that is not the client's: its patients are none whom the client may mean."""
+    reach = caller.reach
+    if reach is None:
+        return
+    if request.server and reach.origins and origin(request.server) not in reach.origins:
+        text = "the FHIR server is not on the list of this client's; see 'fhir' in the file of clients"
+        raise Problem(403, "forbidden", text, "fhirServer")
+    if len(reach.base(request.server)) > MOST_SERVER:
+        raise Problem(400, "too-long", "with the name of the client it is longer than is kept", "fhirServer")

@@ -9,6 +9,7 @@ from fastapi import Request
 
 from cds.exchange import Exchange, Permit
 from cds.record.database import RecordUnavailable
+from cds.record.meant import Reach
 from cds.service.clients import Client
 from cds.service.desk import Caller
 from cds.service.problems import Problem
@@ -49,7 +50,8 @@ class Door:
             raise Problem(503, "transient", "it cannot be told whether the token was used before; ask again") from None
         if what not in client.may:
             raise Problem(403, "forbidden", "this client may not do that; see 'may' in the file of clients")
-        return Caller(client.name, client.tenant or self._tenant, self._servers_of(client))
+        reach = Reach(client.name, client.origins, client.home)
+        return Caller(client.name, client.tenant or self._tenant, self._servers_of(client), reach)
 
     def _servers_of(self, client: Client) -> Exchange | None:
         if not client.fhir.origins:

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
 from cds.chart.envelope import unpack
 from cds.errors import InputError
+from cds.record import spelling
 from cds.service.problems import Problem
 
 RESULT_ARRIVED = "org.exowatch.marker-result-arrive"
@@ -24,9 +25,7 @@ RESULT_ARRIVED = "org.exowatch.marker-result-arrive"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)  # decimals stay as written: 1.50 is not 1.5
-_ID = re.compile(r"[^\s/?#\x00-\x1f]{1,255}")
 _REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/[^\s/?#]{1,255}")
-_PRINTABLE = re.compile(r"[!-~]{1,2000}")
 _TOKEN = re.compile(r"[ -~]{1,16000}")
 _PROFESSIONALS = ("Practitioner", "PractitionerRole")
 _OTHERS = ("Patient", "RelatedPerson")
@@ -43,7 +42,7 @@ class HookRequest:
     encounter: str
     prefetch: Mapping[str, Any]
     draft_orders: tuple[dict[str, Any], ...]
-    server: str = ""  # base URL of the client's FHIR server, if it names one
+    server: str = ""  # base URL of the client's FHIR server in its one spelling, if it names one
     token: str = field(default="", repr=False)  # for that server; never stored, never logged
     results: Mapping[str, Any] | None = None  # the Bundle of results that have arrived
 
@@ -67,7 +66,8 @@ def read_request(body: bytes, hook: str, *, open_mode: bool = False) -> HookRequ
     encounter = _identifier(context, "encounterId") if needs_encounter or "encounterId" in context else ""
     if hook != RESULT_ARRIVED or "userId" in context:  # a result arrives without a user
         _check_user(context)
-    _check_server(request, patient, open_mode)
+    server = _server(request, open_mode)
+    _check_token(request, patient)
     prefetch = request.get("prefetch", {})
     if not isinstance(prefetch, dict):
         raise Problem(400, "structure", "it is to be an object of prefetch key and resource", "prefetch")
@@ -75,7 +75,6 @@ def read_request(body: bytes, hook: str, *, open_mode: bool = False) -> HookRequ
     if hook == "order-select":
         orders = _selected(context, orders)
     results = _results(context) if hook == RESULT_ARRIVED else None
-    server = str(request.get("fhirServer") or "").rstrip("/")
     token = (request.get("fhirAuthorization") or {}).get("access_token", "")
     return HookRequest(stated, instance, patient, encounter, prefetch, orders, server, token, results)
 
@@ -105,7 +104,7 @@ def _text(values: Mapping[str, Any], key: str, place: str) -> str:
 def _identifier(context: Mapping[str, Any], key: str) -> str:
     place = f"context.{key}"
     value = _text(context, key, place)
-    if not _ID.fullmatch(value):
+    if not spelling.is_id(value):
         raise Problem(400, "value", "it is to be the bare id, without a resource type, slash or blank", place)
     return value
 
@@ -119,19 +118,28 @@ def _check_user(context: Mapping[str, Any]) -> None:
         raise Problem(403, "forbidden", "this advice is for health professionals", "context.userId")
 
 
-def _check_server(request: Mapping[str, Any], patient: str, open_mode: bool) -> None:
-    """The client's FHIR server and token: nothing is fetched with them here, but a broken pair is a broken client."""
-    server, token = request.get("fhirServer"), request.get("fhirAuthorization")
-    if server is not None:
-        address = _address(server)
-        local = open_mode and address.scheme == "http" and address.hostname in LOOPBACK
-        if not (address.hostname and (address.scheme == "https" or local)):
-            raise Problem(
-                400, "value", "it is to be an absolute https address, without query or fragment", "fhirServer"
-            )
+def _server(request: Mapping[str, Any], open_mode: bool) -> str:
+    """The client's FHIR server, "" if it names none."""
+    stated = request.get("fhirServer")
+    if stated is None:
+        return ""
+    try:
+        server = spelling.server(stated if isinstance(stated, str) else "")
+        local = open_mode and urlsplit(server).hostname in LOOPBACK
+    except ValueError:
+        server, local = "", False
+    if not (server.startswith("https://") or local):
+        text = f"it is to be an absolute https address of at most {spelling.MOST_SERVER} characters, without query or fragment"
+        raise Problem(400, "value", text, "fhirServer")
+    return server
+
+
+def _check_token(request: Mapping[str, Any], patient: str) -> None:
+    """The token for the FHIR server: nothing is fetched with it here, but a broken one is a broken client's."""
+    token = request.get("fhirAuthorization")
     if token is None:
         return
-    if server is None:
+    if request.get("fhirServer") is None:
         raise Problem(400, "required", "fhirAuthorization needs the server that it is for", "fhirServer")
     if not isinstance(token, dict):
         raise Problem(400, "structure", "it is to be an object", "fhirAuthorization")
@@ -146,16 +154,6 @@ def _check_server(request: Mapping[str, Any], patient: str, open_mode: bool) -> 
         raise Problem(400, "value", "it is to be a whole number of seconds", "fhirAuthorization.expires_in")
     if token.get("patient", patient) != patient:
         raise Problem(400, "value", "the token is for another patient than the context", "fhirAuthorization.patient")
-
-
-def _address(server: object) -> SplitResult:
-    """The parts of an address; empty for what is none, or says more than where a server is."""
-    try:
-        address = urlsplit(server) if isinstance(server, str) and _PRINTABLE.fullmatch(server) else urlsplit("")
-        _ = address.port
-    except ValueError:
-        return urlsplit("")
-    return urlsplit("") if address.query or address.fragment or str(server).endswith(("?", "#")) else address
 
 
 def _selected(context: Mapping[str, Any], orders: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:

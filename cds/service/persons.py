@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
-from cds.chart.clock import relative
+from cds.record import spelling
 from cds.record.identity import Identity
 from cds.record.ownership import Person
 
@@ -23,36 +22,38 @@ def person_of(patient: object, who: Identity, today: date) -> Person | None:
     resource = _patient(patient)
     if resource is None:
         return None
-    born, sex = resource.get("birthDate"), resource.get("gender")
+    sex = resource.get("gender")
     family, given = _name(resource, today)
     number, system = _record_number(resource, today)
     return Person(
         who,
         tuple(_identifiers(resource, today)),
-        born if isinstance(born, str) and _DATE.fullmatch(born) else "",
+        spelling.born(resource.get("birthDate")),
         family[:128],
         given[:128],
         sex if isinstance(sex, str) and sex in _SEXES else "",
-        number[:64] or who.reference.removeprefix("Patient/"),
+        (number or who.reference.removeprefix("Patient/"))[:64],
         system,
     )
 
 
-def replaced(patient: object, server: str) -> list[str]:
-    """Ids of the same server that the EHR says this patient replaces (`Patient.link`): their history becomes the patient's."""
+def replaced(patient: object, server: str) -> tuple[str, ...]:
+    """References of patients of the same server whom the EHR says this one replaces (`Patient.link`): their history becomes theirs.
+
+    `server` is its base URL, "" if it is not known.
+    """
     resource = _patient(patient)
     links = resource.get("link") if resource is not None else None
-    found = [
-        link["other"].get("reference")
-        for link in (links if isinstance(links, list) else ())
-        if isinstance(link, dict) and link.get("type") == "replaces" and isinstance(link.get("other"), dict)
-    ]
-    own = f"{server}/Patient/"
-    return [
-        relative(one)
-        for one in found
-        if isinstance(one, str) and (one.startswith("Patient/") or (server and one.startswith(own)))
-    ]
+    found: list[str] = []
+    for link in links if isinstance(links, list) else ():
+        other = link.get("other") if isinstance(link, dict) and link.get("type") == "replaces" else None
+        stated = other.get("reference") if isinstance(other, dict) else None
+        if isinstance(stated, str):
+            address = spelling.reference(f"{_HERE}/{stated}" if stated.startswith("Patient/") else stated)
+            where, _, key = address.rpartition("/Patient/")
+            if where and where in (_HERE, server):
+                found.append(f"Patient/{key}")
+    return tuple(dict.fromkeys(found))[:_MOST_REPLACED]
 
 
 def _patient(value: object) -> Mapping[str, Any] | None:
@@ -121,5 +122,7 @@ def _text(value: object) -> str:
 
 
 _NOT_TEXT = ("Cc", "Cs", "Zl", "Zp")
-_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
+_MOST_REPLACED = 20
+_HERE = "https://relative.invalid"
+"""Stands for the server of a relative reference."""
 _SEXES = ("female", "male", "other", "unknown")
