@@ -164,3 +164,12 @@ def csrf_in(text: str) -> str:
     found = re.search(r'name="csrf" value="([^"]+)"', text)
     assert found is not None, text
     return found[1]
+
+
+def cookies(answer: Answer) -> dict[str, set[str]]:
+    """The attributes of each cookie that an answer sets."""
+    found = {}
+    for one in answer.headers.get_list("set-cookie"):
+        first, *rest = (part.strip() for part in one.split(";"))
+        found[first.partition("=")[0]] = {part.lower() for part in rest}
+    return found

@@ -15,8 +15,8 @@ import pytest
 import uvicorn
 
 from cds.record.database import Database
+from tests.access.clinic import FILE
 from tests.access.people import PASSWORD, House
-from tests.access.test_oidc import FILE
 from tests.access.vouching import provider_file, vouching
 from tests.exchange.servers import certificate_for
 from tests.pages.conftest import *  # noqa: F403 - the browser
