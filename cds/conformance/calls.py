@@ -5,21 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import statistics
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
 
 from cds.conformance.probe import Fails, Json, NotHere, Probe, changed, parsed, without
 from cds.conformance.rows import require, row
+from cds.conformance.servers import FhirServer, stranger
 
 _SLOW = 0.5
 """Seconds: "on the order of 500 ms" in the specification."""
 _TOKEN = "probe-access-token"  # noqa: S105 - what a test server is to be shown
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def _refused(probe: Probe, service: Json, body: Any, what: str, statuses: tuple[int, ...] = (400,)) -> None:
@@ -227,43 +222,14 @@ def _authorization() -> Json:
     }  # fmt: skip
 
 
-@contextmanager
-def _server(probe: Probe) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """A FHIR server on this machine with the made-up patient: its base, and what was asked with which authorization."""
-    if urlsplit(probe.base).hostname not in _LOOPBACK:
+def _server(probe: Probe) -> FhirServer:
+    """The FHIR server on this machine, asked for nothing yet."""
+    if not probe.is_here:
         raise NotHere("the service is not on this machine, so it cannot reach a server here")
     if probe.signer is not None:
         raise NotHere("a client's servers are listed by the site, and a test server cannot be")
-    asked: list[tuple[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append((self.path, self.headers.get("Authorization", "")))
-            kind, _, key = urlsplit(self.path).path.removeprefix("/fhir/").partition("/")
-            found = [one for one in probe.patient if one["resourceType"] == kind]
-            bundle = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": one} for one in found]}
-            body = json.dumps(found[0] if key else bundle).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/fhir+json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    class Threads(ThreadingHTTPServer):
-        request_queue_size = 128
-        daemon_threads = True
-
-    server = Threads(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/fhir", asked
-    finally:
-        server.shutdown()
-        server.server_close()
+    probe.server.asked.clear()
+    return probe.server
 
 
 def _elsewhere(body: Json, base: str) -> Json:
@@ -296,39 +262,38 @@ def pages(probe: Probe) -> None:
 def fetched(probe: Probe) -> None:
     service = probe.hooked
     body = probe.request(service)
-    with _server(probe) as (base, asked):
-        for key in _keys(probe, service):
-            asked.clear()
-            answer = probe.call(service, _elsewhere(without(body, "prefetch", key), base))
-            require(answer.status_code == 200, f"without {key}: status {answer.status_code}")
-            require(len(asked) == 1, f"without {key}: {len(asked)} requests to the FHIR server")
+    for key in _keys(probe, service):
+        server = _server(probe)
+        answer = probe.call(service, _elsewhere(without(body, "prefetch", key), server.base))
+        require(answer.status_code == 200, f"without {key}: status {answer.status_code}")
+        require(len(server.asked) == 1, f"without {key}: {len(server.asked)} requests to the FHIR server")
 
 
 @row("D19", "SHOULD", "the same answer from prefetch and from the FHIR server")
 def either_way(probe: Probe) -> None:
     service = probe.hooked
     body = probe.request(service)
-    with _server(probe) as (base, _):
-        told = _told(probe, service, _elsewhere(changed(body, {}, "prefetch"), base))
+    told = _told(probe, service, _elsewhere(changed(body, {}, "prefetch"), _server(probe).base))
     require(told == _told(probe, service, body), "other cards from the FHIR server")
+
+
+def _asked_without_prefetch(probe: Probe) -> list[tuple[str, str]]:
+    service, server = probe.hooked, _server(probe)
+    probe.call(service, _elsewhere(changed(probe.request(service), {}, "prefetch"), server.base))
+    return server.asked
 
 
 @row("E1", "MAY", "the FHIR server is asked with the client's token")
 def server_is_asked(probe: Probe) -> None:
-    service = probe.hooked
-    with _server(probe) as (base, asked):
-        probe.call(service, _elsewhere(changed(probe.request(service), {}, "prefetch"), base))
-        require(bool(asked), "it is not asked")
+    require(bool(_asked_without_prefetch(probe)), "it is not asked")
 
 
 @row("E2", "SHALL", "every request to the FHIR server bears the token")
 def token_is_shown(probe: Probe) -> None:
-    service = probe.hooked
-    with _server(probe) as (base, asked):
-        probe.call(service, _elsewhere(changed(probe.request(service), {}, "prefetch"), base))
-        if not asked:
-            raise NotHere("the FHIR server is not asked")
-        require({told for _, told in asked} == {f"Bearer {_TOKEN}"}, "a request without the token, or with another")
+    asked = _asked_without_prefetch(probe)
+    if not asked:
+        raise NotHere("the FHIR server is not asked")
+    require({told for _, told in asked} == {f"Bearer {_TOKEN}"}, "a request without the token, or with another")
 
 
 @row("E3", "SHALL", "a token is taken only whole: all five fields, of type Bearer")
@@ -348,9 +313,18 @@ def token_is_whole(probe: Probe) -> None:
         require(status in (200, 400), f"{change}: status {status}")
 
 
+_STRANGERS = ("0.0.0.0", "127.0.0.1")  # noqa: S104 - nothing is bound to it
+
+
 @row("E10", "SHALL", "a FHIR server that is not the client's is not asked")
 def strangers_are_not_asked(probe: Probe) -> None:
     service = probe.hooked
-    body = _elsewhere(changed(probe.request(service), {}, "prefetch"), "https://192.0.2.1/fhir")
-    answer = probe.call(service, body)
-    require(answer.status_code in (400, 401, 403, 412), f"status {answer.status_code}")
+    if not probe.is_here:
+        raise NotHere("the service is not on this machine, so nobody here sees whom it asks")
+    # The first leads to this machine, and is on no list. Without clients a server of loopback may be theirs.
+    for host in _STRANGERS if probe.signer is not None else _STRANGERS[:1]:
+        with stranger() as server:
+            body = _elsewhere(changed(probe.request(service), {}, "prefetch"), f"https://{host}:{server.port}/fhir")
+            status = probe.call(service, body).status_code
+            require(server.connections == 0, f"it connects to {host}")
+        require(status in (400, 401, 403, 412), f"status {status}")

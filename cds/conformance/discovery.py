@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from cds.conformance.probe import Fails, NotHere, Probe, parsed, path_of
+from cds.conformance.probe import NotHere, Probe, parsed, path_of
 from cds.conformance.rows import require, row
 
 _HOOKS = {
@@ -16,8 +16,25 @@ _HOOKS = {
 _REVERSE_DOMAIN = re.compile(r"[a-z]{2,}(\.[a-z0-9-]+){2,}")
 _TOKENS = {"context.patientId", "context.userId", "context.encounterId"}
 _USERS = {"userPractitionerId", "userPractitionerRoleId", "userPatientId", "userRelatedPersonId"}
-_PARAMETER = re.compile(r"[a-z_-]+(:in)?|patient|subject")
-_REFUSED = re.compile(r"^(?!code:in$)[a-z_-]+:(?!in$)")
+_TOKENS_AND_REFERENCES = {
+    "_id", "account", "actor", "appointment", "appointment-type", "attester", "author", "authored-by", "based-on", "beneficiary",
+    "bodysite", "care-team", "category", "class", "clinical-status", "code", "component-code", "context", "criticality", "device",
+    "encounter", "event", "evidence", "focus", "general-practitioner", "group-identifier", "identifier", "instantiates-canonical",
+    "insurer", "intent", "lifecycle-status", "location", "manufacturer", "medication", "organization", "owner", "part-of",
+    "participant", "patient", "payor", "performer", "practitioner", "priority", "procedure", "reaction", "reason-code",
+    "reason-reference", "recorder", "related", "replaces", "requester", "requisition", "result", "role", "route", "schedule", "series",
+    "service-category", "service-type", "serviced-provider", "severity", "site", "source", "specialty", "specimen", "stage", "status",
+    "subject", "target", "target-disease", "type", "use", "vaccine-code", "verification-status",
+}  # fmt: skip
+"""Search parameters of FHIR R4 whose values are tokens or references."""
+_DATES = {
+    "_lastUpdated", "abatement-date", "authored", "authored-on", "authoredon", "birthdate", "collected", "created", "date", "death-date",
+    "effective", "effective-time", "issued", "last-date", "occurrence", "onset", "onset-date", "period", "planned-date", "recorded",
+    "recorded-date", "relevant-period", "start-date", "started", "target-date", "timing", "whenhandedover", "whenprepared",
+}  # fmt: skip
+"""Those whose values are dates."""
+_DATE = re.compile(r"(eq|lt|gt|ge|le)?(\d{4}(-\d\d){0,2}(T[\d:.+Z-]+)?|\{\{[^{}]+\}\})")
+_SORTED = re.compile(r"-?[_a-z][A-Za-z-]*")
 
 
 def _walk(value: Any, path: str = "") -> list[tuple[str, Any]]:
@@ -52,10 +69,12 @@ def json_only(probe: Probe) -> None:
 
 @row("A2", "SHALL", "TLS, but on this machine")
 def over_tls(probe: Probe) -> None:
-    address = urlsplit(probe.base)
-    if address.hostname in ("localhost", "127.0.0.1", "::1"):
+    if probe.is_here:
         raise NotHere("it is on this machine")
-    require(address.scheme == "https", "it is called without TLS")
+    require(urlsplit(probe.base).scheme == "https", "it is called without TLS")
+    answer = probe.without_tls("/cds-services")
+    if answer is not None and answer.status_code == 200:
+        require('"services"' not in answer.text, "it answers without TLS too")
 
 
 @row("A3", "SHALL", "FHIR resources are objects, never texts")
@@ -268,12 +287,19 @@ def tokens_are_allowed(probe: Probe) -> None:
 @row("D10", "SHOULD", "queries keep to the portable subset")
 def queries_are_portable(probe: Probe) -> None:
     for name, query in _templates(probe):
-        for part in query.partition("?")[2].split("&"):
-            parameter = part.partition("=")[0]
-            bad = part and (
-                _REFUSED.match(parameter)
-                or not _PARAMETER.fullmatch(parameter)
-                or parameter in ("_has", "_query", "_filter")
-            )
-            if bad or "." in parameter:
-                raise Fails(f"{name}: '{parameter}' is not portable")
+        for part in query.partition("?")[2].split("&") if "?" in query else ():
+            parameter, _, value = part.partition("=")
+            require(_is_portable(parameter, value), f"{name}: '{part[:60]}' is not portable")
+
+
+def _is_portable(parameter: str, value: str) -> bool:
+    """Whether it is of the subset of the specification: references, tokens (`:in` alone), dates (eq, lt, gt, ge, le), _count, _sort."""
+    name, _, modifier = parameter.partition(":")
+    if not value or modifier not in ("", "in"):
+        return False
+    if modifier or name in _TOKENS_AND_REFERENCES:
+        return name in _TOKENS_AND_REFERENCES
+    values = value.split(",")
+    if name in _DATES:
+        return all(_DATE.fullmatch(one) for one in values)
+    return value.isdigit() if name == "_count" else name == "_sort" and all(_SORTED.fullmatch(one) for one in values)

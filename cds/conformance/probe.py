@@ -14,18 +14,22 @@ from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx2
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey, import_key
 
+from cds.conformance.servers import FhirServer, found_by
 from cds.errors import ExowatchError
 
 Json = dict[str, Any]
 PATIENT_CONTEXT = "{{context.patientId}}"
 _DATED = date(2025, 4, 22)
 """The day on which the example patient's last result is a day old."""
+_EXAMPLE = "trpc5-suspected"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _DAY = re.compile(r"(?<!\d)(20[12]\d)-(\d\d)-(\d\d)(?!\d)")
 
 
@@ -95,6 +99,8 @@ class Probe:
 
     def close(self) -> None:
         self._client.close()
+        if "server" in vars(self):
+            self.server.close()
 
     def __enter__(self) -> Self:
         return self
@@ -128,6 +134,19 @@ class Probe:
         started = time.perf_counter()
         answer = self.send("POST", path_of(service), json=body, **more)
         self.took.append(time.perf_counter() - started)
+        return answer
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is on this machine."""
+        return urlsplit(self.base).hostname in _LOOPBACK
+
+    def without_tls(self, path: str) -> httpx2.Response | None:
+        """The answer to whoever calls without TLS and without a token; None if there is none."""
+        try:
+            answer: httpx2.Response = self._client.request("GET", f"http{self.base.removeprefix('https')}{path}")
+        except httpx2.HTTPError:
+            return None
         return answer
 
     # what it offers ------------------------------------------------------------------------------------------------
@@ -169,11 +188,20 @@ class Probe:
 
     @cached_property
     def patient(self) -> list[Json]:
-        """The resources of a made-up patient, dated so that the last result is of yesterday."""
+        """The resources of a made-up patient, dated so that the last result is of yesterday.
+
+        Nobody was asked about them before: what a service remembers of earlier calls is of other patients.
+        """
         moved = date.today() - _DATED
-        return [
-            entry["resource"] for entry in json.loads(_DAY.sub(lambda day: _moved(day, moved), _example()))["entry"]
-        ]
+        text = _DAY.sub(lambda day: _moved(day, moved), _example()).replace(
+            _EXAMPLE, f"{_EXAMPLE}-{uuid.uuid4().hex[:8]}"
+        )
+        return [entry["resource"] for entry in json.loads(text)["entry"]]
+
+    @cached_property
+    def server(self) -> FhirServer:
+        """A FHIR server on this machine that has the made-up patient's record."""
+        return FhirServer(self.patient)
 
     def request(self, service: Json) -> Json:
         """A complete request for a service: all that its prefetch asks for, from the made-up patient."""
@@ -203,8 +231,7 @@ class Probe:
         }
 
     def _prefetched(self, query: Any) -> Any:
-        kind = str(query).partition("?")[0].partition("/")[0]
-        found = [copy.deepcopy(one) for one in self.patient if one["resourceType"] == kind]
+        found = copy.deepcopy(found_by(str(query), self.patient))
         if "?" not in str(query):
             return found[0] if found else None
         entries = [{"resource": one} for one in found]

@@ -44,7 +44,7 @@ LEFT_OUT = {
     "D13": "a duty of the client; what follows from it is D11 and D18",
     "D20": "a permission, nothing to show",
     "D21": "a duty of the client; that keys which were not asked for are ignored is C9",
-    "D22": "stands with each template in docs/integrators.md",
+    "D22": "the reasons stand in docs/integrators.md; codes and `_count` are in each query: `tests/service/test_hooks.py`",
     "E4-E8": "what is kept, logged and shared is not seen from outside; `tests/service/test_fetching.py`",
     "E9": "see D18: the deadline is shorter than any token lives",
     "E11": "a matter of registration",

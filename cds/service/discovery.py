@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from cds.chart.catalogue import Catalogue
 from cds.chart.context import LOINC
@@ -14,6 +15,11 @@ SPECIFICATION = "2.0.1"
 """The version of CDS Hooks that is implemented: the newest one published. Answers are valid in 1.1 and 3.0 too."""
 
 _PATIENT = "patient={{context.patientId}}"
+_PAGE = 1000
+"""Entries that a page is to hold: servers that give fewer at once say so, and what is cut off is never taken for all of it."""
+_LONGEST = 2000
+"""Bytes of a search in an address: some servers refuse more than 2,048."""
+_LONGEST_ID = "x" * 64
 _RADIOLOGY = "http://terminology.hl7.org/CodeSystem/v2-0074|RAD"
 _USAGE = (
     "For health professionals who treat breast cancer. Needs the data of the prefetch templates, by prefetch or from the FHIR server with the client's token: results of markers on "
@@ -107,47 +113,80 @@ def services(catalogue: Catalogue) -> Mapping[str, Service]:
 
 def templates(catalogue: Catalogue) -> tuple[Template, ...]:
     """The prefetch templates, each with the reason why the data are needed."""
-    codes = observation_codes(catalogue)
+    markers, others = observation_codes(catalogue)
     return (
         Template(
             "patient", "Patient/{{context.patientId}}", True, "age decides whether the rules are for this patient"
         ),
-        Template("conditions", f"Condition?{_PATIENT}", True, "diagnosis, metastases, infection, pregnancy"),
-        Template(
-            "observations",
-            f"Observation?{_PATIENT}&code={','.join(codes)}",
-            True,
-            "marker results, total EV counts, receptors, imaging responses, and no other result",
-        ),
-        Template("medication-requests", f"MedicationRequest?{_PATIENT}", True, "treatment lines"),
-        Template("medication-statements", f"MedicationStatement?{_PATIENT}", False, "treatment lines given elsewhere"),
-        Template(
-            "medication-administrations", f"MedicationAdministration?{_PATIENT}", False, "doses as they were given"
-        ),
-        Template("procedures", f"Procedure?{_PATIENT}", True, "operations, radiotherapy, transfusions"),
+        Template("conditions", _search("Condition"), True, "diagnosis, metastases, infection, pregnancy"),
+        *_coded("observations", markers, "marker results and total EV counts, and no other result"),
+        *_coded("clinical-observations", others, "receptors, responses by imaging, metastases, pregnancy"),
+        Template("medication-requests", _search("MedicationRequest"), True, "treatment lines"),
+        Template("medication-statements", _search("MedicationStatement"), False, "treatment lines given elsewhere"),
+        Template("medication-administrations", _search("MedicationAdministration"), False, "doses as they were given"),
+        Template("procedures", _search("Procedure"), True, "operations, radiotherapy, transfusions"),
         Template(
             "imaging-reports",
-            f"DiagnosticReport?{_PATIENT}&category={_RADIOLOGY}",
+            _search("DiagnosticReport", f"category={_RADIOLOGY}"),
             False,
             "responses by imaging that stand in reports",
         ),
-        Template("immunizations", f"Immunization?{_PATIENT}", False, "vaccinations near a sample"),
-        Template("specimens", f"Specimen?{_PATIENT}", False, "tube, isolation and collection, where not in the result"),
+        Template("immunizations", _search("Immunization"), False, "vaccinations near a sample"),
+        Template("specimens", _search("Specimen"), False, "tube, isolation and collection, where not in the result"),
     )
 
 
-def observation_codes(catalogue: Catalogue) -> list[str]:
-    """Every `system|code` of an Observation that is read, sorted; what must not be used is not asked for."""
-    found = {
+def _search(kind: str, only: str = "") -> str:
+    return f"{kind}?{_PATIENT}{f'&{only}' if only else ''}&_count={_PAGE}"
+
+
+def _coded(key: str, codes: Iterable[str], because: str) -> Iterator[Template]:
+    """Templates for Observations of these codes: as many as it takes for none to be too long, of a site's own codes too."""
+    some: list[str] = []
+    number = 1
+    for code in codes:
+        if some and length(_search("Observation", f"code={','.join((*some, code))}")) > _LONGEST:
+            yield Template(_numbered(key, number), _search("Observation", f"code={','.join(some)}"), True, because)
+            number, some = number + 1, []
+        some.append(code)
+    yield Template(_numbered(key, number), _search("Observation", f"code={','.join(some)}"), True, because)
+
+
+def _numbered(key: str, number: int) -> str:
+    return key if number == 1 else f"{key}-{number}"
+
+
+def length(query: str) -> int:
+    """How many bytes of an address a query can become: with the longest id, and each sign escaped that clients escape."""
+    return len(quote(query.replace("{{context.patientId}}", _LONGEST_ID), safe="?&="))
+
+
+def asks_for(query: str, resource: Mapping[str, Any]) -> bool:
+    """Whether a template asks for a resource of its patient, by type and code."""
+    kind, _, parameters = query.partition("?")
+    if resource["resourceType"] != kind.partition("/")[0]:
+        return False
+    codes = [one.removeprefix("code=") for one in parameters.split("&") if one.startswith("code=")]
+    stated = {f"{one.get('system')}|{one.get('code')}" for one in resource.get("code", {}).get("coding", ())}
+    return not codes or not stated.isdisjoint(codes[0].split(","))
+
+
+def observation_codes(catalogue: Catalogue) -> tuple[list[str], list[str]]:
+    """Every `system|code` of an Observation that is read, sorted: those of markers, and others. What must not be used is not
+
+    asked for.
+    """
+    markers = {
         key
         for key, meaning in catalogue.codes.items()
         if not (meaning.ignored or catalogue.markers[meaning.marker].must_not_use)
     }
-    found |= {key for key, part in catalogue.parts.items() if part == "total-ev"}
+    markers |= {key for key, part in catalogue.parts.items() if part == "total-ev"}
     # Codes of conditions and procedures stand in the same table; what an Observation says is coded in LOINC or is one of these.
-    found |= {
+    others = {
         (system, code)
         for (system, code), (what, _) in catalogue.events.codes.items()
         if system == LOINC or what in ("receptor", "imaging", "spread")
     }
-    return sorted(f"{system}|{code}" for system, code in found)
+    first, second = (sorted(f"{system}|{code}" for system, code in found) for found in (markers, others - markers))
+    return first, second

@@ -22,6 +22,7 @@ from cds.record.decisions import Decision, Planned
 from cds.record.recorder import Recorder
 from cds.record.worklist import Filter, listed
 from cds.service.desk import Caller, Desk
+from cds.service.discovery import asks_for
 from cds.settings import Settings
 from cds.workbench.synth import REFERENCE_DATE
 from cds.workbench.synth.cohort import make_person
@@ -78,11 +79,10 @@ def hook_request(bundle: Mapping[str, Any], service: Mapping[str, Any], occasion
     patient = next(resource for resource in resources if resource["resourceType"] == "Patient")
     prefetch: dict[str, Any] = {}
     for key, query in service["prefetch"].items():
-        kind = query.partition("?")[0].partition("/")[0]
-        if kind == "Patient":
+        if query.startswith("Patient/"):
             prefetch[key] = patient
             continue
-        found = [{"resource": resource} for resource in resources if resource["resourceType"] == kind]
+        found = [{"resource": resource} for resource in resources if asks_for(query, resource)]
         prefetch[key] = {"resourceType": "Bundle", "type": "searchset", "entry": found} if found else None
     return {
         "hook": service["hook"],

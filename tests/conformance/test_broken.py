@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import socket
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -150,6 +152,18 @@ def failures_that_read_as_none(_method: str, _path: str, body: Any, answer: Answ
     return (200, {"cards": []}) if failed else answer
 
 
+def asks_whoever_is_named(_method: str, _path: str, body: Any, answer: Answer) -> Answer:
+    server = urlsplit(body.get("fhirServer", "")) if isinstance(body, dict) else urlsplit("")
+    if server.hostname and server.port:
+        socket.create_connection((server.hostname, server.port), 1).close()
+    return answer
+
+
+def answers_about_any_server(_method: str, path: str, body: Any, answer: Answer) -> Answer:
+    named = isinstance(body, dict) and "fhirServer" in body and "/feedback" not in path
+    return (200, {"cards": []}) if named else answer
+
+
 BROKEN: dict[str, tuple[Fault, set[str]]] = {
     "null for a missing link": (on_card(lambda card: card.update(links=None)), {"A5", "A7"}),
     "an empty list of links": (on_card(lambda card: card.update(links=[])), {"A6", "G17"}),
@@ -179,7 +193,34 @@ BROKEN: dict[str, tuple[Fault, set[str]]] = {
         on_prefetch("patient={{context.patientId}}", "patient={{context.draftOrders}}"),
         {"D6"},
     ),
-    "a chained search": (on_prefetch("patient=", "patient.name="), {"D10"}),
+    **{
+        f"a search by {part}": (on_prefetch("patient=", f"{part}&patient="), {"D10"})
+        for part in (
+            "patient.name=x",
+            "_include=Observation:specimen",
+            "_summary=data",
+            "_elements=code",
+            "_has:x:y:z=1",
+            "_filter=x",
+            "code:text=x",
+            "code:below=x",
+            "patient:Patient=1",
+            "date=sa2020-01-01",
+            "date=2020-01-01,ne2021",
+            "date:missing=true",
+            "code-value-quantity=x",
+            "value-quantity=5",
+            "name=x",
+            "_count=all",
+            "_count=",
+            "_sort=",
+            "_sort=date desc",
+            "sort:desc=date",
+            "_count:in=5",
+            "",
+            "code",
+        )
+    },
     "errors of the framework": (errors_like_the_framework, {"F6"}),
     "no cards where it failed": (no_cards_for_errors, {"C1", "C2", "C7", "D18"}),
     "faults for bad requests": (faults_for_bad_requests, {"C2", "C3", "F5"}),
@@ -188,6 +229,8 @@ BROKEN: dict[str, tuple[Fault, set[str]]] = {
     "any hook": (any_hook, {"C2"}),
     "errors in HTML": (not_json, {"A1"}),
     "what failed taken for nothing": (failures_that_read_as_none, {"D12"}),
+    "a server that nobody listed asked": (asks_whoever_is_named, {"E10"}),
+    "cards about a server that nobody listed": (answers_about_any_server, {"E10"}),
     "any feedback": (takes_any_feedback, {"I3", "I4", "I5", "I6", "I8"}),
 }
 
@@ -218,6 +261,58 @@ def test_a_broken_service_is_caught(service: TestClient, name: str) -> None:
     found = outcomes(Probe("http://localhost", client=Broken(service, fault)), rows)
     failed = {number for number, outcome in found.items() if outcome == "failed"}
     assert rows == failed
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "_count=50", "_sort=-date,_lastUpdated", "code:in=https://valueset.example", "date=ge2020-01-01,lt2021", "date=2020",
+        "_lastUpdated=gt2020-01-01T10:00:00Z", "date={{context.patientId}}", "status=final", "category=a|b,c",
+    ],
+)  # fmt: skip
+def test_what_every_client_can_search_is_portable(service: TestClient, part: str) -> None:
+    sound = Broken(service, on_prefetch("patient=", f"{part}&patient="))
+    assert outcomes(Probe("http://localhost", client=sound), ["D10"]) == {"D10": "passed"}
+
+
+class Elsewhere:
+    """A client of the service as on another machine, which answers by TLS, and without as it is told."""
+
+    def __init__(self, client: TestClient, plainly: Callable[[], httpx2.Response]):
+        self._client, self._plainly = client, plainly
+
+    def request(self, method: str, address: str, **more: Any) -> httpx2.Response:
+        if address.startswith("http://"):
+            return self._plainly()
+        path = address.removeprefix("https://cds.example:8443")
+        answer: httpx2.Response = self._client.request(method, f"http://localhost{path}", **more)
+        return answer
+
+
+def unreachable() -> httpx2.Response:
+    raise httpx2.ConnectError("nobody is there")
+
+
+@pytest.mark.parametrize(
+    ("plainly", "outcome"),
+    [
+        (unreachable, "passed"),
+        (lambda: httpx2.Response(301, headers={"Location": "https://cds.example:8443/cds-services"}), "passed"),
+        (lambda: httpx2.Response(400, text="The plain HTTP request was sent to HTTPS port"), "passed"),
+        (lambda: httpx2.Response(200, text="<html>welcome</html>"), "passed"),
+        (lambda: httpx2.Response(200, json={"services": []}), "failed"),
+    ],
+)
+def test_a_service_that_speaks_without_tls_is_caught(
+    service: TestClient, plainly: Callable[[], httpx2.Response], outcome: str
+) -> None:
+    probe = Probe("https://cds.example:8443", client=Elsewhere(service, plainly))
+    assert outcomes(probe, ["A2"]) == {"A2": outcome}
+
+
+def test_a_service_without_tls_is_caught(service: TestClient) -> None:
+    plain = Elsewhere(service, lambda: service.get("http://localhost/cds-services"))
+    assert outcomes(Probe("http://cds.example", client=plain), ["A2"]) == {"A2": "failed"}
 
 
 # trust --------------------------------------------------------------------------------------------------------------

@@ -15,23 +15,12 @@ from starlette.testclient import TestClient
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.service.app import create_app
+from cds.service.discovery import asks_for, templates
 from cds.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2025, 4, 22, 9, 0, tzinfo=UTC)
 PATIENT = "trpc5-suspected"
-
-KEYS = {
-    "Condition": "conditions",
-    "Observation": "observations",
-    "MedicationRequest": "medication-requests",
-    "MedicationStatement": "medication-statements",
-    "MedicationAdministration": "medication-administrations",
-    "Procedure": "procedures",
-    "Specimen": "specimens",
-    "DiagnosticReport": "imaging-reports",
-    "Immunization": "immunizations",
-}
 
 
 def now() -> datetime:
@@ -65,12 +54,12 @@ def request_body(example: dict[str, Any]) -> dict[str, Any]:
     """A complete patient-view request for the shipped example, free to be changed."""
     resources = [entry["resource"] for entry in copy.deepcopy(example)["entry"]]
     prefetch: dict[str, Any] = {
-        key: {
+        one.key: {
             "resourceType": "Bundle",
             "type": "searchset",
-            "entry": [{"resource": resource} for resource in resources if resource["resourceType"] == kind],
+            "entry": [{"resource": resource} for resource in resources if asks_for(one.query, resource)],
         }
-        for kind, key in KEYS.items()
+        for one in templates(default_rulebook().catalogue)
     }
     prefetch["patient"] = next(resource for resource in resources if resource["resourceType"] == "Patient")
     return {

@@ -86,7 +86,7 @@ def test_only_what_is_missing_is_asked_for_with_the_token(client: TestClient, re
     with serving(fhir_server(request_body["prefetch"])) as server:
         client.post(VIEW, json=from_server(request_body, server, without(request_body, "procedures")))
         ((path, headers),) = server.asked
-        assert path == f"/fhir/Procedure?patient={PATIENT}"
+        assert path == f"/fhir/Procedure?patient={PATIENT}&_count=1000"
         assert headers["Authorization"] == f"Bearer {TOKEN}"
 
 
@@ -109,7 +109,7 @@ def test_a_first_page_is_completed(unhurried: TestClient, request_body: Body) ->
         body = from_server(request_body, server, tuple(request_body["prefetch"]))
         page = body["prefetch"]["observations"]
         page["entry"] = page["entry"][:1]
-        page["link"] = [{"relation": "next", "url": f"{server.base}/fhir/Observation?at=1"}]
+        page["link"] = [{"relation": "next", "url": f"{server.base}/fhir/Observation?patient={PATIENT}&at=1"}]
         assert stripped(cards(unhurried.post(VIEW, json=body))) == stripped(whole)
 
 

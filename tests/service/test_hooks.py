@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 
 from cds.reasoning.reasoner import Reasoner
 from cds.service.app import create_app
+from cds.service.discovery import asks_for, length, templates
 from cds.settings import Settings
 from tests.advice.test_cards import check_card
 from tests.service.conftest import PATIENT, ROOT, local, now
@@ -63,8 +65,13 @@ def test_prefetch_templates_are_portable(client: TestClient) -> None:
         assert set(re.findall(r"\{\{(.*?)\}\}", template)) == {"context.patientId"}
         kind, _, query = template.partition("?")
         assert re.fullmatch(r"[A-Z][A-Za-z]+|Patient/\{\{context\.patientId\}\}", kind)
-        assert {part.partition("=")[0] for part in query.split("&") if part} <= {"patient", "code", "category"}
-    codes = prefetch["observations"].partition("code=")[2].split(",")
+        asked = dict(part.partition("=")[::2] for part in query.split("&") if part)
+        assert asked.keys() <= {"patient", "code", "category", "_count"}
+        assert not query or asked["_count"] == "1000"
+        assert length(template) < 2000
+    codes = [code for key in prefetch for code in codes_of(prefetch[key])]
+    assert len(codes) == len(set(codes))
+    assert len(codes_of(prefetch["observations"])) > 20
     system = "https://exowatch.example/fhir/CodeSystem/exosomal-marker"
     assert {
         f"{system}|trpc5-ev",
@@ -72,10 +79,33 @@ def test_prefetch_templates_are_portable(client: TestClient) -> None:
         f"{system}|pdl1-soluble",
         f"{system}|total-ev",
     } <= set(codes)
-    assert {"http://loinc.org|85337-4", "http://loinc.org|97509-4"} <= set(codes)  # receptors, response by imaging
+    others = codes_of(prefetch["clinical-observations"])
+    assert {"http://loinc.org|85337-4", "http://loinc.org|97509-4"} <= set(others)  # receptors, response by imaging
     assert f"{system}|mir-567-ev" not in codes  # retracted
     assert "http://snomed.info/sct|254837009" not in codes  # a diagnosis is a Condition
     assert "http://loinc.org|83052-1" not in codes  # tissue PD-L1 is another question: not asked for
+
+
+def codes_of(query: str) -> list[str]:
+    return query.partition("code=")[2].partition("&")[0].split(",") if "code=" in query else []
+
+
+def test_codes_of_a_sites_own_make_more_templates_and_none_too_long(reasoner: Reasoner) -> None:
+    catalogue = reasoner.rulebook.catalogue
+    meaning = next(iter(catalogue.codes.values()))
+    own = {(f"https://laboratory-{number}.hospital.example/codes", f"EV-{number}"): meaning for number in range(100)}
+    asked = templates(replace(catalogue, codes={**catalogue.codes, **own}))
+    keys = [one.key for one in asked if one.query.startswith("Observation")]
+    assert keys[0] == "observations"
+    assert keys[-1] == "clinical-observations"
+    assert keys[1:-1] == [f"observations-{number}" for number in range(2, len(keys))]
+    assert all(one.required for one in asked if one.key in keys)
+    assert max(length(one.query) for one in asked) < 2000
+    codes = {code for one in asked for code in codes_of(one.query)}
+    assert {f"{system}|{code}" for system, code in own} <= codes
+    for system, code in own:
+        coded = {"resourceType": "Observation", "code": {"coding": [{"system": system, "code": code}]}}
+        assert sum(asks_for(one.query, coded) for one in asked) == 1
 
 
 # cards -------------------------------------------------------------------------------------------------------------
@@ -261,9 +291,8 @@ def test_a_request_that_cannot_be_answered_is_refused_with_its_place(
 def test_every_missing_key_is_named_at_once(client: TestClient, request_body: Body) -> None:
     request_body["prefetch"] = {}
     named = places(refusal(client.post(VIEW, json=request_body), 412))
-    assert named == [
-        f"prefetch.{key}" for key in ("patient", "conditions", "observations", "medication-requests", "procedures")
-    ]
+    keys = ("patient", "conditions", "observations", "clinical-observations", "medication-requests", "procedures")
+    assert named == [f"prefetch.{key}" for key in keys]
 
 
 @pytest.mark.parametrize(

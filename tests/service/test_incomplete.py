@@ -11,7 +11,9 @@ ADDRESS = "/cds-services/exowatch-patient-view"
 REFUSED = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "security"}]}
 
 
-@pytest.mark.parametrize("key", ["conditions", "observations", "medication-requests", "procedures"])
+@pytest.mark.parametrize(
+    "key", ["conditions", "observations", "clinical-observations", "medication-requests", "procedures"]
+)
 def test_a_first_page_is_not_the_whole(client: TestClient, request_body: dict[str, Any], key: str) -> None:
     request_body["prefetch"][key]["link"] = [{"relation": "next", "url": "https://ehr.example/fhir?page=2"}]
     answer = client.post(ADDRESS, json=request_body)
