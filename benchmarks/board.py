@@ -39,7 +39,7 @@ from cds.record.worklist import SORTS, Filter, listed, of_patient
 from cds.service.app import create_app
 from cds.service.desk import Caller, Desk
 from cds.settings import Settings
-from cds.workbench.clinic import Clock, bundles, play
+from cds.workbench.clinic import Clock, patients, play
 from tests.record.postgresql import Cluster, binaries
 
 TENANT = "bench"
@@ -235,8 +235,8 @@ def pages(database: Database) -> dict[str, Callable[[int], object]]:
     reasoner, clock = Reasoner(default_rulebook()), Clock()
     recorder, settings = Recorder(database, reasoner.rulebook, clock=clock), Settings(open_mode=True, tenant=TENANT)
     desk = Desk(settings, reasoner, clock, recorder)
-    for bundle in bundles(_TODAY)[:8]:
-        play(desk, clock, reasoner.rulebook.catalogue, bundle, Caller("clinic-ehr", TENANT), _TODAY)
+    for patient in patients(_TODAY)[:8]:
+        play(desk, clock, reasoner.rulebook.catalogue, patient, Caller("clinic-ehr", TENANT), _TODAY)
     Accounts(database).add(TENANT, "reader", "correct horse battery staple", ["reader"], "bench")
     app = create_app(settings, reasoner, recorder=recorder)
     browser = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 5), follow_redirects=False)

@@ -25,7 +25,7 @@ from cds.record.worklist import Filter, listed
 from cds.selfcheck import shipped_example
 from cds.service.server import running
 from cds.settings import load_settings
-from cds.workbench.clinic import PATIENTS, TENANT, bundles, fill, hook_request
+from cds.workbench.clinic import PATIENTS, TENANT, fill, hook_request, patients
 
 PEOPLE = (("chair", "Chair of the board"), ("reviewer", "Reviewer"), ("reader", "Reader"))
 """Who may sign in to the demo: each name is also the role."""
@@ -41,8 +41,8 @@ def run_demo(*, once: bool, port: int, out: Path) -> int:
     reasoner, today = Reasoner(default_rulebook()), date.today()
     example = out / "example-suspected.json"
     example.write_bytes(shipped_example())
-    for number, bundle in enumerate(bundles(today), 1):
-        (out / f"patient-{number:06d}.json").write_text(json.dumps(bundle), encoding="utf-8")
+    for number, patient in enumerate(patients(today), 1):
+        (out / f"patient-{number:06d}.json").write_text(json.dumps(patient.bundle()), encoding="utf-8")
     address, password = _clinic(out, reasoner, today)
     with running(reasoner, port=0 if once else port, database=address) as base:
         url, request = _card(base, out)

@@ -188,3 +188,15 @@ def test_synth_makes_the_same_bytes_for_the_same_seed(tmp_path: Path) -> None:
 def test_output_is_plain_when_piped() -> None:
     for arguments in (("rules", "list"), ("evidence",), ("evaluate", str(EXAMPLE), *DAY)):
         assert "\x1b" not in exowatch(*arguments).stdout
+
+
+def test_what_says_that_it_is_still_to_come_is_named_now_and_nothing_is_when_looking_back(tmp_path: Path) -> None:
+    def later(entries: list[dict[str, Any]]) -> None:
+        results(entries)[-1]["issued"] = "2199-04-21T16:00:00+02:00"
+
+    path = changed(tmp_path, later)
+    now = exowatch("evaluate", path).stdout
+    assert "Left out of this evaluation (1):" in now
+    assert "Observation/trpc5-5: its time of report, 2199-04-21T16:00:00+02:00, is still to come" in now
+    assert "Left out" not in exowatch("evaluate", path, *DAY).stdout
+    assert "Left out" not in exowatch("evaluate", str(EXAMPLE), "--as-of", "2025-01-03").stdout

@@ -20,7 +20,7 @@ from cds.advice.advisory import About, Advisory, LeftOutItem
 from cds.advice.changes import why
 from cds.advice.statements import Advisor
 from cds.advice.wording import Wording
-from cds.chart import Moment, read
+from cds.chart import read
 from cds.chart.model import Chart, LeftOut, Line, Tri
 from cds.drawing import Scene, scene_of
 from cds.reasoning.findings import Evaluation
@@ -29,6 +29,7 @@ from cds.record import content
 from cds.record.cases import StoredAdvisory, StoredCase, Visit, last_said, stored_case
 from cds.record.database import Database
 from cds.record.names import Named
+from cds.record.replay import moment_of
 
 _THREADS = 2
 _QUIET = ("not-applicable", "out-of-scope")
@@ -208,7 +209,7 @@ def _again(stored: StoredCase, reasoner: Reasoner) -> Evaluation:
     # A hook's request says itself whose it was; since then the patient may have been merged into another.
     patient = None if "hook" in stored.inputs else stored.who.reference
     record = read(stored.inputs, reasoner.rulebook.catalogue, patient=patient)
-    chart = record.as_of(Moment.parse(stored.visit.as_of))
+    chart = record.as_of(moment_of(stored.inputs, stored.visit.as_of))
     # What could not be had for the evaluation was left out of it too, and stands beside the inputs.
     unfetched = msgspec.convert(stored.inputs.get("leftOut", ()), tuple[LeftOut, ...]) if patient is None else ()
     return reasoner.evaluate(msgspec.structs.replace(chart, left_out=(*chart.left_out, *unfetched)))

@@ -116,12 +116,31 @@ def _instant(day: date, clock: time, zone: str | None) -> datetime | None:
         return None
 
 
+AHEAD = timedelta(minutes=5)
+"""So far a sender's clock may run ahead of ours: what Kerberos allows for clocks that nobody sets by hand. It decides on
+
+nothing clinical, since what is here now was reported by now; what lies further ahead is a clock or a date that is wrong.
+"""
+_EASTERNMOST = timedelta(hours=14)
+"""Where a day begins first: a day without a zone has come as soon as it has come there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The moment of a chart: a whole day (all that became known on it counts), or an instant on that day."""
+    """The moment of a chart: a whole day (all that became known on it counts), or an instant on that day.
+
+    `ahead` is None for who looks back: what became known later does not exist. Of an evaluation as of now (`live`) it is how
+    far the clocks of senders may run ahead of ours; all that says of itself that it is still to come is here nevertheless.
+    """
 
     day: date
     instant: datetime | None = None
+    ahead: timedelta | None = None
+
+    @classmethod
+    def live(cls, now: datetime, ahead: timedelta = AHEAD) -> Self:
+        """Now, as an aware datetime."""
+        return cls(now.date(), now.astimezone(UTC), ahead)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -160,9 +179,21 @@ class Known(msgspec.Struct, frozen=True):
 
     def by(self, moment: Moment) -> bool:
         """Whether this was known at the moment. Days are compared unless both sides state an instant."""
-        if moment.instant is None or self.instant is None:
+        if moment.instant is None:
             return self.day <= moment.day
-        return self.instant <= moment.instant
+        if self.instant is None:
+            return self.day <= (moment.day if moment.ahead is None else (moment.instant + _EASTERNMOST).date())
+        return self.instant <= (moment.instant if moment.ahead is None else moment.instant + moment.ahead)
+
+    def still_to_come(self, moment: Moment) -> datetime | None:
+        """From when on it will count, if it says of itself that it becomes known only after the moment of a live evaluation."""
+        if moment.ahead is None or self.assumed or self.by(moment):
+            return None
+        return (
+            datetime.combine(self.day, time(), UTC) - _EASTERNMOST
+            if self.instant is None
+            else self.instant - moment.ahead
+        )
 
     @property
     def order(self) -> tuple[date, datetime]:
@@ -256,6 +287,13 @@ def known_since(resource: Mapping[str, Any], received: Known = FROM_EVER) -> tup
         known = issued or updated or received
         return known, known
     return issued, updated if updated.order > issued.order else issued
+
+
+def says_when(resource: Mapping[str, Any], known: Known) -> str:
+    """The element of a resource that says since when it is known."""
+    name = _ISSUED.get(resource["resourceType"], "issued")
+    stated = resource.get(name)
+    return name if isinstance(stated, str) and stated.strip() == known.text else "meta.lastUpdated"
 
 
 def _updated(meta: object) -> Known | None:

@@ -10,7 +10,7 @@ Three-valued fields are `bool | None`: `None` means *unknown*, never *no*.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, time
+from datetime import date, datetime, time
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -187,3 +187,4 @@ class Chart(msgspec.Struct, frozen=True):
     unmapped: tuple[str, ...] = ()  # codes that look like markers and are mapped by nobody
     birth_date_text: str | None = None
     voided: tuple[str, ...] = ()  # marker results that were taken back: entered in error, cancelled, preliminary again
+    again: datetime | None = None  # when the first of what says that it is still to come begins to count

@@ -220,12 +220,12 @@ class _Reading:
                         f"{entry.path}.status", ref, f"its status is '{status}': it does not count yet",
                         "it counts once it is final", True,
                     )  # fmt: skip
-            version = Version(known, updated, resource, result, linked)
+            version = Version(known, updated, resource, result, linked, entry.path)
             groups.add(entry, ref, meaning.marker, version, taken, status in REVISED or status in ABSENT)
         if markers:
             for item in others:  # a later version of a result may carry another code: then it is no result any more
                 if item.ref in groups:
-                    groups.join(item.ref, Version(item.updated, item.updated, item.resource, None))
+                    groups.join(item.ref, Version(item.updated, item.updated, item.resource, None, path=item.path))
         found = groups.in_order()
         if waiting:
             counted = {ref for ref in waiting if any(one.result is not None for one in groups.of(ref))}
@@ -254,7 +254,9 @@ class _Reading:
             laboratory, _ = laboratory_of(resource, Meaning(""), self.index, self.catalogue)
             rank = rank_of(known, updated, resource)
             day = None if taken is None else taken.first
-            found.setdefault(ref, []).append(CountVersion(known, rank, ref, count, day, laboratory, sample.identity))
+            found.setdefault(ref, []).append(
+                CountVersion(known, rank, ref, count, day, laboratory, sample.identity, resource, entry.path)
+            )
         return [sorted(versions, key=lambda version: version.rank) for versions in found.values()]
 
     def _linked(self, resource: Json) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import msgspec
 
 from cds.chart.assay import sample_of
 from cds.chart.catalogue import Catalogue
-from cds.chart.clock import Item, Known, Moment, When, when
+from cds.chart.clock import Item, Known, Moment, When, says_when, when
 from cds.chart.context import Context
 from cds.chart.model import Chart, LeftOut, Result
 from cds.chart.occasions import in_order
@@ -30,6 +31,8 @@ class CountVersion(msgspec.Struct):
     day: date | None
     laboratory: str | None
     specimen: str | None
+    resource: Mapping[str, Any]
+    path: str  # where it stands in the input
 
 
 class Identity(NamedTuple):
@@ -68,14 +71,17 @@ class Record(msgspec.Struct):
         """The chart as of a day (all that became known on it counts) or an instant.
 
         Of an instant the chart's day is the calendar day as the moment has it, or the later one of a sample that was
-        collected by then where that day had already begun. Raises `InputError` if the moment cannot be read.
+        collected by then where that day had already begun. Of a live one, whatever says of itself that it is still to come
+        is in `Chart.left_out`, first of all, and `Chart.again` says when it begins to count. Raises `InputError` if the
+        moment cannot be read.
         """
         moment = Moment.of(moment)
         if moment.instant is not None:
-            moment = self._where_it_is_later(moment, moment.instant)
+            moment = self._where_it_is_later(moment)
         current = self.context.as_of(moment)
         imaging, operations, diagnosis = current.imaging(), current.operations(), current.diagnosis()
         results, voided = self._results(moment)
+        ahead, again = self._ahead(moment)
         born = self.identity.birth_date
         return Chart(
             patient=self.identity.patient,
@@ -89,10 +95,11 @@ class Record(msgspec.Struct):
             events=current.events(),
             imaging=imaging,
             results=results,
-            left_out=self.left_out,
+            left_out=(*ahead, *self.left_out) if ahead else self.left_out,
             unmapped=self.unmapped,
             birth_date_text=born.text if born is not None else None,
             voided=voided,
+            again=again,
         )
 
     def moments(self) -> tuple[date, ...]:
@@ -103,7 +110,7 @@ class Record(msgspec.Struct):
         days |= {item.updated.day for item in self.items if not item.updated.assumed}
         return tuple(sorted(days - {date.min}))
 
-    def _where_it_is_later(self, moment: Moment, instant: datetime) -> Moment:
+    def _where_it_is_later(self, moment: Moment) -> Moment:
         """The same instant on the latest calendar day that a sample collected by then bears.
 
         A sample drawn east of whoever asks can bear tomorrow's date without being one of the future.
@@ -114,16 +121,42 @@ class Record(msgspec.Struct):
                 result = version.result
                 if result is None or result.collected is None or result.collected <= day:
                     continue
-                taken = self._taken(version)
-                if taken is not None and taken <= instant and _current(versions, moment) is version:
+                taken = Known.supposed(self._taken(version))
+                if taken.by(moment) and _current(versions, moment) is version:
                     day = result.collected
-        return moment if day == moment.day else Moment(day, instant)
+        return moment if day == moment.day else replace(moment, day=day)
 
-    def _taken(self, version: Version) -> datetime | None:
-        """The instant at which the sample of a result was collected; None if only its day is stated."""
+    def _taken(self, version: Version) -> When | None:
+        """When the sample of a result was collected."""
         index = self.items[0].index if self.items else {}
-        stated = collected(version.resource, sample_of(version.resource, index))
-        return None if stated is None else stated.instant
+        return collected(version.resource, sample_of(version.resource, index))
+
+    def _ahead(self, moment: Moment) -> tuple[tuple[LeftOut, ...], datetime | None]:
+        """What is here and says that it is still to come, and when the first of it begins to count; nothing, looking back."""
+        if moment.ahead is None:
+            return (), None
+        found: dict[str, LeftOut] = {}
+        times: list[datetime] = []
+
+        def note(resource: Mapping[str, Any], ref: str, path: str, *clocks: Known, is_result: bool = False) -> None:
+            for known in clocks:
+                begins = known.still_to_come(moment)
+                if begins is not None:
+                    times.append(begins)
+                    where = f"{path}.{says_when(resource, known)}"
+                    reason = f"its time of report, {known.text}, is still to come: it does not count before"
+                    found.setdefault(where, LeftOut(where, ref, reason, _CLOCK, is_result))
+                    return
+
+        for versions in self.results:
+            last = versions[-1]
+            ref = next((one.result.ref for one in versions if one.result is not None), "")
+            note(last.resource, ref or f"Observation/{last.resource.get('id')}", last.path, last.known, is_result=True)
+        for counts in self.counts:
+            note(counts[-1].resource, counts[-1].ref, counts[-1].path, counts[-1].known)
+        for item in self.items:
+            note(item.resource, item.ref, item.path, item.known, item.updated)
+        return tuple(found.values()), min(times, default=None)
 
     def _results(self, moment: Moment) -> tuple[Mapping[str, tuple[Result, ...]], tuple[str, ...]]:
         """The results that count, by marker, and the references of those that were taken back."""
@@ -182,11 +215,19 @@ def _occasion(specimen: str | None, day: date | None, laboratory: str | None) ->
     return ("day", day, laboratory) if day is not None else object()  # without either, like nothing else
 
 
+_CLOCK = "have it corrected where it was written: likely the sender's clock is wrong, or the time was mistyped"
+
+
 def _current(versions: list[Any], moment: Moment) -> Any:
     """The last version known at the moment; None if none was."""
     if len(versions) == 1:
-        return versions[0] if versions[0].known.by(moment) else None
-    return next((version for version in reversed(versions) if version.known.by(moment)), None)
+        return versions[0] if _is_known(versions[0].known, moment) else None
+    return next((version for version in reversed(versions) if _is_known(version.known, moment)), None)
+
+
+def _is_known(known: Known, moment: Moment) -> bool:
+    # What is here now was received by now, whatever day its sample bears: its collection must not hide it.
+    return known.by(moment) or (known.assumed and moment.ahead is not None)
 
 
 _FIRST_CLOCKS = (

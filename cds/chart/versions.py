@@ -23,6 +23,7 @@ class Version(msgspec.Struct):
     resource: dict[str, Any]
     result: Result | None
     linked: frozenset[str] = frozenset()  # Observations that it names: hasMember, derivedFrom
+    path: str = ""  # where it stands in the input
 
 
 _STATUS = {"final": 1, "amended": 2, "corrected": 3, "cancelled": 4, "entered-in-error": 5}

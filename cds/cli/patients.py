@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +27,7 @@ from cds.settings import load_settings
 
 
 def _moment(as_of: str | None) -> Moment:
-    return Moment.parse(as_of) if as_of else Moment(date.today())
+    return Moment.parse(as_of) if as_of else Moment.live(datetime.now().astimezone())
 
 
 def _files(paths: list[Path]) -> list[Path]:

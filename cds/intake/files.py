@@ -112,7 +112,7 @@ def _add(
     found.mapped += made.mapped
     found.refused += [*delivery.refused, *made.refused]
     found.resources += made.resources
-    found.unreadable += unreadable(made.resources, source, catalogue)
+    found.unreadable += unreadable(made.resources, source, catalogue, at)
 
 
 def _of_facility(message: Message, interfaces: Mapping[str, Interface]) -> Interface:

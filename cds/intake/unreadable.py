@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from cds.chart.assay import sample_of
 from cds.chart.catalogue import Catalogue
-from cds.chart.clock import Known
-from cds.chart.results import COUNTS, read_result, recognise
+from cds.chart.clock import Known, Moment, when
+from cds.chart.results import COUNTS, REVISED, collected, read_result, recognise
 from cds.intake.delivery import Refused
 
 REASONS: Mapping[str, tuple[str, str]] = {
@@ -29,8 +31,14 @@ REASONS: Mapping[str, tuple[str, str]] = {
 """Faults of a result that lie with who sends it, and what to do."""
 
 
-def unreadable(resources: Sequence[dict[str, Any]], source: str, catalogue: Catalogue) -> list[Refused]:
-    """Every marker result among mapped resources of `source` that the chart will call faulty: where it stood, why, what to do."""
+_AHEAD = "likely a clock that is wrong, or a typing error: correct it at the laboratory"
+
+
+def unreadable(resources: Sequence[dict[str, Any]], source: str, catalogue: Catalogue, at: datetime) -> list[Refused]:
+    """Every marker result among mapped resources of `source`, which came at `at`, that the chart will not use as it is:
+
+    where it stood, why, what to do.
+    """
     index = {f"{one['resourceType']}/{one['id']}": one for one in resources}
     places = {
         one["target"][0]["reference"]: str(one["entity"][0]["what"]["display"]).removeprefix(f"{source}, ")
@@ -42,14 +50,24 @@ def unreadable(resources: Sequence[dict[str, Any]], source: str, catalogue: Cata
         if observation["resourceType"] != "Observation":
             continue
         meaning = recognise(observation, catalogue).meaning
-        if meaning is None or meaning.ignored or meaning.analyte is not None or observation["status"] not in COUNTS:
+        if meaning is None or meaning.ignored or meaning.analyte is not None:
             continue
-        result = read_result(observation, ref, meaning, Known(), catalogue, index)
-        where = places.get(ref, ref)
-        found += [
-            Refused(where, _name(observation), *REASONS[fault]) for fault in sorted(result.faults & REASONS.keys())
-        ]
+        where, name = places.get(ref, ref), _name(observation)
+        if observation["status"] in COUNTS | REVISED:
+            found += [Refused(where, name, why, _AHEAD) for why in _still_to_come(observation, index, Moment.live(at))]
+        if observation["status"] in COUNTS:
+            result = read_result(observation, ref, meaning, Known(), catalogue, index)
+            found += [Refused(where, name, *REASONS[fault]) for fault in sorted(result.faults & REASONS.keys())]
     return found
+
+
+def _still_to_come(observation: dict[str, Any], index: Mapping[str, dict[str, Any]], now: Moment) -> Iterator[str]:
+    """Which of its times have not come yet."""
+    reported, taken = when(observation.get("issued")), collected(observation, sample_of(observation, index))
+    if reported is not None and not Known.at(reported).by(now):
+        yield f"its time of report, {reported.text}, is still to come"
+    if taken is not None and not Known.supposed(taken).by(now):
+        yield f"its time of collection, {taken.text}, is still to come"
 
 
 def _name(observation: Mapping[str, Any]) -> str:

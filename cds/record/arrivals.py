@@ -16,7 +16,7 @@ from sqlalchemy import Connection, RowMapping, Table, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cds.record import content, tables
-from cds.record.audit import Checkpoints, Entry, append, canonical
+from cds.record.audit import Checkpoints, Entry, append, canonical, now
 from cds.record.database import Database
 from cds.record.identity import Identity, survivor
 from cds.record.ownership import Owner, Person, Resolve, Unanswered, Waits, make_due, nobody, people, whose
@@ -222,7 +222,7 @@ class Arrivals:
     def due(self, most: int = 100, without: Collection[Identity] = ()) -> list[Identity]:
         """Patients for whom an evaluation is due, the longest first, but some. Raises `RecordUnavailable`."""
         patient = tables.patient
-        wanted = select(patient).where(patient.c.due != "", patient.c.merged_into.is_(None))
+        wanted = select(patient).where(patient.c.due != "", patient.c.due <= now(), patient.c.merged_into.is_(None))
         wanted = wanted.order_by(patient.c.due, patient.c.id).limit(most + len(without))
         with self.database.reading() as connection:
             rows = connection.execute(wanted).mappings().all()

@@ -166,8 +166,9 @@ class _Writing:
             self.entry.wrote(tables.patient, dict(row), self._salt)
         if asked.due is not None and row["due"] != asked.due:
             raise Overtaken("results arrived while the patient was evaluated")
-        if asked.due:
-            connection.execute(update(tables.patient).where(tables.patient.c.id == row["id"]), {"due": ""})
+        due = _still_due(asked)
+        if asked.due is not None and asked.due != due:
+            connection.execute(update(tables.patient).where(tables.patient.c.id == row["id"]), {"due": due})
         if asked.meant is not None and asked.meant.base != asked.who.server:
             name_anew(connection, self.entry, asked.meant)
         if asked.person is not None:
@@ -361,6 +362,13 @@ def advised_of(row: RowMapping) -> Advised:
     ended_by = frozenset(json.loads(row["ended_by"]))
     standing = Standing(row["standing"])
     return Advised(standing, row["state"], row["basis"], row["rule_hash"], span_of_row(row), results, ended_by)
+
+
+def _still_due(asked: Asked) -> str:
+    """When the patient is due again without anybody's doing: something here says that it is still to come. "" if nothing does."""
+    again = asked.evaluation.chart.again
+    at = instant(again) if again is not None else ""
+    return at if at > now() else ""
 
 
 def _as_claimed(found: Found, span: Span, advisory: Advisory) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -62,7 +63,7 @@ def replay(database: Database, reasoner: Reasoner, evaluation_id: str) -> Replay
     catalogue = reasoner.rulebook.catalogue
     # A hook's request says itself whose it was; since then the patient may have been merged into another.
     patient = None if "hook" in inputs else row["reference"]
-    chart = read(inputs, catalogue, patient=patient).as_of(Moment.parse(row["as_of"]))
+    chart = read(inputs, catalogue, patient=patient).as_of(moment_of(inputs, row["as_of"]))
     packed = content.packed(content.findings(reasoner.evaluate(chart)))
     then, now = _plain(row["findings"]), _plain(packed)
     states = {
@@ -78,6 +79,14 @@ def replay(database: Database, reasoner: Reasoner, evaluation_id: str) -> Replay
         tuple(content.differences(then, now)),
         {name: (was, is_) for name, (was, is_) in states.items()},
     )
+
+
+def moment_of(inputs: Any, as_of: str) -> Moment:
+    """The moment of a stored evaluation: as it was then, with the clocks of senders forgiven as far as they were."""
+    skew = inputs.get("clockSkew") if isinstance(inputs, dict) else None
+    if not isinstance(skew, int):
+        return Moment.parse(as_of)
+    return Moment.live(datetime.fromisoformat(as_of), timedelta(seconds=skew))
 
 
 def _plain(packed: bytes) -> dict[str, Any]:

@@ -41,7 +41,7 @@ patient = Table(
     Column("created", _TIME, nullable=False),
     Column(
         "due", _TIME, nullable=False, server_default=""
-    ),  # when results came that no evaluation has seen; "" if none
+    ),  # when results came that no evaluation has seen, or when some that are here begin to count; "" if none
     UniqueConstraint("tenant", "server", "reference"),
     Index(None, "tenant", "reference"),  # people ask for an id before they ask of which server
     Index(None, "due"),

@@ -18,7 +18,8 @@ from cds.advice.cards import Card, CardWriter, Occasion
 from cds.advice.statements import Advisor
 from cds.advice.unread import unread_card
 from cds.advice.withdrawal import withdrawal_card
-from cds.chart import read
+from cds.chart import Moment, read
+from cds.chart.clock import AHEAD
 from cds.chart.model import Chart, LeftOut
 from cds.errors import InputError
 from cds.exchange import Exchange
@@ -337,10 +338,11 @@ class Desk:
     ) -> dict[str, Any]:
         """What the chart is read from, as a hook request; with it what of the data could not be had."""
         said = {"leftOut": msgspec.to_builtins(left_out)} if left_out else {}
-        return {"hook": request.hook, "context": {"patientId": request.patient}, "prefetch": dict(prefetch), **said}
+        asked = {"hook": request.hook, "context": {"patientId": request.patient}, "prefetch": dict(prefetch)}
+        return {**asked, "clockSkew": int(AHEAD.total_seconds()), **said}
 
     def _chart(self, request: HookRequest, prefetch: Mapping[str, Any], now: datetime) -> Chart:
-        return read(self._captured(request, prefetch), self._reasoner.rulebook.catalogue).as_of(now)
+        return read(self._captured(request, prefetch), self._reasoner.rulebook.catalogue).as_of(Moment.live(now))
 
     def _ordered(self, request: HookRequest, data: Mapping[str, Any], now: datetime) -> dict[str, tuple[str, ...]]:
         """Drugs in the orders at hand, by therapy class: read as the chart would read them once they are signed."""

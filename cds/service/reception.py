@@ -140,7 +140,7 @@ class Reception:
     def resources(self, data: bytes, sender: str, source: str, tenant: str) -> Report:
         """Take results that come as FHIR. Raises `InputError`, `RecordUnavailable`."""
         found, counted = taken(data, sender, source, self._catalogue, self._clock())
-        faulty = unreadable(found.resources, source, self._catalogue)
+        faulty = unreadable(found.resources, source, self._catalogue, self._clock())
         sent = Received(sender, data, counted, found.mapped, found.resources, found.refused, faulty)
         report = Report()
         report.add(sent, self._keep(sent, source, tenant, self._asking()))

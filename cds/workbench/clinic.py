@@ -1,7 +1,7 @@
 """A made-up clinic: synthetic patients whose visits are played into a record, as its EHR would have asked over the years.
 
-Everybody is asked about on each day on which something became known of them, so that advice opens, is confirmed, closed and
-withdrawn in the record as it would have been.
+Everybody is asked about on each day on which something became known of them, with what their record held on that day, so that
+advice opens, is confirmed, closed and withdrawn in the record as it would have been.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from cds.settings import Settings
 from cds.workbench.synth import REFERENCE_DATE
 from cds.workbench.synth.cohort import make_person
 from cds.workbench.synth.fhir_output import to_bundle
+from cds.workbench.synth.person import Person
 
 SEED = 2026
 PATIENTS = (
@@ -49,21 +50,34 @@ class Clock:
         return self.now
 
 
-def bundles(today: date) -> list[dict[str, Any]]:
-    """The patients as FHIR Bundles, all days moved so that the cohort's last day is `today`."""
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """Somebody of the cohort, all of whose days are `moved`."""
+
+    person: Person
+    moved: timedelta
+
+    def bundle(self, known_by: date | None = None) -> dict[str, Any]:
+        """Their record as a FHIR Bundle; with `known_by` as it stood on that day."""
+        return _moved(to_bundle(self.person, known_by and known_by - self.moved), self.moved)
+
+
+def patients(today: date) -> list[Patient]:
+    """The patients, all days moved so that the cohort's last day is `today`."""
     people = [make_person(SEED, index)[0] for index in PATIENTS]
     people.append(replace(make_person(SEED, _IN_SITU)[0], disease="dcis", metastasis=None))
-    return [_moved(to_bundle(person), today - REFERENCE_DATE) for person in people]
+    return [Patient(person, today - REFERENCE_DATE) for person in people]
 
 
-def play(desk: Desk, clock: Clock, catalogue: Catalogue, bundle: Mapping[str, Any], caller: Caller, today: date) -> int:
+def play(desk: Desk, clock: Clock, catalogue: Catalogue, patient: Patient, caller: Caller, today: date) -> int:
     """Ask about one patient on every day on which something became known, in the evening; how often that was."""
     service = next(one for one in desk.discovery()["services"] if one["hook"] == "patient-view")
-    record = read(dict(bundle), catalogue)
+    record = read(patient.bundle(), catalogue)
     days = [day for day in record.moments() if day <= today and day >= first_result(record)]
     for day in days:
         clock.now = datetime.combine(day, time(23, 50), UTC)
-        desk.answer(service["id"], json.dumps(hook_request(bundle, service, str(day))).encode(), caller)
+        asked = hook_request(patient.bundle(day), service, str(day))
+        desk.answer(service["id"], json.dumps(asked).encode(), caller)
     return len(days)
 
 
@@ -119,8 +133,8 @@ def fill(
     clock = Clock()
     recorder = Recorder(database, reasoner.rulebook, clock=clock)
     desk = Desk(settings, reasoner, clock, recorder)
-    for bundle in bundles(today):
-        play(desk, clock, reasoner.rulebook.catalogue, bundle, Caller("clinic-ehr", TENANT), today)
+    for patient in patients(today):
+        play(desk, clock, reasoner.rulebook.catalogue, patient, Caller("clinic-ehr", TENANT), today)
         progress()
     _meet(recorder, today)
 

@@ -225,7 +225,7 @@ def test_the_answer_names_the_message_that_came_first_however_it_is_damaged(clin
 
 
 def test_a_result_that_is_of_no_use_is_stored_and_its_sender_hears_of_it(clinic: Clinic) -> None:
-    answer = clinic.sends(one("2025-03-24", "-5.6"))
+    answer = clinic.on("2025-03-24").sends(one("2025-03-24", "-5.6"))
     assert (code_of(answer), b"2 of 2 results taken" in answer) == ("AA", True)
     (error,) = [segment for segment in answer.split(b"\r") if segment.startswith(b"ERR")]
     assert error.split(b"|")[4] == b"W"

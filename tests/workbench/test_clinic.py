@@ -1,0 +1,46 @@
+"""The made-up clinic: its EHR sends what it held on the day of each visit, and nothing of the days to come."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from cds.chart import read
+from cds.reasoning.loading import default_rulebook
+from cds.reasoning.reasoner import Reasoner
+from cds.record.database import Database
+from cds.record.erasure import export
+from cds.record.identity import Identity
+from cds.record.recorder import Recorder
+from cds.record.replay import moment_of, replay
+from cds.service.desk import Caller, Desk
+from cds.settings import load_settings
+from cds.workbench.clinic import TENANT, Clock, patients, play
+
+REASONER = Reasoner(default_rulebook())
+TODAY = date(2026, 6, 1)
+
+
+@pytest.mark.parametrize("number", [0, 5, 20])
+def test_no_visit_knows_of_later_ones(tmp_path: Path, number: int) -> None:
+    database = Database(f"sqlite:///{tmp_path}/clinic.sqlite", deadline=10)
+    database.upgrade()
+    clock = Clock()
+    desk = Desk(load_settings(open_mode=True), REASONER, clock, Recorder(database, REASONER.rulebook, clock=clock))
+    patient = patients(TODAY)[number]
+    visits = play(desk, clock, REASONER.rulebook.catalogue, patient, Caller("ehr", TENANT), TODAY)
+    stored = export(database, Identity(TENANT, "", f"Patient/{patient.person.id}"))
+    assert len(stored["evaluation"]) == visits > 2
+    inputs = {one["id"]: one["content"] for one in stored["inputs"]}
+    seen = []
+    for one in sorted(stored["evaluation"], key=lambda one: str(one["as_of"])):
+        record = read(inputs[one["inputs_id"]], REASONER.rulebook.catalogue)
+        chart = record.as_of(moment_of(inputs[one["inputs_id"]], one["as_of"]))
+        assert chart.left_out == ()
+        seen.append(sum(map(len, chart.results.values())))
+        assert replay(database, REASONER, one["id"]).same
+    assert seen == sorted(seen)
+    assert seen[0] < seen[-1]
+    database.close()
