@@ -141,6 +141,8 @@ def would_change(finding: Finding, book: RuleBook, words: Wording) -> Iterator[s
     if spec is not None:
         yield _next_value(spec, compared[spec.name], finding)
         yield from _next_pair(finding)
+    if finding.state == "data-quality":
+        yield from (f"it can be judged once {said}" for said in words.settled(finding))
     if finding.state == "not-evaluable":
         missing = [said for name in finding.missing for said in words.missing(name, finding)]
         failed = [] if finding.missing else words.reasons(finding)

@@ -152,6 +152,12 @@ class Wording:
             return [self.fact(name) for name in windows or [lit.fact for lit in clause.all]]
         return []
 
+    def settled(self, finding: Finding) -> tuple[str, ...]:
+        """What settles each failure of the result's own data, for a state that is about that."""
+        failed = [clause.all[0].fact for clause in finding.holding if clause.gate and clause.all[0].wanted]
+        known = self._labels.get("settled", {})
+        return tuple(str(known[name]) for name in failed if name in known)
+
     def unstated(self, finding: Finding) -> tuple[str, ...]:
         """The elements of its method that the latest result does not state."""
         latest = finding.latest

@@ -17,7 +17,7 @@ from cds.chart.model import Chart, LeftOut, Result
 from cds.chart.occasions import in_order
 from cds.chart.results import collected
 from cds.chart.therapy import Exposures
-from cds.chart.values import Count, per_ev
+from cds.chart.values import Count, above_count, per_ev
 from cds.chart.versions import Version
 
 
@@ -206,7 +206,8 @@ class Record(msgspec.Struct):
         family = self.catalogue.markers[result.marker].families.get(result.family or "")
         low, high = per_ev(result.low, result.high, family, count)
         shown = count.shown if count is not None else None
-        return msgspec.structs.replace(result, per_ev_low=low, per_ev_high=high, total_ev=shown)
+        faults = result.faults | {"above-total-ev"} if above_count(result.low, family, count) else result.faults
+        return msgspec.structs.replace(result, per_ev_low=low, per_ev_high=high, total_ev=shown, faults=faults)
 
 
 def _occasion(specimen: str | None, day: date | None, laboratory: str | None) -> object:

@@ -15,7 +15,7 @@ from cds.chart.catalogue import MARKER_SYSTEM, METHOD_SYSTEM, Catalogue, Meaning
 from cds.chart.clock import Known, When, when
 from cds.chart.measurement import wording_of
 from cds.chart.model import Result
-from cds.chart.values import bounded, per_ev, read_count, read_value
+from cds.chart.values import above_count, bounded, per_ev, read_count, read_value
 
 COUNTS = frozenset({"final", "amended", "corrected"})
 ABSENT = frozenset({"registered", "preliminary", "cancelled", "entered-in-error", "unknown"})
@@ -146,6 +146,8 @@ def read_result(
     if taken is None:
         faults.append("no-collection-date")
     count = None if counted is None else read_count(counted)
+    if above_count(low, family, count):
+        faults.append("above-total-ev")
     per_low, per_high = per_ev(low, high, family, count)
     since = known if not known.assumed else Known.supposed(taken)
     return Result(

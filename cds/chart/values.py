@@ -133,6 +133,15 @@ def per_ev(low: float | None, high: float | None, family: Family | None, count: 
     return low / count.high, high / count.low if count.low else INFINITE
 
 
+def above_count(low: float | None, family: Family | None, count: Count | None) -> bool:
+    """Whether a value says of more vesicles that they carry the marker than there are: in units that convert, or as a share."""
+    if low is None or family is None:
+        return False
+    if family.per_ev == "itself":
+        return family.canonical == "%" and low > 100
+    return count is not None and family.canonical == TOTAL_EV.canonical and low > count.high
+
+
 def _failed_control(holder: Json) -> bool:
     """Whether the laboratory marks the value as failed in quality control (interpretation QCF)."""
     return "interpretation" in holder and any(

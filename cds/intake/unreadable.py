@@ -24,6 +24,9 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "zero-without-lod": (
         "it is zero, and the limit of detection is not known", "send < and the limit, or state it in the laboratory's file",
     ),
+    "above-total-ev": (
+        "it is above the total EV count of its own sample", "likely a wrong unit or power of ten: correct it at the laboratory",
+    ),
     "efficiency-not-stated": (
         "it is a delta-Ct without the efficiency of amplification", "send it, or state it in the laboratory's file",
     ),

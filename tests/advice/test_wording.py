@@ -58,7 +58,7 @@ def test_every_label_is_of_something_that_rules_know(book: RuleBook) -> None:
 
 def test_every_key_of_the_wording_is_one_that_code_reads(book: RuleBook) -> None:
     assert set(book.wording["advice"]) == {"options", "override_system", "overrides"}
-    assert set(book.wording["labels"]) == {"gates", "failures", "facts", "missing", "certainty"}
+    assert set(book.wording["labels"]) == {"gates", "failures", "facts", "missing", "settled", "certainty"}
     assert set(book.wording["cards"]) == {
         *("fixed_sentence", "states", "by_rule", "notes", "not_for", "attributes", "about", "limitations"),
         "changes",  # for open, closed and superseded advice; withdrawn advice has a card of its own

@@ -244,6 +244,40 @@ def test_a_share_of_all_ev_is_already_per_ev() -> None:
     assert result(observation(component=[part("total-ev", 1, "%")])).per_ev_low is None
 
 
+@pytest.mark.parametrize(
+    ("value", "unit", "count", "above"),
+    [
+        (1.8e12, "{particles}/mL", 1.1e10, True),
+        (1.8, "10*9/mL", 1.1e9, True),
+        (1.1e10, "{particles}/mL", 1.1e10, False),
+        (1.8, "10*6/mL", 1.1e10, False),
+        (1.8e12, "pg/mL", 1.1e10, False),  # a mass is no count
+        (100, "%", 1.1e10, False),
+        (180, "%", None, True),  # a share of all vesicles
+    ],
+)
+def test_no_marker_is_on_more_vesicles_than_there_are(
+    value: float, unit: str, count: float | None, above: bool
+) -> None:
+    parts = [part("total-ev", count, "{particles}/mL")] if count is not None else []
+    one = observation(valueQuantity=quantity(value, unit), component=parts)
+    assert result(one).faults == ({"above-total-ev"} if above else set())
+    if count is not None:  # the same if the count is an Observation of its own
+        apart = observation(valueQuantity=quantity(value, unit))
+        assert result(apart, total(value=count)).faults == ({"above-total-ev"} if above else set())
+
+
+def test_an_open_end_of_either_count_is_no_contradiction() -> None:
+    def faults(comparator: str, value: float, of_count: str, count: float) -> frozenset[str]:
+        stated = part("total-ev")
+        stated["valueQuantity"] = quantity(count, "{particles}/mL", **({"comparator": of_count} if of_count else {}))
+        more = {"comparator": comparator} if comparator else {}
+        return result(observation(valueQuantity=quantity(value, "{particles}/mL", **more), component=[stated])).faults
+
+    assert faults("<", 2e10, "", 1e10) == faults("", 2e10, ">", 1e10) == frozenset()
+    assert faults(">", 2e10, "", 1e10) == faults("", 2e10, "<", 1e10) == {"above-total-ev"}
+
+
 # one occasion ----------------------------------------------------------------------------------------------------
 
 LAB_A: dict[str, Any] = {"performer": [{"identifier": {"value": "A"}}]}

@@ -223,7 +223,9 @@ def _birth(rng: random.Random, as_of: date) -> date | None:
 
 
 def scaled(result: Result, factor: float) -> Result:
-    """A result with all its values and limits multiplied."""
+    """A result with all its values and limits multiplied, its total EV count too; a share of all vesicles stays what it is."""
+    if result.unit == "%":
+        return result
 
     def times(value: float | None) -> float | None:
         return None if value is None else value * factor
@@ -233,6 +235,4 @@ def scaled(result: Result, factor: float) -> Result:
         low=times(result.low),
         high=times(result.high),
         lod=times(result.lod),
-        per_ev_low=times(result.per_ev_low),
-        per_ev_high=times(result.per_ev_high),
     )

@@ -25,7 +25,10 @@ CLEAR: Mapping[str, bool] = MappingProxyType(dict.fromkeys(CHECKED, True))
 TOLERANT: Mapping[str, bool] = MappingProxyType({**CLEAR, "drug-tolerance": True})
 NOT_TOLERANT: Mapping[str, bool] = MappingProxyType({**CLEAR, "drug-tolerance": False})
 UNREADABLE = ("no-value", "unreadable-value", "different-analyte", "unit-not-convertible")
-FAULTS = ("no-collection-date", "no-unit", "negative", "zero-without-lod", "conflict", "after-as-of", *UNREADABLE)
+FAULTS = (
+    *("no-collection-date", "no-unit", "negative", "zero-without-lod", "conflict", "after-as-of", "above-total-ev"),
+    *UNREADABLE,
+)
 
 
 class Assay(msgspec.Struct, frozen=True):
@@ -221,6 +224,9 @@ def _spoil(rng: random.Random, found: list[Result], as_of: date) -> None:
         found[at] = replace(result, lod=None) if not result.censored else replace(result, bridged=not result.bridged)
     else:
         fault = rng.choice(FAULTS)
+        if fault == "above-total-ev":
+            found[at] = _beyond_all_vesicles(rng, result)
+            return
         if fault == "conflict":
             other = replace(result, ref=f"{result.ref}-other", laboratory="lab-b", faults=frozenset({fault}))
             if other.low is not None and other.high is not None and not other.censored:
@@ -246,3 +252,16 @@ def _spoil(rng: random.Random, found: list[Result], as_of: date) -> None:
         found[at] = replace(
             result, **nothing, faults=frozenset({fault}), analyte="soluble" if fault == "different-analyte" else None
         )
+
+
+def _beyond_all_vesicles(rng: random.Random, result: Result) -> Result:
+    """The result with as many vesicles as there are, or with more, which a reader marks; unchanged if they were not counted."""
+    times = rng.choice((1.0, 1.0 + 1e-9, 1.5, 160.0))
+    faults = frozenset({"above-total-ev"}) if times > 1.0 else result.faults
+    if result.unit == "%":
+        value, share = 100.0 * times, 100.0 * times
+    elif result.unit == "{particles}/mL" and result.high and result.per_ev_high:
+        value, share = result.high / result.per_ev_high * times, times
+    else:
+        return result
+    return replace(result, low=value, high=value, censored=False, per_ev_low=share, per_ev_high=share, faults=faults)

@@ -39,6 +39,7 @@ CHECKS = {
 # Reading 14, R4.
 FAULTS_ANYWHERE = {"no-collection-date", "no-unit", "after-as-of"}
 FAULTS_NEARBY = {"negative", "zero-without-lod", "conflict"}
+ALL_VESICLES = 100  # reading 31, in %
 
 
 class Baseline(NamedTuple):
@@ -105,16 +106,23 @@ def faulty(series: Series, place: Place) -> bool:
     for result in series.results:
         if result.collected is None or result.faults & FAULTS_ANYWHERE or result.collected > series.chart.as_of:
             return True
-        if result.faults & FAULTS_NEARBY and (
+        if (result.faults & FAULTS_NEARBY or above_all_vesicles(result)) and (
             result is series.latest or (place.day_zero is not None and place.day(result) >= -BASELINE_DAYS)
         ):
             return True
     return False
 
 
+def above_all_vesicles(result: Result) -> bool:
+    """Reading 31: more vesicles with the marker than vesicles, as counts or as a share of them; told by the numbers alone."""
+    if result.unit == "%":
+        return result.low is not None and result.low > ALL_VESICLES
+    return result.unit == "{particles}/mL" and result.per_ev_low is not None and result.per_ev_low > 1
+
+
 def specimen_clear(series: Series, sample: Result) -> bool:
     """Whether the sample can be read at all: a value, every required check stated and passed (G5, readings 11, 12, 14)."""
-    if sample.faults or sample.low is None or sample.high is None:
+    if sample.faults or above_all_vesicles(sample) or sample.low is None or sample.high is None:
         return False
     checks = sample.checks
     if not all(checks.get(check) for check in CHECKS[series.marker]):

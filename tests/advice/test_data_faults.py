@@ -1,0 +1,59 @@
+"""What a card says of a result whose data cannot be right: what it is, and what settles it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from cds.advice.advisory import Advisory
+from cds.advice.cards import CardWriter, Occasion
+from cds.advice.statements import Advisor
+from cds.chart import read
+from cds.reasoning.reasoner import Reasoner
+from cds.reasoning.rulebook import RuleBook
+from tests.advice.conftest import CANONICAL, INSTANCE
+from tests.test_cli import EXAMPLE
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def example() -> Json:
+    """The example by the names of its resources, free to be changed."""
+    entries = json.loads(EXAMPLE.read_text("utf-8"))["entry"]
+    return {entry["resource"].get("id", ""): copy.deepcopy(entry["resource"]) for entry in entries}
+
+
+def said(example: Json, reasoner: Reasoner, as_of: str = "2025-04-21") -> Advisory:
+    """What is said of it."""
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": one} for one in example.values()]}
+    evaluation = reasoner.evaluate(read(bundle, reasoner.rulebook.catalogue).as_of(as_of))
+    (advisory,) = Advisor(reasoner.rulebook).advisories(evaluation)
+    return advisory
+
+
+def card(advisory: Advisory, book: RuleBook) -> Json:
+    (written,) = CardWriter(book, CANONICAL).cards([advisory], Occasion(INSTANCE, advisory.patient))
+    return written
+
+
+@pytest.mark.parametrize("ids", [("trpc5-1", "trpc5-2"), ("trpc5-5",)])
+def test_more_of_a_marker_than_vesicles_in_all(
+    example: Json, reasoner: Reasoner, book: RuleBook, ids: tuple[str, ...]
+) -> None:
+    for name in ids:
+        example[name]["valueQuantity"]["value"] *= 1e6
+    advisory = said(example, reasoner)
+    assert (advisory.state, advisory.reasons) == ("data-quality", ("marker count above the total EV count",))
+    shown = card(advisory, book)
+    assert shown["summary"] == "TRPC5-EV: result data need checking (marker count above the total EV count)"
+    (step,) = advisory.would_change
+    assert "unit" in step
+    assert "power of ten" in step
+    assert "power of ten" in shown["detail"]
+    assert [one.ref for one in advisory.readings if "above-total-ev" in one.faults] == [
+        f"Observation/{name}" for name in ids
+    ]
