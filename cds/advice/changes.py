@@ -144,16 +144,50 @@ def would_change(finding: Finding, book: RuleBook, words: Wording) -> Iterator[s
     if finding.state == "data-quality":
         yield from (f"it can be judged once {said}" for said in words.settled(finding))
     if finding.state == "not-evaluable":
-        missing = [said for name in finding.missing for said in words.missing(name, finding)]
-        failed = [] if finding.missing else words.reasons(finding)
-        if failed:  # stating more would mend nothing
-            if finding.facts.get("unit-not-convertible"):
-                units = book.catalogue.markers[finding.rule.watches].units.values()
-                known = ", ".join(dict.fromkeys(unit.family.canonical for unit in units))
-                yield f"the same result can be judged in a unit that converts to one of: {known}"
-            yield f"another sample, of which this does not hold, can be judged: {', '.join(failed)}"
-        elif missing := list(dict.fromkeys([*missing, *words.unstated(finding)])):
-            yield f"it can be judged once this is stated: {', '.join(missing)}"
+        yield from _made_evaluable(finding, book, words)
+
+
+def _made_evaluable(finding: Finding, book: RuleBook, words: Wording) -> Iterator[str]:
+    """What would make a finding evaluable: another sample, what is not stated, or something to compare with."""
+    failed = [clause.all[0].fact for clause in finding.holding if clause.gate and clause.all[0].wanted]
+    missing = [said for name in finding.missing for said in words.missing(name, finding)]
+    if not failed or "method-not-stated" in failed:
+        missing += words.unstated(finding)
+    lacks_reference = "no-baseline" in failed
+    spoilt = [words.failure(name) for name in failed if name not in _OF_THE_COMPARISON]
+    if "unit-not-convertible" in failed:
+        units = book.catalogue.markers[finding.rule.watches].units.values()
+        known = ", ".join(dict.fromkeys(unit.family.canonical for unit in units))
+        yield f"the same result can be judged in a unit that converts to one of: {known}"
+    if spoilt and (missing or lacks_reference):
+        yield f"a sample, of which this does not hold, is needed: {', '.join(spoilt)}"
+    elif spoilt:
+        yield f"another sample, of which this does not hold, can be judged: {', '.join(spoilt)}"
+    if missing:
+        yield f"it can be judged once this is stated: {', '.join(dict.fromkeys(missing))}"
+    elif "method-changed" in failed:
+        yield "a sample measured in the same way as its reference can be judged"
+    if lacks_reference and (finding.rule.reference != "nadir" or not spoilt):
+        yield _reference_wanted(finding, book, words)
+
+
+_OF_THE_COMPARISON = ("method-not-stated", "method-changed", "no-baseline")
+"""Failures that are not of the sample itself: what it is compared with, or how that is known."""
+
+
+def _reference_wanted(finding: Finding, book: RuleBook, words: Wording) -> str:
+    """Which sample could still be the reference of a finding that has none; of a nadir, each sample is that of later ones."""
+    start, windows = finding.anchor_day, book.windows
+    if finding.rule.reference == "nadir" or start is None:
+        return "this sample is the reference of later ones: a later comparable sample can be judged"
+    days = f"{(start - timedelta(days=windows.baseline_before)).isoformat()} to {start.isoformat()}"
+    needed = f"it can be judged once a comparable sample from before the {{}} ({days}) is in the record"
+    if finding.operation is not None:
+        return f"{needed.format('operation')}; without one, no later sample after this operation can be judged"
+    return (
+        f"{needed.format('treatment')}, or one of its first {windows.late_baseline} days, which limits it to "
+        f"{words.state('watch')}; without one, no later sample of this treatment line can be judged"
+    )
 
 
 def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str:

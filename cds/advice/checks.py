@@ -47,6 +47,8 @@ def _shared(gate: Gate, finding: Finding, words: Wording) -> Check:
         return Check(gate.name, title, FAILED, tuple(failed + [f"missing: {missing}" for missing in unknown]))
     if unknown:
         return Check(gate.name, title, UNKNOWN, tuple(f"missing: {missing}" for missing in unknown))
+    if gate.name == "comparability" and (facts.get("no-baseline") or facts.get("only-a-baseline")):
+        return Check(gate.name, title, NOT_ASKED, ("nothing to compare with",))
     return Check(gate.name, title, PASSED if names else NOT_ASKED)
 
 

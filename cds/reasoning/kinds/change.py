@@ -70,8 +70,11 @@ def _cannot_exclude(question: Question, change: Change, sample: Sample) -> Tri:
 
 
 def _rising(question: Question, count: int) -> Tri:
-    last = question.judged()[-count:]
-    return len(last) == count and all(one.value.high < other.value.low for one, other in pairwise(last))
+    """Whether the last values climb, the latest among them: of one that nothing is compared with no drift can be told."""
+    last, latest = question.judged()[-count:], question.latest
+    if latest is None or len(last) < count or last[-1] is not latest or question.reference(latest) is None:
+        return False
+    return all(one.value.high < other.value.low for one, other in pairwise(last))
 
 
 KINDS = {
