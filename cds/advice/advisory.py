@@ -214,6 +214,7 @@ class Advisory:
     left_out: tuple[LeftOutItem, ...] = ()
     unmapped: tuple[str, ...] = ()
     clause: str = ""
+    note_keys: tuple[str, ...] = ()  # of the notes, whose words may change with the day
     fixed_sentence: str = FIXED_SENTENCE
 
     @property
@@ -223,7 +224,7 @@ class Advisory:
         The day on which it was computed is not part of it, so that the same evidence can stay silent once answered.
         """
         basis = [
-            [self.rule.name, self.rule.hash, self.state, self.clause, list(self.missing), list(self.notes)],
+            [self.rule.name, self.rule.hash, self.state, self.clause, list(self.missing), list(self.note_keys)],
             [self.treatment.title, str(self.treatment.start)] if self.treatment else [],
             [[reading.ref, reading.value, str(reading.collected), reading.status] for reading in self.readings],
         ]

@@ -19,11 +19,6 @@ from cds.reasoning.rulebook import FactSpec, RuleBook
 from cds.reasoning.statistics import at_least
 
 _CONFIDENCE = {1.645: "one-sided 95 %", 1.96: "two-sided 95 %", 2.326: "one-sided 99 %"}
-_CV_SOURCE = {
-    "default": "both assumed by this project, not stated by the laboratory; no published value",
-    "laboratory": "both stated by the laboratory",
-    "laboratory and default": "one stated by the laboratory, the other assumed by this project",
-}
 _REFERENCE = {
     "baseline": "before the treatment",
     "late-baseline": "after treatment had begun (late reference)",
@@ -107,18 +102,23 @@ def _reference_value(comparison: Comparison) -> str:
 
 def _built(comparison: Comparison, change: Change) -> str:
     confidence = _CONFIDENCE.get(comparison.z, "")
-    declared = comparison.sample.result.declared & {"cva", "cvi"}
-    source = _CV_SOURCE.get(comparison.cv_source, comparison.cv_source)
-    if declared:
-        source += "; as the laboratory declared it once"
+    result = comparison.sample.result
     n = comparison.reference.n
     said = (
         f"the larger of the reference change value {figure(comparison.reference_change)} "
-        f"(Z {comparison.z:g}{', ' + confidence if confidence else ''}; analytical CV {_percent(comparison.cva)}, "
-        f"within-person CV {_percent(comparison.cvi)}: {source}; "
+        f"(Z {comparison.z:g}{', ' + confidence if confidence else ''}; "
+        f"analytical CV {_percent(comparison.cva)}, {_origin(result.cva, 'cva' in result.declared)}; "
+        f"within-person CV {_percent(comparison.cvi)}, {_origin(result.cvi, 'cvi' in result.declared)}; "
         f"{n} reference {'sample' if n == 1 else 'samples'}, 1 later sample) and the floor {comparison.floor:g}"
     )
     return f"{said}; {change.rise.because}" if change.rise.because else said
+
+
+def _origin(stated: float | None, declared: bool) -> str:
+    """Who says how large a coefficient of variation is."""
+    if stated is None:
+        return "assumed by this project, no published value"
+    return "declared once by the laboratory" if declared else "stated by the laboratory"
 
 
 def _percent(fraction: float) -> str:

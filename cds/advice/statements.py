@@ -74,7 +74,7 @@ class Advisor:
             imaged=imaging.day.isoformat() if imaging else "undated",
             therapy=words.therapy(finding.line.therapy) if finding.line else "",
         )
-        rule = finding.rule
+        rule, note_keys = finding.rule, tuple(self._notes(finding))
         support = [key for key in rule.evidence if key not in rule.contradicting]
         against = [study for study in self._studies(rule.contradicting)]
         against += [
@@ -113,12 +113,12 @@ class Advisor:
             cannot_exclude=not_excluded,
             why_not=tuple(why_not(finding, book, words)),
             would_change=tuple(dict.fromkeys(would_change(finding, book, words))),
-            notes=tuple(words.note(note) for note in self._notes(finding)),
+            notes=tuple(said for note in note_keys for said in self._note(note, finding, chart)),
             advises=finding.state in rule.advise,
             options=tuple(self._options(finding, gates, bool(missing or not_excluded))),
             evidence=tuple(_reference(study) for study in self._studies(rule.evidence) if study not in against),
             contradicting=tuple(_reference(study) for study in against),
-            limitations=tuple(dict.fromkeys(said for marker in finding.markers for said in words.limitations(marker))),
+            limitations=tuple(dict.fromkeys(self._limitations(finding))),
             false_alarms=rule.false_alarms,
             not_for=words.not_for() or rule.not_for,
             attributes=words.attributes(),
@@ -129,6 +129,7 @@ class Advisor:
             ),
             unmapped=chart.unmapped,
             clause=finding.clause.key if finding.clause else "",
+            note_keys=note_keys,
         )
 
     # parts of an advisory ------------------------------------------------------------------------------------------
@@ -147,6 +148,29 @@ class Advisor:
         )
         if any(assumed):
             yield "default-variation"
+
+    def _note(self, key: str, finding: Finding, chart: Chart) -> Iterator[str]:
+        """A note in words; of findings that read several markers, once for each of which it says something else."""
+        said: dict[str, None] = {}
+        for part in finding.parts or (finding,):
+            latest = part.latest.collected if part.latest is not None else None
+            if key in part.notes or key not in {note for other in finding.parts for note in other.notes}:
+                given = {"marker": self._words.marker(part.rule.watches), "collected": str(latest)}
+                days = (chart.as_of - latest).days if latest is not None else 0
+                said[self._words.note(key, **given, days=str(days))] = None
+        yield from said
+
+    def _limitations(self, finding: Finding) -> Iterator[str]:
+        for marker in finding.markers:
+            yield from self._words.limitations(marker)
+        parts, assumed = finding.parts or (finding,), self._words.assumed_variation()
+        unstated = [part for part in parts if not _states_within_person(part)]
+        if not assumed:
+            return
+        if len(unstated) == len(parts):
+            yield assumed
+        else:
+            yield from (f"{self._words.marker(part.rule.watches)}: {_begun_small(assumed)}" for part in unstated)
 
     def _not_excluded(self, finding: Finding) -> Iterator[NotExcluded]:
         found: dict[str, list[str]] = {}
@@ -255,6 +279,15 @@ def method_in_words(method: Method) -> str:
     said.append(f"normaliser {method.normaliser}" if method.normaliser else None)
     said.append(f"efficiency {method.efficiency}" if method.efficiency is not None else None)
     return ", ".join(part for part in said if part)
+
+
+def _states_within_person(finding: Finding) -> bool:
+    """Whether a laboratory states how much the marker varies within a person, for a result that a card shows a limit of."""
+    return any(one is not None and one.cvi is not None for one in (finding.latest, *(finding.pair or ())))
+
+
+def _begun_small(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _first_of(reasons: tuple[str, ...]) -> str:

@@ -57,13 +57,19 @@ class Wording:
     def certainty(self, key: str) -> str:
         return self._label("certainty", key) if key else ""
 
-    def note(self, key: str) -> str:
-        return str(self._cards.get("notes", {}).get(key, {}).get("text", key.replace("-", " ")))
+    def note(self, key: str, **words: str) -> str:
+        """A note in words; its key, if the site's wording cannot be filled."""
+        text = self._cards.get("notes", {}).get(key, {}).get("text")
+        return _filled(text, words) or key.replace("-", " ")
 
     # lists ---------------------------------------------------------------------------------------------------------
 
     def limitations(self, marker: str) -> tuple[str, ...]:
         return tuple(self._cards.get("limitations", {}).get(marker, ()))
+
+    def assumed_variation(self) -> str:
+        """The limitation where no laboratory states how much a marker varies within a person; "" for none."""
+        return str(self._cards.get("assumed_variation", ""))
 
     def not_for(self) -> tuple[str, ...]:
         return tuple(self._cards.get("not_for", ()))

@@ -60,7 +60,7 @@ def test_every_key_of_the_wording_is_one_that_code_reads(book: RuleBook) -> None
     assert set(book.wording["advice"]) == {"options", "override_system", "overrides"}
     assert set(book.wording["labels"]) == {"gates", "failures", "facts", "missing", "settled", "certainty"}
     assert set(book.wording["cards"]) == {
-        *("fixed_sentence", "states", "by_rule", "notes", "not_for", "attributes", "about", "limitations"),
+        *("fixed_sentence", "states", "by_rule", "notes", "not_for", "attributes", "about", "limitations", "assumed_variation"),
         "changes",  # for open, closed and superseded advice; withdrawn advice has a card of its own
     }
 
