@@ -40,6 +40,7 @@ class Reading:
     declared: tuple[str, ...]  # what the laboratory declared once instead of sending it with the result
     known: str  # when it became known; says so if that is assumed
     faults: tuple[str, ...] = ()
+    undated: str = ""  # why a collection date that was sent is of no use
 
 
 @dataclass(frozen=True, slots=True)

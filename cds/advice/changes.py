@@ -10,7 +10,7 @@ from cds.advice.advisory import ChangeFromReference, WhyNot
 from cds.advice.checks import is_judged
 from cds.advice.confirmation import LOWEST, over_lowest, pair_over_lowest
 from cds.advice.wording import Wording
-from cds.chart.model import Result, Tri
+from cds.chart.model import Chart, Result, Tri
 from cds.reasoning.change import Change, Comparison, Pair
 from cds.reasoning.explanation import explain, figure, threshold_value
 from cds.reasoning.findings import Finding
@@ -130,10 +130,10 @@ def _inverse(result: Result) -> bool:
     return result.family is not None and "delta" in result.family
 
 
-def would_change(finding: Finding, book: RuleBook, words: Wording) -> Iterator[str]:
+def would_change(finding: Finding, chart: Chart, book: RuleBook, words: Wording) -> Iterator[str]:
     """What a next comparable sample, or missing data, would change."""
     for part in finding.parts:
-        yield from (f"{words.marker(part.rule.watches)}: {said}" for said in would_change(part, book, words))
+        yield from (f"{words.marker(part.rule.watches)}: {said}" for said in would_change(part, chart, book, words))
     if finding.parts:
         return
     compared = finding.comparisons if is_judged(finding) else {}
@@ -142,7 +142,7 @@ def would_change(finding: Finding, book: RuleBook, words: Wording) -> Iterator[s
         yield _next_value(spec, compared[spec.name], finding)
         yield from _next_pair(finding)
     if finding.state == "data-quality":
-        yield from (f"it can be judged once {said}" for said in words.settled(finding))
+        yield from (f"it can be judged once {said}" for said in words.settled(finding, chart))
     if finding.state == "not-evaluable":
         yield from _made_evaluable(finding, book, words)
 
@@ -166,6 +166,7 @@ def _made_evaluable(finding: Finding, book: RuleBook, words: Wording) -> Iterato
     if missing:
         yield f"it can be judged once this is stated: {', '.join(dict.fromkeys(missing))}"
     elif "method-changed" in failed:
+        yield from words.meant(finding)
         yield "a sample measured in the same way as its reference can be judged"
     if lacks_reference and (finding.rule.reference != "nadir" or not spoilt):
         yield _reference_wanted(finding, book, words)

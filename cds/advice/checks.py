@@ -29,11 +29,11 @@ def checks(finding: Finding, chart: Chart, book: RuleBook, words: Wording) -> tu
             for check in part
         )
     asked = {clause.gate for clause in finding.rule.clauses if clause.gate}
-    shared = (_shared(gate, finding, words) for gate in book.gates if gate.name in asked)
+    shared = (_shared(gate, finding, chart, words) for gate in book.gates if gate.name in asked)
     return tuple(chain(shared, _own(finding, chart, words)))
 
 
-def _shared(gate: Gate, finding: Finding, words: Wording) -> Check:
+def _shared(gate: Gate, finding: Finding, chart: Chart, words: Wording) -> Check:
     facts = finding.facts
     title = words.gate(gate.name)
     if gate.name == "therapy":
@@ -41,7 +41,7 @@ def _shared(gate: Gate, finding: Finding, words: Wording) -> Check:
         why = words.missing("applies", finding) if outcome == UNKNOWN else ()
         return Check(gate.name, title, outcome, why)
     names = [spec.name for spec, _, _ in gate.fails_on if spec.name in facts]
-    failed = [words.failure(name) for name in names if facts[name] is True]
+    failed = [said for name in names if facts[name] is True for said in words.failures(name, finding, chart)]
     unknown = [missing for name in names if facts[name] is None for missing in words.missing(name, finding)]
     if failed:
         return Check(gate.name, title, FAILED, tuple(failed + [f"missing: {missing}" for missing in unknown]))

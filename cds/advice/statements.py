@@ -63,7 +63,7 @@ class Advisor:
         not_excluded = tuple(self._not_excluded(finding))
         names = tuple(words.marker(marker) for marker in finding.markers)
         certainty = words.certainty(finding.certainty)
-        reasons = words.reasons(finding)
+        reasons = words.reasons(finding, chart)
         imaging = imaging_near(finding, chart)
         headline = words.headline(
             finding,
@@ -112,7 +112,7 @@ class Advisor:
             missing=missing,
             cannot_exclude=not_excluded,
             why_not=tuple(why_not(finding, book, words)),
-            would_change=tuple(dict.fromkeys(would_change(finding, book, words))),
+            would_change=tuple(dict.fromkeys(would_change(finding, chart, book, words))),
             notes=tuple(said for note in note_keys for said in self._note(note, finding, chart)),
             advises=finding.state in rule.advise,
             options=tuple(self._options(finding, gates, bool(missing or not_excluded))),
@@ -220,6 +220,7 @@ class Advisor:
             declared=tuple(sorted(result.declared)),
             known=known,
             faults=tuple(sorted(result.faults)),
+            undated=result.undated,
         )
 
     def _options(self, finding: Finding, gates: tuple[Check, ...], incomplete: bool) -> Iterator[Option]:

@@ -6,10 +6,12 @@ A site may overlay these files, so a key without words falls back on itself, wri
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cds.advice.advisory import About, Option
+from cds.advice.differences import differences, meant
+from cds.chart.model import Chart
 from cds.reasoning.findings import Finding
 from cds.reasoning.rulebook import Clause, RuleBook
 
@@ -132,37 +134,58 @@ class Wording:
         known = self._labels.get("missing", {})
         return str(known[fact]) if fact in known else self.fact(fact)
 
-    def reasons(self, finding: Finding) -> tuple[str, ...]:
+    def failures(self, name: str, finding: Finding, chart: Chart) -> tuple[str, ...]:
+        """What makes a gate fail, as far as it can be told: which part of a method differs, why a date is of no use."""
+        if name == "method-changed":
+            apart = differences(finding, self._book.windows.elements, self._part)
+            # What the result does not state itself is named by a failure of its own.
+            return apart or (() if finding.facts.get("method-not-stated") else (self.failure(name),))
+        if name == "undated":
+            results = chart.results.get(finding.rule.watches, ())
+            why = dict.fromkeys(result.undated for result in results if "no-collection-date" in result.faults)
+            return tuple(f"{self.failure('undated-as-sent')}: {said}" if said else self.failure(name) for said in why)
+        return (self.failure(name),)
+
+    def reasons(self, finding: Finding, chart: Chart) -> tuple[str, ...]:
         """What failed or is missing, for a state that is about that; empty for the others."""
         said: list[str] = []
         for part in finding.parts:
             if part.state == finding.state:
-                said += [f"{self.marker(part.rule.watches)}: {reason}" for reason in self.reasons(part)]
+                said += [f"{self.marker(part.rule.watches)}: {reason}" for reason in self.reasons(part, chart)]
         if not said:
             for clause in finding.holding:
-                said += self._reason(clause, finding)
+                said += self._reason(clause, finding, chart)
         if not said and finding.clause is None:
             said = [f"missing: {words}" for name in finding.missing for words in self.missing(name, finding)]
         return tuple(dict.fromkeys(said))
 
-    def _reason(self, clause: Clause, finding: Finding) -> list[str]:
+    def _reason(self, clause: Clause, finding: Finding, chart: Chart) -> Sequence[str]:
         if clause.gate:
             fact = clause.all[0]
             if fact.wanted is None:
                 return [f"missing: {words}" for words in self.missing(fact.fact, finding)]
             if fact.fact == "method-not-stated":
                 return [f"missing: {', '.join(self.unstated(finding))}"]
-            return [self.failure(fact.fact)] if fact.wanted else []
+            return self.failures(fact.fact, finding, chart) if fact.wanted else []
         if finding.state == "hold":
             windows = [lit.fact for lit in clause.all if lit.wanted and finding.rule.fact(lit.fact).kind == "day"]
             return [self.fact(name) for name in windows or [lit.fact for lit in clause.all]]
         return []
 
-    def settled(self, finding: Finding) -> tuple[str, ...]:
+    def settled(self, finding: Finding, chart: Chart) -> tuple[str, ...]:
         """What settles each failure of the result's own data, for a state that is about that."""
         failed = [clause.all[0].fact for clause in finding.holding if clause.gate and clause.all[0].wanted]
+        if "undated" in failed and any(result.undated for result in chart.results.get(finding.rule.watches, ())):
+            failed[failed.index("undated")] = "undated-as-sent"
         known = self._labels.get("settled", {})
         return tuple(str(known[name]) for name in failed if name in known)
+
+    def meant(self, finding: Finding) -> tuple[str, ...]:
+        """What would let the same result be judged, if its method is told in codes that are not known here."""
+        return tuple(meant(finding, self._book.windows.elements, self._part))
+
+    def _part(self, name: str) -> str:
+        return {"efficiency": "PCR efficiency"}.get(name) or self._label("missing", name)
 
     def unstated(self, finding: Finding) -> tuple[str, ...]:
         """The elements of its method that the latest result does not state."""

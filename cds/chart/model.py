@@ -80,6 +80,7 @@ class Result(msgspec.Struct, frozen=True):
     also: tuple[str, ...] = ()  # references of duplicates that were counted as this one result
     faults: frozenset[str] = frozenset()  # why it cannot be used; see above
     regulatory: str | None = None  # "RUO", "LDT", "IVD", with accreditation as stated
+    undated: str = ""  # why a collection date that was sent is of no use; "" if there is one, or none was sent
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -116,6 +116,38 @@ def collected(observation: Json, sample: Sample) -> When | None:
     return exact[0] if agrees else None
 
 
+def undated(observation: Json, sample: Sample) -> str:
+    """Why the collection that is stated of an undated result is of no use, in words; "" if none is stated."""
+    period, collection = observation.get("effectivePeriod"), (sample.resource or {}).get("collection")
+    own = observation.get("effectiveDateTime") or observation.get("effectiveInstant") or _start(period)
+    theirs = None
+    if isinstance(collection, dict):
+        theirs = collection.get("collectedDateTime") or _start(collection.get("collectedPeriod"))
+    sent = [raw for raw in (own, theirs) if raw and str(raw).strip()]
+    days = []
+    for raw in sent:
+        if not isinstance(raw, str):
+            return f"{_KINDS.get(type(raw), 'a number')} stands where a date belongs"
+        day = when(raw)
+        if day is None:
+            return f"“{''.join(sign for sign in raw[:40] if sign.isprintable()).strip()}” is no date"
+        if day.first < _EARLIEST:
+            return f"“{day.text}” lies before {_EARLIEST.year}"
+        days.append(day.text[:10])
+    if len(days) == 2:
+        return f"its Observation says {days[0]} and its Specimen {days[1]}"
+    if days:
+        return f"“{days[0]}” names no day"
+    return "its effectivePeriod is no period" if period and not isinstance(period, dict) else ""
+
+
+_KINDS = {dict: "an object", list: "a list", bool: "true or false"}
+
+
+def _start(period: object) -> Any:
+    return period.get("start") if isinstance(period, dict) else None
+
+
 def read_result(
     observation: Json, ref: str, meaning: Meaning, known: Known, catalogue: Catalogue, index: Mapping[str, Json]
 ) -> Result:
@@ -181,6 +213,7 @@ def read_result(
         (),
         frozenset(faults) if faults else _NO_FAULTS,
         measured.regulatory,
+        undated(observation, sample) if taken is None else "",
     )
 
 

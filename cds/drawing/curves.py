@@ -19,7 +19,7 @@ from cds.reasoning.change import Comparison
 from cds.reasoning.explanation import threshold_value
 from cds.reasoning.findings import Evaluation, Finding
 from cds.reasoning.kinds.kind import Days
-from cds.reasoning.question import comparable_results
+from cds.reasoning.question import comparable_results, what_differs
 from cds.reasoning.rulebook import RuleBook
 from cds.reasoning.statistics import reference_change
 
@@ -31,7 +31,7 @@ _FAULTS = {
 }  # fmt: skip
 _DISTURBS = ("haemolysis", "lipaemia", "residual-platelets", "dna-control")
 """Checks of which a bad answer makes a specimen useless, whatever it was measured for."""
-_MEASURED = ("specimen", "tube", "isolation", "assay", "platform", "reagents", "normaliser")
+_SHORT = {"efficiency": "PCR efficiency"}
 _MOST_CURVES = 8
 """Of so many curves that lie side by side each new result may go on with one; no patient is measured in more ways at once."""
 
@@ -271,22 +271,15 @@ def _mean(values: Sequence[float]) -> float:
 
 def _why_apart(earlier: Result, later: Result, elements: Sequence[str]) -> str:
     """What differs between two results that may not be compared, or what is not stated of them."""
-    if earlier.family != later.family:
+    apart = what_differs(earlier, later, elements)
+    if any(name == "unit" for name, _, _ in apart):
         return "other unit"
-    pairs = [
-        (name, getattr(earlier.method, name), getattr(later.method, name)) for name in _MEASURED if name in elements
-    ]
-    if not later.bridged or "bridged" in later.declared:
-        pairs.insert(0, ("laboratory", earlier.laboratory, later.laboratory))
-    if not later.bridged:
-        pairs.append(("lot", earlier.lot, later.lot))
-    changed = [name for name, one, other in pairs if one is not None and other is not None and one != other]
-    if earlier.method.efficiency != later.method.efficiency:
-        changed.append("PCR efficiency")
-    if changed:
-        return f"other {_listed(changed)}"
-    unstated = [name for name, one, other in pairs if one is None or other is None]
-    return f"{_listed(unstated)} not stated" if unstated else "other limit of detection"
+    changed = [name for name, one, other in apart if None not in (one, other)]
+    limit = "limit of detection"
+    if more := [_SHORT.get(name, name) for name in changed if name != limit]:
+        return f"other {_listed(more)}"
+    unstated = [name for name, one, other in apart if None in (one, other) and name != limit]
+    return f"{_listed(unstated)} not stated" if unstated else f"other {limit}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -45,6 +45,7 @@ class Finding(msgspec.Struct, frozen=True):
     judged: tuple[Result, ...]
     parts: tuple[Finding, ...] = ()
     also: tuple[str, ...] = ()  # other rules of the marker that say the same of it
+    uncompared: Result | None = None  # the newest sample that could be its reference, where none can be compared
 
     @property
     def certainty(self) -> str:

@@ -262,18 +262,16 @@ class Question:
             found.lowest.append(least)
         return found
 
-    def reference_exists(self) -> bool:
-        """Whether any usable sample could serve as a reference for the latest, comparable or not [17]."""
+    def possible_references(self) -> list[Sample]:
+        """The usable samples that could serve as a reference for the latest, comparable or not [17]; oldest first."""
         if self.latest is None:
-            return False
+            return []
         if self.rule.reference == "nadir":
             first = self.nadir_window(self.latest)
-            return any(
-                first <= other.collected < self.latest.collected and self.usable(other)
-                for other in self.samples[: self.latest.index]
-            )
+            earlier = self.samples[: self.latest.index]
+            return [one for one in earlier if first <= one.collected < self.latest.collected and self.usable(one)]
         early, late = self.baseline_samples()
-        return bool(early or late)
+        return early or late
 
     def judged(self) -> list[Sample]:
         """Usable samples on the line, up to the latest and comparable with it [16]; oldest first."""
@@ -325,6 +323,31 @@ class Lowest:
         if self._plain is not None:
             return self._plain
         return lowest([bounded(other, sample) for other in self.samples])
+
+
+def what_differs(earlier: Result, later: Result, elements: Sequence[str]) -> list[tuple[str, str | None, str | None]]:
+    """What keeps two results from being compared [13], each with the earlier and the later answer, None if not stated.
+
+    Empty if they can be compared. Named are "unit", "laboratory", `elements`, "lot", "efficiency" and "limit of detection".
+    """
+    asked: list[tuple[str, Any, Any]] = [("unit", earlier.unit or earlier.family, later.unit or later.family)]
+    if earlier.family is not None and earlier.family == later.family:
+        asked = []
+    if not later.bridged or "bridged" in later.declared:
+        asked.append(("laboratory", earlier.laboratory, later.laboratory))
+    asked += [(name, getattr(earlier.method, name), getattr(later.method, name)) for name in elements]
+    if not later.bridged:
+        asked.append(("lot", earlier.lot, later.lot))
+    found = [one for one in asked if one[1] is None or one[1] != one[2]]
+    if earlier.method.efficiency != later.method.efficiency:
+        found.append(("efficiency", _text(earlier.method.efficiency), _text(later.method.efficiency)))
+    if not later.bridged and (earlier.censored or later.censored) and earlier.lod != later.lod:
+        found.append(("limit of detection", _text(earlier.lod), _text(later.lod)))
+    return found
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def comparable_results(earlier: Result, later: Result, elements: Sequence[str]) -> Tri:

@@ -15,7 +15,7 @@ from cds.reasoning.engine import Answer, Engine
 from cds.reasoning.findings import Evaluation, Finding, Held
 from cds.reasoning.forming import Forming
 from cds.reasoning.oracle import Oracle
-from cds.reasoning.question import Question
+from cds.reasoning.question import Question, Sample
 from cds.reasoning.rulebook import Clause, Rule, RuleBook
 
 _ABOUT_MARKER_GATES = ("scope", "data", "therapy")
@@ -101,9 +101,13 @@ class Reasoner:
                 if pair is None and facts.get(name):
                     pair = confirmation(question, wanted)[1]
         latest = question.latest
+        uncompared: list[Sample] = []
+        if latest is not None and facts["applies"] is True and question.reference(latest) is None:
+            uncompared = question.possible_references()
         return self._finding(
             rule,
             facts,
+            uncompared=uncompared[-1].result if uncompared else None,
             latest=latest.result if latest is not None else None,
             line=question.line,
             operation=question.operation,

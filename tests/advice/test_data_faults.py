@@ -57,3 +57,42 @@ def test_more_of_a_marker_than_vesicles_in_all(
     assert [one.ref for one in advisory.readings if "above-total-ev" in one.faults] == [
         f"Observation/{name}" for name in ids
     ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "specimen", "why"),
+    [
+        ("21.04.2025", None, "“21.04.2025” is no date"),
+        ("21.04.2025", "2025-04-21", "“21.04.2025” is no date"),
+        (20250421, None, "a number stands where a date belongs"),
+        ("2025-04", None, "“2025-04” names no day"),
+        ("2027-04-21", "2025-04-21T08:30:00+02:00", "its Observation says 2027-04-21 and its Specimen 2025-04-21"),
+        (None, "2025", "“2025” names no day"),
+        ("1799-04-21", None, "“1799-04-21” lies before 1900"),
+    ],
+)
+def test_a_collection_date_that_was_sent_and_is_of_no_use(
+    example: Json, reasoner: Reasoner, book: RuleBook, sent: object, specimen: str | None, why: str
+) -> None:
+    example["trpc5-5"]["effectiveDateTime"] = sent
+    example["plasma-5"]["collection"] = {"collectedDateTime": specimen} if specimen else {}
+    if sent is None:
+        del example["trpc5-5"]["effectiveDateTime"]
+    advisory = said(example, reasoner)
+    assert advisory.state == "data-quality"
+    assert advisory.reasons == (f"collection date of no use: {why}",)
+    (step,) = advisory.would_change
+    assert step == (
+        "it can be judged once its collection date is sent as a day that can be read (2025-04-21), the same in Observation and Specimen"
+    )
+    shown = card(advisory, book)
+    assert f"- collection date of no use, {why}: TRPC5-EV" in shown["detail"].replace("\\", "")
+    assert shown["summary"].startswith("TRPC5-EV: result data need checking (collection date of no use")
+
+
+def test_no_collection_date_at_all_is_still_called_that(example: Json, reasoner: Reasoner, book: RuleBook) -> None:
+    del example["trpc5-5"]["effectiveDateTime"], example["plasma-5"]["collection"]
+    advisory = said(example, reasoner)
+    assert advisory.reasons == ("no collection date",)
+    assert advisory.would_change == ("it can be judged once its laboratory has stated the day of collection",)
+    assert "- no collection date: TRPC5-EV" in card(advisory, book)["detail"]

@@ -35,7 +35,10 @@ def test_nor_is_there_where_the_latest_sample_cannot_be_compared_or_used(advise:
     (said,) = advise(chart(*series("trpc5-ev", climbing)))
     assert any("drift upwards" in note for note in said.notes)
     spoilt = [*series("trpc5-ev", climbing), result("trpc5-ev", 133, 2.4, checks={**CLEAR, "haemolysis": False})]
-    elsewhere = [*series("trpc5-ev", climbing), *(result("trpc5-ev", 130 + day, 2.4 + day / 10, lot="L2") for day in range(3))]
+    elsewhere = [
+        *series("trpc5-ev", climbing),
+        *(result("trpc5-ev", 130 + day, 2.4 + day / 10, lot="L2") for day in range(3)),
+    ]
     for results in (spoilt, elsewhere):
         (said,) = advise(chart(*results))
         assert not any("drift" in note for note in said.notes)

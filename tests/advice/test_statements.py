@@ -119,7 +119,7 @@ def test_a_value_below_the_limit_of_detection_claims_a_bound_only(advise: Advise
         (
             "another method",
             {"method": replace(METHOD, isolation="uc")},
-            "method, laboratory or lot changed, or not stated for a sample",
+            "isolation method uc instead of sec",
         ),
         ("an unreadable value", {"faults": frozenset({"unreadable-value"})}, "value cannot be read"),
     ],

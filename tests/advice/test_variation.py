@@ -72,9 +72,7 @@ def test_a_finding_that_was_not_judged_says_what_it_would_use(advise: Advise) ->
 # age -----------------------------------------------------------------------------------------------------------------
 
 
-def test_the_note_on_old_data_says_how_old_they_are(
-    advise: Advise, write: Callable[[Chart], list[Card]]
-) -> None:
+def test_the_note_on_old_data_says_how_old_they_are(advise: Advise, write: Callable[[Chart], list[Card]]) -> None:
     seen = chart(*series("trpc5-ev", TRPC5_RISE), as_of=105 + 580)
     told = "The newest TRPC5-EV result is of 2025-04-21, 580 days before this assessment; the finding may not hold any more."
     (said,) = advise(seen)

@@ -50,7 +50,8 @@ def test_every_note_and_option_is_raised_and_has_words(book: RuleBook) -> None:
 def test_every_label_is_of_something_that_rules_know(book: RuleBook) -> None:
     labels = book.wording["labels"]
     assert set(labels["gates"]) == {gate.name for gate in book.gates} | CODE_GATES
-    assert set(labels["failures"]) == gate_facts(book)
+    assert set(labels["failures"]) == gate_facts(book) | {"undated-as-sent"}
+    assert set(labels["settled"]) <= set(labels["failures"])
     assert set(labels["facts"]) <= facts(book)
     assert facts(book) <= set(labels["facts"]) | set(labels["failures"])
     assert set(labels["missing"]) <= facts(book) | set(book.windows.elements) | {"laboratory", "lot"}
@@ -60,7 +61,17 @@ def test_every_key_of_the_wording_is_one_that_code_reads(book: RuleBook) -> None
     assert set(book.wording["advice"]) == {"options", "override_system", "overrides"}
     assert set(book.wording["labels"]) == {"gates", "failures", "facts", "missing", "settled", "certainty"}
     assert set(book.wording["cards"]) == {
-        *("fixed_sentence", "states", "by_rule", "notes", "not_for", "attributes", "about", "limitations", "assumed_variation"),
+        *(
+            "fixed_sentence",
+            "states",
+            "by_rule",
+            "notes",
+            "not_for",
+            "attributes",
+            "about",
+            "limitations",
+            "assumed_variation",
+        ),
         "changes",  # for open, closed and superseded advice; withdrawn advice has a card of its own
     }
 

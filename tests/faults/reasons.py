@@ -12,9 +12,10 @@ UNSAID = "the report is that of the record without the result"
 
 _NOT_JSON = "The input is not JSON: "
 _UNREADABLE = "Because: value cannot be read"
-_CHANGED = "Because: method, laboratory or lot changed"
+_CHANGED = " instead of "
 _UNMAPPED = "Codes that look like markers and are mapped by nobody: "
 _UNDATED = "Because: no collection date"
+_NO_DATE = "Because: collection date of no use: "
 _FUTURE = "Because: collection date in the future"
 
 _TABLE = (
@@ -68,7 +69,10 @@ _TABLE = (
     (r"unit .*", "Because: unit does not convert"),
     # when
     (r"(effectiveDateTime|Specimen\.collected) '(2099-04-07|2025-04-22|9999-12-31)'", _FUTURE),
-    (r"(effectiveDateTime|Specimen\.collected|effectivePeriod) .*|no collection at all", _UNDATED),
+    (r"(effectiveDateTime|Specimen\.collected) (' '|null|an empty list|an empty object|empty text)", _UNDATED),
+    (r"effectivePeriod (null|an empty .*|empty text|with end only)|no collection at all", _UNDATED),
+    (r"effectivePeriod .*", _NO_DATE + "its effectivePeriod "),
+    (r"(effectiveDateTime|Specimen\.collected) .*", _NO_DATE),
     (r"issued .*|corrected after the day", UNSAID),
     # how it was measured
     (r"(Specimen) (of serum|in heparin|precipitated)|(performer|method|device) another", _CHANGED),

@@ -136,7 +136,7 @@ def _reference(question: Question, params: tuple[str, Pair | None]) -> Tri:
         return any(found is not None and found.kind == "late-baseline" for found in references)
     if question.latest.result.faults or question.only_baseline or question.reference(question.latest) is not None:
         return False
-    return question.reference_exists() is (wanted == "not-comparable")
+    return bool(question.possible_references()) is (wanted == "not-comparable")
 
 
 def _wrong_specimen(question: Question, _params: object, sample: Sample) -> Tri:
