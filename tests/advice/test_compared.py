@@ -85,7 +85,6 @@ def test_it_is_compared_with_the_newest_sample_that_could_be_the_reference(advis
 
 
 def test_a_nadir_too(advise: Advise) -> None:
-    from cds.chart.model import Diagnosis
 
     endocrine = Line("endocrine-therapy", ("tamoxifen",), START)
     pcr = replace(METHOD, assay="rt-qpcr", efficiency=Decimal("1.00"))
