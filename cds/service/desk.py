@@ -96,6 +96,8 @@ class Desk:
         self._reasoner = reasoner
         self._clock = clock
         self._recorder = recorder
+        self.launches: frozenset[str] = frozenset()
+        """The FHIR servers of EHRs that can launch the board: their cards link to it."""
         self._advisor = Advisor(book, settings.about())
         self._writer = CardWriter(book, settings.canonical, settings.public_base_url)
         self.override_reasons = self._writer.override_reasons
@@ -174,6 +176,7 @@ class Desk:
             f"Patient/{request.patient}",
             f"Encounter/{request.encounter}" if request.encounter else "",
             self._ordered(request, data, now),
+            f"{self._settings.public_base_url}/launch" if request.server in self.launches else "",
         )
         said = self._advisor.advisories(evaluation)
         return Answer(

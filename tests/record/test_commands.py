@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import update
 
 from cds.publish.check import problems
+from cds.reasoning.loading import default_rulebook
 from cds.record import tables
 from cds.record.accounts import Accounts
 from cds.record.database import Database, head
@@ -140,7 +141,8 @@ def test_whom_nobody_has_evaluated_for_long_is_erased(terminal: Terminal, addres
     later = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
     assert "2 patients, " in terminal.run("record", "expire", "--before", later, "--by", "privacy", "--yes")
     assert "nothing was advised" in terminal.run("record", "list")
-    assert "the record holds: 6 entries, 0 rows" in terminal.run("audit", "verify")
+    texts = sum(rule.status in ("active", "shadow") for rule in default_rulebook().rules)  # they are nobody's
+    assert f"the record holds: 6 entries, {texts} rows" in terminal.run("audit", "verify")
 
 
 def test_the_audit_says_what_was_changed(terminal: Terminal, address: str) -> None:
