@@ -129,13 +129,14 @@ def _client(entry: Section, folder: Path, *, open_mode: bool) -> Client:
         )
     authority = authority_of(entry, folder)
     backend = _backend(entry.section("backend"), folder, plain=open_mode) if "backend" in entry else None
-    name = entry.text("name")
-    if len(name) > _MOST_NAME:
-        entry.problem(f"the name is longer than {_MOST_NAME} characters", "records tell clients by name", at="name")
+    names = {key: entry.text(key) for key in ("name", "tenant")}
+    for key, stated in names.items():
+        if len(stated) > _MOST_NAME:
+            entry.problem(f"the {key} is longer than {_MOST_NAME} characters", "it stands in every record", at=key)
     return Client(
-        name=name,
+        name=names["name"],
         issuer=entry.text("issuer"),
-        tenant=entry.text("tenant"),
+        tenant=names["tenant"],
         tenants=entry.texts("tenants"),
         audiences=entry.texts("audiences"),
         algorithms=algorithms,

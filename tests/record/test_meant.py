@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import String, select
 from starlette.testclient import TestClient
 
-from cds.record import tables
+from cds.record import spelling, tables
 from cds.record.audit import verify
 from cds.record.database import Database
 from cds.record.identity import Identity, identified
-from cds.record.listing import advisories
+from cds.record.listing import Wanted, advisories, issues
 from cds.record.recorder import Recorder
 from cds.selfcheck import shipped_example
 from cds.service.app import create_app
@@ -178,6 +178,19 @@ def test_a_link_to_nobody_of_the_server_moves_nobody(clinic: Clinic, link: objec
 )
 def test_what_no_database_keeps_does_no_harm(clinic: Clinic, change: Mapping[str, Any]) -> None:
     assert clinic.opens({**PATIENT, **change}).status_code == 200
+
+
+def test_what_is_kept_is_no_longer_than_the_tables_hold() -> None:
+    patient, identifier, person = tables.patient.c, tables.identifier.c, tables.person.c
+    text, day = len(spelling.text("x" * 1000)), len("1970-05-14")
+    lengths = {
+        patient.server: spelling.MOST_SERVER, patient.reference: len("Patient/") + 255, identifier.system: text,
+        identifier.value: text, identifier.born: day, person.born: day,
+    }  # fmt: skip
+    for column, longest in lengths.items():
+        assert isinstance(column.type, String)
+        assert column.type.length is not None
+        assert longest <= column.type.length, column
 
 
 @pytest.mark.parametrize(
@@ -367,6 +380,7 @@ def test_who_has_no_server_is_found_by_people_all_the_same(site: Site, request_b
     clients.asks("main", request_body, MAIN)
     (listed,) = advisories(clients.database, "default")
     assert listed.address == f"{MAIN}/{PATIENT_ID}"
+    assert [issue.server for issue in issues(clients.database, Wanted("default"))] == [MAIN]
     with clients.database.reading() as connection:
         for said, server in ((listed.address, None), (PATIENT_ID, None), (PATIENT_ID, f"client:main/{MAIN}")):
             assert identified(connection, "default", said, server).server == f"client:main/{MAIN}"

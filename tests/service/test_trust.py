@@ -368,6 +368,8 @@ def test_while_the_record_is_away_nobody_is_told_that_they_are_strangers(
         ("may: [call, record]", "longest_minutes: 0", ["between 1 minute and a day"]),
         ("may: [call, record]", "certificates: none.pem", ["there is no file"]),
         ("clients:", "client:", ["unknown key 'client'"]),
+        ("name: main-ehr", f"name: {'x' * 65}", ["the name is longer than 64 characters"]),
+        ("may: [call, record]", f"tenant: {'x' * 65}", ["the tenant is longer than 64 characters"]),
     ],
 )
 def test_mistakes_in_the_file_are_named(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
