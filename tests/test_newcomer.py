@@ -61,7 +61,7 @@ def put(**fields: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (put(code={"coding": [{"system": "http://loinc.org", "code": "trpc5-ev"}]}), "declare it in rules/labs/"),
+        (put(code={"coding": [{"system": "http://loinc.org", "code": "trpc5-ev"}]}), "have it declared in rules/labs/"),
         (put(subject={"reference": "Patient/other"}), "belongs to another patient"),
         (put(subject={"reference": "trpc5-suspected"}), "its subject is to be written as Patient/id"),
         (put(status="Final"), "is none that FHIR knows"),
