@@ -71,7 +71,9 @@ class Settings(BaseSettings):
     sign_in_file: Path | None = Field(
         default=None, description="who else vouches for people that sign in; without it accounts have passwords of ours"
     )
-    session_idle_minutes: int = Field(default=30, gt=0, le=1440, description="without a request a session ends after it")
+    session_idle_minutes: int = Field(
+        default=30, gt=0, le=1440, description="without a request a session ends after it"
+    )
     session_hours: int = Field(default=12, gt=0, le=168, description="after it a session ends anyway")
     deadline_ms: int = Field(default=400, gt=0, description="longest that a call waits for the database")
     fetch_ms: int = Field(default=450, gt=0, description="longest that a call waits for the client's FHIR server")
