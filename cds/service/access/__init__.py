@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from cds.record.accounts import Accounts
 from cds.record.recorder import Recorder
 from cds.record.sessions import Sessions
+from cds.record.spelling import respelt
 from cds.service.access.account_pages import AccountPages
 from cds.service.access.audit_page import AuditPage
 from cds.service.access.browser import Browser
@@ -43,7 +44,7 @@ def mount(app: FastAPI, settings: Settings, recorder: Recorder, clock: Callable[
     if ways.providers:
         OpenIdConnect(gate, {one.key: Relying(one, seconds) for one in ways.providers}).mount(app)
     if ways.ehrs:
-        gate.launches = frozenset(one.iss for one in ways.ehrs)
+        gate.launches = frozenset(respelt(one.iss) for one in ways.ehrs)
         SmartLaunch(gate, {one.iss: Relying(one, seconds) for one in ways.ehrs}, recorder.database).mount(app)
     AccountPages(gate, accounts)
     AuditPage(gate, accounts.trail)
