@@ -19,6 +19,13 @@ FIXED_SENTENCE = (
 """Stands in the code, not in a wording file, so that no setting and no overlay can remove it from a card."""
 
 
+_FAULTS = {
+    "after-as-of": "in the future",
+    "above-total-ev": "above the total EV count",
+    "conflict": "another value for that day",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One measured value with everything that a reader needs to judge it."""
@@ -41,6 +48,11 @@ class Reading:
     known: str  # when it became known; says so if that is assumed
     faults: tuple[str, ...] = ()
     undated: str = ""  # why a collection date that was sent is of no use
+
+    @property
+    def flaws(self) -> tuple[str, ...]:
+        """Its faults as they are read, but for a missing day, which stands in the place of the day."""
+        return tuple(_FAULTS.get(one, one.replace("-", " ")) for one in self.faults if one != "no-collection-date")
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,10 +184,10 @@ def _reference_wanted(finding: Finding, book: RuleBook, words: Wording) -> str:
     days = f"{(start - timedelta(days=windows.baseline_before)).isoformat()} to {start.isoformat()}"
     needed = f"it can be judged once a comparable sample from before the {{}} ({days}) is in the record"
     if finding.operation is not None:
-        return f"{needed.format('operation')}; without one, no later sample after this operation can be judged"
+        return f"{needed.format('operation')}; without one, these rules judge no later sample after this operation"
     return (
         f"{needed.format('treatment')}, or one of its first {windows.late_baseline} days, which limits it to "
-        f"{words.state('watch')}; without one, no later sample of this treatment line can be judged"
+        f"{words.state('watch')}; without one, these rules judge no later sample of this treatment line"
     )
 
 

@@ -175,14 +175,13 @@ def _by_weight(readings: Sequence[Reading]) -> list[Reading]:
 
 
 def _value(one: Reading) -> Value:
-    faults = (fault.replace("-", " ") for fault in one.faults)
     by = "; ".join(part for part in (one.laboratory, one.method, one.lot and f"lot {one.lot}") if part)
     return Value(
         day=day(one.collected) or words().common.unknown,
         order=one.collected.isoformat() if one.collected else "",
         of_line=str(one.day) if one.day is not None else "",
         value=legible(one.value),
-        part=", ".join((*one.roles, *faults)),
+        part=", ".join(part for part in (*one.roles, *one.flaws, one.undated) if part),
         by=by,
     )
 

@@ -54,6 +54,7 @@ def test_more_of_a_marker_than_vesicles_in_all(
     assert "unit" in step
     assert "power of ten" in step
     assert "power of ten" in shown["detail"]
+    assert shown["detail"].count("above the total EV count (Observation/") == len(ids)
     assert [one.ref for one in advisory.readings if "above-total-ev" in one.faults] == [
         f"Observation/{name}" for name in ids
     ]
@@ -86,7 +87,9 @@ def test_a_collection_date_that_was_sent_and_is_of_no_use(
         "it can be judged once its collection date is sent as a day that can be read (2025-04-21), the same in Observation and Specimen"
     )
     shown = card(advisory, book)
-    assert f"- collection date of no use, {why}: TRPC5-EV" in shown["detail"].replace("\\", "")
+    shown_values = shown["detail"].replace("\\", "").partition("### Values")[2]
+    assert f"- collection date of no use, {why}: TRPC5-EV" in shown_values
+    assert "no collection date" not in shown_values
     assert shown["summary"].startswith("TRPC5-EV: result data need checking (collection date of no use")
 
 

@@ -62,7 +62,7 @@ def test_the_next_step_is_one_that_helps(advise: Advise, write: Write) -> None:
     (said,) = advise(chart(*series("trpc5-ev", LATER)))
     assert said.would_change == (
         "it can be judged once a comparable sample from before the treatment (2024-11-25 to 2025-01-06) is in the record, or one "
-        "of its first 14 days, which limits it to watch; without one, no later sample of this treatment line can be judged",
+        "of its first 14 days, which limits it to watch; without one, these rules judge no later sample of this treatment line",
     )
     (card,) = write(chart(*series("trpc5-ev", LATER)))
     assert "2024-11-25 to 2025-01-06" in card["detail"]
@@ -89,7 +89,7 @@ def test_after_an_operation_only_a_sample_from_before_it_helps(advise: Advise) -
     before = (START - timedelta(days=42)).isoformat(), START.isoformat()
     assert step == (
         f"it can be judged once a comparable sample from before the operation ({before[0]} to {before[1]}) is in the record; "
-        "without one, no later sample after this operation can be judged"
+        "without one, these rules judge no later sample after this operation"
     )
 
 
