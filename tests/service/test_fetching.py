@@ -194,13 +194,16 @@ def test_a_full_house_waits_for_a_bad_server_no_longer_than_one_caller(
 
     with (
         serving(fhir_server(request_body["prefetch"], odd={"Condition": FAULTS[fault]})) as server,
+        serving(fhir_server(request_body["prefetch"], odd={"Condition": FAULTS["500"]})) as quick,
         running(reasoner, database=f"sqlite:///{tmp_path}/record.sqlite") as base,
         ThreadPoolExecutor(32) as callers,
     ):
         body = from_server(request_body, server, without(request_body, "conditions"))
+        at_once = from_server(request_body, quick, without(request_body, "conditions"))
+        calm = max(callers.map(lambda _: ask(base, at_once), range(32)))  # what this machine takes for it anyway
         waited = sorted(callers.map(lambda _: ask(base, body), range(32)))
     # If those who wait held the threads of evaluation, the last would wait four times as long as the first.
-    assert waited[-1] < 4 * 0.45  # the deadline of one
+    assert waited[-1] < calm + 3 * 0.45
 
 
 def test_another_patients_data_are_refused(client: TestClient, request_body: Body) -> None:
