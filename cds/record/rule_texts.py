@@ -27,7 +27,9 @@ class RuleTexts:
     """Keeps the texts of a rule book; each is written once, by whoever uses it first."""
 
     def __init__(self, database: Database, book: RuleBook):
-        self._insert = (sqlite if database.is_sqlite else postgresql).insert(tables.rule_text).on_conflict_do_nothing()
+        dialect = sqlite if database.is_sqlite else postgresql
+        # What it returns, and not a count of rows, which drivers do not give for an insert.
+        self._insert = dialect.insert(tables.rule_text).on_conflict_do_nothing().returning(tables.rule_text.c.id)
         self._wanted = {rule.hash: rule for rule in book.rules if rule.status in ("active", "shadow")}
         self._kept = False  # whether a transaction that kept them was committed
 
@@ -40,7 +42,7 @@ class RuleTexts:
         for key in sorted(self._wanted.keys() - known):
             rule = self._wanted[key]
             row = {"id": key, "name": rule.name, "text": rule.text, "at": now()}
-            if connection.execute(self._insert, row).rowcount:  # another process may have been first
+            if connection.execute(self._insert, row).first() is not None:  # another process may have been first
                 entry.wrote(table, row, "")
 
     def committed(self) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from sqlalchemy import func, select
 
 from cds.record import tables
+from cds.record.audit import verify
 from cds.record.database import Database
 from cds.record.lifecycle import Kind, Standing
 from cds.record.recorder import Recorder
@@ -114,3 +116,25 @@ def test_concurrent_evaluations_of_one_patient_make_one_advisory(
     assert standings(database) == [Standing.OPEN]
     with database.reading() as connection:
         assert connection.execute(select(func.count()).select_from(tables.evaluation)).scalar() == 32
+
+
+def test_of_several_who_use_a_rule_book_first_one_keeps_its_texts(
+    database: Database, connect: Callable[[], Database]
+) -> None:
+    names = ("A01", "A02", "A06", "A21", "A29", "A30")
+    recorders = [Recorder(connect(), BOOK) for _ in names]
+    start = Barrier(len(names))
+
+    def first(recorder: Recorder, name: str) -> None:
+        day = str(max(expected.as_of for expected in patient(name).expected))
+        work = asked(patient(name).bundle(), day)
+        start.wait(30)
+        recorder.record(work)
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        list(threads.map(first, recorders, names))
+    with database.reading() as connection:
+        kept = connection.execute(select(func.count()).select_from(tables.rule_text)).scalar_one()
+        verdict = verify(connection, {})
+    assert kept == sum(rule.status in ("active", "shadow") for rule in BOOK.rules)
+    assert verdict.broken == ()
