@@ -9,19 +9,17 @@ import argparse
 import hashlib
 import random
 import re
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import insert, text
 from starlette.testclient import TestClient
 
-from benchmarks.record import addresses
+from benchmarks.record import on_each
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.record import content, tables
@@ -40,7 +38,6 @@ from cds.service.app import create_app
 from cds.service.desk import Caller, Desk
 from cds.settings import Settings
 from cds.workbench.clinic import Clock, patients, play
-from tests.record.postgresql import Cluster, binaries
 
 TENANT = "bench"
 _BATCH = 1_000
@@ -280,19 +277,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=10_000)
     parser.add_argument("--tries", type=int, default=60)
     arguments = parser.parse_args()
-    programs = binaries()
-    cluster = Cluster(programs) if programs is not None else None
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for kind, address in addresses(Path(folder), cluster):
-                print(kind)
-                database = Database(address, deadline=600)
-                database.upgrade()
-                measure(database, arguments.patients, arguments.tries)
-                database.close()
-    finally:
-        if cluster is not None:
-            cluster.stop()
+    on_each(lambda database: measure(database, arguments.patients, arguments.tries))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,22 @@ def addresses(folder: Path, cluster: Cluster | None) -> Iterator[tuple[str, str]
     yield "SQLite", f"sqlite:///{folder / 'bench.sqlite'}"
     if cluster is not None:
         yield "PostgreSQL", cluster.new(f"bench{uuid.uuid4().hex[:8]}")
+
+
+def on_each(measure: Callable[[Database], None]) -> None:
+    """Measure on a new, empty database of each kind that is here."""
+    programs = binaries()
+    cluster = Cluster(programs) if programs is not None else None
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for kind, address in addresses(Path(folder), cluster):
+                print(kind)
+                with closing(Database(address, deadline=600)) as database:
+                    database.upgrade()
+                    measure(database)
+    finally:
+        if cluster is not None:
+            cluster.stop()
 
 
 def cost(reasoner: Reasoner, database: Database, data: Sequence[bytes]) -> None:
@@ -156,20 +173,12 @@ def main() -> None:
     arguments = parser.parse_args()
     reasoner = Reasoner(default_rulebook())
     data = bundles(arguments.bundles)
-    programs = binaries()
-    cluster = Cluster(programs) if programs is not None else None
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for kind, address in addresses(Path(folder), cluster):
-                print(kind)
-                database = Database(address, deadline=600)
-                database.upgrade()
-                cost(reasoner, database, data)
-                growth(database, arguments.evaluations)
-                database.close()
-    finally:
-        if cluster is not None:
-            cluster.stop()
+
+    def measure(database: Database) -> None:
+        cost(reasoner, database, data)
+        growth(database, arguments.evaluations)
+
+    on_each(measure)
 
 
 if __name__ == "__main__":

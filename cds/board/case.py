@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import msgspec
 
@@ -28,6 +27,7 @@ from cds.reasoning.reasoner import Reasoner
 from cds.record import content
 from cds.record.cases import StoredAdvisory, StoredCase, Visit, last_said, stored_case
 from cds.record.database import Database
+from cds.record.lines import span_of
 from cds.record.names import Named
 from cds.record.replay import moment_of
 
@@ -136,7 +136,7 @@ class Cases:
         reasoner = self._reasoner
         evaluated = _again(stored, reasoner)
         said = self._advisor.advisories(evaluated)
-        others = self._others(stored)
+        others = self._others(stored, evaluated)
         mine, earlier = _matched(said, stored.advisories, evaluated)
         answers = [
             Answer(one, mine.get(one.rule.name), others[one.rule.name], self._why(one, evaluated)) for one in said
@@ -186,16 +186,16 @@ class Cases:
         finding = evaluation.answers.get(said.rule.name)
         return why(finding, self._reasoner.rulebook, self._words) if finding is not None else ()
 
-    def _others(self, stored: StoredCase) -> Mapping[str, tuple[Other, ...]]:
+    def _others(self, stored: StoredCase, evaluated: Evaluation) -> Mapping[str, tuple[Other, ...]]:
         """For each question what the rule book of the evaluation said, if it was another, and what the candidate says."""
         found: dict[str, list[Other]] = defaultdict(list)
-        present = _states(content.findings(_again(stored, self._reasoner)))
+        present = _states(evaluated)
         books: list[tuple[str, str, Mapping[str, str]]] = []
         if stored.visit.rulebook != self._reasoner.rulebook.hash:
-            books.append(("then", stored.visit.rulebook, _states(stored.findings)))
+            then = {question: answer["state"] for question, answer in stored.findings["answers"].items()}
+            books.append(("then", stored.visit.rulebook, then))
         if self._candidate is not None:
-            states = _states(content.findings(_again(stored, self._candidate)))
-            books.append(("candidate", self._candidate.rulebook.hash, states))
+            books.append(("candidate", self._candidate.rulebook.hash, _states(_again(stored, self._candidate))))
         for title, version, states in books:
             for question in {*present, *states}:
                 state = states.get(question, "")
@@ -215,8 +215,8 @@ def _again(stored: StoredCase, reasoner: Reasoner) -> Evaluation:
     return reasoner.evaluate(msgspec.structs.replace(chart, left_out=(*chart.left_out, *unfetched)))
 
 
-def _states(findings: Mapping[str, Any]) -> Mapping[str, str]:
-    return {question: answer["state"] for question, answer in findings["answers"].items()}
+def _states(evaluation: Evaluation) -> Mapping[str, str]:
+    return {question: finding.state for question, finding in evaluation.answers.items()}
 
 
 def _matched(
@@ -226,9 +226,9 @@ def _matched(
     mine: dict[str, StoredAdvisory] = {}
     for one in said:
         names = (one.rule.name, *one.rule.also)
-        line = next((f.line for name in names if (f := evaluation.answers.get(name)) is not None), None)
-        own = [a for a in stored if a.question in names and (line is None or a.therapy in ("", line.therapy))]
-        chosen = next((a for a in own if a.is_open), None)
+        span = next((span_of(f) for name in names if (f := evaluation.answers.get(name)) is not None), None)
+        own = (a for a in stored if a.question in names and a.is_open)
+        chosen = next((a for a in own if span is None or a.span.same(span)), None)
         if chosen is not None:
             mine[one.rule.name] = chosen
     taken = {one.id for one in mine.values()}

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, RowMapping, select
 from cds.record import content, tables
 from cds.record.database import Database
 from cds.record.identity import Identity, NoSuchPatient, survivor
-from cds.record.lifecycle import Standing
+from cds.record.lifecycle import Span, Standing
+from cds.record.lines import span_of_row
 from cds.record.listing import Event
 from cds.record.names import NAMED, Named, named
 
@@ -38,6 +39,11 @@ class StoredAdvisory:
     @property
     def is_open(self) -> bool:
         return Standing(self.standing).is_open
+
+    @property
+    def span(self) -> Span:
+        """The line or operation that it is about."""
+        return span_of_row({"therapy": self.therapy, "line_start": self.line_start, "line_end": self.line_end})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from sqlalchemy import update
 
 from cds.record import tables
 from cds.record.accounts import TERMINAL
-from cds.record.database import Database
 from cds.record.recorder import Recorder
 from tests.access.people import PASSWORD, Browser, House
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.visits import REASONER, visit
-
-
-@pytest.fixture
-def house(database: Database) -> House:
-    return House(database).open()
 
 
 def made(text: str) -> str:

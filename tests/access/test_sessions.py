@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,23 +18,7 @@ from cds.service.access import mount
 from cds.service.access.browser import Browser, own_path
 from cds.settings import Settings
 from tests.access.people import HOST, MORNING, PASSWORD, House, cookies
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.visits import REASONER
-
-
-@pytest.fixture
-def house(database: Database) -> House:
-    return House(database).open()
-
-
-@pytest.fixture
-def near(tmp_path: Path) -> Iterator[House]:
-    """One kind of database is enough where the record hardly matters."""
-    found = Database(f"sqlite:///{tmp_path}/near.sqlite", deadline=10)
-    with closing(found):
-        found.upgrade()
-        yield House(found).open()
-
 
 # sessions -------------------------------------------------------------------------------------------------------------
 

@@ -4,35 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
 
 from cds.record import tables
 from cds.record.accounts import TERMINAL, AccountRefused, NoSuchAccount
-from cds.record.database import Database
 from cds.record.passwords import WeakPassword, generated
 from cds.record.sessions import FAILURES, SignInRefused
 from tests.access.people import PASSWORD, House, cookies
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
-
-
-@pytest.fixture
-def house(database: Database) -> House:
-    return House(database).open()
-
-
-@pytest.fixture
-def near(tmp_path: Path) -> Iterator[House]:
-    """One kind of database is enough where the record hardly matters."""
-    found = Database(f"sqlite:///{tmp_path}/near.sqlite", deadline=10)
-    with closing(found):
-        found.upgrade()
-        yield House(found).open()
 
 
 def test_in_to_what_was_wanted_and_out_again(house: House) -> None:

@@ -8,8 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
+from cds.record import tables
 from cds.record.audit import verify
 from cds.record.database import Database
 from cds.record.recorder import Recorder
@@ -124,6 +126,18 @@ def test_a_case_that_cannot_be_judged_names_why(house: House) -> None:
     assert "no advice stands" in said
 
 
+def test_advice_about_an_earlier_line_is_not_taken_for_that_of_this_line(house: House) -> None:
+    key = house.visit(FLAGGED)
+    advisory = advisory_of(house, key)
+    with house.database.writing() as connection:
+        connection.execute(update(tables.advisory), {"line_start": "2021-01-04", "line_end": "2021-06-01"})
+    browser = house.browser("chair")
+    page = browser.get(f"/board/patients/{key}")
+    assert "Earlier advice" in page
+    assert "/decision" not in page
+    browser.get(f"/board/patients/{key}/advisories/{advisory}/decision", 404)
+
+
 def test_the_rule_is_shown_as_it_read(house: House) -> None:
     key = house.visit(FLAGGED)
     browser = house.browser("reader")
@@ -177,10 +191,6 @@ def test_nothing_of_one_patient_is_reached_through_another(house: House) -> None
 def test_patients_of_another_tenant_are_not_there(house: House, database: Database) -> None:
     key = house.visit(FLAGGED)
     with database.writing() as connection:
-        from sqlalchemy import update
-
-        from cds.record import tables
-
         connection.execute(update(tables.patient), {"tenant": "elsewhere"})
     house.browser("reader").get(f"/board/patients/{key}", 404)
 

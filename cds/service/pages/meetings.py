@@ -22,7 +22,7 @@ from cds.record.worklist import Row, of_patient
 from cds.service.access.browser import field
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
 from cds.service.pages.deciding import problem
-from cds.service.pages.rendering import file, page
+from cds.service.pages.rendering import done_of, file, page
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class MeetingPages:
         return page(
             "meetings", status, visitor=visit.visitor, here="meetings", planned=sorted(planned, key=lambda one: one.day),
             held=held, sizes={one.id: len(self._meetings.agenda(tenant, one.id)) for one in (*planned, *held[:20])},
-            problems=problems, draft={name: field(visit.form, name) for name in ("board", "day")}, done=_done(visit),
+            problems=problems, draft={name: field(visit.form, name) for name in ("board", "day")}, done=done_of(visit.query),
         )  # fmt: skip
 
     def _plan(self, visit: Visit) -> Response:
@@ -135,7 +135,7 @@ class MeetingPages:
         return page(
             "meeting", status, visitor=visit.visitor, here="meetings", meeting=meeting, items=self.items(tenant, meeting),
             others=[one for one in planned if one.id != meeting.id], draft=draft, problems=problems,
-            markers=self._titles, done=_done(visit),
+            markers=self._titles, done=done_of(visit.query),
         )  # fmt: skip
 
     # what a chair does ---------------------------------------------------------------------------------------------
@@ -200,8 +200,3 @@ def _is_listed(row: Row) -> bool:
 def _minutes(visit: Visit) -> Minutes:
     form = visit.form
     return Minutes(field(form, "attendees"), field(form, "quorum") == "yes", field(form, "minutes"))
-
-
-def _done(visit: Visit) -> str:
-    done = visit.query.get("done", "")
-    return str(getattr(words().done, done, "")) if done.isidentifier() else ""

@@ -15,7 +15,7 @@ from cds.board.case import Case, Cases
 from cds.board.export import course_csv
 from cds.board.paper import patient_pdf
 from cds.board.sheets import patient_sheet
-from cds.board.words import label, words
+from cds.board.words import label
 from cds.drawing import svg, table_of
 from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
 from cds.record.decisions import Decided
@@ -24,7 +24,7 @@ from cds.record.reviews import Reviews
 from cds.record.rule_texts import rule_text
 from cds.service.access.gate import Act, Gate, NotThere, Visit
 from cds.service.access.visitor import Visitor
-from cds.service.pages.rendering import file, page
+from cds.service.pages.rendering import done_of, file, page
 
 CODES = SimpleNamespace(
     dispositions=tuple(DISPOSITIONS), reasons=tuple(REASONS), actions=tuple(ACTIONS), levels=tuple(LEVELS),
@@ -70,13 +70,12 @@ class PatientPages:
         for one in self._reviews.decisions(tenant, patient=case.key):
             decisions[one.advisory].append(one)
         titles = titles_of(case)
-        done = visit.query.get("done", "")
         return page(
             "patient", visitor=visit.visitor, case=case, here="", today=date.today().isoformat(), codes=CODES,
             drawing=Markup(svg(case.scene, styled=False)),  # noqa: S704 - our own, with every text of a record escaped
             table=table_of(case.scene), decisions=decisions, titles=titles, may_second=may_second(visit.visitor),
             actions=self._follow_up.actions(tenant, patient=case.key), outcomes=tuple(self._outcomes(tenant, titles)),
-            done=getattr(words().done, done, "") if done.isidentifier() else "",
+            done=done_of(visit.query),
         )  # fmt: skip
 
     def _outcomes(self, tenant: str, titles: Mapping[str, str]) -> Iterator[OutcomeRow]:

@@ -68,6 +68,11 @@ def page(name: str, status: HTTPStatus = HTTPStatus.OK, **shown: Any) -> Respons
     return Response(content, status, headers=HEADERS, media_type="text/html")
 
 
+def done_of(query: Mapping[str, str]) -> str:
+    """What a page says was done just before: its address names it; "" for nothing, or what is no name of ours."""
+    return str(vars(words().done).get(query.get("done", ""), ""))
+
+
 def file(content: bytes, kind: str, name: str) -> Response:
     """A file for whoever asked for it, shown or kept under that name."""
     named = {

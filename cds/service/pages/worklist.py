@@ -17,7 +17,7 @@ from cds.record.meetings import AlreadyHeld, Meetings, NoSuchMeeting
 from cds.record.worklist import SORTS, Filter, Row, listed
 from cds.service.access.browser import field
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
-from cds.service.pages.rendering import file, page
+from cds.service.pages.rendering import done_of, file, page
 
 _MOST_PAGES = 10_000
 
@@ -107,12 +107,11 @@ class WorklistPages:
         if listing.counts.withdrawn:
             withdrawn = listed(self._meetings.database, tenant, Filter(standing="withdrawn"), today=today).rows
         planned = self._meetings.meetings(tenant, status="planned") if visit.visitor.may(Act.HOLD_MEETINGS) else []
-        done = visit.query.get("done", "")
         return page(
             "worklist", visitor=visit.visitor, here="patients", chosen=chosen, rows=listing.rows, total=listing.total,
             pages=listing.pages, counts=listing.counts, withdrawn=withdrawn, last_meeting=last, meetings=planned,
             markers=self.markers, therapies=self.therapies, sorts=[(key, label("sorts", key)) for key in SORTS],
-            today=today.isoformat(), done=getattr(words().done, done, "") if done.isidentifier() else "",
+            today=today.isoformat(), done=done_of(visit.query),
         )  # fmt: skip
 
     def _table(self, visit: Visit) -> Response:
