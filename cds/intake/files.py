@@ -17,6 +17,8 @@ from cds.intake.tables import read_table
 from cds.intake.unreadable import unreadable
 
 _MESSAGE = (b"MSH", b"FHS", b"BHS")
+FOR_TESTS = "it is for training or tests (MSH-11): only P is taken for a patient's", "send what is a patient's with P"
+"""Why such a message is refused as a whole, and what to do."""
 
 
 @dataclass(slots=True)
@@ -31,6 +33,7 @@ class Received:
     refused: list[Refused] = field(default_factory=list)
     unreadable: list[Refused] = field(default_factory=list)  # mapped as they were sent, but of no use as they are
     numbered: bool = False  # whether the same bytes are the same message
+    for_tests: bool = False  # whether it was refused as a whole, because it says that it is of no patient
 
 
 def received(
@@ -79,8 +82,14 @@ def each(
         return
     sent = [(one, interfaces[laboratory] if laboratory else _of_facility(one, interfaces)) for one in messages(data)]
     for message, interface in sent:
-        delivery = read_message(message, interface.laboratory.zone, interface.numbers)
-        found = Received(interface.laboratory.name, message.text.encode(), numbered=message.numbered)
+        if message.for_tests:
+            delivery = Delivery(counted=message.results)
+            place = f"message {message.number}, line {message.line}"
+            delivery.refuse(place, "MSH", *FOR_TESTS, message.results)
+        else:
+            delivery = read_message(message, interface.laboratory.zone, interface.numbers)
+        found = Received(interface.laboratory.name, message.text.encode())
+        found.numbered, found.for_tests = bool(message.control), message.for_tests
         _add(found, delivery, interface, catalogue, source, at)
         yield found
 

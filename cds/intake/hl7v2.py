@@ -55,7 +55,13 @@ class Message(msgspec.Struct, frozen=True):
     results: int
     facility: str
     charset: str
-    numbered: bool  # whether it has a number of its own (MSH-10): then the same bytes are the same message
+    control: str  # its own number (MSH-10), if it has one: then the same bytes are the same message
+    processing: str  # MSH-11
+
+    @property
+    def for_tests(self) -> bool:
+        """Whether it says that it is of no patient: for training, for debugging, or what nobody knows."""
+        return self.processing not in ("", "P")
 
 
 def messages(data: bytes) -> list[Message]:
@@ -94,10 +100,11 @@ def _message(number: int, segments: list[tuple[int, str]], charset: str) -> Mess
     head = segments[0][1]
     fields = head.split(head[3:4]) if len(head) > 3 else []
     facility = fields[3].split(head[4:5])[0].strip() if len(fields) > 3 and head[4:5] else ""
-    numbered = len(fields) > 9 and bool(fields[9].strip())
+    control = fields[9].strip() if len(fields) > 9 else ""
+    processing = fields[10].split(head[4:5])[0].strip() if len(fields) > 10 and head[4:5] else ""
     text = "\r".join(text for _, text in segments) + "\r"
     lines = tuple(line for line, _ in segments)
-    return Message(number, segments[0][0], text, lines, results, facility, charset, numbered)
+    return Message(number, segments[0][0], text, lines, results, facility, charset, control, processing)
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:

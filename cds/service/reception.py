@@ -15,7 +15,7 @@ from cds.chart.catalogue import Catalogue
 from cds.errors import InputError
 from cds.intake.acknowledgement import Head, accepted, in_error, rejected
 from cds.intake.delivery import Refused
-from cds.intake.files import Received, each
+from cds.intake.files import FOR_TESTS, Received, each
 from cds.intake.interfaces import Interface
 from cds.intake.owners import by_person
 from cds.intake.resources import taken
@@ -80,12 +80,12 @@ class Reception:
         self._tenant, self._clock = tenant, clock
         self._asking, self._stored = asking, stored
 
-    def message(self, data: bytes, source: str, *, test: bool = False) -> bytes:
-        """The acknowledgement of an HL7 v2 message. `test`: whether messages for tests are taken like any other."""
+    def message(self, data: bytes, source: str) -> bytes:
+        """The acknowledgement of an HL7 v2 message."""
         head, at = Head(data), self._clock()
         report = Report()
         try:
-            answer = self._unfit(head, at, test) or self._acknowledged(head, at, data, source, report)
+            answer = self._unfit(head, at) or self._acknowledged(head, at, data, source, report)
         except RecordUnavailable:
             answer = rejected(head, at, "207", "the record does not answer, so nothing was stored; send it again")
         except InputError as error:
@@ -104,7 +104,7 @@ class Reception:
         return answer
 
     @staticmethod
-    def _unfit(head: Head, at: datetime, test: bool) -> bytes | None:
+    def _unfit(head: Head, at: datetime) -> bytes | None:
         """Why a message is not for us, by its head."""
         if not head.found:
             return rejected(
@@ -113,12 +113,12 @@ class Reception:
         if head.message_type and (head.message_type != "ORU" or head.event not in _RESULTS):
             what = f"{head.message_type} {head.event}".strip()
             return rejected(head, at, "200", f"{what[:20]} carries no results: send ORU R01")
-        if head.processing not in ("", "P") and not test:
-            return rejected(head, at, "202", "it is for training or tests (MSH-11): only P is taken for a patient's")
         return None
 
     def _acknowledged(self, head: Head, at: datetime, data: bytes, source: str, report: Report) -> bytes:
         found, resolve = list(self._each(data, source)), self._asking()  # all of it is read before any of it is stored
+        if any(one.for_tests for one in found):
+            return rejected(head, at, "202", ". ".join(FOR_TESTS))
         for one in found:
             report.add(one, self._keep(one, source, self._tenant, resolve))
         if report.ours:

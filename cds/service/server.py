@@ -69,7 +69,7 @@ def run_server(
     configure_logs(load_settings().log_level)
     server = _server(reasoner, host, dev, rules=rules)
     with (
-        _receiving(server, host, mllp, dev),
+        _receiving(server, host, mllp),
         _listening(host, port) as listening,
         _helped(workers - 1, rules, host, listening, dev),
     ):
@@ -142,7 +142,7 @@ def _work(rules: Path | None, host: str, listening: socket.socket, dev: bool) ->
 
 
 @contextmanager
-def _receiving(server: uvicorn.Server, host: str, port: int | None, dev: bool) -> Iterator[None]:
+def _receiving(server: uvicorn.Server, host: str, port: int | None) -> Iterator[None]:
     """What finds whose arrived results are and evaluates them, and the listener for messages on `port` if there is one."""
     app: FastAPI = server.config.app  # type: ignore[assignment]  # it is what `_server` put there
     settings = load_settings()
@@ -157,7 +157,7 @@ def _receiving(server: uvicorn.Server, host: str, port: int | None, dev: bool) -
                 "and EXOWATCH_MLLP_CLIENTS, or EXOWATCH_BEHIND_PROXY=true if something in front of it checks who sends"
             )
         reception: Reception = app.state.reception
-        listener = Listener(host, port, partial(reception.message, test=dev), most=settings.max_body_bytes, tls=tls)
+        listener = Listener(host, port, reception.message, most=settings.max_body_bytes, tls=tls)
     follower: Follower = app.state.follower
     matcher: Matcher = app.state.matcher
     if listener is not None:
@@ -183,7 +183,7 @@ def running(
     `database` is the address of the record, if not that of the settings.
     """
     server = _server(reasoner, "127.0.0.1", dev=True, database=database)
-    with _receiving(server, "127.0.0.1", mllp, dev=True), _listening("127.0.0.1", port) as listening:
+    with _receiving(server, "127.0.0.1", mllp), _listening("127.0.0.1", port) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + 30

@@ -53,7 +53,7 @@ def test_from_a_file_to_an_advisory(terminal: Terminal, installed: Database) -> 
     assert "0 stored, 10 known before, 0 waiting; 1 patients evaluated" in said
     assert queue(terminal, expect=0) == []
     recorder = Recorder(installed, REASONER.rulebook)
-    assert len(recorder.arrivals.of(WHO)[0]) == 15
+    assert len(recorder.arrivals.of(WHO).resources) == 15
     assert advisories(installed, "default") == []  # results alone: the treatment is not known, so nothing is flagged
     terminal.run("audit", "verify")
 
@@ -67,6 +67,17 @@ def test_what_is_nobodys_here_is_set_aside(terminal: Terminal, installed: Databa
     assert queue(terminal, expect=0) == []
     said = terminal.run("labs", "assign", waiting["id"], WHO.address, "--by", "lab desk", "--new", expect=2)
     assert "holds nothing of id" in said
+
+
+def test_a_message_for_training_is_no_patients(terminal: Terminal, installed: Database) -> None:
+    first, *others = messages_of(SERIES).split(b"MSH|")[1:]
+    sent = b"".join(b"MSH|" + one for one in (first.replace(b"|P|", b"|T|", 1), *others))
+    (terminal.folder / "results.hl7").write_bytes(sent)
+    for command in ("map", "take"):
+        said = terminal.run("labs", command, "results.hl7", expect=1)
+        assert "10 results: 8 mapped, 2 refused" in said
+        assert "for training or tests (MSH-11)" in " ".join(said.split())
+    assert sum(int(one["results"]) for one in queue(terminal)) == 8
 
 
 def test_refusals_are_named_and_counted(terminal: Terminal, installed: Database) -> None:

@@ -26,6 +26,7 @@ from cds.record.database import Database
 from cds.record.recorder import Recorder
 from cds.service.mllp import CannotListen, Listener, server_tls
 from cds.service.reception import Reception
+from cds.service.server import running
 from tests.exchange.servers import certificate_for
 from tests.intake.test_hl7v2 import obx
 from tests.intake.test_labs import order
@@ -195,6 +196,29 @@ def test_a_nonsense_frame_is_rejected_and_the_next_answered(listener: Listener) 
         while said.count(b"\x1c\r") < 3:
             said += line.recv(4000)
     assert [code_of(one.strip(b"\x0b")) for one in said.split(b"\x1c\r")[:3]] == ["AR", "AR", "AA"]
+
+
+@pytest.mark.parametrize("processing", [b"T", b"D", b"D^A", b"X"])
+def test_what_is_for_tests_is_rejected_wherever_in_a_frame_it_stands(
+    reception: Reception, database: Database, processing: bytes
+) -> None:
+    for_tests = numbered(1).replace(b"|P|", b"|%s|" % processing, 1)
+    for frame in (for_tests, numbered(2) + for_tests):
+        answer = reception.message(frame, "test")
+        assert (code_of(answer), b"for training or tests" in answer) == ("AR", True)
+    assert stored(database) == (0, 0)
+
+
+def test_in_development_too_what_is_for_tests_is_rejected(reasoner: Reasoner, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    address = f"sqlite:///{tmp_path}/dev.sqlite"
+    with running(reasoner, database=address, mllp=port), MLLPClient("127.0.0.1", port) as client:
+        for processing in (b"T", b"D"):
+            assert b"MSA|AR" in client.send_message(numbered(1).replace(b"|P|", b"|%s|" % processing, 1))
+        assert b"MSA|AA" in client.send_message(numbered(2))
+    with contextlib.closing(Database(address)) as database:
+        assert stored(database) == (1, 1)
 
 
 def test_while_the_record_is_away_nothing_is_taken_for_stored(reception: Reception, database: Database) -> None:
