@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from cds.chart.catalogue import Catalogue
+from cds.chart.assay import codings, text
+from cds.chart.catalogue import MARKER_SYSTEM, Catalogue
 from cds.chart.envelope import Entry, unpack
 from cds.chart.results import recognise
 from cds.errors import InputError
@@ -24,6 +25,7 @@ Json = dict[str, Any]
 
 _KEPT = ("Observation", "Specimen", "Device")
 _NO_NARRATIVE = "dom-6"
+_MISTYPED = "likely mistyped: correct it; if it is right and a marker's, add it to the laboratory's file in rules/labs/"
 
 
 def taken(data: bytes, sender: str, source: str, catalogue: Catalogue, received: datetime) -> tuple[Mapped, int]:
@@ -82,7 +84,7 @@ class _Taking:
         resource = entry.resource
         meaning, total_ev, suspicious, _ = recognise(resource, self._catalogue)
         if (meaning is None and not total_ev) or (meaning is not None and meaning.ignored):
-            self._refuse(entry, *UNKNOWN_CODE, foreign=not suspicious)
+            self._refuse_code(entry, suspicious=bool(suspicious))
             return None
         wrong = [one for one in problems(resource) if _NO_NARRATIVE not in one]
         if wrong:
@@ -110,6 +112,19 @@ class _Taking:
             number = str(owner.get("identifier") or owner.get("link"))
             self._ids[id(entry)] = made_id(self._sender, entry.kind, number, key)
         return owner
+
+    def _refuse_code(self, entry: Entry, *, suspicious: bool) -> None:
+        """Name what is no marker's result: a code of a laboratory that is known, or of ours, is rather mistyped than foreign."""
+        for coding in codings(entry.resource.get("code")):
+            system, code = text(coding.get("system")), text(coding.get("code")) or ""
+            if part := self._catalogue.parts.get((system, code)):
+                reason = f"its code '{code[:40]}' means {part}, a part of a result"
+                return self._refuse(entry, reason, "send it as a component of the Observation that holds the result")
+            known = system == MARKER_SYSTEM or system in self._catalogue.declarations.by_code_system
+            if known and (system, code) not in self._catalogue.codes:
+                reason = f"no rule file says what its code '{code[:40]}' of {system} means"
+                return self._refuse(entry, reason, _MISTYPED)
+        self._refuse(entry, *UNKNOWN_CODE, foreign=not suspicious)
 
     def _refuse(self, entry: Entry, reason: str, hint: str, *, foreign: bool = False) -> None:
         self.found.refused.append(Refused(entry.path or "body", entry.ref, reason, hint, foreign=foreign))

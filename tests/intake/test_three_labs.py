@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from cds.chart.catalogue import MARKER_SYSTEM
 from cds.chart.model import Chart
 from cds.errors import InputError
 from cds.intake.delivery import Refused
@@ -171,9 +172,13 @@ def observation(**changes: Any) -> Json:
         ({"subject": {"identifier": {"value": "4711"}}}, "does not say whose", False),
         ({"code": {"coding": [{"system": "http://loinc.org", "code": "718-7"}]}}, "no rule file says", True),
         ({"code": {"text": "exosomal CD9"}}, "no rule file says", False),
+        ({"code": {"coding": [{"system": "https://fhir-lab.example/codes", "code": "ZZZ"}]}}, "its code 'ZZZ' of https://fhir-lab", False),
+        ({"code": {"coding": [{"system": MARKER_SYSTEM, "code": "trpc5"}]}}, "no rule file says what its code 'trpc5' of", False),
+        ({"code": {"coding": [{"system": "https://exosome-lab.example/codes", "code": "EV-LOD"}]}}, "a part of a result", False),
+        ({"code": {"coding": [{"system": "https://lab.elsewhere.example", "code": "ZZZ"}]}}, "no rule file says", True),
         ({"valueQuantity": {"value": 5.6, "unit": "{copies}/mL"}}, "is no unit of trpc5-ev", False),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_taken_is_refused_and_the_rest_taken(changes: Json, words: str, foreign: bool) -> None:
     resources, refused, counted = post([observation(**changes), observation(id="good")])
     assert counted == 2
