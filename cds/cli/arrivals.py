@@ -70,6 +70,7 @@ def take(
         "stored": sum(one.kept.stored for one in reports.values()),
         "known": sum(one.kept.known for one in reports.values()),
         "waiting": waiting,
+        "aside": sum(one.kept.aside for one in reports.values()),
         "evaluated": patients,
     }
     if as_json:
@@ -88,8 +89,9 @@ def take(
             + of_no_use(unreadable)
         )
         terminal.say(
-            f"Observations: {told['stored']:,} stored, {told['known']:,} known before, {waiting:,} waiting; "
-            f"{patients:,} patients evaluated"
+            f"Observations: {told['stored']:,} stored, {told['known']:,} known before, {waiting:,} waiting"
+            + (f", {told['aside']:,} set aside before" if told["aside"] else "")
+            + f"; {patients:,} patients evaluated"
         )
         if waiting:
             terminal.say("Nobody knows whose those are that wait: `exowatch labs queue` shows them")

@@ -56,11 +56,13 @@ def accepted(head: Head, at: datetime, text: str, unreadable: Sequence[Refused] 
     return _answer(head, at, "AA", text, _named("W", unreadable))
 
 
-def in_error(head: Head, at: datetime, refused: Sequence[Refused], unreadable: Sequence[Refused] = ()) -> bytes:
-    """AE, with the reason for each refusal, and a warning for each other result that is of no use."""
+def in_error(
+    head: Head, at: datetime, refused: Sequence[Refused], unreadable: Sequence[Refused] = (), fate: str = ""
+) -> bytes:
+    """AE, with the reason for each refusal, and a warning for each other result that is of no use; `fate` of the rest."""
     count = sum(one.results for one in refused)
     named = [*_named("E", refused), *_named("W", unreadable)]
-    return _answer(head, at, "AE", f"{count} results refused; what could be read is stored", named)
+    return _answer(head, at, "AE", f"{count} results refused; what could be read is stored{fate}", named)
 
 
 def rejected(head: Head, at: datetime, code: str, reason: str) -> bytes:

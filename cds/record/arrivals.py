@@ -60,6 +60,7 @@ class Kept:
 
     stored: int = 0
     known: int = 0
+    aside: int = 0  # of those that were known: somebody said that they are nobody's here
     waiting: dict[str, int] = field(default_factory=dict)  # why they wait → how many
     patients: list[Identity] = field(default_factory=list)  # for whom an evaluation is due
 
@@ -176,7 +177,9 @@ class Arrivals:
         before, digest = self._before(connection, delivered, part, again)
         if before is not None:
             kept.known += part.results
-            if before["patient_id"] is None and before["waits"] != Waits.ASIDE:
+            if before["waits"] == Waits.ASIDE:
+                kept.aside += part.results
+            elif before["patient_id"] is None:
                 kept.wait(before["waits"], part.results)
             return
         row, waits = whose(self.database, connection, entry, delivered.tenant, part.owner, named)

@@ -48,9 +48,16 @@ class Report:
         self.unreadable += found.unreadable
         self.kept.stored += kept.stored
         self.kept.known += kept.known
+        self.kept.aside += kept.aside
         for why, results in kept.waiting.items():
             self.kept.wait(why, results)
         self.kept.patients += [one for one in kept.patients if one not in self.kept.patients]
+
+    @property
+    def fate(self) -> str:
+        """What became of results that are nobody's yet, for the end of a summary; "" if there are none."""
+        waiting, aside = sum(self.kept.waiting.values()), self.kept.aside
+        return f", {waiting} wait" * bool(waiting) + f", {aside} were set aside as nobody's here" * bool(aside)
 
     @property
     def ours(self) -> list[Refused]:
@@ -122,10 +129,8 @@ class Reception:
         for one in found:
             report.add(one, self._keep(one, source, self._tenant, resolve))
         if report.ours:
-            return in_error(head, at, report.ours, report.unreadable)
-        waiting = sum(report.kept.waiting.values())
-        text = f"{report.mapped} of {report.counted} results taken" + f", {waiting} wait" * bool(waiting)
-        return accepted(head, at, text, report.unreadable)
+            return in_error(head, at, report.ours, report.unreadable, report.fate)
+        return accepted(head, at, f"{report.mapped} of {report.counted} results taken{report.fate}", report.unreadable)
 
     def file(self, data: bytes, name: str, laboratory: str = "", step: Callable[[], None] = lambda: None) -> Report:
         """Take a file of messages or a table; `step` is called for each message or person.
@@ -193,7 +198,8 @@ def outcome(report: Report) -> dict[str, Any]:
 
 def _taken(report: Report) -> str:
     kept = report.kept
-    return f"{report.counted} results: {report.mapped} taken ({kept.stored} new, {kept.known} known before)"
+    aside = f", {kept.aside} of them set aside as nobody's here" * bool(kept.aside)
+    return f"{report.counted} results: {report.mapped} taken ({kept.stored} new, {kept.known} known before{aside})"
 
 
 def _waits(why: str, results: int) -> str:

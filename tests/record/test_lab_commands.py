@@ -38,6 +38,8 @@ def test_from_a_file_to_an_advisory(terminal: Terminal, installed: Database) -> 
     assert "10 results: 10 mapped, 0 refused" in said
     assert "Observations: 10 stored, 0 known before, 10 waiting; 0 patients evaluated" in said
     assert "`exowatch labs queue` shows them" in said
+    said = terminal.run("labs", "take", "results.hl7", expect=1)
+    assert "Observations: 0 stored, 10 known before, 10 waiting; 0 patients evaluated" in said
     assert "no patient has this identifier" in terminal.run("labs", "queue", expect=1)
     waiting = queue(terminal)
     assert len(waiting) == 5
@@ -63,7 +65,8 @@ def test_what_is_nobodys_here_is_set_aside(terminal: Terminal, installed: Databa
     (waiting,) = queue(terminal)
     assert "content is deleted" in terminal.run("labs", "set-aside", waiting["id"], "--by", "lab desk")
     assert queue(terminal, expect=0) == []
-    terminal.run("labs", "take", "march.csv", "--laboratory", "example-lab")
+    said = terminal.run("labs", "take", "march.csv", "--laboratory", "example-lab")
+    assert "0 stored, 10 known before, 0 waiting, 10 set aside before" in said
     assert queue(terminal, expect=0) == []
     said = terminal.run("labs", "assign", waiting["id"], WHO.address, "--by", "lab desk", "--new", expect=2)
     assert "holds nothing of id" in said
