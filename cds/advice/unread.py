@@ -1,4 +1,4 @@
-"""The card for results that could not be read: without it, their silence would look like having nothing to say."""
+"""The card for results that could not be used: without it, their silence would look like having nothing to say."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = 10
 
 
 def unread_card(chart: Chart, occasion: Occasion, canonical: str) -> Card | None:
-    """A card that says what may have been a marker result and could not be read; None if there is no such thing.
+    """A card that says what may have been a marker result and could not be used; None if there is no such thing.
 
     It is for an answer that would otherwise hold no card: every other card lists what was left out of its own data.
     """
@@ -33,7 +33,7 @@ def unread_card(chart: Chart, occasion: Occasion, canonical: str) -> Card | None
     ]
     count = "One entry" if len(hidden) == 1 else f"{len(hidden)} entries"
     detail = [
-        f"**This is no statement about the patient.** {count} that may hold exosomal marker results could not be read, so "
+        f"**This is no statement about the patient.** {count} that may hold exosomal marker results could not be used, so "
         "nothing was evaluated of them. Missing advice must not be taken for a reassuring result.",
         *_listed(lines),
         f"Data as of {chart.as_of}. {FIXED_SENTENCE}",
@@ -41,7 +41,7 @@ def unread_card(chart: Chart, occasion: Occasion, canonical: str) -> Card | None
     basis = "|".join([occasion.hook_instance.lower(), chart.patient, *lines])
     return {
         "uuid": str(uuid.uuid5(_CARDS, basis)),
-        "summary": plain("Exosomal markers: data that may hold results could not be read", 139),
+        "summary": plain("Exosomal markers: data that may hold results could not be used", 139),
         "detail": "\n\n".join(detail),
         "indicator": "info",
         "source": {
@@ -49,13 +49,15 @@ def unread_card(chart: Chart, occasion: Occasion, canonical: str) -> Card | None
             "topic": {
                 "code": "unread-results",
                 "system": f"{canonical}/CodeSystem/exowatch-topic",
-                "display": "Results that could not be read",
+                "display": "Results that could not be used",
             },
         },
     }
 
 
 def _place(item: LeftOut) -> str:
+    if item.where == "record":
+        return item.what
     return f"{item.what} at {item.where}" if "/" in item.what else item.where
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from cds.record import content, tables
 from cds.record.audit import Checkpoints, Entry, append, canonical, now
+from cds.record.claims import disputed, holders, names, note
 from cds.record.database import Database
 from cds.record.identity import Identity, survivor
 from cds.record.ownership import Owner, Person, Resolve, Unanswered, Waits, make_due, nobody, people, whose
@@ -67,6 +68,15 @@ class Kept:
     def wait(self, why: str, results: int) -> None:
         """Count results that wait for that reason."""
         self.waiting[why] = self.waiting.get(why, 0) + results
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What laboratories sent of a patient and stands, oldest first, its subject as their own record names them."""
+
+    resources: Sequence[Json] = ()
+    due: str = ""  # since when an evaluation is due; "" if none is
+    disputed: int = 0  # results that are not among them: their laboratory says them of another patient too
 
 
 _AT_ONCE = 50
@@ -182,12 +192,15 @@ class Arrivals:
             elif before["patient_id"] is None:
                 kept.wait(before["waits"], part.results)
             return
+        sent = {"tenant": delivered.tenant, "laboratory": delivered.laboratory}
         row, waits = whose(self.database, connection, entry, delivered.tenant, part.owner, named)
+        others = holders(connection, sent, part.resources, row["id"]) if row is not None else []
+        if others:
+            row, waits = None, Waits.CLAIMED
         at = moment(connection, row["id"], delivered.at) if row is not None else delivered.at
         key = str(uuid.uuid4())
         values = {
-            "id": key, "patient_id": row["id"] if row is not None else None, "tenant": delivered.tenant,
-            "laboratory": delivered.laboratory, "source": delivered.source[:255], "digest": digest,
+            **sent, "id": key, "patient_id": row["id"] if row is not None else None, "source": delivered.source[:255], "digest": digest,
             "person": content.packed([part.owner.identifiers, part.owner.born, part.owner.reference]),
             "resources": content.packed(part.resources), "results": part.results, "waits": waits, "by": "", "at": at,
         }  # fmt: skip
@@ -195,6 +208,9 @@ class Arrivals:
             kept.known += part.results
             return
         kept.stored += part.results
+        note(connection, values, part.resources)
+        for other in others:
+            make_due(connection, other)
         if row is None:
             kept.wait(waits, part.results)
             seek(connection, key, delivered.tenant, part.owner)
@@ -207,20 +223,25 @@ class Arrivals:
 
     # for evaluations ------------------------------------------------------------------------------------------------
 
-    def of(self, who: Identity) -> tuple[list[Json], str]:
-        """What was sent of a patient and stands, oldest first, its subject as their own record names them; and since when
-
-        an evaluation is due ("" if none is). Raises `RecordUnavailable`.
-        """
+    def of(self, who: Identity) -> Sent:
+        """What was sent of a patient and stands. Raises `RecordUnavailable`."""
         with self.database.reading() as connection:
             row = survivor(connection, who)
             if row is None:
-                return [], ""
+                return Sent()
             found = connection.execute(_SENT, {"patient": row["id"]}).mappings().all()
+            others = disputed(connection, row["id"]) if found else frozenset()
+        doubtful = {
+            key
+            for sent in (found if others else ())
+            for key, called in names(content.unpacked(sent["resources"])).items()
+            if any((sent["laboratory"], name) in others for name in called)
+        }
         said = [sent for sent in found if not takes_back(sent)]
         gone = [sent for sent in found if takes_back(sent) and not is_undone(sent, row["id"], said)]
         stands = standing([one for sent in said for one in _as_evaluated(sent, who.reference)])
-        return [*stands, *(one for sent in gone for one in _as_evaluated(sent, who.reference))], row["due"]
+        resources = [*stands, *(one for sent in gone for one in _as_evaluated(sent, who.reference))]
+        return Sent([one for one in resources if one["id"] not in doubtful], row["due"], len(doubtful))
 
     def due(self, most: int = 100, without: Collection[Identity] = ()) -> list[Identity]:
         """Patients for whom an evaluation is due, the longest first, but some. Raises `RecordUnavailable`."""
@@ -251,7 +272,7 @@ class Arrivals:
 
 
 _SENT = (
-    select(*(tables.arrival.c[name] for name in ("id", "digest", "person", "resources", "at")))
+    select(*(tables.arrival.c[name] for name in ("id", "laboratory", "digest", "person", "resources", "at")))
     .where(tables.arrival.c.patient_id == bindparam("patient"))
     .order_by(tables.arrival.c.at, tables.arrival.c.id)
 )

@@ -12,6 +12,7 @@ from sqlalchemy import delete, exists, select, update
 
 from cds.record import content, tables
 from cds.record.audit import Entry, append, salted
+from cds.record.claims import forget
 from cds.record.database import Database
 from cds.record.identity import Identity, held_survivor, merge_into, patients_of
 
@@ -38,6 +39,7 @@ def erase(database: Database, who: Identity, actor: str) -> int:
         patients = patients_of(connection, who)
         keys = [row["id"] for row in patients]
         entry = Entry(who.tenant, actor, "erase", salted(patients[0]["id"], patients[0]["salt"]))
+        forget(connection, select(tables.arrival.c.id).where(tables.arrival.c.patient_id.in_(keys)))
         for table in tables.OF_PATIENT:
             for (key,) in connection.execute(select(table.c.id).where(table.c.patient_id.in_(keys))):
                 entry.erased(table, key)

@@ -29,6 +29,7 @@ class Waits(StrEnum):
     NOBODY = "nobody"  # no patient has such an identifier
     SEVERAL = "several"  # their identifiers lead to several patients
     CONTRADICTS = "contradicts"  # the patient has another date of birth
+    CLAIMED = "claimed"  # the laboratory said the same result of another patient, and has not withdrawn it
     ASIDE = "aside"  # somebody said that they are not for this record; their content is gone
 
 
@@ -53,6 +54,7 @@ class Person:
     sex: str = ""
     number: str = ""  # record number; "": of their names and numbers nothing was read
     system: str = ""  # of the authority that gave the number
+    silent: bool = False  # of identifiers their record says nothing at all: those that are known stand
 
 
 Resolve = Callable[[str, Owner], Sequence[Person]]
@@ -128,7 +130,7 @@ def identify(connection: Connection, entry: Entry, row: RowMapping, person: Pers
     found = connection.execute(_IDENTIFIERS, {"patient": row["id"]}).mappings().all()
     for one in found:
         key = one["system"], one["value"]
-        if one["source"] == "record" and (key not in wanted or one["born"] != born):
+        if one["source"] == "record" and not person.silent and (key not in wanted or one["born"] != born):
             changed = {"ended": now()}
             connection.execute(update(table).where(table.c.id == one["id"]), changed)
             entry.wrote(table, {**one, **changed}, row["salt"])

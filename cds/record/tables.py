@@ -112,6 +112,17 @@ sought = Table(
     Index(None, "tenant", "system", "value"),
 )
 
+claim = Table(
+    "claim",
+    metadata,
+    # By what the same result is found again, whosever it is said to be.
+    Column("arrival_id", _ID, ForeignKey("arrival.id"), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("laboratory", String(64), nullable=False),
+    Column("result", _HASH, primary_key=True),  # a digest of what the laboratory calls it
+    Index(None, "tenant", "laboratory", "result"),
+)
+
 inputs = Table(
     "inputs",
     metadata,
@@ -315,6 +326,6 @@ OF_NOBODY = (meeting, rule_text)
 
 __all__ = [
     "OF_NOBODY", "OF_PATIENT", "account", "acknowledgement", "action", "advisory", "agenda", "answer", "arrival", "audit",
-    "card", "delivery", "disposition", "evaluation", "event", "feedback", "guidance", "identifier", "inputs", "meeting",
+    "card", "claim", "delivery", "disposition", "evaluation", "event", "feedback", "guidance", "identifier", "inputs", "meeting",
     "metadata", "outcome", "patient", "person", "rule_text", "second_reading", "session", "sought", "token",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -30,7 +30,7 @@ from cds.reasoning.reasoner import Reasoner
 from cds.record.audit import instant
 from cds.record.database import RecordUnavailable
 from cds.record.identity import Identity
-from cds.record.meant import Asking, Meant, Reach
+from cds.record.meant import Reach
 from cds.record.recorder import Asked, Overtaken, Recorder, ShownCard
 from cds.record.recorder import Known as Recorded
 from cds.record.spelling import MOST_SERVER, published
@@ -38,7 +38,7 @@ from cds.selfcheck import Check, self_test
 from cds.service.discovery import Service, services
 from cds.service.fetching import Fetching
 from cds.service.hook_request import RESULT_ARRIVED, HookRequest, read_request
-from cds.service.persons import person_of, replaced
+from cds.service.opening import Opened, Sent, opened, with_sent
 from cds.service.prefetch import delivered, resources_in, wanting
 from cds.service.problems import Problem
 from cds.settings import Settings, software
@@ -49,15 +49,6 @@ Clock = Callable[[], datetime]
 _THREADS = 8
 """Evaluations at one time in one process; more wait their turn, as the interpreter runs one at a time anyway."""
 _ORDERED = ("MedicationRequest", "Medication")
-_DELIVERED = "delivered"
-"""Under which key what laboratories have sent stands beside what was prefetched."""
-_ELSEWHERE = LeftOut(
-    "record",
-    "the patient's results",
-    "results or open advice of a patient of that id or record number stand under another FHIR server, or under none",
-    "if it is the same patient, name the FHIR server alike in all requests, and have the two merged (exowatch record merge)",
-    hides_results=True,
-)
 _ATTEMPTS = 4
 """How often an evaluation is begun anew because more results arrived meanwhile."""
 
@@ -164,10 +155,14 @@ class Desk:
     ) -> Answer:
         """The answer with what laboratories have sent by now. Raises `Overtaken` if more of it arrives meanwhile."""
         now = self._clock()
-        known = self._known(caller, request, prefetched.get("patient"), now)
-        data, due = self._with_delivered(known.who, prefetched) if known is not None else (dict(prefetched), "")
-        if known is not None and known.elsewhere:
-            left_out = (*left_out, _ELSEWHERE)
+        recorder, reference, sent = self._recorder, f"Patient/{request.patient}", Sent(dict(prefetched), "")
+        patient: Opened | None = None
+        if recorder is not None:
+            named = (caller.tenant, reference, request.server, caller.reach)
+            patient = opened(recorder, *named, prefetched.get("patient"), now)
+            sent = with_sent(recorder, patient.meant.who, prefetched)
+            left_out = (*left_out, *patient.left_out, *sent.left_out)
+        data = sent.data
         chart = self._chart(request, data, now)
         chart = msgspec.structs.replace(chart, left_out=(*chart.left_out, *left_out))
         evaluation = self._reasoner.evaluate(chart)
@@ -180,40 +175,12 @@ class Desk:
         )
         said = self._advisor.advisories(evaluation)
         return Answer(
-            self._recorded(caller, service, request, data, left_out, now, evaluation, said, occasion, known, due),
+            self._recorded(caller, service, request, sent, left_out, now, evaluation, said, occasion, patient),
             Counter(finding.state for finding in evaluation.findings),
             tuple(name for name, _ in evaluation.silent),
             len(chart.left_out),
             len(chart.unmapped),
         )
-
-    def _known(self, caller: Caller, request: HookRequest, patient: object, now: datetime) -> Meant | None:
-        """Whom the request means; None without a record."""
-        recorder, reference = self._recorder, f"Patient/{request.patient}"
-        if recorder is None:
-            return None
-        person = person_of(patient, Identity(caller.tenant, request.server, reference), now.date())
-        asking = Asking(
-            caller.tenant,
-            reference,
-            request.server,
-            caller.reach,
-            person.identifiers if person is not None else (),
-            person.born if person is not None else "",
-            replaced(patient, request.server),
-        )
-        return recorder.database.in_time(lambda: recorder.meant(asking))
-
-    def _with_delivered(self, who: Identity, prefetched: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-        """The data with what laboratories have sent of the patient, and since when an evaluation of it is due."""
-        recorder = self._recorder
-        if recorder is None:
-            return dict(prefetched), ""
-        sent, due = recorder.database.in_time(lambda: recorder.arrivals.of(who))
-        if not sent:
-            return dict(prefetched), due
-        entries = [{"resource": one} for one in sent]
-        return {**prefetched, _DELIVERED: {"resourceType": "Bundle", "type": "collection", "entry": entries}}, due
 
     def reassess(self, who: Identity, rest: Mapping[str, Any], left_out: Sequence[LeftOut]) -> Mapping[str, int]:
         """Evaluate a patient for whom results have arrived, and record it; nothing is shown. Findings of each state are counted.
@@ -230,13 +197,14 @@ class Desk:
         request = HookRequest(RESULT_ARRIVED, str(uuid.uuid4()), patient, "", rest, (), who.server)
         for _ in range(_ATTEMPTS):
             now = self._clock()
-            data, due = self._with_delivered(who, rest)
-            chart = self._chart(request, data, now)
-            evaluation = self._reasoner.evaluate(msgspec.structs.replace(chart, left_out=(*chart.left_out, *left_out)))
+            sent = with_sent(recorder, who, rest)
+            missing = (*left_out, *sent.left_out)
+            chart = self._chart(request, sent.data, now)
+            evaluation = self._reasoner.evaluate(msgspec.structs.replace(chart, left_out=(*chart.left_out, *missing)))
             said = self._advisor.advisories(evaluation)
-            inputs = self._captured(request, data, left_out)
+            inputs = self._captured(request, sent.data, missing)
             try:
-                recorder.record(Asked(who, inputs, now.isoformat(), "result-arrived", evaluation, said, due=due))
+                recorder.record(Asked(who, inputs, now.isoformat(), "result-arrived", evaluation, said, due=sent.due))
             except Overtaken:
                 continue
             return Counter(finding.state for finding in evaluation.findings)
@@ -261,18 +229,17 @@ class Desk:
         caller: Caller,
         service: Service,
         request: HookRequest,
-        data: Mapping[str, Any],
+        sent: Sent,
         left_out: Sequence[LeftOut],
         now: datetime,
         evaluation: Evaluation,
         said: Sequence[Advisory],
         occasion: Occasion,
-        known: Meant | None,
-        due: str,
+        patient: Opened | None,
     ) -> list[Card]:
         """The cards, once the evaluation and they are on record: withdrawals first, nothing that was answered before."""
         unread = unread_card(evaluation.chart, occasion, self._settings.canonical)
-        if self._recorder is None or known is None:
+        if self._recorder is None or patient is None:
             return self._writer.cards(said, occasion) or ([unread] if unread else [])
         cards: list[Card] = []
 
@@ -309,28 +276,25 @@ class Desk:
                     said,
                     cards,
                     recorded.advisories,
-                    published(known.base),
+                    published(patient.meant.base),
                 )
             )
 
-        person = person_of(data.get("patient"), replace(known.who, server=known.base), now.date())
-        if person is not None and known.held:
-            person = replace(person, identifiers=tuple(one for one in person.identifiers if one not in known.held))
         self._recorder.record(
             Asked(
-                known.who,
-                self._captured(request, data, left_out),
+                patient.meant.who,
+                self._captured(request, sent.data, left_out),
                 now.isoformat(),
                 service.id,
                 evaluation,
                 said,
                 caller.name,
-                known.asking.replaces,
+                patient.meant.asking.replaces,
                 show,
                 guidance,
-                person,
-                due,
-                known,
+                patient.person,
+                sent.due,
+                patient.meant,
             )
         )
         return cards

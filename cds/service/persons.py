@@ -15,7 +15,8 @@ from cds.record.ownership import Person
 def person_of(patient: object, who: Identity, today: date) -> Person | None:
     """The person of a Patient resource, or of the first entry of a Bundle; None for anything else.
 
-    Identifiers that are old or have ended, or name no authority, are not among them. The name is the official one, else the
+    Identifiers that are old or have ended, or name no authority, are not among them; a Patient without `identifier` says nothing
+    of them. The name is the official one, else the
     usual one, else the first; of the record numbers that of type MR, else the first with an authority, else the resource's id.
     What is too long for the record is cut; what is no text, or no date, is left out.
     """
@@ -34,6 +35,7 @@ def person_of(patient: object, who: Identity, today: date) -> Person | None:
         sex if isinstance(sex, str) and sex in _SEXES else "",
         (number or who.reference.removeprefix("Patient/"))[:64],
         system,
+        "identifier" not in resource,
     )
 
 

@@ -189,7 +189,7 @@ def test_the_same_message_again_is_acknowledged_and_stored_once(clinic: Clinic) 
     again = message.replace(b"20250408", b"20250409")  # another time and number in its head
     for repeated in (message, again):
         assert code_of(clinic.on("2025-03-25").sends(repeated)) == "AA"
-    sent, _ = Recorder(clinic.database, REASONER.rulebook).arrivals.of(Identity("default", SERVER, "Patient/p1"))
+    sent = Recorder(clinic.database, REASONER.rulebook).arrivals.of(Identity("default", SERVER, "Patient/p1")).resources
     assert len([one for one in sent if one["resourceType"] == "Observation"]) == 2
 
 
@@ -319,7 +319,7 @@ def test_what_waits_can_be_alarmed_on(clinic: Clinic) -> None:
 
     before = values()
     assert {name: value for name, value in before.items() if "waiting" in name or "_due" in name} == {
-        **{f'exowatch_results_waiting{{reason="{why}"}}': 0 for why in ("unnamed", "nobody", "several", "contradicts")},
+        **{f'exowatch_results_waiting{{reason="{why}"}}': 0 for why in ("unnamed", "nobody", "several", "contradicts", "claimed")},
         "exowatch_evaluations_due": 0, "exowatch_evaluation_due_seconds": 0,
     }  # fmt: skip
     clinic.sends(one("2025-03-24", "5.6").replace(b"4711^^^CLINIC", b"4712^^^CLINIC"))
@@ -420,7 +420,7 @@ def test_an_evaluation_that_was_overtaken_is_not_recorded(database: Database) ->
         recorder.record(late)
     with database.reading() as connection:
         assert connection.execute(select(func.count()).select_from(tables.evaluation)).scalar_one() == 1
-    _, late.due = recorder.arrivals.of(late.who)
+    late.due = recorder.arrivals.of(late.who).due
     assert recorder.arrivals.due() == [late.who]
     recorder.record(late)
     assert recorder.arrivals.due() == []

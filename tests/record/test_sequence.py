@@ -91,7 +91,7 @@ def test_the_same_messages_again_change_nothing_however_many_stand_between(clini
 
 
 def arrived(clinic: Clinic, who: Identity = P1) -> list[Any]:
-    sent, _ = Recorder(clinic.database, REASONER.rulebook).arrivals.of(who)
+    sent = Recorder(clinic.database, REASONER.rulebook).arrivals.of(who).resources
     return [one_ for one_ in sent if one_["resourceType"] == "Observation"]
 
 

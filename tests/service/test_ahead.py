@@ -66,7 +66,7 @@ def test_where_nothing_else_is_known_it_has_a_card_of_its_own(client: TestClient
     ids = [f"trpc5-{number}" for number in range(1, 6)]
     body = reported(request_body, "2027-04-21T16:00:00+02:00", *ids)
     (card,) = cards(client, body)
-    assert card["summary"] == "Exosomal markers: data that may hold results could not be read"
+    assert card["summary"] == "Exosomal markers: data that may hold results could not be used"
     assert all(f"Observation/{one}" in card["detail"] for one in ids)
     assert cards(client, body) == [card]
 
