@@ -49,9 +49,9 @@ class Section:
         self._marks = marks
         self._problems = problems
 
-    def problem(self, message: str, hint: str = "", at: str | int | None = None) -> None:
-        """Note a mistake at this section, or at its key or item `at`."""
-        path = self._path if at is None else (*self._path, at)
+    def problem(self, message: str, hint: str = "", at: str | int | Path_ | None = None) -> None:
+        """Note a mistake at this section, or at its key or item `at`; at the way to one of an item."""
+        path = self._path if at is None else (*self._path, *(at if isinstance(at, tuple) else (at,)))
         while path and path not in self._marks:
             path = path[:-1]
         line, column = self._marks.get(path, (1, 1))
@@ -138,10 +138,13 @@ class Section:
         value = self.value.get(key, [])
         if isinstance(value, str):
             return (value,)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list):
             self.problem(f"'{key}' is to be a list of texts", at=key)
             return ()
-        return tuple(value)
+        for number, item in enumerate(value):
+            if not isinstance(item, str):
+                self.problem(f"item {number + 1} of '{key}' is to be a text", at=(key, number))
+        return tuple(item for item in value if isinstance(item, str))
 
     def section(self, key: str) -> Section:
         """The mapping under `key`; an empty one if it is absent or something else (which is noted)."""
@@ -244,6 +247,8 @@ def _plain(
 
 
 def raise_if_any(problems: Sequence[Problem]) -> None:
-    """Raise `RuleBookError` with every problem, in the order of files and lines."""
+    """Raise `RuleBookError` with every problem once, in the order of files and lines."""
     if problems:
-        raise RuleBookError(sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column)))
+        raise RuleBookError(
+            sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line, problem.column))
+        )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cds.chart.context import EventCatalogue, load_events
-from cds.chart.declarations import CHECKS, Declarations, Laboratory, load_declarations
+from cds.chart.declarations import CHECKS, PARTS, Declarations, Laboratory, load_declarations
 from cds.chart.therapy import TherapyCatalogue, load_therapies
 from cds.chart.units import SCALES, Family, Unit, Units, normalised
 from cds.errors import Problem
@@ -22,13 +22,6 @@ from cds.source import Section, raise_if_any, read_yaml
 CANONICAL = "https://exowatch.example/fhir"
 MARKER_SYSTEM = f"{CANONICAL}/CodeSystem/exosomal-marker"
 METHOD_SYSTEM = f"{CANONICAL}/CodeSystem/exosomal-method"
-
-PARTS = (
-    "limit-of-detection", "total-ev", "analytical-cv", "within-person-cv", "amplification-efficiency", "haemolysis",
-    "lipaemia", "residual-platelets", "dna-control", "drug-tolerance", "bridging", "isolation", "tube",
-    "specimen-type", "platform", "reagents", "normaliser", "reagent-lot", "regulatory-status",
-)  # fmt: skip
-"""What a component of a marker Observation can say."""
 
 
 class Meaning(NamedTuple):
@@ -112,16 +105,9 @@ def read_catalogue(rules: Path, problems: list[Problem]) -> Catalogue:
             (local.system, local.code), Meaning(local.marker, local.scale, laboratory=local.laboratory)
         )
         if (known.marker, known.scale, known.analyte) != (local.marker, local.scale, None):
-            problems.append(
-                Problem(f"labs/{local.laboratory.name}.yaml", 1, 1, f"code '{local.code}' already means {known.marker}")
-            )
-    parts = {(MARKER_SYSTEM, part): part for part in PARTS}
-    for (system, code), part in declarations.parts.items():
-        if part not in PARTS:
-            problems.append(
-                Problem("labs", 1, 1, f"'{part}' (for '{code}') is no part of a result", f"one of: {', '.join(PARTS)}")
-            )
-        parts[system, code] = part
+            text, hint = f"code '{local.code}' already means {known.marker}", "a code has one meaning"
+            problems.append(Problem(*local.place, text, hint))
+    parts = {(MARKER_SYSTEM, part): part for part in PARTS} | declarations.parts
     return Catalogue(
         markers,
         load_therapies(rules, problems),

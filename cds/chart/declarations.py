@@ -28,6 +28,13 @@ CHECKS: Mapping[str, Mapping[str, bool]] = {
 }
 """Checks and controls with their possible answers, as in the code system exosomal-method."""
 
+PARTS = (
+    "limit-of-detection", "total-ev", "analytical-cv", "within-person-cv", "amplification-efficiency", "haemolysis",
+    "lipaemia", "residual-platelets", "dna-control", "drug-tolerance", "bridging", "isolation", "tube",
+    "specimen-type", "platform", "reagents", "normaliser", "reagent-lot", "regulatory-status",
+)  # fmt: skip
+"""What a component of a marker Observation can say."""
+
 WORDS: Mapping[str, tuple[str, ...]] = {
     "specimen": ("serum", "plasma"),
     "tube": ("edta", "citrate", "heparin", "acd", "serum-gel", "serum-plain"),
@@ -99,6 +106,7 @@ class LocalCode:
     marker: str
     scale: str
     laboratory: Laboratory
+    place: tuple[str, int, int]  # file, line and column
 
 
 @dataclass(slots=True)
@@ -131,10 +139,10 @@ def laboratory_files(rules: Path) -> list[Path]:
 def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarations) -> None:
     section.keys(*NEEDED, optional=OPTIONAL)
     name, system = section.text("laboratory"), section.text("code_system")
-    identifiers = set()
+    signed: dict[tuple[str, str], Section] = {}
     for entry in section.sections("identifiers"):
         entry.keys("value", optional=("system",))
-        identifiers.add((entry.text("system"), entry.text("value")))
+        signed[entry.text("system"), entry.text("value")] = entry
     assays: dict[str, list[Assay]] = {}
     codes: list[tuple[Section, str, str, str, str]] = []
     for entry in section.sections("assays"):
@@ -145,7 +153,11 @@ def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarati
         assay = _assay(entry, marker, markers[marker])
         for other in assays.get(marker, []):
             if assay.valid_from <= other.valid_to and other.valid_from <= assay.valid_to:
-                entry.problem(f"two declarations of '{marker}' hold on the same day", "set valid_from and valid_to")
+                entry.problem(
+                    f"two declarations of '{marker}' hold on the same day",
+                    "set valid_from and valid_to",
+                    at="valid_from",
+                )
         assays.setdefault(marker, []).append(assay)
         for code in entry.sections("codes"):
             code.keys("code", optional=("system", "scale"))
@@ -156,18 +168,20 @@ def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarati
     laboratory = Laboratory(
         name,
         section.text("title"),
-        frozenset(identifiers),
+        frozenset(signed),
         frozenset(relative(reference) for reference in section.texts("references")),
         system,
         _zone(section),
         {marker: tuple(declared) for marker, declared in assays.items()},
     )
     if name in found.laboratories or any(laboratory.title == other.title for other in found.laboratories.values()):
-        section.problem(f"the laboratory '{name}' is declared twice", "keep one file for each laboratory")
+        section.problem(
+            f"the laboratory '{name}' is declared twice", "keep one file for each laboratory", at="laboratory"
+        )
     found.laboratories[name] = laboratory
-    for identifier in identifiers:
+    for identifier, entry in signed.items():
         if identifier in found.by_identifier:
-            section.problem(f"identifier {identifier[1]} is that of another laboratory", at="identifiers")
+            entry.problem(f"identifier {identifier[1]} is that of another laboratory", at="value")
         found.by_identifier[identifier] = laboratory
     found.by_reference.update(dict.fromkeys(laboratory.references, laboratory))
     if system:
@@ -178,12 +192,15 @@ def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarati
     for entry, local_system, local, marker, scale in codes:
         if known.setdefault((local_system, local), (marker, scale)) != (marker, scale):
             entry.problem(f"code '{local}' already means {known[local_system, local][0]}", at="code")
-        found.codes.append(LocalCode(local_system, local, marker, scale, laboratory))
+        found.codes.append(LocalCode(local_system, local, marker, scale, laboratory, (entry.file, *entry.place)))
     parts = section.section("parts")
     for local in parts.value:
         if (system, local) in known:
             parts.problem(f"code '{local}' already means {known[system, local][0]}", "a code has one meaning", at=local)
-        found.parts[system, local] = parts.text(local)
+        part = parts.text(local)
+        if part not in PARTS:
+            parts.problem(f"'{part}' (for '{local}') is no part of a result", f"one of: {', '.join(PARTS)}", at=local)
+        found.parts[system, local] = part
 
 
 def _assay(entry: Section, marker: str, units: Units) -> Assay:

@@ -13,12 +13,12 @@ import typer
 
 from cds import terminal
 from cds.cli import arrivals
-from cds.cli.options import AsJson, RulesDir, rules_folder
+from cds.cli.options import AsJson, RulesDir, rulebook_of, rules_folder
 from cds.errors import InputError
 from cds.intake.delivery import Refused
 from cds.intake.files import received
 from cds.intake.interfaces import load_interfaces
-from cds.reasoning.loading import load_rulebook, shipped_rules
+from cds.reasoning.loading import shipped_rules
 
 labs_app = typer.Typer(no_args_is_help=True, help="Laboratories: what becomes of what they send.")
 labs_app.command("take")(arrivals.take)
@@ -40,7 +40,7 @@ def labs_map(
 ) -> None:
     """Show what becomes of a laboratory's files, and record nothing; exit code 1 if any result was refused or has a fault."""
     folder = rules_folder(rules) or shipped_rules()
-    catalogue = load_rulebook(folder).catalogue
+    catalogue = rulebook_of(rules).catalogue
     interfaces = load_interfaces(folder, catalogue.declarations)
     refused: list[tuple[str, Refused]] = []
     unreadable: list[tuple[str, Refused]] = []
@@ -82,7 +82,7 @@ def labs_test(rules: RulesDir = None, as_json: AsJson = False) -> None:
     from cds.workbench.labtests import load_lab_tests, run_lab_tests
 
     folder = rules_folder(rules) or shipped_rules()
-    catalogue = load_rulebook(folder).catalogue
+    catalogue = rulebook_of(rules).catalogue
     interfaces = load_interfaces(folder, catalogue.declarations)
     tests = load_lab_tests(folder, interfaces)
     failures = [str(failure) for failure in run_lab_tests(tests, interfaces, catalogue) if failure is not None]

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
-from cds.reasoning.loading import load_rulebook
+from cds.errors import RuleBookError
+from cds.reasoning.loading import load_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
+from cds.reasoning.rulebook import RuleBook
 from cds.settings import load_settings
+from cds.source import raise_if_any
 
 RulesDir = Annotated[Path | None, typer.Option("--rules", help="Folder with rules; default: the shipped ones.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -25,6 +28,21 @@ def rules_folder(rules: Path | None) -> Path | None:
     return rules or load_settings().rules_dir
 
 
+def rulebook_of(rules: Path | None) -> RuleBook:
+    """The rule book that the call or the settings name.
+
+    Raises `RuleBookError` with all mistakes at once: with those in how laboratories deliver, too.
+    """
+    folder = rules_folder(rules) or shipped_rules()
+    try:
+        return load_rulebook(folder)
+    except RuleBookError as error:
+        from cds.intake.interfaces import mistakes
+
+        raise_if_any((*error.problems, *mistakes(folder)))
+        raise
+
+
 def reasoner_of(rules: Path | None) -> Reasoner:
-    """A reasoner over the rule book that the call or the settings name. Raises `RuleBookError`."""
-    return Reasoner(load_rulebook(rules_folder(rules)))
+    """A reasoner over that rule book. Raises `RuleBookError`."""
+    return Reasoner(rulebook_of(rules))

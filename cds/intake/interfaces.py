@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cds.chart.declarations import CHECKS, WORDS, Declarations, Laboratory, laboratory_files
-from cds.errors import Problem, RuleBookError
-from cds.source import Section, read_yaml
+from cds.errors import Problem
+from cds.source import Section, raise_if_any, read_yaml
 
 STATUSES = ("final", "preliminary", "registered", "corrected", "amended", "entered-in-error", "cancelled")
 FIELDS = (
@@ -90,24 +90,41 @@ def load_interfaces(rules: Path, declarations: Declarations) -> dict[str, Interf
     problems: list[Problem] = []
     found: dict[str, Interface] = {}
     facilities: dict[str, str] = {}
-    for path in laboratory_files(rules):
-        section = read_yaml(path, problems, str(path.relative_to(rules)))
-        laboratory = declarations.laboratories.get(section.text("laboratory")) if section is not None else None
-        if section is None or laboratory is None or "receives" not in section:
-            continue
-        found[laboratory.name] = one = _interface(section.section("receives"), laboratory)
-        for facility in one.facilities:
-            if facilities.setdefault(facility, laboratory.name) != laboratory.name:
-                section.problem(f"messages of '{facility}' are those of {facilities[facility]}", at="receives")
-    if problems:
-        raise RuleBookError(problems)
+    for section in _files(rules, problems):
+        laboratory = declarations.laboratories.get(section.text("laboratory"))
+        if laboratory is not None:
+            found[laboratory.name] = _interface(section.section("receives"), laboratory, facilities)
+    raise_if_any(problems)
     return found
 
 
-def _interface(section: Section, laboratory: Laboratory) -> Interface:
+def mistakes(rules: Path) -> list[Problem]:
+    """What is wrong with how laboratories under `rules`/labs say that they deliver, whatever else is wrong with their files."""
+    problems: list[Problem] = []
+    facilities: dict[str, str] = {}
+    for section in _files(rules, problems):
+        nameless = Laboratory(section.text("laboratory"), "", frozenset(), frozenset(), "", None, {})
+        _interface(section.section("receives"), nameless, facilities)
+    return problems
+
+
+def _files(rules: Path, problems: list[Problem]) -> Iterator[Section]:
+    """The files of the laboratories that say how they deliver."""
+    for path in laboratory_files(rules):
+        section = read_yaml(path, problems, str(path.relative_to(rules)))
+        if section is not None and "receives" in section:
+            yield section
+
+
+def _interface(section: Section, laboratory: Laboratory, facilities: dict[str, str]) -> Interface:
+    """What the section says; `facilities` are those of the laboratories before, by MSH-4."""
     section.keys(optional=("hl7v2", "table", "methods"))
     messages = section.section("hl7v2")
     messages.keys(optional=MESSAGES)
+    for number, facility in enumerate(messages.texts("facilities")):
+        if facilities.setdefault(facility, laboratory.name) != laboratory.name:
+            text = f"messages of '{facility}' are those of {facilities[facility]}"
+            messages.problem(text, "each MSH-4 is of one laboratory", at=("facilities", number))
     return Interface(
         laboratory,
         _texts(messages.section("systems")),
@@ -152,7 +169,7 @@ def _layout(section: Section) -> Layout:
         {name: columns.text(name) for name in columns.value if name in FIELDS},
         results,
         section.text("authority"),
-        tuple(_format(section, stated) for stated in section.texts("dates")),
+        tuple(_format(section, stated, number) for number, stated in enumerate(section.texts("dates"))),
         DELIMITERS[section.choice("delimiter", tuple(DELIMITERS), "comma")],
         {"point": ".", "comma": ","}[section.choice("decimal", ("point", "comma"), "point")],
         encoding,
@@ -179,10 +196,12 @@ def _result(section: Section) -> ResultColumns:
     )
 
 
-def _format(section: Section, stated: str) -> str:
+def _format(section: Section, stated: str, number: int) -> str:
     """`DD.MM.YYYY HH:mm` as strptime has it."""
     tokens = re.findall(r"[A-Za-z]+", stated.replace("T", " "))
     if not tokens or any(token not in _TOKENS for token in tokens) or not {"MM", "DD"} <= set(tokens):
-        section.problem(f"'{stated}' is no form of a date", f"put it together from {', '.join(_TOKENS)}", at="dates")
+        section.problem(
+            f"'{stated}' is no form of a date", f"put it together from {', '.join(_TOKENS)}", at=("dates", number)
+        )
         return "%Y-%m-%d"
     return re.sub("|".join(_TOKENS), lambda found: _TOKENS[found[0]], stated.replace("%", "%%"))
