@@ -49,7 +49,7 @@ class Exchange:
     def get(self, address: str, *, seconds: float, most: int, headers: Mapping[str, str] | None = None) -> bytes:
         """The body of a 200 answer, all of it within `seconds`, at most `most` bytes.
 
-        Raises `NotPermitted` (nothing was sent) and `CannotFetch`.
+        Raises `NotPermitted` (nothing was sent, be it for the address that the name leads to) and `CannotFetch`.
         """
         return self._ask("GET", address, seconds, most, headers or {})
 

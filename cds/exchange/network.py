@@ -49,11 +49,14 @@ class Permit:
     plain: bool = False
     public: bool = True  # whether public addresses are permitted at all
     anywhere: bool = False  # any origin, at a permitted address; for development
+    outside: str = (
+        "its name leads to an address outside the permitted ranges ('networks')"  # what is said of such a server
+    )
 
     def check(self, address: str) -> None:
         """Raises `NotPermitted` unless the origin of an absolute URL is listed."""
         if origin_of(address, plain=self.plain) not in self.origins and not self.anywhere:
-            raise NotPermitted("the address is not on the list of this client's servers")
+            raise NotPermitted("it is not on the list of this client's servers")
 
     def allows(self, address: str) -> bool:
         """Whether a connection to an IP address may be made."""
@@ -120,10 +123,15 @@ class Checked(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
-        addresses = self._addresses(host.strip("[]"), port, timeout)
+        try:
+            addresses = self._addresses(host.strip("[]"), port, timeout)
+        except httpcore2.ConnectError:
+            if self._permit.public:
+                raise
+            addresses = []  # whatever it is, it is none of the few that are permitted
         permitted = [address for address in addresses if self._permit.allows(address)]
         if not permitted:
-            raise httpcore2.ConnectError("the name leads to an address outside the permitted ranges")
+            raise NotPermitted(self._permit.outside)
         failure: Exception = httpcore2.ConnectError("no address answers")
         for address in permitted:
             try:

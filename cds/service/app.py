@@ -332,8 +332,12 @@ def _away(text: str = "") -> Response:
 async def _on_problem(_request: Request, problem: Exception) -> Response:
     if not isinstance(problem, Problem):
         raise problem
-    note("refused", status=problem.status, code=problem.code)
-    return problem.response()
+    number = str(uuid.uuid4())
+    response = problem.response()
+    response.headers["X-Request-ID"] = number
+    client: dict[str, Any] = {"client": problem.client} if problem.client else {}
+    note("refused", request=number, status=problem.status, code=problem.code, **client)
+    return response
 
 
 async def _on_http_error(_request: Request, error: Exception) -> Response:

@@ -49,6 +49,7 @@ Clock = Callable[[], datetime]
 _THREADS = 8
 """Evaluations at one time in one process; more wait their turn, as the interpreter runs one at a time anyway."""
 _ORDERED = ("MedicationRequest", "Medication")
+_ASKS_NOBODY = "no FHIR server of this client may be asked; see 'fhir' in the file of clients"
 _ATTEMPTS = 4
 """How often an evaluation is begun anew because more results arrived meanwhile."""
 
@@ -215,8 +216,10 @@ class Desk:
     ) -> tuple[Mapping[str, Any], Mapping[str, str]]:
         """The prefetch with what the client's FHIR server has to add, and why the rest could not be had there."""
         missing = wanting(request.prefetch, service.templates)
-        if not missing or not request.server or caller.servers is None:
+        if not missing or not request.server:
             return request.prefetch, {}
+        if caller.servers is None:
+            return request.prefetch, dict.fromkeys((one.key for one in missing), _ASKS_NOBODY)
         if not request.token and not self._settings.open_mode:
             return request.prefetch, dict.fromkeys(
                 (one.key for one in missing), "no token for the FHIR server was sent"

@@ -27,7 +27,11 @@ class Door:
         self._base = settings.public_base_url
         self._tenant = settings.tenant
         self._exchanges: dict[str, Exchange] = {}
-        self._nearby = Exchange(Permit(frozenset(), _LOOPBACK, plain=True, public=False, anywhere=True))
+        nearby = Permit(
+            frozenset(), _LOOPBACK, plain=True, public=False, anywhere=True,
+            outside="in open mode only servers of this machine are asked",
+        )  # fmt: skip
+        self._nearby = Exchange(nearby)
 
     def admits(self, what: str) -> Callable[[Request], None]:
         """A dependency that sets `request.state.caller` to a client that may do `what` ("call" or "record").
@@ -49,7 +53,9 @@ class Door:
         except RecordUnavailable:
             raise Problem(503, "transient", "it cannot be told whether the token was used before; ask again") from None
         if what not in client.may:
-            raise Problem(403, "forbidden", "this client may not do that; see 'may' in the file of clients")
+            raise Problem(
+                403, "forbidden", "this client may not do that; see 'may' in the file of clients", client=client.name
+            )
         reach = Reach(client.name, client.origins, client.home)
         return Caller(client.name, client.tenant or self._tenant, self._servers_of(client), reach)
 

@@ -54,8 +54,8 @@ class Fetching:
                 continue
             try:
                 found[key] = future.result()
-            except NotPermitted:
-                failed[key] = "the FHIR server is not on the list of this client's"
+            except NotPermitted as error:
+                failed[key] = f"the FHIR server is not allowed: {error}"
             except CannotFetch as error:
                 failed[key] = f"from the FHIR server: {error}"
         return found, failed

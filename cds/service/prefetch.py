@@ -6,7 +6,9 @@ had" (an OperationOutcome, or no key). Only the last is missing, and missing nev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -50,6 +52,8 @@ def delivered(
     data: dict[str, Any] = {}
     left_out: list[LeftOut] = []
     missing: list[Problem] = []
+    templates = tuple(templates)
+    likely = _likely(prefetch, templates)
     resources = beside
     for template in templates:
         key = template.key
@@ -58,12 +62,15 @@ def delivered(
         if value is not None:
             resources += _checked(value, place)
         why = _why_missing(prefetch, template)
+        if key not in prefetch and (other := likely.get(key)):
+            why = f"{why}, though '{other}' is, which no template is called: likely a key that is spelt otherwise"
         if why and key in failed:
             why = f"{why}, and {failed[key]}"
         if not why:
             data[key] = value
         elif template.required:
-            missing.append(Problem(412, "required", f"{why}; needed for: {template.because}", place))
+            text = f"{why}; needed for: {template.because}. {_next_step(prefetch, template, asked=key in failed)}"
+            missing.append(Problem(412, "required", text, place))
         else:
             left_out.append(LeftOut(place, key, why, f"may hold: {template.because}"))
     if missing:
@@ -73,6 +80,38 @@ def delivered(
         raise Problem(413, "too-long", f"there are {resources} resources in it, at most {most} are read", "prefetch")
     _check_patient(data.get("patient"), patient)
     return data, left_out
+
+
+def _next_step(prefetch: Mapping[str, Any], template: Template, *, asked: bool) -> str:
+    """What a client does about required data that are missing; `asked`: its FHIR server was, in vain."""
+    value, searched = prefetch.get(template.key), "?" in template.query
+    if template.key not in prefetch or value is None:
+        send = f"Send it as prefetch.{template.key}" + ", null or an empty Bundle if there is none" * searched
+        fetch = "see to it that the FHIR server can be asked" if asked else "name fhirServer, with fhirAuthorization"
+        return f"{send}; or {fetch}, so that it can be fetched"
+    if value["resourceType"] == "OperationOutcome":
+        return "See to it that the client may read it; null says that there is none, and only that"
+    return f"Send what the template finds: {template.query.partition('&')[0]}"
+
+
+def _likely(prefetch: Mapping[str, Any], templates: Sequence[Template]) -> Mapping[str, str]:
+    """Keys of templates that were not sent, with a key that was sent, is none, and looks like it."""
+    known = {template.key for template in templates}
+    strange = {_plain(key): key for key in prefetch if key not in known and _SHOWN.fullmatch(key)}
+    found: dict[str, str] = {}
+    for template in templates:
+        close = difflib.get_close_matches(_plain(template.key), strange, n=1, cutoff=0.8)
+        if close:
+            found[template.key] = strange[close[0]]
+    return found
+
+
+_SHOWN = re.compile(r"[A-Za-z0-9 _.-]{1,40}")
+
+
+def _plain(key: str) -> str:
+    """A key without what is only a habit of spelling: `MedicationRequests` as `medication-requests`."""
+    return re.sub(r"[^a-z0-9]", "", key.lower())
 
 
 def _checked(value: Any, place: str) -> int:

@@ -14,15 +14,19 @@ _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
 
 
 class Problem(Exception):
-    """A request that gets no advice: the HTTP status, the code of an OperationOutcome, what is wrong, and where."""
+    """A request that gets no advice: the HTTP status, the code of an OperationOutcome, what is wrong, and where.
 
-    def __init__(self, status: int, code: str, text: str, place: str = "", *more: Problem):
+    `client` is for the log alone: the name of the client in the site's file that it came from, or says that it came from.
+    """
+
+    def __init__(self, status: int, code: str, text: str, place: str = "", *more: Problem, client: str = ""):
         super().__init__(text)
         self.status = status
         self.code = code
         self.text = text
         self.place = place
         self.more = more
+        self.client = client
 
     def response(self) -> Response:
         """The OperationOutcome of this problem, and of those that came with it."""

@@ -26,6 +26,7 @@ _LEEWAY = 60
 _LONGEST_TOKEN = 8_192
 _LONGEST_HEADER = 2_048
 _LONGEST_ID = 255
+_NOBODY = "unknown"
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 FirstUse = Callable[[str, str, datetime], bool]
@@ -35,8 +36,8 @@ FirstUse = Callable[[str, str, datetime], bool]
 class Untrusted(Problem):
     """The call is not answered. It says nothing of the reason: who may call knows, who may not need not learn it."""
 
-    def __init__(self) -> None:
-        super().__init__(401, "login", "a valid token of a known client is needed")
+    def __init__(self, client: str) -> None:
+        super().__init__(401, "login", "a valid token of a known client is needed", client=client)
 
 
 class Trust:
@@ -60,19 +61,25 @@ class Trust:
 
         cannot be told whether the token was used before.
         """
+        client: Client | None = None
         try:
-            return self._verified(authorization, audiences)
+            token, header, claims = _opened(authorization)
+            client = self._clients.get(_text(claims, "iss"))
+            _require(client is not None)
+            assert client is not None  # noqa: S101 - for the type checker
+            return self._verified(client, token, header, claims, audiences)
         except (_Refused, JoseError, NoKey, ValueError, TypeError, RecursionError):
-            raise Untrusted from None
+            # What a token says of itself could be anything: only a name of the site's own file goes into the log.
+            raise Untrusted(client.name if client is not None else _NOBODY) from None
 
-    def _verified(self, authorization: str | None, audiences: Collection[str]) -> Client:
-        scheme, _, token = (authorization or "").partition(" ")
-        _require(scheme.lower() == "bearer" and len(token) <= _LONGEST_TOKEN and _COMPACT.fullmatch(token) is not None)
-        opened = jws.extract_compact(token.encode("ascii"), registry=_registry(None))
-        header, claims = opened.headers(), _object(opened.payload)
-        client = self._clients.get(_text(claims, "iss"))
-        _require(client is not None)
-        assert client is not None  # noqa: S101 - for the type checker
+    def _verified(
+        self,
+        client: Client,
+        token: str,
+        header: Mapping[str, Any],
+        claims: Mapping[str, Any],
+        audiences: Collection[str],
+    ) -> Client:
         algorithm, kid, jku = _text(header, "alg"), _text(header, "kid"), header.get("jku")
         _require(algorithm in client.algorithms and _text(header, "typ").upper() == "JWT")
         _require(not header.keys() & {"crit", "jwk", "x5c", "b64"} and (jku is None or isinstance(jku, str)))
@@ -105,6 +112,14 @@ class Trust:
 
 class _Refused(Exception):
     pass
+
+
+def _opened(authorization: str | None) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+    """The token of a header, with what it says: nothing of it is verified yet."""
+    scheme, _, token = (authorization or "").partition(" ")
+    _require(scheme.lower() == "bearer" and len(token) <= _LONGEST_TOKEN and _COMPACT.fullmatch(token) is not None)
+    opened = jws.extract_compact(token.encode("ascii"), registry=_registry(None))
+    return token, opened.headers(), _object(opened.payload)
 
 
 def _require(so: bool) -> None:

@@ -254,7 +254,7 @@ def test_a_trusted_clients_server_is_asked_and_its_token_kept_nowhere(
     [
         (("fhir: [", "fhir: [https://other.example, "), ""),
         (("fhir: [https://localhost", "fhir: [https://elsewhere.example"), "not on the list"),
-        (("127.0.0.0/8, '::1/128'", "10.0.0.0/8"), "cannot be reached"),
+        (("127.0.0.0/8, '::1/128'", "10.0.0.0/8"), "is not allowed: its name leads to an address outside"),
         (("    certificates: localhost.pem\n", ""), "cannot be reached"),
     ],
 )

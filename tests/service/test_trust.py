@@ -99,6 +99,24 @@ def test_good_tokens_are_answered_and_bad_ones_are_not(
         assert answer.json()["cards"], name
 
 
+def test_the_log_tells_which_request_of_which_client_was_refused_and_nothing_secret(
+    site: Site, request_body: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("exowatch.service").propagate = True
+    stranger = "https://canary.example/ehr"
+    for authorization, client in (
+        (f"Bearer {signed(claims(), keys().stranger)}", "main-ehr"), (f"Bearer {signed(claims(exp=5))}", "main-ehr"),
+        (f"Bearer {signed(claims(iss=stranger))}", "unknown"), ("Bearer x.y.z", "unknown"), (None, "unknown"),
+    ):  # fmt: skip
+        caplog.clear()
+        answer = site.asks(request_body, authorization)
+        (said,) = [record.fields for record in caplog.records if record.message == "refused"]  # type: ignore[attr-defined]  # what the log adds
+        assert said == {"request": answer.headers["X-Request-ID"], "status": 401, "code": "login", "client": client}
+        assert "canary" not in caplog.text
+        assert "main-ehr" not in answer.text
+
+
 def test_a_token_is_taken_once(site: Site, request_body: dict[str, Any]) -> None:
     token = f"Bearer {signed(claims())}"
     assert [site.asks(request_body, token).status_code for _ in range(3)] == [200, 401, 401]
