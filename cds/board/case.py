@@ -19,6 +19,7 @@ from cds.advice.advisory import About, Advisory, LeftOutItem
 from cds.advice.changes import why
 from cds.advice.statements import Advisor
 from cds.advice.wording import Wording
+from cds.board.legible import day
 from cds.chart import read
 from cds.chart.model import Chart, LeftOut, Line, Tri
 from cds.drawing import Scene, scene_of
@@ -27,6 +28,7 @@ from cds.reasoning.reasoner import Reasoner
 from cds.record import content
 from cds.record.cases import StoredAdvisory, StoredCase, Visit, last_said, stored_case
 from cds.record.database import Database
+from cds.record.identity import Identity
 from cds.record.lines import span_of
 from cds.record.names import Named
 from cds.record.replay import moment_of
@@ -47,7 +49,7 @@ class Header:
     sex: str
     receptors: tuple[tuple[str, Tri], ...]  # ("ER", True) …
     metastatic: Tri
-    treatments: tuple[str, ...]  # lines that run: "Cytotoxic chemotherapy (paclitaxel) since 2025-01-06"
+    treatments: tuple[str, ...]  # lines that run: "Cytotoxic chemotherapy (paclitaxel) since 6 Jan 2025"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,6 @@ class Case:
     earlier: tuple[Earlier, ...]
     scene: Scene
     left_out: tuple[LeftOutItem, ...]
-    unmapped: tuple[str, ...]
     silent: tuple[tuple[str, str], ...]
     digest: str
 
@@ -106,6 +107,11 @@ class Case:
 def full_name(named: Named) -> str:
     """How a list calls a patient: family name first; "" if their record states none."""
     return ", ".join(part for part in (named.family, named.given) if part)
+
+
+def number_of(named: Named, who: Identity) -> str:
+    """By which number a page tells a patient from all others: that of their record, else the id on the EHR's server."""
+    return named.number or who.reference.removeprefix("Patient/")
 
 
 class Cases:
@@ -147,7 +153,7 @@ class Cases:
         return Case(
             key=stored.key,
             address=stored.who.address,
-            header=self._header(evaluated.chart, stored.named),
+            header=self._header(evaluated.chart, stored.named, stored.who),
             as_of=evaluated.chart.as_of,
             visit=stored.visit,
             visits=stored.visits,
@@ -159,17 +165,16 @@ class Cases:
             earlier=tuple(earlier),
             scene=scene_of(evaluated, said, reasoner.rulebook),
             left_out=tuple(LeftOutItem(one.where, one.what, one.reason, one.hint) for one in evaluated.chart.left_out),
-            unmapped=evaluated.chart.unmapped,
             silent=evaluated.silent,
             digest=digest,
         )
 
-    def _header(self, chart: Chart, named: Named) -> Header:
+    def _header(self, chart: Chart, named: Named, who: Identity) -> Header:
         diagnosis = chart.diagnosis
         return Header(
             full_name(named),
             chart.birth_date_text or named.born,
-            named.number or chart.patient.removeprefix("Patient/"),
+            number_of(named, who),
             _age(chart),
             chart.sex or "",
             (("ER", diagnosis.er), ("PR", diagnosis.pr), ("HER2", diagnosis.her2)),
@@ -179,7 +184,7 @@ class Cases:
 
     def _treatment(self, line: Line) -> str:
         drugs = f" ({', '.join(line.drugs)})" if line.drugs else ""
-        start = f" since {line.start.isoformat()}" if line.start else ", start not recorded"
+        start = f" since {day(line.start)}" if line.start else ", start not recorded"
         return f"{self._words.therapy(line.therapy)}{drugs}{start}"
 
     def _why(self, said: Advisory, evaluation: Evaluation) -> tuple[str, ...]:

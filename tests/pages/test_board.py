@@ -89,8 +89,8 @@ def test_filters_search_and_order_say_what_they_do(house: House) -> None:
     assert shown("decided=no") == [FLAGGED, WATCHED]
     assert shown("decided=yes") == []
     assert shown("marker=hotair-ev") == []
-    for odd in ("state=junk", "sort=;drop", "page=0", "page=999999999999", "page=²", "new=perhaps"):
-        assert len(shown(odd)) == 3 or "page" in odd, odd
+    for odd in ("state=junk", "sort=;drop", "page=0", f"page=000001{'9' * 29}", "page=²", "page=１", "new=perhaps"):
+        assert len(shown(odd)) == 3, odd
     assert "Clear the filter" in browser.get("/board?text=nobody")
 
 
@@ -311,6 +311,19 @@ def test_actions_are_closed_and_outcomes_recorded(house: House) -> None:
     rows = text_of(browser.get("/board/precision"))
     assert "0 %" in rows
     assert "Wilson" in rows
+
+
+def test_what_is_no_number_is_no_page(house: House) -> None:
+    key = house.visit(FLAGGED)
+    browser, path = house.browser("chair"), deciding(house, key)
+    meeting = house.recorder.meetings.plan("default", "Board", SOON, "chair")
+    here = f"/board/patients/{key}/advisories/{advisory_of(house, key)}/outcome"
+    for odd in ("²", "１", "-1", "1e3", "9" * 30, ""):
+        assert browser.post(path, revision=odd, seen="0", disposition="watch").status_code == 404, odd
+        assert browser.post(path, revision="1", seen=odd, disposition="watch").status_code == 404, odd
+        assert browser.post(here, months=odd, seen="0", response="SD", resistance="no").status_code == 404, odd
+        assert browser.post(f"/board/meetings/{meeting}", do="save", revision=odd, minutes="x").status_code == 404, odd
+    assert house.recorder.reviews.decisions("default", patient=key) == []
 
 
 # meetings ----------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from cds.errors import ExowatchError
 from cds.record.audit import Verdict
 from cds.record.database import RecordUnavailable
 from cds.record.trail import Trail
+from cds.service.access.browser import number
 from cds.service.access.gate import Gate
 from cds.service.access.roles import Act
 from cds.service.access.visitor import Visit
@@ -27,12 +28,11 @@ class AuditPage:
         gate.add("/audit", "GET", Act.READ_AUDIT, self._shown)
 
     def _shown(self, visit: Visit) -> Response:
-        before = visit.query.get("before", "")
         verdict: Verdict | None = None
         wrong = ""
         try:
             stretch = self._trail.stretch(
-                visit.visitor.tenant, _MOST, int(before) if before.isdecimal() and len(before) < 10 else 0
+                visit.visitor.tenant, _MOST, number(visit.query.get("before", ""), digits=9) or 0
             )
             if visit.query.get("verify") == "yes":
                 verdict, wrong = self._verified()

@@ -87,6 +87,11 @@ def field(form: Mapping[str, list[str]], name: str) -> str:
     return values[0] if len(values) == 1 else ""
 
 
+def number(text: str, digits: int) -> int | None:
+    """A number of so many digits at most; None for anything else: digits are those of ASCII, and no more than could be meant."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= digits else None
+
+
 def same(one: str, other: str) -> bool:
     """Whether two secrets are the same, and neither is missing."""
     return bool(one) and secrets.compare_digest(one.encode(), other.encode())

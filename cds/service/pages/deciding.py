@@ -18,6 +18,7 @@ from cds.record.meetings import Meetings
 from cds.record.reviews import Reviews
 from cds.record.worklist import acknowledge
 from cds.service.access.browser import field as one_field
+from cds.service.access.browser import number
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
 from cds.service.pages.patients import CODES, PatientPages, may_second
 from cds.service.pages.rendering import page
@@ -64,13 +65,13 @@ class DecisionPages:
         case, answer = self._about(visit)
         assert answer.advisory is not None  # noqa: S101 - `_about` found it by that
         draft = _draft(visit)
-        revision, seen = (one_field(visit.form, name) for name in ("revision", "seen"))
-        if not (revision.isdigit() and seen.isdigit() and len(revision) < 9 and len(seen) < 9):
+        revision, seen = (number(one_field(visit.form, name), digits=8) for name in ("revision", "seen"))
+        if revision is None or seen is None:
             raise NotThere
         try:
             self._reviews.decide(
                 Decision(
-                    answer.advisory.id, int(revision), draft.disposition, visit.visitor.name, int(seen), draft.reason, draft.note,
+                    answer.advisory.id, revision, draft.disposition, visit.visitor.name, seen, draft.reason, draft.note,
                     tuple(Planned(kind, due) for kind, due in draft.actions.items()), draft.level, draft.resistance,
                     draft.references, draft.meeting,
                 ),
@@ -148,13 +149,13 @@ class DecisionPages:
 
     def _outcome(self, visit: Visit) -> Response:
         self._of_this_patient(visit, advisory=visit.path["advisory"])
-        months, seen = one_field(visit.form, "months"), one_field(visit.form, "seen")
-        if not (months.isdigit() and seen.isdigit() and len(months) < 3 and len(seen) < 9):
+        months, seen = (number(one_field(visit.form, name), digits=8) for name in ("months", "seen"))
+        if months is None or seen is None:
             raise NotThere
         try:
             self._follow_up.state(
-                visit.visitor.tenant, visit.path["advisory"], int(months), one_field(visit.form, "response"),
-                one_field(visit.form, "resistance"), visit.visitor.name, seen=int(seen),
+                visit.visitor.tenant, visit.path["advisory"], months, one_field(visit.form, "response"),
+                one_field(visit.form, "resistance"), visit.visitor.name, seen=seen,
             )  # fmt: skip
         except NotAccepted as error:
             return self._refused(visit, problem(error))

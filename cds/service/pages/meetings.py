@@ -19,7 +19,7 @@ from cds.record.meetings import AlreadyHeld, Case, ChangedMeanwhile, Meeting, Me
 from cds.record.names import Named
 from cds.record.reviews import Reviews
 from cds.record.worklist import Row, of_patient
-from cds.service.access.browser import field
+from cds.service.access.browser import field, number
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
 from cds.service.pages.deciding import problem
 from cds.service.pages.rendering import done_of, file, page
@@ -174,12 +174,12 @@ class MeetingPages:
         return "moved"
 
     def _keep(self, visit: Visit, meeting: Meeting, *, close: bool) -> Response:
-        revision, draft = field(visit.form, "revision"), _minutes(visit)
-        if not (revision.isdigit() and len(revision) < 9):
+        revision, draft = number(field(visit.form, "revision"), digits=8), _minutes(visit)
+        if revision is None:
             raise NotThere
         try:
             self._meetings.change(
-                visit.visitor.tenant, meeting.id, int(revision), visit.visitor.name, quorum=draft.quorum,
+                visit.visitor.tenant, meeting.id, revision, visit.visitor.name, quorum=draft.quorum,
                 attendees=[line for one in draft.attendees.splitlines() if (line := one.strip())],
                 minutes=draft.minutes, close=close,
             )  # fmt: skip

@@ -15,11 +15,9 @@ from cds.board.words import label, words
 from cds.reasoning.rulebook import RuleBook
 from cds.record.meetings import AlreadyHeld, Meetings, NoSuchMeeting
 from cds.record.worklist import SORTS, Filter, Row, listed
-from cds.service.access.browser import field
+from cds.service.access.browser import field, number
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
 from cds.service.pages.rendering import done_of, file, page
-
-_MOST_PAGES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +77,7 @@ def chosen_of(query: Mapping[str, str], book: RuleBook) -> Chosen:
         "sort": SORTS,
     }
     asked = {name: value for name in known if (value := query.get(name, "")) in known[name]}
-    number = query.get("page", "1")
-    page_ = int(number) if number.isascii() and number.isdigit() and 0 < int(number[:6]) <= _MOST_PAGES else 1
+    page_ = number(query.get("page", ""), digits=4) or 1
     return Chosen(text=query.get("text", "").strip()[:80], page=page_, **asked)
 
 
