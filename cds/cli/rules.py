@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from cds import terminal
-from cds.cli.options import AsJson, RulesDir, reasoner_of, rules_folder
+from cds.cli import proving
+from cds.cli.options import AsJson, RulesDir, rules_folder
 from cds.errors import InputError
-from cds.reasoning.loading import load_rulebook, shipped_rules
+from cds.reasoning.loading import load_rulebook
 
 rules_app = typer.Typer(no_args_is_help=True, help="The rule book: list its rules, run the tests beside them.")
 
@@ -39,27 +40,7 @@ def rules_list(rules: RulesDir = None, as_json: AsJson = False) -> None:
         terminal.say(f"withheld: {name}: {reason}")
 
 
-@rules_app.command("test")
-def rules_test(rules: RulesDir = None, as_json: AsJson = False) -> None:
-    """Run the tests beside the rules."""
-    from cds.workbench.ruletests import load_tests, run
-
-    folder = rules_folder(rules) or shipped_rules()
-    reasoner = reasoner_of(folder)
-    tests = load_tests(folder, reasoner.rulebook)
-    failures = []
-    with terminal.progress("testing rules", len(tests)) as step:
-        for test in tests:
-            failures += run([test], reasoner)
-            step()
-    if as_json:
-        typer.echo(json.dumps({"cases": len(tests), "failures": [str(failure) for failure in failures]}))
-    else:
-        for failure in failures:
-            terminal.say(str(failure))
-        failed = len({(failure.test.file, failure.test.name) for failure in failures})
-        typer.echo(f"{len(tests) - failed} passed, {failed} failed")
-    raise typer.Exit(1 if failures or not tests else 0)
+rules_app.command("test")(proving.rules_test)
 
 
 def evidence(

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from cds.errors import RuleBookError
 from cds.reasoning.loading import load_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
-from cds.workbench.ruletests import load_tests, run
+from cds.workbench.proving.reading import load_tests
+from cds.workbench.proving.running import run
 from tests.reasoning.charts import chart
 
 MARKER = """\

@@ -9,7 +9,9 @@ import pytest
 from cds.errors import RuleBookError
 from cds.reasoning.loading import default_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
-from cds.workbench.ruletests import RuleTest, load_tests, run
+from cds.workbench.proving.cases import RuleTest
+from cds.workbench.proving.reading import load_tests
+from cds.workbench.proving.running import run
 
 BOOK = default_rulebook()
 REASONER = Reasoner(BOOK)

@@ -6,36 +6,34 @@
       two rises four weeks apart are suspected:
         trpc5-ev: {-4: 2.0, 77: 5.6, 105: 6.3}
         expect: {77: watch, 105: suspected TR-01}
+      a stable patient stays quiet:
+        trpc5-ev: 2.0 x6 q21d from -4
+        quiet: [59, 101]
 
-Days count from day 0. A value may be followed by what is special about it: `5.6 haemolysed`, `<0.5`, `5.6 ev=none`,
-`5.6 isolation=precipitation`, `6.2 until=107` (withdrawn then), `2.6 known=117`, two values for one day as `5.6 | 2.1 lab=B`,
-a time of day as `5.6 at=07:30` (a line's first dose as `0.. at=09:00`). What a case states itself replaces what is given:
-`cytotoxic-chemotherapy: []` takes the line away. After an expected state may stand clauses and notes that must be among its
-reasons and, after `not`, those that must not: `watch TR-02 not stale`.
+The whole notation stands in docs/rule-authors.md; `cds.workbench.proving.series` reads the short form of values.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
-from datetime import date, time, timedelta
+from collections.abc import Collection, Iterable, Mapping
+from datetime import time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from cds.chart.model import Chart, Diagnosis, Event, Imaging, Line, Method, Operation, Result
-from cds.chart.occasions import in_order
+from cds.chart.model import Diagnosis, Event, Imaging, Line, Method, Operation, Result
 from cds.errors import Problem
-from cds.reasoning.findings import Evaluation, Finding
 from cds.reasoning.kinds.imaging import WORSE_RESPONSE
-from cds.reasoning.reasoner import Reasoner
+from cds.reasoning.kinds.sample import EVENTS
 from cds.reasoning.rulebook import RuleBook
 from cds.source import Section, raise_if_any, read_yaml
+from cds.workbench.proving.cases import ALWAYS, QUIET, Expectation, RuleTest, Stated, date_of
+from cds.workbench.proving.series import written_out
 
-DAY_0 = date(2025, 1, 6)
 _SPAN = re.compile(r"(-?\d+|\?)?\.\.(-?\d+|\?)?")
 _VALUE = re.compile(r"([<>]?)(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|none)")
 _METHOD = ("specimen", "tube", "isolation", "assay", "platform", "reagents", "normaliser")
@@ -47,111 +45,16 @@ _FLAGS = {
     "intolerant": ("drug-tolerance", False),
 }
 _CHECKS = ("haemolysis", "lipaemia", "residual-platelets", "dna-control", "drug-tolerance")
+_NUMBER, _WHOLE = re.compile(r"\d+(?:\.\d+)?"), re.compile(r"-?\d+")
+_FORMS = {
+    "lod": _NUMBER, "cva": _NUMBER, "cvi": _NUMBER, "ev": re.compile(_NUMBER.pattern + "|none"), "known": _WHOLE,
+    "until": _WHOLE, "at": re.compile(r"([01]\d|2[0-3]):[0-5]\d"),
+}  # fmt: skip
+_EXAMPLES = {
+    "lod": "lod=0.5", "cva": "cva=15", "cvi": "cvi=30", "ev": "ev=1.1 or ev=none", "known": "known=117",
+    "until": "until=107", "at": "at=07:30",
+}  # fmt: skip
 _OTHERS = ("lab", "lot", "lod", "ev", "family", "fault", "cva", "cvi", "specimen_id", "known", "until", "at")
-_ALWAYS = -(10**6)  # the day since which something has been known that no case dates
-
-
-@dataclass(frozen=True, slots=True)
-class _Stated:
-    """A result with the days on which it became known and was withdrawn again."""
-
-    result: Result
-    known: int
-    until: int | None
-
-
-class Expectation(NamedTuple):
-    """A state, the clauses and notes that must be among its reasons, and those that must not."""
-
-    state: str
-    reasons: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return " ".join((self.state, *self.reasons, *(("not", *self.absent) if self.absent else ())))
-
-
-@dataclass(slots=True)
-class RuleTest:
-    """One case: a patient, and what the rule is to say on given days."""
-
-    rule: str
-    name: str
-    file: str
-    line: int
-    age: int | None = 55
-    sex: str = "female"
-    diagnosis: Diagnosis = Diagnosis(True, er=True, pr=True, her2=False)  # noqa: RUF009 - immutable
-    lines: list[tuple[int | None, int | None, Line]] = field(default_factory=list)
-    operations: list[tuple[int, Operation]] = field(default_factory=list)
-    events: list[tuple[int, Event]] = field(default_factory=list)
-    imaging: list[tuple[int, Imaging]] = field(default_factory=list)
-    results: list[_Stated] = field(default_factory=list)
-    expect: dict[int, Expectation] = field(default_factory=dict)
-
-    def chart(self, day: int) -> Chart:
-        """The patient as of a day: what begins or becomes known later is not there, what ends later has not ended."""
-        by_marker: dict[str, list[Result]] = {}
-        for stated in self.results:
-            if stated.known <= day and (stated.until is None or day < stated.until):
-                by_marker.setdefault(stated.result.marker, []).append(stated.result)
-        return Chart(
-            patient="Patient/test",
-            as_of=_day(day),
-            birth_date=None if self.age is None else date(DAY_0.year - self.age - 1, 12, 31),
-            sex=self.sex,
-            diagnosis=self.diagnosis,
-            lines=tuple(
-                sorted(
-                    (_as_of(entry, day) for entry in self.lines if entry[0] is None or entry[0] <= day),
-                    key=lambda line: line.start or date.min,
-                )
-            ),
-            operations=tuple(
-                sorted((entry for known, entry in self.operations if known <= day), key=lambda entry: entry.day)
-            ),
-            events=tuple(event for known, event in self.events if known <= day),
-            imaging=tuple(sorted((scan for known, scan in self.imaging if known <= day), key=lambda scan: scan.day)),
-            results={marker: in_order(found, _day(day)) for marker, found in by_marker.items()},
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One expectation that did not hold."""
-
-    test: RuleTest
-    day: int
-    wanted: str
-    got: str
-    evaluation: Evaluation
-
-    def __str__(self) -> str:
-        return (
-            f"{self.test.file}:{self.test.line}: {self.test.name}\n"
-            f"  day {self.day}: expected {self.wanted}, got {self.got}"
-        )
-
-
-def _method(stated: dict[str, str | None]) -> Method:
-    return Method(
-        specimen=stated["specimen"],
-        tube=stated["tube"],
-        isolation=stated["isolation"],
-        assay=stated["assay"],
-        platform=stated["platform"],
-        reagents=stated["reagents"],
-        normaliser=stated["normaliser"],
-    )
-
-
-def _day(number: int) -> date:
-    return DAY_0 + timedelta(days=number)
-
-
-def _as_of(entry: tuple[int | None, int | None, Line], day: int) -> Line:
-    _, end, line = entry
-    return line if end is None or end <= day else msgspec.structs.replace(line, end=None)
 
 
 def load_tests(folder: Path, rulebook: RuleBook) -> list[RuleTest]:
@@ -168,24 +71,12 @@ def load_tests(folder: Path, rulebook: RuleBook) -> list[RuleTest]:
     return tests
 
 
-def run(tests: Iterable[RuleTest], reasoner: Reasoner) -> list[Failure]:
-    """The expectations that do not hold."""
-    failures = []
-    for test in tests:
-        for day, wanted in sorted(test.expect.items()):
-            evaluation = reasoner.evaluate(test.chart(day))
-            finding = _answer(evaluation, test.rule)
-            got = "none" if finding is None else finding.state
-            reasons = set() if finding is None else {*(clause.key for clause in finding.holding), *finding.notes}
-            if got != wanted.state or not reasons.issuperset(wanted.reasons) or not reasons.isdisjoint(wanted.absent):
-                failures.append(Failure(test, day, str(wanted), " ".join((got, *sorted(reasons))), evaluation))
-    return failures
-
-
-def _answer(evaluation: Evaluation, rule: str) -> Finding | None:
-    """The rule's own answer, also of one that only a combining rule hands on."""
-    parts = (part for finding in evaluation.answers.values() for part in finding.parts if part.rule.name == rule)
-    return evaluation.answers.get(rule) or next(parts, None)
+def read_case(stated: Mapping[str, Any], rule: str, rulebook: RuleBook, name: str = "a case") -> RuleTest:
+    """The case that a mapping of a test file states. Raises `RuleBookError`."""
+    problems: list[Problem] = []
+    test = _Reader(Section("a case", dict(stated), (), {}, problems), rulebook).case(rule, name)
+    raise_if_any(problems)
+    return test
 
 
 class _Reader:
@@ -202,26 +93,37 @@ class _Reader:
         if rule not in {known.name for known in self.rulebook.rules}:
             section.problem(f"'{rule}' is no rule of this book", at="rule")
         tests = []
+        given = section.section("given")
         for name, case in section.named("cases"):
-            test = RuleTest(rule, name, section.file, case.place[0])
-            self._patient(section.section("given"), test, replaced=case.value)
-            self._patient(case, test)
-            if not test.expect:
-                case.problem("the case expects nothing", "add 'expect: {day: state}'")
-            tests.append(test)
+            tests.append(self._case(case, given, rule, name))
         return tests
 
-    def _patient(self, part: Section, test: RuleTest, replaced: Collection[str] = ()) -> None:
+    def case(self, rule: str, name: str) -> RuleTest:
+        """The section itself as one case."""
+        return self._case(self.section, None, rule, name)
+
+    def _case(self, case: Section, given: Section | None, rule: str, name: str) -> RuleTest:
+        shared = {} if given is None else given.value
+        test = RuleTest(rule, name, case.file, case.place[0], case.text("because"), {**shared, **case.value})
+        if given is not None:
+            own = self.section.section("given")
+            own.value = {key: value for key, value in shared.items() if key not in case.value}
+            self._patient(own, test)
+        self._patient(case, test)
+        if not test.expect:
+            case.problem("the case expects nothing", "add 'expect: {day: state}' or 'quiet: [day]'")
+        return test
+
+    def _patient(self, part: Section, test: RuleTest) -> None:
         markers = self.rulebook.catalogue.markers
         classes = self.rulebook.catalogue.therapies.classes
         part.keys(optional=(
             *markers, *classes, "age", "sex", "disease", "er", "pr", "her2", "metastatic", "other_cancer", "operation",
-            "imaging", "events", "expect", "because",
+            "imaging", "events", "expect", "quiet", "because",
         ))  # fmt: skip
-        part.value = {key: value for key, value in part.value.items() if key not in replaced}
         if "age" in part:
             test.age = None if part.text("age") == "unknown" else int(part.number("age"))
-        test.sex = part.text("sex", test.sex)
+        test.sex = part.choice("sex", ("female", "male", "unknown"), test.sex)
         test.diagnosis = self._diagnosis(part, test.diagnosis)
         for name in part.value:
             if name in classes:
@@ -230,25 +132,54 @@ class _Reader:
             elif name in markers:
                 self._series(part, name, test)
         for day, words in self._by_day(part, "operation", ("curative", "other", "planned")):
-            operation = Operation(_day(day), "curative" in words, "planned" in words, "Procedure/test")
-            test.operations.append((_ALWAYS if operation.planned else day, operation))
+            operation = Operation(date_of(day), "curative" in words, "planned" in words, "Procedure/test")
+            test.operations.append((ALWAYS if operation.planned else day, operation))
         for day, words in self._by_day(part, "imaging", tuple(WORSE_RESPONSE)):
-            known = next((int(word[6:]) for word in words if word.startswith("known=")), day)
+            later = [word for word in words if "=" in word]
+            for word in later:
+                if not re.fullmatch(r"known=-?\d+", word):
+                    part.section("imaging").problem(f"'{word}' cannot be read", "write known=117", at=str(day))
+            known = next((int(word[6:]) for word in later if re.fullmatch(r"known=-?\d+", word)), day)
             test.imaging += [
-                (known, Imaging(_day(day), word, "Observation/scan")) for word in words if word in WORSE_RESPONSE
+                (known, Imaging(date_of(day), word, "Observation/scan")) for word in words if word in WORSE_RESPONSE
             ]
-        for kind, text in part.section("events").value.items():
+        for kind, text in part.section("events").keys(optional=EVENTS).value.items():
             first, last, _ = self._span(part.section("events"), kind, str(text))
-            start = None if first is None else _day(first)
+            start = None if first is None else date_of(first)
             test.events.append(
-                (_ALWAYS if first is None else first, Event(kind, start, last if last is None else _day(last)))
+                (ALWAYS if first is None else first, Event(kind, start, last if last is None else date_of(last)))
             )
-        for day, words in self._by_day(part, "expect"):
-            state, *reasons = words
+        self._expectations(part, test)
+
+    def _expectations(self, part: Section, test: RuleTest) -> None:
+        reasons = self._reasons(test.rule)
+        section = part.section("expect")
+        for day, (state, *words) in self._by_day(part, "expect"):
             if state != "none" and state not in {known.name for known in self.rulebook.states}:
-                part.section("expect").problem(f"'{state}' is no state", at=str(day))
-            cut = reasons.index("not") if "not" in reasons else len(reasons)
-            test.expect[day] = Expectation(state, tuple(reasons[:cut]), tuple(reasons[cut + 1 :]))
+                section.problem(f"'{state}' is no state", at=str(day))
+            for word in words:
+                if word != "not" and word.removeprefix("open=") not in reasons:
+                    close = difflib.get_close_matches(word, reasons, n=1)
+                    hint = f"did you mean '{close[0]}'?" if close else "name a clause's id, a note or a certainty of it"
+                    section.problem(f"'{word}' is no reason of this rule", hint, at=str(day))
+            cut = words.index("not") if "not" in words else len(words)
+            test.expect[day] = Expectation(state, tuple(words[:cut]), tuple(words[cut + 1 :]))
+        for day_text in part.texts("quiet"):
+            if not re.fullmatch(r"-?\d+", day_text):
+                part.problem(f"'{day_text}' is no day", "write whole days, day 0 is the first", at="quiet")
+            elif int(day_text) in test.expect:
+                part.problem(
+                    f"day {day_text} is expected to be '{test.expect[int(day_text)]}' too", "say one", at="quiet"
+                )
+            else:
+                test.expect[int(day_text)] = Expectation(QUIET)
+
+    def _reasons(self, name: str) -> set[str]:
+        """What may stand after an expected state: clauses, notes and certainties of the rule, its parts and its whole."""
+        rules = [rule for rule in self.rulebook.rules if rule.name == name or name in rule.combines.values()]
+        names = {part for rule in rules for part in rule.combines.values()} | {rule.name for rule in rules}
+        clauses = [clause for rule in self.rulebook.rules if rule.name in names for clause in rule.clauses]
+        return {word for clause in clauses for word in (clause.key, clause.note, clause.certainty) if word}
 
     @staticmethod
     def _by_day(part: Section, key: str, known: Collection[str] = ()) -> Iterable[tuple[int, list[str]]]:
@@ -277,7 +208,7 @@ class _Reader:
             kinds = {"invasive": True, "in-situ": False, "unknown": None}
             changes["invasive_breast_cancer"] = kinds[part.choice("disease", list(kinds), "unknown")]
         if "other_cancer" in part:
-            changes["other_cancer"] = part.text("other_cancer") == "yes"
+            changes["other_cancer"] = part.choice("other_cancer", ("yes", "no")) == "yes"
         return msgspec.structs.replace(diagnosis, **changes)
 
     @staticmethod
@@ -297,14 +228,18 @@ class _Reader:
         first, last, words = self._span(part, therapy, text)
         known = {"planned", "neoadjuvant", "not-neoadjuvant", "unknown-extent", "assumed"}
         drugs = tuple(word for word in words if word not in known and not word.startswith("at="))
-        doses = [time.fromisoformat(word[3:]) for word in words if word.startswith("at=")]
+        at = [word[3:] for word in words if word.startswith("at=")]
+        for text_of_time in at:
+            if not _FORMS["at"].fullmatch(text_of_time):
+                part.problem(f"'at={text_of_time}' cannot be read", f"write it as {_EXAMPLES['at']}", at=therapy)
+        doses = [time.fromisoformat(one) for one in at if _FORMS["at"].fullmatch(one)]
         extent = "unknown" if "unknown-extent" in words else "assumed-ongoing" if "assumed" in words else "known"
         neoadjuvant = True if "neoadjuvant" in words else False if "not-neoadjuvant" in words else None
         line = Line(
             therapy,
             drugs or (therapy,),
-            None if first is None else _day(first),
-            None if last is None else _day(last),
+            None if first is None else date_of(first),
+            None if last is None else date_of(last),
             extent,
             "planned" in words,
             first_dose=doses[0] if doses else None,
@@ -313,6 +248,10 @@ class _Reader:
         test.lines.append((None if line.planned else first, last, line))
 
     def _series(self, part: Section, marker: str, test: RuleTest) -> None:
+        short = part.value[marker]
+        if isinstance(short, str):
+            values = written_out(short, lambda message, hint: part.problem(message, hint, at=marker))
+            part.value = {**part.value, marker: values}
         series = part.section(marker)
         for day, text in series.value.items():
             if not re.fullmatch(r"-?\d+|undated", day):
@@ -323,7 +262,7 @@ class _Reader:
                 if stated is not None:
                     test.results.append(stated)
 
-    def _result(self, series: Section, marker: str, day: str, words: list[str], number: int) -> _Stated | None:
+    def _result(self, series: Section, marker: str, day: str, words: list[str], number: int) -> Stated | None:
         found = _VALUE.fullmatch(words[0]) if words else None
         if not found:
             series.problem(f"'{' '.join(words)}' begins with no value", "write 5.6, <0.5 or none", at=day)
@@ -336,6 +275,10 @@ class _Reader:
             series.problem(f"'{word}' is not known", f"one of: {', '.join(sorted(known_words))}, or key=value", at=day)
         for key in set(special) - known_keys:
             series.problem(f"'{key}' is not known", f"keys: {', '.join(sorted(known_keys))}", at=day)
+        for key, value in special.items():
+            if key in _FORMS and not _FORMS[key].fullmatch(value):
+                series.problem(f"'{key}={value}' cannot be read", f"write it as {_EXAMPLES[key]}", at=day)
+                return None
         families = self.rulebook.catalogue.markers[marker].families
         family = special.get("family", next(iter(families), ""))
         lod = float(special.get("lod", "0.5"))
@@ -372,7 +315,7 @@ class _Reader:
         result = Result(
             ref=f"Observation/{marker}-{day}-{number}",
             marker=marker,
-            collected=None if when is None else _day(when),
+            collected=None if when is None else date_of(when),
             collected_time=time.fromisoformat(special["at"]) if "at" in special else None,
             shown=words[0],
             low=low,
@@ -393,5 +336,17 @@ class _Reader:
             specimen_id=special.get("specimen_id"),
             faults=frozenset(faults),
         )
-        known = int(special.get("known", _ALWAYS if when is None else when))
-        return _Stated(result, known, int(special["until"]) if "until" in special else None)
+        known = int(special.get("known", ALWAYS if when is None else when))
+        return Stated(result, known, int(special["until"]) if "until" in special else None)
+
+
+def _method(stated: dict[str, str | None]) -> Method:
+    return Method(
+        specimen=stated["specimen"],
+        tube=stated["tube"],
+        isolation=stated["isolation"],
+        assay=stated["assay"],
+        platform=stated["platform"],
+        reagents=stated["reagents"],
+        normaliser=stated["normaliser"],
+    )

@@ -1,0 +1,60 @@
+"""The commands that prove rules: their tests, what these cover, the mutants that they kill, the boundaries they lack."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cds import terminal
+from cds.cli.options import AsJson, RulesDir, reasoner_of, rules_folder
+from cds.errors import InputError
+from cds.reasoning.loading import shipped_rules
+
+
+def rules_test(
+    rules: RulesDir = None,
+    as_json: AsJson = False,
+    wanted: Annotated[
+        str,
+        typer.Option("--filter", help="Only cases whose name, rule or file holds this text; * stands for anything."),
+    ] = "",
+    junit: Annotated[Path | None, typer.Option(help="Write the results as JUnit XML to this file.")] = None,
+) -> None:
+    """Run the tests beside the rules: exit 1 if one fails, 2 if none was found."""
+    from cds.workbench.proving.junit import identity, write_junit
+    from cds.workbench.proving.reading import load_tests
+    from cds.workbench.proving.running import Failure, chosen, run
+
+    folder = rules_folder(rules) or shipped_rules()
+    reasoner = reasoner_of(folder)
+    every = load_tests(folder, reasoner.rulebook)
+    tests = chosen(every, wanted)
+    if not tests:
+        hint = (
+            f"none of {len(every)} cases fits --filter '{wanted}'"
+            if every
+            else f"no *.test.yaml with cases in {folder}"
+        )
+        raise InputError(f"nothing to test: {hint}. Write one beside the rule: docs/rule-authors.md")
+    failures: list[Failure] = []
+    seconds: dict[str, float] = {}
+    with terminal.progress("testing rules", len(tests)) as step:
+        for test in tests:
+            begun = time.perf_counter()
+            failures += run([test], reasoner)
+            seconds[identity(test)] = time.perf_counter() - begun
+            step()
+    if junit is not None:
+        write_junit(junit, tests, failures, seconds)
+    if as_json:
+        typer.echo(json.dumps({"cases": len(tests), "failures": [str(failure) for failure in failures]}))
+    else:
+        for failure in failures:
+            terminal.say(str(failure))
+        failed = len({identity(failure.test) for failure in failures})
+        typer.echo(f"{len(tests) - failed} passed, {failed} failed")
+    raise typer.Exit(1 if failures else 0)
