@@ -7,9 +7,11 @@ from itertools import chain
 
 from cds.advice.advisory import Check
 from cds.advice.wording import Wording
-from cds.chart.model import Chart
+from cds.chart.model import Chart, Imaging
+from cds.reasoning.combination import ImagingNear
 from cds.reasoning.findings import Finding
-from cds.reasoning.rulebook import Gate, RuleBook
+from cds.reasoning.kinds.imaging import WORSE_RESPONSE
+from cds.reasoning.rulebook import FactSpec, Gate, RuleBook
 
 PASSED, FAILED, UNKNOWN, NOT_ASKED = "passed", "failed", "unknown", "not asked"
 
@@ -23,11 +25,14 @@ def checks(finding: Finding, chart: Chart, book: RuleBook, words: Wording) -> tu
     """Every gate of the finding, in the order in which they are asked; of a combined rule those of its parts."""
     if finding.parts:
         named = ((words.marker(part.rule.watches), checks(part, chart, book, words)) for part in finding.parts)
-        return tuple(
+        of_parts = [
             Check(check.name, f"{marker}: {check.title}", check.outcome, check.why, marker)
             for marker, part in named
             for check in part
-        )
+        ]
+        imaged = [name for name in finding.facts if name in _about_imaging(finding)]
+        together = [_imaging(imaged, finding, chart, words)] if imaged and finding.line is not None else []
+        return (*of_parts, *together)
     asked = {clause.gate for clause in finding.rule.clauses if clause.gate}
     shared = (_shared(gate, finding, chart, words) for gate in book.gates if gate.name in asked)
     return tuple(chain(shared, _own(finding, chart, words)))
@@ -92,7 +97,35 @@ def _imaging(asked: list[str], finding: Finding, chart: Chart, words: Wording) -
     if finding.state == "discordant":
         against = tuple(words.fact(name) for name in asked if finding.facts[name])
         return Check("imaging", title, FAILED, against)
-    if not any(finding.facts[name] for name in asked):
+    seen = imaging_near(finding, chart)
+    if seen is None:
         why = "no response by imaging near the samples" if chart.imaging else "no response by imaging recorded"
         return Check("imaging", title, NOT_ASKED, (why,))
-    return Check("imaging", title, PASSED)
+    said = f"{seen.response} on {seen.day.isoformat()}"
+    if not any(finding.facts[name] for name in asked):
+        return Check("imaging", title, NOT_ASKED, (f"{said}, neither for nor against",))
+    return Check("imaging", title, PASSED, (said,))
+
+
+def imaging_near(finding: Finding, chart: Chart) -> Imaging | None:
+    """The response that a finding is compared with: the most recent near its samples; of one day, the worse."""
+    within = max((_within(spec) for spec in finding.rule.facts), default=0)
+    resting = [result for part in (*finding.parts, finding) for result in (part.latest, *(part.pair or ())) if result]
+    near = [
+        seen
+        for seen in chart.imaging
+        if any(result.collected and abs((seen.day - result.collected).days) <= within for result in resting)
+    ]
+    return max(near, key=lambda seen: (seen.day, WORSE_RESPONSE.get(seen.response, -1)), default=None)
+
+
+def _about_imaging(finding: Finding) -> frozenset[str]:
+    """Facts of a combined rule that ask about imaging."""
+    return frozenset(spec.name for spec in finding.rule.facts if isinstance(spec.params, ImagingNear))
+
+
+def _within(spec: FactSpec) -> int:
+    """So many days imaging may lie from a sample, if the fact is about imaging."""
+    if isinstance(spec.params, ImagingNear):
+        return spec.params.within
+    return int(spec.params[1]) if spec.kind == "imaging" else 0

@@ -18,18 +18,16 @@ from cds.advice.advisory import (
     Treatment,
 )
 from cds.advice.changes import changes, why_not, would_change
-from cds.advice.checks import FAILED, UNKNOWN, checks, is_judged
+from cds.advice.checks import FAILED, UNKNOWN, checks, imaging_near, is_judged
 from cds.advice.confirmation import over_lowest
 from cds.advice.wording import Wording
 from cds.chart.declarations import CHECKS
-from cds.chart.model import Chart, Imaging, Method, Result
+from cds.chart.model import Chart, Method, Result
 from cds.reasoning.change import Comparison
-from cds.reasoning.combination import ImagingNear
 from cds.reasoning.evidence import Study
 from cds.reasoning.findings import Evaluation, Finding
-from cds.reasoning.kinds.imaging import WORSE_RESPONSE
 from cds.reasoning.question import Sample
-from cds.reasoning.rulebook import FactSpec, RuleBook
+from cds.reasoning.rulebook import RuleBook
 
 _ANSWERS = {check: {good: answer for answer, good in answers.items()} for check, answers in CHECKS.items()}
 
@@ -316,22 +314,3 @@ def _reference(study: Study) -> Reference:
         known_through=study.known_through,
         caution=study.caution,
     )
-
-
-def imaging_near(finding: Finding, chart: Chart) -> Imaging | None:
-    """The response that a discordant finding is about: the most recent near its samples; of one day, the worse."""
-    within = max((_within(spec) for spec in finding.rule.facts), default=0)
-    resting = [result for part in (*finding.parts, finding) for result in (part.latest, *(part.pair or ())) if result]
-    near = [
-        seen
-        for seen in chart.imaging
-        if any(result.collected and abs((seen.day - result.collected).days) <= within for result in resting)
-    ]
-    return max(near, key=lambda seen: (seen.day, WORSE_RESPONSE.get(seen.response, -1)), default=None)
-
-
-def _within(spec: FactSpec) -> int:
-    """So many days imaging may lie from a sample, if the fact is about imaging."""
-    if isinstance(spec.params, ImagingNear):
-        return spec.params.within
-    return int(spec.params[1]) if spec.kind == "imaging" else 0

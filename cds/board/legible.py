@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import date
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+from cds.drawing.labels import MONTHS
+
 _RAISED = str.maketrans("+-0123456789", "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DAY = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
 _POWER = re.compile(r"\b10\*([+-]?\d+)")  # UCUM: 10*6/mL
@@ -22,7 +23,7 @@ def day(stated: str | date | None) -> str:
     month, _, number = rest.partition("-")
     if not (year.isdigit() and month.isdigit() and 1 <= int(month) <= 12):
         return text
-    name = _MONTHS[int(month) - 1]
+    name = MONTHS[int(month) - 1]
     return f"{int(number)} {name} {year}" if number.isdigit() else f"{name} {year}"
 
 

@@ -6,7 +6,11 @@
   const SVG = "http://www.w3.org/2000/svg";
   const DAY = 86400000;
   const days = (text) => Math.round(Date.parse(`${text}T00:00:00Z`) / DAY);
-  const named = (day) => new Date(day * DAY).toISOString().slice(0, 10);
+  const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  const named = (day) => {
+    const date = new Date(day * DAY);
+    return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
+  };
 
   // Places across and days, each into the other: in proportion, but for the folded stretches.
   function scale(data) {

@@ -8,7 +8,7 @@ from datetime import date
 from itertools import pairwise
 
 from cds.drawing.axis import LEFT, RIGHT, WIDTH, Across, Up, figure, unit_of, values
-from cds.drawing.labels import Box, Room, escape, short, spread, text, width
+from cds.drawing.labels import Box, Room, escape, on, short, spread, text, width
 from cds.drawing.marks import item, shape, sign
 from cds.drawing.scene import Anchor, Panel, Point, Scene, Window
 
@@ -61,7 +61,7 @@ def panel_picture(panel: Panel, scene: Scene, across: Across, top: float) -> Ite
     for point in panel.points:
         yield _point(plot, point, size)
     for mean in panel.replicates:
-        told = f"{mean.day.isoformat()}: geometric mean of {mean.count} values, {figure(mean.mean / unit)} {named}"
+        told = f"{on(mean.day)}: geometric mean of {mean.count} values, {figure(mean.mean / unit)} {named}"
         drawn = shape("mean", across.at(mean.day), up.at(mean.mean))
         yield item(mean.day.isoformat(), f"{told}, {mean.laboratory}".rstrip(", "), drawn)
     yield from _words(plot, _room(plot))
@@ -134,7 +134,7 @@ def _window(plot: _Plot, window: Window, look: str, beyond: float = 0) -> str:
     start, end = plot.across.at(window.first) - beyond, plot.across.at(window.last) + beyond
     return (
         f'<rect class="{look}" x="{start:.2f}" y="{plot.up.top:.1f}" width="{end - start:.2f}" height="{PLOT:.1f}">'
-        f"<title>{window.first.isoformat()} to {window.last.isoformat()}: {escape(window.why)}</title></rect>"
+        f"<title>{on(window.first)} to {on(window.last)}: {escape(window.why)}</title></rect>"
     )
 
 
@@ -167,7 +167,7 @@ def _point(plot: _Plot, point: Point, size: float) -> str:
 def told_of(point: Point, panel: Panel, anchor: Anchor | None) -> str:
     """A result in words: when, what, its part in the finding, and who measured it."""
     day = f" (day {(point.day - anchor.day).days})" if anchor is not None else ""
-    said = [f"{point.day.isoformat()}{day}: {panel.short} {point.shown or 'no value'}", *remarks(point)]
+    said = [f"{on(point.day)}{day}: {panel.short} {point.shown or 'no value'}", *remarks(point)]
     if "latest" in point.roles and panel.decision is not None:
         said.append(f"{panel.decision.fold} of the reference")
         said += [f"per total EV {panel.decision.per_ev[1]}"] if panel.decision.per_ev else []

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 
 from cds.drawing.axis import LEFT, Across
-from cds.drawing.labels import Box, Room, short, text, width
+from cds.drawing.labels import Box, Room, on, short, text, width
 from cds.drawing.marks import item, shape
 from cds.drawing.scene import Bar, Lane, Mark
 from cds.drawing.style import LOOKS
@@ -122,9 +122,9 @@ def _until(last: date | None, until: date | None, across: Across, y: float) -> s
 
 def told_of_bar(lane: Lane, bar: Bar) -> str:
     """What lasted, from when to when, as far as that is known."""
-    end = bar.end.isoformat() if bar.end else ENDINGS.get(bar.ending, "")
+    end = on(bar.end) if bar.end else ENDINGS.get(bar.ending, "")
     planned = ", planned" if bar.ending == "planned" and bar.end else ""
-    start = bar.start.isoformat() if bar.start else "start not recorded"
+    start = on(bar.start) if bar.start else "start not recorded"
     return f"{named(lane, bar.label)}: {start} to {end}{planned}{_counts(bar.until)}".replace("to planned", "on, planned").replace(
         "to end not recorded", "on, end not recorded").replace("to taken as ongoing", "on, taken as ongoing")  # fmt: skip
 
@@ -132,11 +132,11 @@ def told_of_bar(lane: Lane, bar: Bar) -> str:
 def told_of_mark(lane: Lane, mark: Mark) -> str:
     """What was on a day."""
     more = (", planned" if mark.planned else "") + (", the state rests on it" if mark.decides else "")
-    return f"{mark.day.isoformat()}: {named(lane, mark.label)}{more}{_counts(mark.until)}"
+    return f"{on(mark.day)}: {named(lane, mark.label)}{more}{_counts(mark.until)}"
 
 
 def _counts(until: date | None) -> str:
-    return f"; disturbs the marker until {until.isoformat()}" if until else ""
+    return f"; disturbs the marker until {on(until)}" if until else ""
 
 
 def named(lane: Lane, label: str) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from cds.drawing.axis import LEFT, RIGHT, WIDTH, Across, days_of_line, figure, months
-from cds.drawing.labels import escape, text, width
+from cds.drawing.labels import escape, on, text, width
 from cds.drawing.marks import legend
 from cds.drawing.plot import GAP, HEAD, PLOT, panel_picture, unit_in_words
 from cds.drawing.rows import height, lane_picture, looks, told_of_bar, told_of_mark
@@ -55,7 +55,7 @@ def _days(scene: Scene, across: Across, parts: list[tuple[float, float]]) -> Ite
     top, bottom = parts[0][0], parts[-1][1]
     yield _plot(scene, across, top, bottom)
     for fold in across.folds:
-        told = f"{(fold.last - fold.first).days} days without data, {fold.first.isoformat()} to {fold.last.isoformat()}"
+        told = f"{(fold.last - fold.first).days} days without data, {on(fold.first)} to {on(fold.last)}"
         wide = fold.right - fold.left
         for start, end in parts:
             area = f'x="{fold.left:.1f}" y="{start:.1f}" width="{wide:.1f}" height="{end - start:.1f}"'
@@ -69,12 +69,12 @@ def _days(scene: Scene, across: Across, parts: list[tuple[float, float]]) -> Ite
         yield f'<path class="c-grid" d="{_down(place, parts)}"/>'
         yield text(place, bottom + 15, name, "c-small", "middle")
     if scene.anchor is not None:
-        since = scene.anchor.day.isoformat()
+        since = on(scene.anchor.day)
         yield text(LEFT - 8, bottom + 32, f"day since {since}", "c-small", "end", f"{scene.anchor.title}, from {since}")
         for day, place in days_of_line(scene.anchor.day, scene, across):
             tick = f'<path class="c-axis" d="M{place:.1f} {bottom + 19:.1f}v4"/>'
             yield tick + text(place, bottom + 32, str(day), "c-small", "middle")
-    place, words = across.at(scene.as_of), f"data as of {scene.as_of.isoformat()}"
+    place, words = across.at(scene.as_of), f"data as of {on(scene.as_of)}"
     yield f'<path class="c-today" d="{_down(place, [*parts[:-1], (parts[-1][0], bottom + 38)])}"/>'
     begin = "start" if place - LEFT < width(words) else "end"
     yield text(place + (4 if begin == "start" else -4), bottom + 46, words, "c-small", begin)
@@ -118,9 +118,7 @@ def _told(panel: Panel) -> Iterator[str]:
     usable = [point for point in panel.points if point.usable]
     count = f"{len(panel.points)} result{'' if len(panel.points) == 1 else 's'}"
     ends = (
-        f"from {usable[0].day.isoformat()} ({usable[0].shown}) to {usable[-1].day.isoformat()} ({usable[-1].shown})"
-        if usable
-        else ""
+        f"from {on(usable[0].day)} ({usable[0].shown}) to {on(usable[-1].day)} ({usable[-1].shown})" if usable else ""
     )
     yield f"{panel.title}: {count}" + (f" {ends}." if usable else ", none usable.")
     if panel.word:
@@ -131,4 +129,4 @@ def _told(panel: Panel) -> Iterator[str]:
     elif panel.note:
         yield f"Not compared: {'; '.join(panel.note)}."
     for stop in panel.breaks:
-        yield f"Not comparable from {stop.day.isoformat()} on: {stop.why}."
+        yield f"Not comparable from {on(stop.day)} on: {stop.why}."

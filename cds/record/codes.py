@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 DISPOSITIONS: Mapping[str, str] = {
-    "accept": "Accepted: the board shares the suspicion",
-    "reject": "Rejected: the board does not share the suspicion",
+    "accept": "Accepted: the board takes up the finding",
+    "reject": "Rejected: the board does not take up the finding",
     "repeat-test": "Repeat the test before it is judged",
     "watch": "Watch",
     "not-discussed": "Not discussed",

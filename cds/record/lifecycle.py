@@ -14,8 +14,10 @@ from enum import StrEnum
 CLAIMS = ("persistent", "suspected", "watch", "discordant")
 """States that claim something of the tumour, the strongest first."""
 
-_BELOW = ("no-flag", "background")
+_BELOW = ("no-flag",)
 """States that judge the newest result and find nothing to claim."""
+_JUDGES_NOTHING = ("background", "not-applicable")
+"""States that ask no question about the newest result: it is a reference, or belongs to nothing that is watched."""
 
 _SAME_OPERATION = timedelta(days=30)
 """Operations of one question that lie no further apart are one: a corrected day opens no second advisory."""
@@ -148,7 +150,7 @@ def steps(advised: Advised | None, found: Found) -> tuple[Step, ...]:
     if changed and weaker:
         withdrawn = Step(Kind.WITHDRAWN, changed)
         return (withdrawn, Step(Kind.OPENED, "remaining-results")) if claims else (withdrawn,)
-    if not claims and found.state not in (*_BELOW, "not-applicable"):
+    if not claims and found.state not in (*_BELOW, *_JUDGES_NOTHING):
         return _not_reassessable(advised, found.state)
     if weaker and any(ref not in found.results for ref in advised.results):
         # Results that are merely not in the input say nothing: they may not have been sent.
@@ -168,6 +170,10 @@ def steps(advised: Advised | None, found: Found) -> tuple[Step, ...]:
         return _not_reassessable(advised, "therapy-missing")  # a line that is not in the input has not ended for that
     if found.span is not None and found.span.later_than(advised.span):
         return (Step(Kind.SUPERSEDED, "new-line"),)
+    if found.state == "background":
+        return _not_reassessable(advised, "background")
+    if advised.span.operation:  # it is not over, however late the sample is drawn
+        return _not_reassessable(advised, "window-over")
     return (Step(Kind.CLOSED, "line-over"),)
 
 

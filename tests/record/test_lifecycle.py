@@ -35,7 +35,9 @@ def said(taken: tuple[Step, ...]) -> list[str]:
         ({"basis": "b2", "results": NEWER}, ["updated: new-results"]),
         ({"state": "watch", "basis": "b2", "results": NEWER}, ["updated: new-results"]),
         ({"state": "no-flag", "basis": "b2", "results": NEWER}, ["closed: below-limit"]),
-        ({"state": "background", "basis": "b2"}, ["closed: below-limit"]),
+        ({"state": "background", "basis": "b2"}, ["not-reassessable: background"]),
+        ({"state": "background", "basis": "b2", "span": LATER}, ["superseded: new-line"]),
+        ({"state": "background", "results": CHANGED}, ["withdrawn: changed"]),
         ({"state": "hold", "basis": "b2"}, ["not-reassessable: hold"]),
         ({"state": "data-quality", "basis": "b2"}, ["not-reassessable: data-quality"]),
         ({"state": "not-evaluable", "basis": "b2"}, ["not-reassessable: not-evaluable"]),
@@ -64,6 +66,13 @@ def said(taken: tuple[Step, ...]) -> list[str]:
 )  # fmt: skip
 def test_what_a_finding_makes_of_an_open_advisory(change: dict[str, Any], expected: list[str]) -> None:
     assert said(steps(ADVISED, replace(FOUND, **change))) == expected
+
+
+def test_an_operation_is_not_over_however_late_a_sample_is_drawn() -> None:
+    operation = Span("", date(2025, 1, 6), date(2025, 1, 6), operation=True)
+    advised = replace(ADVISED, state="persistent", span=operation)
+    late = replace(FOUND, state="not-applicable", span=None, spans=(operation,))
+    assert said(steps(advised, late)) == ["not-reassessable: window-over"]
 
 
 def test_a_second_sample_confirms_a_watch() -> None:
