@@ -11,7 +11,7 @@ EXAMPLES ?= 1500
 ROUNDS ?= 50
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz million soak faults validate-fhir artefacts snapshots pictures lock clean
+.PHONY: help demo test check bench fuzz million soak faults noise-table validate-fhir artefacts snapshots pictures lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -33,6 +33,9 @@ bench: $(READY) ## ratios to orjson, growth, memory; what recording costs; the s
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.intake
 	$(BIN)/python -m benchmarks.board
+
+noise-table: $(READY) ## the table of false alarms in docs/trials.md, drawn anew
+	$(BIN)/python -m tools.noise_table
 
 fuzz: $(READY) ## mutants of requests and of laboratory files, Schemathesis over the whole service (MUTANTS=100000 EXAMPLES=1500)
 	$(BIN)/python -m tests.service.fuzz --mutants $(MUTANTS)

@@ -1,0 +1,108 @@
+"""The commands that try rules on patients whose truth is known: under noise, over a cohort, against another version."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Literal
+
+import msgspec
+import typer
+
+from cds import terminal
+from cds.cli.options import AsJson, RulesDir, rulebook_of
+from cds.errors import InputError
+from cds.reasoning.rulebook import RuleBook
+
+Percent = Annotated[float | None, typer.Option(min=0, max=300, help="In per cent; default: the marker's file.")]
+OnOff = Literal["on", "off"]
+
+
+def noise(
+    names: Annotated[list[str], typer.Argument(metavar="RULE|MARKER…", help="Rules, or markers: all rules that read them.")],
+    schedule: Annotated[str, typer.Option(help="Days of the follow-ups: first, every, how often; or a list: 42, 77, 105.")] = "63 q28d x6",
+    baselines: Annotated[int, typer.Option(min=1, max=6, help="Samples before the line, a week apart.")] = 1,
+    rise: Annotated[float, typer.Option(min=0.01, max=1000, help="How many times as much there truly is in whom something changes.")] = 3.0,
+    onset: Annotated[int, typer.Option(help="Day from which on.")] = 0,
+    over: Annotated[int, typer.Option(min=0, help="Days over which it changes; 0: at once.")] = 0,
+    cva: Percent = None,
+    cvi: Percent = None,
+    total_ev_cv: Annotated[float, typer.Option(min=0, max=300, help="Variation of the total EV count, in per cent.")] = 0.0,
+    assumed: Annotated[bool, typer.Option("--assumed", help="The laboratory states no variation: the rule goes by the marker's file.")] = False,
+    thresholds: Annotated[str, typer.Option(help="Flat ratios of the operating curve; '' for none.")] = "1.5 1.75 2 2.25 2.5 3 3.5 4 5",
+    floor: Annotated[OnOff, typer.Option(help="off: without the floor under the reference change.")] = "on",
+    gates: Annotated[OnOff, typer.Option(help="off: without the shared gates, and with all windows of days open.")] = "on",
+    runs: Annotated[int, typer.Option(min=100, help="Patients drawn for each figure.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="Same seed, same draws.")] = 1,
+    rules: RulesDir = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Show how often a rule speaks up by chance, and how often it finds a true change.
+
+    The rule itself is asked, of patients who are stable and of patients in whom the marker truly changes; what varies is the
+    measurement and the person. The operating curve puts a flat threshold in the place of the rule's own.
+    """
+    from cds.workbench.trials.noise import Conditions, Course
+    from cds.workbench.trials.noise import schedule as days_of
+    from cds.workbench.trials.noise_report import steps, under_noise
+    from cds.workbench.trials.variants import Variant
+
+    book = rulebook_of(rules)
+    variation = [None if cv is None else cv / 100 for cv in (cva, cvi)]
+    conditions = Conditions(days_of(schedule), baselines, variation[0], variation[1], total_ev_cv / 100, not assumed)
+    course, variant, flat = Course(rise, onset, over), Variant(floor == "on", gates == "on"), _ratios(thresholds)
+    found = []
+    asked = _asked(book, names)
+    with terminal.progress("drawing patients", len(asked) * steps(flat)) as step:
+        for name in asked:
+            found.append(under_noise(book, name, conditions, course, variant, flat, runs, seed, step))
+    if as_json:
+        typer.echo(msgspec.json.encode([one.data() for one in found]).decode())
+        return
+    for one in found:
+        for line in one.introduction():
+            terminal.say(line)
+        for table in (one.states_table(), one.curve_table()):
+            typer.echo("")
+            terminal.table(*table)
+        typer.echo("")
+
+
+def _asked(book: RuleBook, names: list[str]) -> list[str]:
+    """The rules that are named, and those that read a marker that is named; each once."""
+    from cds.workbench.trials.variants import leaves
+
+    rules = {rule.name for rule in book.rules}
+    asked: list[str] = []
+    for name in names:
+        if name in rules:
+            asked.append(name)
+        elif name in book.catalogue.markers:
+            readers = [
+                rule.name
+                for rule in book.rules
+                if name in {leaf.watches for leaf in leaves(book, rule)} and not rule.part
+            ]
+            if not readers:
+                raise InputError(
+                    f"no rule reads the marker '{name}'; `exowatch rules list` shows which rules there are"
+                )
+            asked += readers
+        else:
+            near = difflib.get_close_matches(name, [*rules, *book.catalogue.markers], 1)
+            raise InputError(
+                f"'{name}' is neither a rule nor a marker{f'; likely {near[0]} is meant' if near else ''}. "
+                f"Rules: {', '.join(sorted(rules))}; markers: {', '.join(sorted(book.catalogue.markers))}"
+            )
+    return list(dict.fromkeys(asked))
+
+
+def _ratios(text: str) -> list[float]:
+    try:
+        ratios = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        raise InputError(f"--thresholds: '{text}' must be ratios, as in '1.5 2 3'") from None
+    if any(not 1 < ratio <= 1000 for ratio in ratios):
+        raise InputError(
+            f"--thresholds: '{text}': a ratio lies above 1 and is at most 1000; a fall is given by the rule itself"
+        )
+    return ratios
