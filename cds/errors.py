@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cds.mistakes import Mistake
+
 
 class ExowatchError(Exception):
     """Base of all errors raised on purpose; its text is meant to be read by a person."""
@@ -23,13 +25,14 @@ class InputError(ExowatchError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in a rule file: where it is, what it is, and what to do about it."""
+    """One mistake in a file that people write: where it is, what it is, what to do about it, and of which kind it is."""
 
     file: str
     line: int
     column: int
     message: str
     hint: str = ""
+    mistake: Mistake = Mistake.UNUSABLE
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}"

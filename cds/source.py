@@ -21,8 +21,11 @@ from typing import Any
 import yaml
 
 from cds.errors import Problem, RuleBookError
+from cds.mistakes import Mistake
 
 Path_ = tuple[str | int, ...]
+Marks = dict[Path_, tuple[str, int, int]]
+"""Where each value stands: its file as messages call it, line and column."""
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -40,7 +43,7 @@ class Section:
         file: str,
         value: dict[str, Any],
         path: Path_,
-        marks: dict[Path_, tuple[int, int]],
+        marks: Marks,
         problems: list[Problem],
     ):
         self.file = file
@@ -49,18 +52,24 @@ class Section:
         self._marks = marks
         self._problems = problems
 
-    def problem(self, message: str, hint: str = "", at: str | int | Path_ | None = None) -> None:
+    def problem(
+        self,
+        message: str,
+        hint: str = "",
+        at: str | int | Path_ | None = None,
+        mistake: Mistake = Mistake.UNUSABLE,
+    ) -> None:
         """Note a mistake at this section, or at its key or item `at`; at the way to one of an item."""
         path = self._path if at is None else (*self._path, *(at if isinstance(at, tuple) else (at,)))
         while path and path not in self._marks:
             path = path[:-1]
-        line, column = self._marks.get(path, (1, 1))
-        self._problems.append(Problem(self.file, line, column, message, hint))
+        place = self._marks.get(path, (self.file, 1, 1))
+        self._problems.append(Problem(*place, message, hint, mistake))
 
     @property
     def place(self) -> tuple[int, int]:
         """Line and column at which the section stands."""
-        return self._marks.get(self._path, (1, 1))
+        return self._marks.get(self._path, (self.file, 1, 1))[1:]
 
     def keys(self, *required: str, optional: Sequence[str] = ()) -> Section:
         """Refuse unknown keys (with the likely meant one) and missing ones; the section itself, for one-line readers."""
@@ -72,10 +81,11 @@ class Section:
                     f"unknown key '{key}'",
                     f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}",
                     at=key,
+                    mistake=Mistake.UNKNOWN_KEY,
                 )
         for key in required:
             if key not in self.value:
-                self.problem(f"'{key}' is missing", "every file of this kind states it")
+                self.problem(f"'{key}' is missing", "every file of this kind states it", mistake=Mistake.MISSING_KEY)
         return self
 
     def __contains__(self, key: str) -> bool:
@@ -87,7 +97,7 @@ class Section:
             return default
         if isinstance(value, str):
             return value
-        self.problem(f"'{key}' is to be a text", at=key)
+        self.problem(f"'{key}' is to be a text", at=key, mistake=Mistake.NOT_A_TEXT)
         return default
 
     def choice(self, key: str, choices: Sequence[str], default: str = "") -> str:
@@ -98,6 +108,7 @@ class Section:
                 f"'{key}: {value}' is not known",
                 f"did you mean '{close[0]}'?" if close else f"one of: {', '.join(choices)}",
                 at=key,
+                mistake=Mistake.UNKNOWN_WORD,
             )
             return default
         return value
@@ -107,7 +118,7 @@ class Section:
         if not value:
             return default
         if not _NUMBER.fullmatch(value):
-            self.problem(f"'{key}: {value}' is not a number", "write 2.0 or 1e6", at=key)
+            self.problem(f"'{key}: {value}' is not a number", "write 2.0 or 1e6", at=key, mistake=Mistake.NOT_A_NUMBER)
             return default
         return float(value)
 
@@ -118,7 +129,9 @@ class Section:
             return default
         figure = value.removesuffix("%").strip()
         if not value.endswith("%") or not _NUMBER.fullmatch(figure):
-            self.problem(f"'{key}: {value}' is not a percentage", "write it as '20 %'", at=key)
+            self.problem(
+                f"'{key}: {value}' is not a percentage", "write it as '20 %'", at=key, mistake=Mistake.NOT_A_PERCENTAGE
+            )
             return default
         return float(figure) / 100
 
@@ -129,7 +142,12 @@ class Section:
             return default
         found = re.fullmatch(r"(-?\d+)\s*([dw]?)", value)
         if not found:
-            self.problem(f"'{key}: {value}' is not a number of days", "write it as '42 d' or '6 w'", at=key)
+            self.problem(
+                f"'{key}: {value}' is not a number of days",
+                "write it as '42 d' or '6 w'",
+                at=key,
+                mistake=Mistake.NOT_DAYS,
+            )
             return default
         return int(found[1]) * (7 if found[2] == "w" else 1)
 
@@ -139,18 +157,22 @@ class Section:
         if isinstance(value, str):
             return (value,)
         if not isinstance(value, list):
-            self.problem(f"'{key}' is to be a list of texts", at=key)
+            self.problem(f"'{key}' is to be a list of texts", at=key, mistake=Mistake.NOT_A_LIST)
             return ()
         for number, item in enumerate(value):
             if not isinstance(item, str):
-                self.problem(f"item {number + 1} of '{key}' is to be a text", at=(key, number))
+                self.problem(
+                    f"item {number + 1} of '{key}' is to be a text", at=(key, number), mistake=Mistake.NOT_A_TEXT
+                )
         return tuple(item for item in value if isinstance(item, str))
 
     def section(self, key: str) -> Section:
         """The mapping under `key`; an empty one if it is absent or something else (which is noted)."""
         value = self.value.get(key, {})
         if not isinstance(value, dict):
-            self.problem(f"'{key}' is to be a mapping", "indented 'name: value' lines", at=key)
+            self.problem(
+                f"'{key}' is to be a mapping", "indented 'name: value' lines", at=key, mistake=Mistake.NOT_A_MAPPING
+            )
             value = {}
         return Section(self.file, value, (*self._path, key), self._marks, self._problems)
 
@@ -160,14 +182,14 @@ class Section:
         if isinstance(value, dict):
             return [self.section(key)]
         if not isinstance(value, list):
-            self.problem(f"'{key}' is to be a list of mappings", at=key)
+            self.problem(f"'{key}' is to be a list of mappings", at=key, mistake=Mistake.NOT_A_LIST)
             return []
         found = []
         for number, item in enumerate(value):
             if isinstance(item, dict):
                 found.append(Section(self.file, item, (*self._path, key, number), self._marks, self._problems))
             else:
-                self.problem(f"item {number + 1} of '{key}' is to be a mapping", at=key)
+                self.problem(f"item {number + 1} of '{key}' is to be a mapping", at=key, mistake=Mistake.NOT_A_MAPPING)
         return found
 
     def named(self, key: str) -> Iterator[tuple[str, Section]]:
@@ -179,7 +201,43 @@ class Section:
 
 def read_yaml(path: Path, problems: list[Problem], name: str | None = None) -> Section | None:
     """The top mapping of a YAML file; None if it cannot be read, with the reason in `problems`. `name` is how messages call the file."""
-    return parse_yaml(path.read_text(encoding="utf-8"), problems, name or str(path))
+    name = name or str(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        problems.append(Problem(name, line, 1, "not UTF-8", "save the file as UTF-8", Mistake.NOT_YAML))
+        return None
+    return parse_yaml(text, problems, name)
+
+
+def lay_over(base: Section, over: Section) -> Section:
+    """`base` with what `over` says beside it: mappings join, lists are added to, any other value is replaced.
+
+    Every value still knows in which of the two files it stands.
+    """
+    marks = dict(base._marks)
+    value = _laid_over(base.value, over.value, (), (), marks, over._marks)
+    return Section(base.file, value, (), marks, base._problems)
+
+
+def _laid_over(base: Any, over: Any, path: Path_, own: Path_, marks: Marks, own_marks: Marks) -> Any:
+    """`path`: where the value stands in the whole; `own`: where it stands in what is laid over."""
+    if isinstance(base, dict) and isinstance(over, dict):
+        joined = dict(base)
+        for key, value in over.items():
+            joined[key] = _laid_over(base.get(key), value, (*path, key), (*own, key), marks, own_marks)
+        return joined
+    if isinstance(base, list) and isinstance(over, list):
+        added = [
+            _laid_over(None, item, (*path, len(base) + number), (*own, number), marks, own_marks)
+            for number, item in enumerate(over)
+        ]
+        return [*base, *added]
+    for place, mark in own_marks.items():
+        if place[: len(own)] == own:
+            marks[(*path, *place[len(own) :])] = mark
+    return over
 
 
 def parse_yaml(text: str, problems: list[Problem], name: str) -> Section | None:
@@ -191,16 +249,39 @@ def parse_yaml(text: str, problems: list[Problem], name: str) -> Section | None:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         problems.append(
             Problem(
-                name, line, column, f"not YAML: {error.problem}", "often a missing space after ':' or a wrong indent"
+                name,
+                line,
+                column,
+                f"not YAML: {error.problem}",
+                "often a missing space after ':' or a wrong indent",
+                mistake=Mistake.NOT_YAML,
             )
         )
         return None
     except yaml.YAMLError as error:
-        problems.append(Problem(name, 1, 1, f"not YAML: {error}", "save the file as UTF-8 without control characters"))
+        problems.append(
+            Problem(
+                name,
+                1,
+                1,
+                f"not YAML: {error}",
+                "save the file as UTF-8 without control characters",
+                mistake=Mistake.NOT_YAML,
+            )
+        )
         return None
-    marks: dict[Path_, tuple[int, int]] = {}
+    marks: Marks = {}
     if not isinstance(node, yaml.MappingNode):
-        problems.append(Problem(name, 1, 1, "the file is to hold a mapping", "it starts with lines like 'rule: name'"))
+        problems.append(
+            Problem(
+                name,
+                1,
+                1,
+                "the file is to hold a mapping",
+                "it starts with lines like 'rule: name'",
+                mistake=Mistake.NOT_A_MAPPING,
+            )
+        )
         return None
     value = _plain(node, (), marks, name, problems, frozenset())
     return Section(name, value, (), marks, problems)
@@ -209,7 +290,7 @@ def parse_yaml(text: str, problems: list[Problem], name: str) -> Section | None:
 def _plain(
     node: yaml.Node,
     path: Path_,
-    marks: dict[Path_, tuple[int, int]],
+    marks: Marks,
     name: str,
     problems: list[Problem],
     above: frozenset[int],
@@ -222,23 +303,33 @@ def _plain(
                 node.start_mark.column + 1,
                 "an alias that contains itself",
                 "write the value out",
+                mistake=Mistake.ALIAS_INSIDE_ITSELF,
             )
         )
         return ""
-    marks.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+    marks.setdefault(path, (name, node.start_mark.line + 1, node.start_mark.column + 1))
     above = above | {id(node)}
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                problems.append(Problem(name, line, column, "a key is to be a text"))
+                problems.append(Problem(name, line, column, "a key is to be a text", mistake=Mistake.NOT_A_TEXT))
                 continue
             key = str(key_node.value)
             if key in found:
-                problems.append(Problem(name, line, column, f"'{key}' stands here twice", "keep one of the two"))
+                problems.append(
+                    Problem(
+                        name,
+                        line,
+                        column,
+                        f"'{key}' stands here twice",
+                        "keep one of the two",
+                        mistake=Mistake.DUPLICATE_KEY,
+                    )
+                )
                 continue
-            marks[(*path, key)] = (line, column)
+            marks[(*path, key)] = (name, line, column)
             found[key] = _plain(value_node, (*path, key), marks, name, problems, above)
         return found
     if isinstance(node, yaml.SequenceNode):

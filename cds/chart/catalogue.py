@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cds.chart.context import EventCatalogue, load_events
-from cds.chart.declarations import CHECKS, PARTS, Declarations, Laboratory, load_declarations
+from cds.chart.declarations import CHECKS, PARTS, WORDS, Declarations, Laboratory, load_declarations
 from cds.chart.therapy import TherapyCatalogue, load_therapies
 from cds.chart.units import SCALES, Family, Unit, Units, normalised
 from cds.errors import Problem
-from cds.source import Section, raise_if_any, read_yaml
+from cds.layers import Rules, rule_files
+from cds.mistakes import Mistake
+from cds.source import Section, raise_if_any
 
 CANONICAL = "https://exowatch.example/fhir"
 MARKER_SYSTEM = f"{CANONICAL}/CodeSystem/exosomal-marker"
@@ -78,7 +80,7 @@ class Catalogue:
     wordings: dict[bytes, Any] = field(default_factory=dict, compare=False, repr=False)  # see `cds.chart.measurement`
 
 
-def load_catalogue(rules: Path) -> Catalogue:
+def load_catalogue(rules: Rules) -> Catalogue:
     """The catalogue of a rules folder. Raises `RuleBookError` with every problem found."""
     problems: list[Problem] = []
     catalogue = read_catalogue(rules, problems)
@@ -86,17 +88,29 @@ def load_catalogue(rules: Path) -> Catalogue:
     return catalogue
 
 
-def read_catalogue(rules: Path, problems: list[Problem]) -> Catalogue:
+def read_catalogue(rules: Rules, problems: list[Problem]) -> Catalogue:
     """Like `load_catalogue`, but mistakes are added to `problems`."""
     markers: dict[str, Marker] = {}
+    therapies = load_therapies(rules, problems)
     codes: dict[tuple[str, str], Meaning] = {}
-    for path in sorted((rules / "markers").glob("*.yaml")):
-        section = read_yaml(path, problems, str(path.relative_to(rules)))
+    rules = rule_files(rules)
+    for file in rules.of("markers"):
+        section = file.read(problems)
         if section is None:
             continue
         marker = _marker(section)
         if marker.name in markers:
-            section.problem(f"the marker '{marker.name}' has two files", at="marker")
+            section.problem(f"the marker '{marker.name}' has two files", at="marker", mistake=Mistake.MARKER_TWICE)
+        elif marker.name != Path(file.name).stem:
+            section.problem(
+                f"the marker is called '{marker.name}', its file is not", "name file and marker alike", "marker",
+                Mistake.MARKER_FILE_NAME,
+            )  # fmt: skip
+        if marker.bound_by and marker.bound_by not in therapies.classes:
+            classes = ", ".join(therapies.classes)
+            section.problem(
+                f"'{marker.bound_by}' is no therapy class", f"classes: {classes}", "bound_by", Mistake.UNKNOWN_THERAPY
+            )
         markers[marker.name] = marker
         _codes(section, marker, codes)
     declarations = load_declarations(rules, {name: marker.units for name, marker in markers.items()}, problems)
@@ -106,11 +120,11 @@ def read_catalogue(rules: Path, problems: list[Problem]) -> Catalogue:
         )
         if (known.marker, known.scale, known.analyte) != (local.marker, local.scale, None):
             text, hint = f"code '{local.code}' already means {known.marker}", "a code has one meaning"
-            problems.append(Problem(*local.place, text, hint))
+            problems.append(Problem(*local.place, text, hint, mistake=Mistake.CODE_TWICE))
     parts = {(MARKER_SYSTEM, part): part for part in PARTS} | declarations.parts
     return Catalogue(
         markers,
-        load_therapies(rules, problems),
+        therapies,
         load_events(rules, problems),
         declarations,
         codes,
@@ -132,13 +146,22 @@ def _marker(section: Section) -> Marker:
         families[name] = family
         for text, factor in family.factors.items():
             if (family.scale, text) in units:
-                entry.problem(f"'{text}' is a unit of two families", "values of two families never compare", "accepts")
+                entry.problem(
+                    f"'{text}' is a unit of two families",
+                    "values of two families never compare",
+                    "accepts",
+                    mistake=Mistake.UNIT_TWICE,
+                )
             units[family.scale, text] = Unit(family, factor)
     cv = section.section("cv")
     if cv.value:
         cv.keys("analytical", "within_person", "because")
     checks = section.section("checks")
     checks.keys(optional=tuple(CHECKS))
+    for specimen in section.texts("specimens"):
+        if specimen not in WORDS["specimen"]:
+            known = ", ".join(WORDS["specimen"])
+            section.problem(f"'{specimen}' is no specimen", f"one of: {known}", "specimens", Mistake.UNKNOWN_WORD)
     gene = section.section("gene")
     return Marker(
         section.text("marker"),
@@ -164,12 +187,19 @@ def _family(name: str, entry: Section) -> Family:
     factors: dict[str, Decimal] = {}
     for text in accepts.value:
         if accepts.number(text) <= 0:
-            accepts.problem(f"'{text}' needs a factor above 0", "how many canonical units it is", at=text)
+            accepts.problem(
+                f"'{text}' needs a factor above 0",
+                "how many canonical units it is",
+                at=text,
+                mistake=Mistake.FACTOR_NOT_POSITIVE,
+            )
             continue
         factors[normalised(text)] = Decimal(accepts.text(text))
     canonical = entry.text("canonical")
     if factors.get(normalised(canonical)) != 1:
-        entry.problem("the canonical unit is to be accepted with factor 1", at="accepts")
+        entry.problem(
+            "the canonical unit is to be accepted with factor 1", at="accepts", mistake=Mistake.CANONICAL_UNIT
+        )
     return Family(
         name,
         canonical,
@@ -185,7 +215,9 @@ def _codes(section: Section, marker: Marker, codes: dict[tuple[str, str], Meanin
             entry.keys("code", optional=("system", {"codes": "scale", "other_analytes": "is"}.get(kind, "is")))
             key = entry.text("system", MARKER_SYSTEM), entry.text("code")
             if key in codes and not (kind == "ignored" and codes[key].ignored):
-                entry.problem(f"code '{key[1]}' already means {codes[key].marker}", at="code")
+                entry.problem(
+                    f"code '{key[1]}' already means {codes[key].marker}", at="code", mistake=Mistake.CODE_TWICE
+                )
             codes[key] = Meaning(
                 marker.name,
                 entry.choice("scale", SCALES, "linear") if kind == "codes" else "linear",

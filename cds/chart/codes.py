@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
+from cds.mistakes import Mistake
 from cds.source import Section
 
 T = TypeVar("T")
@@ -84,7 +85,12 @@ class CodeTable(Generic[T]):
             meaning = also(old, meaning)
         elif old is not None and old != meaning:
             code = key if isinstance(key, str) else key[1]
-            section.problem(f"{system} code '{code}' already means '{old}'", "a code has one meaning", at=system)
+            section.problem(
+                f"{system} code '{code}' already means '{old}'",
+                "a code has one meaning",
+                at=system,
+                mistake=Mistake.CODE_TWICE,
+            )
         table[key] = meaning
 
     def find(self, system: object, code: object) -> T | None:

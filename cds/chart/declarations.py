@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from cds.chart.clock import relative, when
 from cds.chart.model import Method
 from cds.chart.units import SCALES, Units, figure, fraction_of_efficiency, linear, normalised
 from cds.errors import Problem
-from cds.source import Section, read_yaml
+from cds.layers import RuleFile, Rules, rule_files
+from cds.mistakes import Mistake
+from cds.source import Section
 
 CHECKS: Mapping[str, Mapping[str, bool]] = {
     "haemolysis": {"clear": True, "present": False},
@@ -121,19 +122,19 @@ class Declarations:
     parts: dict[tuple[str, str], str] = field(default_factory=dict)  # local codes of components
 
 
-def load_declarations(rules: Path, markers: Mapping[str, Units], problems: list[Problem]) -> Declarations:
+def load_declarations(rules: Rules, markers: Mapping[str, Units], problems: list[Problem]) -> Declarations:
     """The declarations under `rules`/labs; `markers` are the known markers with their units."""
     found = Declarations()
-    for path in laboratory_files(rules):
-        section = read_yaml(path, problems, str(path.relative_to(rules)))
+    for file in laboratory_files(rules):
+        section = file.read(problems)
         if section is not None:
             _laboratory(section, markers, found)
     return found
 
 
-def laboratory_files(rules: Path) -> list[Path]:
+def laboratory_files(rules: Rules) -> list[RuleFile]:
     """The files of laboratories under `rules`, without the tests beside them."""
-    return sorted(path for path in (rules / "labs").glob("*.yaml") if not path.name.endswith(".test.yaml"))
+    return rule_files(rules).of("labs")
 
 
 def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarations) -> None:
@@ -157,13 +158,18 @@ def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarati
                     f"two declarations of '{marker}' hold on the same day",
                     "set valid_from and valid_to",
                     at="valid_from",
+                    mistake=Mistake.ASSAYS_OVERLAP,
                 )
         assays.setdefault(marker, []).append(assay)
         for code in entry.sections("codes"):
             code.keys("code", optional=("system", "scale"))
             scale = code.choice("scale", SCALES, "linear")
             if not code.text("system", system):
-                code.problem("the code has no system", "state it here, or code_system for the whole laboratory")
+                code.problem(
+                    "the code has no system",
+                    "state it here, or code_system for the whole laboratory",
+                    mistake=Mistake.CODE_WITHOUT_SYSTEM,
+                )
             codes.append((code, code.text("system", system), code.text("code"), marker, scale))
     laboratory = Laboratory(
         name,
@@ -176,30 +182,53 @@ def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarati
     )
     if name in found.laboratories or any(laboratory.title == other.title for other in found.laboratories.values()):
         section.problem(
-            f"the laboratory '{name}' is declared twice", "keep one file for each laboratory", at="laboratory"
+            f"the laboratory '{name}' is declared twice",
+            "keep one file for each laboratory",
+            at="laboratory",
+            mistake=Mistake.LABORATORY_TWICE,
         )
     found.laboratories[name] = laboratory
     for identifier, entry in signed.items():
         if identifier in found.by_identifier:
-            entry.problem(f"identifier {identifier[1]} is that of another laboratory", at="value")
+            entry.problem(
+                f"identifier {identifier[1]} is that of another laboratory",
+                at="value",
+                mistake=Mistake.OF_ANOTHER_LABORATORY,
+            )
         found.by_identifier[identifier] = laboratory
     found.by_reference.update(dict.fromkeys(laboratory.references, laboratory))
     if system:
         if system in found.by_code_system:
-            section.problem(f"the code system {system} is that of another laboratory", at="code_system")
+            section.problem(
+                f"the code system {system} is that of another laboratory",
+                at="code_system",
+                mistake=Mistake.OF_ANOTHER_LABORATORY,
+            )
         found.by_code_system[system] = laboratory
     known = {(code.system, code.code): (code.marker, code.scale) for code in found.codes}
     for entry, local_system, local, marker, scale in codes:
         if known.setdefault((local_system, local), (marker, scale)) != (marker, scale):
-            entry.problem(f"code '{local}' already means {known[local_system, local][0]}", at="code")
+            entry.problem(
+                f"code '{local}' already means {known[local_system, local][0]}", at="code", mistake=Mistake.CODE_TWICE
+            )
         found.codes.append(LocalCode(local_system, local, marker, scale, laboratory, (entry.file, *entry.place)))
     parts = section.section("parts")
     for local in parts.value:
         if (system, local) in known:
-            parts.problem(f"code '{local}' already means {known[system, local][0]}", "a code has one meaning", at=local)
+            parts.problem(
+                f"code '{local}' already means {known[system, local][0]}",
+                "a code has one meaning",
+                at=local,
+                mistake=Mistake.CODE_TWICE,
+            )
         part = parts.text(local)
         if part not in PARTS:
-            parts.problem(f"'{part}' (for '{local}') is no part of a result", f"one of: {', '.join(PARTS)}", at=local)
+            parts.problem(
+                f"'{part}' (for '{local}') is no part of a result",
+                f"one of: {', '.join(PARTS)}",
+                at=local,
+                mistake=Mistake.UNKNOWN_PART,
+            )
         found.parts[system, local] = part
 
 
@@ -238,7 +267,12 @@ def _efficiency(entry: Section) -> Decimal | None:
     except ArithmeticError:
         return None
     if efficiency is None:
-        entry.problem(f"'efficiency: {stated}' is none", "write 0.95, 95 %, or the factor 1.95", at="efficiency")
+        entry.problem(
+            f"'efficiency: {stated}' is none",
+            "write 0.95, 95 %, or the factor 1.95",
+            at="efficiency",
+            mistake=Mistake.NOT_AN_EFFICIENCY,
+        )
     return efficiency
 
 
@@ -250,11 +284,16 @@ def _limit_of_detection(entry: Section, units: Units) -> tuple[Decimal, str] | N
     unit = normalised(lod.text("unit"))
     if not any(known == unit for _, known in units):
         accepted = ", ".join(sorted({known for _, known in units}))
-        lod.problem(f"the marker is not measured in '{unit}'", f"its file accepts {accepted}", at="unit")
+        lod.problem(
+            f"the marker is not measured in '{unit}'",
+            f"its file accepts {accepted}",
+            at="unit",
+            mistake=Mistake.UNIT_OF_ANOTHER_MARKER,
+        )
     value = Decimal(repr(lod.number("value")))
     scales = [scale for scale, known in units if known == unit]
     if scales == ["linear"] and (value <= 0 or linear(value, units["linear", unit]) is None):
-        lod.problem("a limit of detection is a number above 0", at="value")
+        lod.problem("a limit of detection is a number above 0", at="value", mistake=Mistake.LIMIT_OF_DETECTION)
         return None
     return figure(value) or Decimal(0), unit
 
@@ -278,7 +317,12 @@ def _spellings(entry: Section, units: Units) -> Mapping[str, str]:
     for own in spelt.value:
         meant = normalised(spelt.text(own))
         if meant not in known:
-            spelt.problem(f"the marker is not measured in '{meant}'", f"its file accepts {', '.join(known)}", at=own)
+            spelt.problem(
+                f"the marker is not measured in '{meant}'",
+                f"its file accepts {', '.join(known)}",
+                at=own,
+                mistake=Mistake.UNIT_OF_ANOTHER_MARKER,
+            )
         spellings[normalised(own)] = meant
     return spellings
 
@@ -289,7 +333,7 @@ def _day(entry: Section, key: str, default: date) -> date:
         return default
     read = when(stated)
     if read is None or read.day is None:
-        entry.problem(f"'{key}: {stated}' is no day", "write it as 2025-04-08", at=key)
+        entry.problem(f"'{key}: {stated}' is no day", "write it as 2025-04-08", at=key, mistake=Mistake.NOT_A_DATE)
         return default
     return read.day
 
@@ -301,5 +345,7 @@ def _zone(section: Section) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):
-        section.problem(f"'{name}' is no time zone", "write it as Europe/Berlin", at="time_zone")
+        section.problem(
+            f"'{name}' is no time zone", "write it as Europe/Berlin", at="time_zone", mistake=Mistake.UNKNOWN_TIME_ZONE
+        )
         return None

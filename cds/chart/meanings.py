@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cds.chart.codes import CodeTable
 from cds.errors import Problem
-from cds.source import read_yaml
+from cds.layers import Rules, rule_files
+from cds.mistakes import Mistake
 
 Meaning = tuple[str, str]
 """What a code is about (disease, spread, receptor, operation, event, imaging), and which of these."""
@@ -52,11 +52,11 @@ class EventCatalogue:
         return self.values.exact
 
 
-def load_events(rules: Path, problems: list[Problem]) -> EventCatalogue:
+def load_events(rules: Rules, problems: list[Problem]) -> EventCatalogue:
     """The meaning of clinical codes in a rules folder; mistakes are added to `problems`."""
     catalogue = EventCatalogue()
-    for path in sorted((rules / "events").glob("*.yaml")):
-        section = read_yaml(path, problems, str(path.relative_to(rules)))
+    for file in rule_files(rules).of("events"):
+        section = file.read(problems)
         if section is None:
             continue
         section.keys("events", "title", "codes", optional=("answers", "intents", "longest"))
@@ -64,7 +64,10 @@ def load_events(rules: Path, problems: list[Problem]) -> EventCatalogue:
         for detail, entry in section.named("codes"):
             if detail not in _KNOWN[what]:
                 section.section("codes").problem(
-                    f"'{detail}' is no kind of {what}", f"one of: {', '.join(sorted(_KNOWN[what]))}", at=detail
+                    f"'{detail}' is no kind of {what}",
+                    f"one of: {', '.join(sorted(_KNOWN[what]))}",
+                    at=detail,
+                    mistake=Mistake.UNKNOWN_KIND_OF_EVENT,
                 )
             catalogue.subjects.add(entry, (what, detail))
         for detail, entry in section.named("answers"):

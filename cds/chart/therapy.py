@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,7 +23,9 @@ from cds.chart.exposure import TREATMENTS, Histories, Span, read_span, standing,
 from cds.chart.lines import Drug, Stretch, TherapyClass, is_neoadjuvant, lines_of, stretch_of
 from cds.chart.model import Diagnosis, Imaging, LeftOut, Line, Operation, Tri
 from cds.errors import Problem
-from cds.source import Section, read_yaml
+from cds.layers import Rules, rule_files
+from cds.mistakes import Mistake
+from cds.source import Section
 
 _NO_DRUG = ""  # a treatment of the class, by a drug that is not named
 _PROGRESSIVE = frozenset({"PD", "iCPD"})
@@ -119,7 +120,7 @@ class Exposures:
         self._judged.add(item, day, None if day is None else day.last)
 
 
-def load_therapies(rules: Path, problems: list[Problem]) -> TherapyCatalogue:
+def load_therapies(rules: Rules, problems: list[Problem]) -> TherapyCatalogue:
     """Read `rules/therapies/`; mistakes are added to `problems`."""
     drugs: CodeTable[tuple[Drug, ...]] = CodeTable()
     procedures: CodeTable[tuple[Drug, ...]] = CodeTable()
@@ -128,8 +129,8 @@ def load_therapies(rules: Path, problems: list[Problem]) -> TherapyCatalogue:
     worse: CodeTable[str] = CodeTable()
     classes: dict[str, TherapyClass] = {}
     within = 365
-    for path in sorted((rules / "therapies").glob("*.yaml")):
-        section = read_yaml(path, problems, str(path.relative_to(rules)))
+    for file in rule_files(rules).of("therapies"):
+        section = file.read(problems)
         if section is None:
             continue
         if "therapy" not in section:
@@ -144,7 +145,7 @@ def load_therapies(rules: Path, problems: list[Problem]) -> TherapyCatalogue:
             continue
         found = _class(section, drugs, procedures)
         if found.name in classes:
-            section.problem(f"the therapy '{found.name}' has two files", at="therapy")
+            section.problem(f"the therapy '{found.name}' has two files", at="therapy", mistake=Mistake.THERAPY_TWICE)
         classes[found.name] = found
     ordered = {name: classes[name] for name in sorted(classes)}
     return TherapyCatalogue(ordered, drugs, procedures, intents, judgements, worse, within, _names(drugs))
@@ -173,6 +174,7 @@ def _class(
                 f"{drug} bridges {days} days, but a gap of {gap} days ends a line of {name}",
                 "a treatment that counts as going on cannot have ended: make the class's gap at least as long",
                 at="bridge" if "bridge" in entry else None,
+                mistake=Mistake.BRIDGE_BEYOND_GAP,
             )
         oral = entry.choice("route", _ROUTES, "infusion") == "oral"
         drugs.add(entry.section("codes"), (Drug(drug, name, oral, days),), also=_together)

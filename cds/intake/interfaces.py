@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cds.chart.declarations import CHECKS, WORDS, Declarations, Laboratory, laboratory_files
 from cds.errors import Problem
-from cds.source import Section, raise_if_any, read_yaml
+from cds.source import Section, raise_if_any
 
 STATUSES = ("final", "preliminary", "registered", "corrected", "amended", "entered-in-error", "cancelled")
 FIELDS = (
@@ -110,8 +110,8 @@ def mistakes(rules: Path) -> list[Problem]:
 
 def _files(rules: Path, problems: list[Problem]) -> Iterator[Section]:
     """The files of the laboratories that say how they deliver."""
-    for path in laboratory_files(rules):
-        section = read_yaml(path, problems, str(path.relative_to(rules)))
+    for file in laboratory_files(rules):
+        section = file.read(problems)
         if section is not None and "receives" in section:
             yield section
 

@@ -7,6 +7,7 @@ from datetime import date
 from typing import NamedTuple
 
 from cds.chart.model import Chart, Tri
+from cds.mistakes import Mistake
 from cds.reasoning.findings import Finding
 from cds.reasoning.kinds.imaging import WORSE_RESPONSE, response_near
 from cds.reasoning.rulebook import FactSpec
@@ -46,13 +47,20 @@ def read_fact(name: str, section: Section, components: tuple[str, ...], states: 
         section.keys("imaging", "within")
         params = ImagingNear(frozenset(section.texts("imaging")), section.days("within"))
         for response in params.responses - set(WORSE_RESPONSE):
-            section.problem(f"'{response}' is no response", f"one of {', '.join(WORSE_RESPONSE)}", at="imaging")
+            section.problem(
+                f"'{response}' is no response",
+                f"one of {', '.join(WORSE_RESPONSE)}",
+                at="imaging",
+                mistake=Mistake.UNKNOWN_RESPONSE,
+            )
     else:
         section.keys("finding", "is")
         section.choice("finding", components)
         for state in section.texts("is"):
             if state not in states:
-                section.problem(f"'{state}' is no state", f"states: {', '.join(states)}", at="is")
+                section.problem(
+                    f"'{state}' is no state", f"states: {', '.join(states)}", at="is", mistake=Mistake.UNKNOWN_STATE
+                )
         params = StateOf(section.text("finding"), section.texts("is"))
     return FactSpec(name, "combination", params, False, "always")
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cds.errors import Problem
+from cds.mistakes import Mistake
 from cds.reasoning.rulebook import WANTED, Clause, Literal, Rule
+from cds.source import Section
 
 MOST_CONDITIONS = 60
 """The engine refuses a fact that makes more than 64 conditions true (its error 303): stay below for every patient."""
@@ -101,17 +102,13 @@ def most_conditions(compiled: Compiled) -> int:
     )
 
 
-def check_limits(rule: Rule) -> list[Problem]:
-    """What the engine could not take of a rule."""
+def check_limits(rule: Rule, section: Section) -> None:
+    """Note at the rule's file what the engine could not take of it."""
     most = most_conditions(compile_rule(rule))
-    if most <= MOST_CONDITIONS:
-        return []
-    return [
-        Problem(
-            rule.file,
-            1,
-            1,
+    if most > MOST_CONDITIONS:
+        section.problem(
             f"a patient could make {most} conditions true; the engine takes {MOST_CONDITIONS}",
             "split the rule in two, or move notes to a rule of their own",
+            at="conclude",
+            mistake=Mistake.TOO_MANY_CONDITIONS,
         )
-    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from cds.mistakes import Mistake
 from cds.source import Section
 
 DIRECTIVE = re.compile(r"\b(start\w*|stop\w*|switch\w*|escalat\w*|discontinu\w*|is resistant)\b", re.IGNORECASE)
@@ -38,4 +39,5 @@ def _refuse(section: Section, key: str, text: object) -> None:
             f"'{found[0]}' directs treatment",
             "say what may be considered, reviewed, repeated or discussed",
             at=key,
+            mistake=Mistake.DIRECTS_TREATMENT,
         )

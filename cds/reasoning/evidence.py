@@ -15,7 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from cds.errors import Problem
-from cds.source import Section, read_yaml
+from cds.layers import Rules, rule_files
+from cds.mistakes import Mistake
+from cds.source import Section
 
 STATUSES = ("active", "corrected", "of-concern", "retracted")
 KINDS = ("cohort", "trial", "preclinical", "guideline", "method", "regulatory")
@@ -145,31 +147,39 @@ class EvidenceCatalogue:
         )
 
 
-def load_evidence(rules_dir: Path, problems: list[Problem]) -> EvidenceCatalogue:
-    """The catalogue under `rules_dir`/evidence; every mistake is added to `problems` with its place."""
+def load_evidence(rules: Rules, problems: list[Problem]) -> EvidenceCatalogue:
+    """The catalogue under `rules`/evidence; every mistake is added to `problems` with its place."""
     studies: dict[str, tuple[Study, Section]] = {}
     items: dict[str, tuple[InventoryItem, Section]] = {}
-    for path in sorted((rules_dir / "evidence").glob("*.yaml")):
-        name = str(path.relative_to(rules_dir))
-        top = read_yaml(path, problems, name)
+    for file in rule_files(rules).of("evidence"):
+        top = file.read(problems)
         if top is None:
             continue
-        if path.name.startswith("studies-"):
+        name = Path(file.name).name
+        if name.startswith("studies-"):
             top.keys("topic", "studies")
             for key, section in top.named("studies"):
                 if key in studies:
-                    section.problem(f"study '{key}' stands twice", f"also in {studies[key][1].file}")
+                    section.problem(
+                        f"study '{key}' stands twice", f"also in {studies[key][1].file}", mistake=Mistake.STUDY_TWICE
+                    )
                 else:
                     studies[key] = (_study(key, section), section)
-        elif path.name.startswith("inventory-"):
+        elif name.startswith("inventory-"):
             top.keys("section", "title", "items")
             for key, section in top.named("items"):
                 if key in items:
-                    section.problem(f"item '{key}' stands twice", f"also in {items[key][1].file}")
+                    section.problem(
+                        f"item '{key}' stands twice", f"also in {items[key][1].file}", mistake=Mistake.STUDY_TWICE
+                    )
                 else:
                     items[key] = (_item(key, top.text("section"), section), section)
         else:
-            top.problem("neither studies nor inventory", "name the file studies-….yaml or inventory-….yaml")
+            top.problem(
+                "neither studies nor inventory",
+                "name the file studies-….yaml or inventory-….yaml",
+                mistake=Mistake.EVIDENCE_FILE_NAME,
+            )
     _check_ids(studies, items)
     return EvidenceCatalogue(
         MappingProxyType(_with_contradictions(study for study, _ in studies.values())),
@@ -191,7 +201,9 @@ def _study(key: str, section: Section) -> Study:
         ),
     )
     if "citation" in section and not section.text("citation"):
-        section.problem("'citation' is empty", "say who reported it, and when", at="citation")
+        section.problem(
+            "'citation' is empty", "say who reported it, and when", at="citation", mistake=Mistake.EMPTY_TEXT
+        )
     tag = section.choice("verification", TAGS, "M")
     withheld: dict[str, str] = {}
     population, n, specimen, assay, time_point, direction = (
@@ -258,14 +270,24 @@ def _checked(section: Section) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        section.problem(f"'last_checked: {text}' is no date", "write 2026-11-23 or not-checked", at="last_checked")
+        section.problem(
+            f"'last_checked: {text}' is no date",
+            "write 2026-11-23 or not-checked",
+            at="last_checked",
+            mistake=Mistake.NOT_A_DATE,
+        )
         return None
 
 
 def _identifier(section: Section, key: str, form: re.Pattern[str], example: str) -> str:
     value = section.text(key)
     if value and not form.fullmatch(value):
-        section.problem(f"'{key}: {value}' is not a valid {key.upper()}", f"it looks like {example}", at=key)
+        section.problem(
+            f"'{key}: {value}' is not a valid {key.upper()}",
+            f"it looks like {example}",
+            at=key,
+            mistake=Mistake.IDENTIFIER_FORM,
+        )
         return ""
     return value
 
@@ -311,14 +333,24 @@ def _check_ids(
         for other in study.contradicts:
             if other not in studies:
                 section.problem(
-                    f"'{other}' is no study of the catalogue", "see the studies-….yaml files", "contradicts"
+                    f"'{other}' is no study of the catalogue",
+                    "see the studies-….yaml files",
+                    "contradicts",
+                    mistake=Mistake.UNKNOWN_STUDY,
                 )
     for item, section in items.values():
         for other in item.studies:
             if other not in studies:
-                section.problem(f"'{other}' is no study of the catalogue", "see the studies-….yaml files", "studies")
+                section.problem(
+                    f"'{other}' is no study of the catalogue",
+                    "see the studies-….yaml files",
+                    "studies",
+                    mistake=Mistake.UNKNOWN_STUDY,
+                )
             elif studies[other][0].retracted and item.disposition != "must-not-use":
-                section.problem(f"'{other}' is retracted", "the item must not be used", "studies")
+                section.problem(
+                    f"'{other}' is retracted", "the item must not be used", "studies", mistake=Mistake.RETRACTED_IN_USE
+                )
 
 
 def _with_contradictions(studies: Iterable[Study]) -> dict[str, Study]:

@@ -3,76 +3,80 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from cds.chart.catalogue import read_catalogue
+from cds.chart.catalogue import Catalogue, read_catalogue
 from cds.errors import Problem
+from cds.layers import RuleFile, RuleFiles, Rules, rule_files, shipped_rules
+from cds.mistakes import Mistake
 from cds.reasoning.directives import refuse_in_rule, refuse_in_wording
-from cds.reasoning.evidence import load_evidence
+from cds.reasoning.evidence import EvidenceCatalogue, load_evidence
 from cds.reasoning.kinds import Context
 from cds.reasoning.rulebook import FactSpec, Gate, Rule, RuleBook, State, Windows
 from cds.reasoning.rulefile import ASKED, RuleReader, read_fact
-from cds.source import Section, raise_if_any, read_yaml
+from cds.source import Section, raise_if_any
+
+__all__ = ["default_rulebook", "load_rulebook", "read_rulebook", "shipped_rules"]
 
 
-def shipped_rules() -> Path:
-    """The rules that come with the package; in a checkout, its own `rules/`."""
-    packaged = Path(str(files("cds") / "_data" / "rules"))
-    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "rules"
-
-
-def load_rulebook(rules: Path | None = None) -> RuleBook:
-    """The rule book of a folder (default: the shipped one).
+def load_rulebook(rules: Rules | None = None, *, drafts: bool = False) -> RuleBook:
+    """The rule book of a folder (default: the shipped one); `drafts`: with the rules that are still being written.
 
     Raises `RuleBookError` with every problem found. A rule that rests on retracted evidence is not an error: it is
     left out and listed in `RuleBook.withheld`.
     """
-    folder = rules or shipped_rules()
     problems: list[Problem] = []
-    if not folder.is_dir():
+    book = read_rulebook(rules or shipped_rules(), problems, drafts=drafts)
+    raise_if_any(problems)
+    return book
+
+
+def read_rulebook(rules: Rules, problems: list[Problem], *, drafts: bool = False) -> RuleBook:
+    """Like `load_rulebook`, but mistakes are added to `problems`; what is mistaken then has harmless values."""
+    book = rule_files(rules)
+    if not book.files:
         problems.append(
-            Problem(str(folder), 1, 1, "no such folder", "name the folder that holds states.yaml and gates/")
-        )
+            Problem(
+                str(book.root), 1, 1, "no rule book stands here" if book.root.is_dir() else "no such folder",
+                "name a folder that holds states.yaml and gates/, or one with an overlay.yaml, which is laid over the shipped rules",
+                Mistake.NOT_A_RULE_BOOK,
+            )
+        )  # fmt: skip
         raise_if_any(problems)
-    catalogue = read_catalogue(folder, problems)
-    evidence = load_evidence(folder, problems)
-    wording = _wording(folder, problems)
-    states = _states(folder, problems)
-    gates, windows = _gates(folder, states, problems)
-    for name in windows.lasting:
-        if name not in catalogue.therapies.classes:
-            known = ", ".join(sorted(catalogue.therapies.classes))
-            problems.append(Problem("gates/", 1, 1, f"'lasting' names no therapy class: '{name}'", f"classes: {known}"))
+    catalogue = read_catalogue(book, problems)
+    evidence = load_evidence(book, problems)
+    wording = _wording(book, problems)
+    states = _states(book, problems)
+    gates, windows = _gates(book, states, catalogue, problems)
+    _check_markers(book, evidence, problems)
     rules_read: list[Rule] = []
+    sections: dict[str, Section] = {}
     withheld: dict[str, str] = {}
-    for path in sorted((folder / "resistance").glob("*.yaml")):
-        if path.name.endswith(".test.yaml"):
-            continue
-        section = read_yaml(path, problems, str(path.relative_to(folder)))
+    loaded = ("draft", "shadow", "active") if drafts else ("shadow", "active")
+    for file in book.of("resistance"):
+        section = file.read(problems)
         if section is None:
             continue
+        sections[file.name] = section
         refuse_in_rule(section)
         rule = RuleReader(section, gates, states, catalogue, evidence, wording).read()
         retracted = [key for key in rule.evidence if key in evidence.studies and evidence.studies[key].retracted]
-        if rule.status in ("draft", "retired"):
+        if rule.status not in loaded:
             continue
         if retracted:
             withheld[rule.name] = f"rests on retracted evidence: {', '.join(retracted)}"
         else:
             rules_read.append(rule)
-    _check_together(rules_read, withheld, problems)
-    raise_if_any(problems)
-    shared = [folder / "states.yaml", *sorted((folder / "gates").glob("*.yaml"))]
+    _check_together(rules_read, withheld, sections, problems)
+    shared = [file for file in book.content() if file.name == "states.yaml" or file.name.startswith("gates/")]
+    shared.sort(key=lambda file: (file.name != "states.yaml", file.name))
     for place, rule in enumerate(rules_read):
-        own = _files_of(rule, rules_read, folder)
-        rules_read[place] = replace(
-            rule, hash=_hash_of([*shared, *own], folder), text=_text_of([*own, *shared], folder)
-        )
+        own = _files_of(rule, rules_read, book)
+        rules_read[place] = replace(rule, hash=_hash_of([*shared, *own]), text=_text_of([*own, *shared]))
     rules_read.sort(key=lambda rule: (bool(rule.combines), rule.name))
     return RuleBook(
         tuple(rules_read),
@@ -83,7 +87,7 @@ def load_rulebook(rules: Path | None = None) -> RuleBook:
         catalogue,
         evidence,
         wording,
-        _hash_of(sorted(folder.rglob("*.yaml")), folder),
+        _hash_of(book.content()),
         {rule.name: rule for rule in rules_read},
     )
 
@@ -94,45 +98,56 @@ def default_rulebook() -> RuleBook:
     return load_rulebook()
 
 
-def _files_of(rule: Rule, rules: list[Rule], folder: Path) -> list[Path]:
+def _files_of(rule: Rule, rules: list[Rule], book: RuleFiles) -> list[RuleFile]:
     """The files that can change the rule's answers, besides states and gates: its own, its marker's, its parts'."""
-    own = [folder / rule.file]
-    if rule.watches:
-        own.append(folder / "markers" / f"{rule.watches}.yaml")
+    names = [rule.file, *([f"markers/{rule.watches}.yaml"] if rule.watches else [])]
+    own = [book.files[name] for name in names if name in book.files]
     for part in rules:
         if part.name in rule.combines.values():
-            own += _files_of(part, rules, folder)
-    return [path for path in own if path.exists()]
+            own += _files_of(part, rules, book)
+    return own
 
 
-def _hash_of(paths: list[Path], folder: Path) -> str:
+def _hash_of(files: Iterable[RuleFile]) -> str:
+    """Over name and bytes of every file, and of what a site lays over it."""
     digest = hashlib.sha256()
-    for path in paths:
-        if not path.name.endswith(".test.yaml"):
-            digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
+    for file in files:
+        for path in file.paths:
+            digest.update(file.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-def _text_of(paths: list[Path], folder: Path) -> str:
-    return "".join(f"--- # {path.relative_to(folder)}\n{path.read_text('utf-8').rstrip()}\n\n" for path in paths)
+def _text_of(files: Iterable[RuleFile]) -> str:
+    return "".join(
+        f"--- # {file.name}{'' if path is file.path else ', laid over it'}\n{path.read_text('utf-8').rstrip()}\n\n"
+        for file in files
+        for path in file.paths
+    )
 
 
-def _wording(folder: Path, problems: list[Problem]) -> Mapping[str, Any]:
+def _wording(book: RuleFiles, problems: list[Problem]) -> Mapping[str, Any]:
     wording: dict[str, Any] = {}
-    for path in sorted((folder / "wording").glob("*.yaml")):
-        section = read_yaml(path, problems, str(path.relative_to(folder)))
+    for file in book.of("wording"):
+        section = file.read(problems)
         if section is not None:
             refuse_in_wording(section)
-            wording[path.stem] = section.value
+            wording[Path(file.name).stem] = section.value
     return wording
 
 
-def _states(folder: Path, problems: list[Problem]) -> tuple[State, ...]:
-    path = folder / "states.yaml"
-    section = read_yaml(path, problems, "states.yaml") if path.exists() else None
+def _states(book: RuleFiles, problems: list[Problem]) -> tuple[State, ...]:
+    file = book.files.get("states.yaml")
+    section = file.read(problems) if file is not None else None
     if section is None:
         problems.append(
-            Problem("states.yaml", 1, 1, "the order of states is missing", "copy states.yaml of the shipped rules")
+            Problem(
+                "states.yaml",
+                1,
+                1,
+                "the order of states is missing",
+                "copy states.yaml of the shipped rules",
+                mistake=Mistake.NO_STATES,
+            )
         )
         return ()
     states = []
@@ -148,20 +163,28 @@ def _states(folder: Path, problems: list[Problem]) -> tuple[State, ...]:
 # gates -----------------------------------------------------------------------------------------------------------
 
 
-def _gates(folder: Path, states: tuple[State, ...], problems: list[Problem]) -> tuple[tuple[Gate, ...], Windows]:
+def _gates(
+    book: RuleFiles, states: tuple[State, ...], catalogue: Catalogue, problems: list[Problem]
+) -> tuple[tuple[Gate, ...], Windows]:
+    """The gates in the order of their files, and the windows that they state; mistakes are added to `problems`."""
     gates: list[Gate] = []
     found: dict[str, Any] = {}
-    for path in sorted((folder / "gates").glob("*.yaml")):
-        section = read_yaml(path, problems, str(path.relative_to(folder)))
+    known_states = [known.name for known in states]
+    for file in book.of("gates"):
+        section = file.read(problems)
         if section is None:
             continue
         section.keys("gate", "title", "because", "asked", "state", optional=("of", "windows", "fails_on", "facts"))
         asked = ASKED[section.choice("asked", list(ASKED), "always")]
-        state = section.choice("state", [known.name for known in states])
+        state = section.choice("state", known_states)
+        if any(section.text("gate") == gate.name for gate in gates):
+            section.problem(
+                f"the gate '{section.text('gate')}' has two files", "rename one", "gate", mistake=Mistake.GATE_TWICE
+            )
         context = Context({}, {}, "")
         fails: list[tuple[FactSpec, str, bool]] = []
         for name, entry in section.named("fails_on"):
-            own = entry.choice("state", [known.name for known in states], state)
+            own = entry.choice("state", known_states, state)
             spec = read_fact(name, _without(entry, "state"), context, asked)
             if spec is not None:
                 fails.append((spec, own, spec.can_be_unknown))
@@ -176,11 +199,18 @@ def _gates(folder: Path, states: tuple[State, ...], problems: list[Problem]) -> 
                 tuple(shared),
             )
         )
-        _windows(section.section("windows"), found)
+        _windows(section.section("windows"), found, catalogue)
     missing = [key for key in ("baseline_before", "late_baseline", "fault_before", "elements") if key not in found]
     if missing:
         problems.append(
-            Problem("gates/", 1, 1, f"no gate states the windows {', '.join(missing)}", "see the shipped gates")
+            Problem(
+                "gates/",
+                1,
+                1,
+                f"no gate states the windows {', '.join(missing)}",
+                "see the shipped gates",
+                mistake=Mistake.WINDOW_MISSING,
+            )
         )
     return tuple(gates), Windows(
         found.get("baseline_before", 42),
@@ -191,8 +221,14 @@ def _gates(folder: Path, states: tuple[State, ...], problems: list[Problem]) -> 
     )
 
 
-def _windows(section: Section, found: dict[str, Any]) -> None:
+def _windows(section: Section, found: dict[str, Any], catalogue: Catalogue) -> None:
     section.keys(optional=("baseline_before", "late_baseline", "fault_before", "elements", "lasting"))
+    for key in section.value:
+        if key in found:
+            section.problem(
+                f"'{key}' is stated by another gate already", "every rule shares one", at=key,
+                mistake=Mistake.WINDOW_TWICE,
+            )  # fmt: skip
     for key in ("baseline_before", "late_baseline", "fault_before"):
         if key in section:
             found[key] = section.days(key)
@@ -202,6 +238,9 @@ def _windows(section: Section, found: dict[str, Any]) -> None:
         lasting = {}
         for name, entry in section.named("lasting"):
             entry.keys("days", "cut_short")
+            if name not in catalogue.therapies.classes:
+                known = ", ".join(catalogue.therapies.classes)
+                entry.problem(f"'{name}' is no therapy class", f"classes: {known}", mistake=Mistake.UNKNOWN_THERAPY)
             cut = entry.choice("cut_short", ["another line", "nothing"]) == "another line"
             lasting[name] = (entry.days("days"), cut)
         found["lasting"] = lasting
@@ -213,18 +252,36 @@ def _without(section: Section, key: str) -> Section:
     return section
 
 
-def _check_together(rules: list[Rule], withheld: Mapping[str, str], problems: list[Problem]) -> None:
+def _check_markers(book: RuleFiles, evidence: EvidenceCatalogue, problems: list[Problem]) -> None:
+    """What a marker's file says of evidence, which is read after it; what else is wrong with it was noted then."""
+    for file in book.of("markers"):
+        section = file.read(problems)
+        record = section.text("must_not_use") if section is not None else ""
+        if section is not None and record and record not in evidence.studies:
+            section.problem(
+                f"'{record}' is no record in evidence/", "add the study there first", "must_not_use",
+                Mistake.UNKNOWN_STUDY,
+            )  # fmt: skip
+
+
+def _check_together(
+    rules: list[Rule], withheld: Mapping[str, str], sections: Mapping[str, Section], problems: list[Problem]
+) -> None:
     from cds.reasoning.compilation import check_limits  # compiles only to see that the engine will take the rule
 
     names: dict[str, str] = {}
     for rule in rules:
         if rule.name in names:
-            problems.append(
-                Problem(rule.file, 1, 1, f"'{rule.name}' is also the rule of {names[rule.name]}", "rename one")
+            sections[rule.file].problem(
+                f"'{rule.name}' is also the rule of {names[rule.name]}", "rename one", "rule", Mistake.RULE_TWICE
             )
         names[rule.name] = rule.file
     for rule in rules:
-        for part in rule.combines.values():
+        section = sections[rule.file]
+        for key, part in rule.combines.items():
             if part not in names and part not in withheld:
-                problems.append(Problem(rule.file, 1, 1, f"'{part}' is no rule that can be combined", "see 'combines'"))
-        problems.extend(check_limits(rule))
+                section.problem(
+                    f"'{part}' is no rule that can be combined", f"rules: {', '.join(sorted(names))}",
+                    ("combines", key), Mistake.NOT_COMBINABLE,
+                )  # fmt: skip
+        check_limits(rule, section)

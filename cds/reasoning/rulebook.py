@@ -89,6 +89,11 @@ class Gate:
     fails_on: tuple[tuple[FactSpec, str, bool], ...]  # fact, the state it leads to, whether unknown is not-evaluable
     facts: tuple[FactSpec, ...]  # facts that rules may use
 
+    @property
+    def of_reference(self) -> bool:
+        """Whether it asks for nothing but what a sample is compared with."""
+        return all(spec.kind in ("reference", "unstated") for spec, _, _ in self.fails_on)
+
 
 @dataclass(frozen=True, slots=True)
 class Anchor:

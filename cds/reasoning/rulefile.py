@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cds.chart.catalogue import Catalogue
+from cds.mistakes import Mistake
 from cds.reasoning.evidence import EvidenceCatalogue
 from cds.reasoning.kinds import KINDS, Context, Days
 from cds.reasoning.rulebook import Anchor, Clause, FactSpec, Gate, Literal, Rise, Rule, State
@@ -30,10 +31,16 @@ FLAGS: Mapping[str, tuple[Literal, ...]] = {
 
 def read_fact(name: str, section: Section, context: Context, stage: str | None = None) -> FactSpec | None:
     if not _NAME.fullmatch(name):
-        section.problem(f"'{name}' is no name for a fact", "small letters, digits, '-' or '_', beginning with a letter")
+        section.problem(
+            f"'{name}' is no name for a fact",
+            "small letters, digits, '-' or '_', beginning with a letter",
+            mistake=Mistake.NAME_OF_A_FACT,
+        )
     kind = next((key for key in section.value if key in KINDS), None)
     if kind is None:
-        section.problem(f"'{name}' is of no known kind", f"kinds: {', '.join(KINDS)}")
+        section.problem(
+            f"'{name}' is of no known kind", f"kinds: {', '.join(KINDS)}", mistake=Mistake.UNKNOWN_KIND_OF_FACT
+        )
         return None
     params = KINDS[kind].read(section, context)
     order = ("always", "applies", "judged")
@@ -57,6 +64,7 @@ class RuleReader:
         self.section = section
         self.gates = gates
         self.states = [state.name for state in states]
+        self.cards = {state.name for state in states if state.indicator}
         self.catalogue = catalogue
         self.evidence = evidence
         self.wording = wording
@@ -75,30 +83,58 @@ class RuleReader:
         )  # fmt: skip
         name = section.text("rule")
         if name and name != Path(section.file).stem:
-            section.problem(f"the rule is called '{name}', its file is not", "name file and rule alike", at="rule")
+            section.problem(
+                f"the rule is called '{name}', its file is not",
+                "name file and rule alike",
+                at="rule",
+                mistake=Mistake.RULE_FILE_NAME,
+            )
         for key in ("evidence", "contradicting"):
             for study in section.texts(key):
                 if study not in self.evidence.studies:
-                    section.problem(f"'{study}' is no record in evidence/", "add the study there first", at=key)
+                    section.problem(
+                        f"'{study}' is no record in evidence/",
+                        "add the study there first",
+                        at=key,
+                        mistake=Mistake.UNKNOWN_STUDY,
+                    )
         if not set(section.texts("evidence")) - set(section.texts("contradicting")):
-            section.problem("no study supports the rule", "name one that does not contradict it", at="evidence")
+            section.problem(
+                "no study supports the rule",
+                "name one that does not contradict it",
+                at="evidence",
+                mistake=Mistake.NO_SUPPORT,
+            )
         marker = section.text("watches")
         if not combination and marker not in self.catalogue.markers:
             known = ", ".join(sorted(self.catalogue.markers))
-            section.problem(f"'{marker}' is no marker", f"markers: {known}", at="watches")
+            section.problem(
+                f"'{marker}' is no marker", f"markers: {known}", at="watches", mistake=Mistake.UNKNOWN_MARKER
+            )
         gates = self._gates_asked()
         reference = section.choice("reference", ["baseline", "nadir", "none"], "baseline")
         for key in ("since", "review_by"):
             if not re.fullmatch(r"\d{4}-\d\d-\d\d", section.text(key)):
-                section.problem(f"'{key}: {section.text(key)}' is no date", "write it as 2027-11-23", at=key)
+                section.problem(
+                    f"'{key}: {section.text(key)}' is no date",
+                    "write it as 2027-11-23",
+                    at=key,
+                    mistake=Mistake.NOT_A_DATE,
+                )
         limits = self._limits()
         context = Context(limits, self.facts, marker)
         anchor = self._anchor()
         for gate in gates:
-            for spec, _, _ in gate.fails_on:
+            for spec in (*(failing for failing, _, _ in gate.fails_on), *gate.facts):
                 self.facts[spec.name] = spec
-            for spec in gate.facts:
-                self.facts[spec.name] = spec
+        for fact_name in section.section("facts").value:
+            if fact_name in self.facts:
+                section.problem(
+                    f"'{fact_name}' is a fact that every rule has",
+                    "give yours another name, or use that one as it is",
+                    ("facts", fact_name),
+                    Mistake.FACT_OF_A_GATE,
+                )
         if combination:
             from cds.reasoning.combination import read_fact as read_combined  # a rule on findings has facts of its own
 
@@ -109,7 +145,12 @@ class RuleReader:
             for fact_name, entry in section.named("facts"):
                 over = entry.text("over", reference)
                 if over != reference:
-                    entry.problem(f"the rule's reference is '{reference}'", "write the same under 'over'", at="over")
+                    entry.problem(
+                        f"the rule's reference is '{reference}'",
+                        "write the same under 'over'",
+                        at="over",
+                        mistake=Mistake.OTHER_REFERENCE,
+                    )
                 fact = read_fact(fact_name, entry, context)
                 if fact is not None:
                     self.facts[fact_name] = fact
@@ -117,7 +158,10 @@ class RuleReader:
         clauses = ([] if combination else self._gate_clauses(gates)) + self._clauses(reference, combination)
         if anchor.second_of and anchor.second_of not in self.facts:
             section.problem(
-                f"'{anchor.second_of}' is no fact of this rule", "name the fact of the kind 'pair'", at="after"
+                f"'{anchor.second_of}' is no fact of this rule",
+                "name the fact of the kind 'pair'",
+                at="after",
+                mistake=Mistake.NOT_A_PAIR,
             )
         used = {lit.fact for clause in clauses for lit in (*clause.all, *clause.unless)} | {lit.fact for lit in only_if}
         used.add(anchor.second_of)
@@ -152,7 +196,21 @@ class RuleReader:
         known = [gate.name for gate in self.gates]
         for name in asked:
             if name not in known:
-                self.section.problem(f"'{name}' is no gate", f"gates: {', '.join(known)}", at="gates")
+                self.section.problem(
+                    f"'{name}' is no gate", f"gates: {', '.join(known)}", at="gates", mistake=Mistake.UNKNOWN_GATE
+                )
+        spoken = [state for state in self.section.section("conclude").value if state in self.cards]
+        needed = [gate.name for gate in self.gates if self.section.text("reference") != "none" or not gate.of_reference]
+        left_out = [
+            name for name in needed if asked and spoken and name not in asked and "combines" not in self.section
+        ]
+        if left_out:
+            self.section.problem(
+                f"the gates {', '.join(left_out)} are left out of a rule that concludes {', '.join(spoken)}",
+                "take 'gates' away: then all are asked",
+                "gates",
+                Mistake.GATE_LEFT_OUT,
+            )
         return tuple(gate for gate in self.gates if not asked or gate.name in asked)
 
     def _limits(self) -> dict[str, Any]:
@@ -165,14 +223,24 @@ class RuleReader:
                 confidence = entry.choice("confidence", list(z), "one-sided 95 %")
                 floor = entry.number("floor", 1.0)
                 if floor < 1:
-                    entry.problem("a floor below 1 lets a fall pass for a rise", "write 2.0 for a doubling", at="floor")
+                    entry.problem(
+                        "a floor below 1 lets a fall pass for a rise",
+                        "write 2.0 for a doubling",
+                        at="floor",
+                        mistake=Mistake.FLOOR_BELOW_ONE,
+                    )
                 limits[name] = Rise(floor, z[confidence], entry.text("because"))
             else:
                 entry.keys("because", optional=("from", "to"))
                 first = entry.days("from") if "from" in entry else None
                 last = entry.days("to") if "to" in entry else None
                 if first is not None and last is not None and last < first:
-                    entry.problem("the window ends before it begins", "exchange 'from' and 'to'", at="to")
+                    entry.problem(
+                        "the window ends before it begins",
+                        "exchange 'from' and 'to'",
+                        at="to",
+                        mistake=Mistake.WINDOW_BACKWARDS,
+                    )
                 limits[name] = Days(first, last)
         return limits
 
@@ -182,7 +250,9 @@ class RuleReader:
             return Anchor()
         if ("during" in section) == ("after" in section):
             section.problem(
-                "a rule states either 'during' or 'after'", "during: {therapy: …} or after: {operation: curative, …}"
+                "a rule states either 'during' or 'after'",
+                "during: {therapy: …} or after: {operation: curative, …}",
+                mistake=Mistake.NO_ANCHOR,
             )
         if "after" in section:
             after = section.section("after")
@@ -195,7 +265,9 @@ class RuleReader:
             for name in during.texts(key):
                 if name not in self.catalogue.therapies.classes:
                     known = ", ".join(sorted(self.catalogue.therapies.classes))
-                    during.problem(f"'{name}' is no therapy class", f"classes: {known}", at=key)
+                    during.problem(
+                        f"'{name}' is no therapy class", f"classes: {known}", at=key, mistake=Mistake.UNKNOWN_THERAPY
+                    )
         return Anchor(during.texts("therapy"), during.texts("not_beside"))
 
     def _literals(self, section: Section, key: str) -> tuple[Literal, ...]:
@@ -205,7 +277,12 @@ class RuleReader:
             wanted: bool | None = {"not": False, "unknown": None}.get(word, True)
             fact = rest.strip() if rest and word in ("not", "unknown") else text
             if fact not in self.facts:
-                section.problem(f"'{fact}' is no fact of this rule", "facts: " + ", ".join(sorted(self.facts)), at=key)
+                section.problem(
+                    f"'{fact}' is no fact of this rule",
+                    "facts: " + ", ".join(sorted(self.facts)),
+                    at=key,
+                    mistake=Mistake.UNKNOWN_FACT,
+                )
             found.append(Literal(fact, wanted))
         return tuple(found)
 
@@ -233,12 +310,21 @@ class RuleReader:
         conclude = self.section.section("conclude")
         for state in conclude.value:
             if state not in self.states:
-                conclude.problem(f"'{state}' is no state", f"states: {', '.join(self.states)}", at=state)
+                conclude.problem(
+                    f"'{state}' is no state",
+                    f"states: {', '.join(self.states)}",
+                    at=state,
+                    mistake=Mistake.UNKNOWN_STATE,
+                )
             for number, entry in enumerate(conclude.sections(state), 1):
                 entry.keys("all", optional=("id", "unless", "certainty", "note", "asked"))
                 certainty = entry.choice("certainty", ["very-low", "low"])
                 if state in ("suspected", "persistent") and not certainty:
-                    entry.problem(f"'{state}' states no certainty", "add 'certainty: very-low' (or low)")
+                    entry.problem(
+                        f"'{state}' states no certainty",
+                        "add 'certainty: very-low' (or low)",
+                        mistake=Mistake.NO_CERTAINTY,
+                    )
                 when = FLAGS[ASKED[entry.choice("asked", list(ASKED))]] if "asked" in entry else asked
                 key = entry.text("id", f"{state}/{number}")
                 clauses.append(
@@ -274,14 +360,22 @@ class RuleReader:
             if spec is not None and order.index(spec.lazy) > order.index(stage):
                 needed = next(words for words, name in ASKED.items() if name == spec.lazy)
                 section.problem(
-                    f"'{literal.fact}' is not known yet when this is asked", f"add 'asked: {needed}'", at="all"
+                    f"'{literal.fact}' is not known yet when this is asked",
+                    f"add 'asked: {needed}'",
+                    at="all",
+                    mistake=Mistake.ASKED_TOO_EARLY,
                 )
         return clause
 
     def _note(self, section: Section, note: str) -> str:
         known = self.wording.get("cards", {}).get("notes", {})
         if note and known and note not in known:
-            section.problem(f"the note '{note}' has no words", "add it under 'notes:' in wording/cards.yaml", at="note")
+            section.problem(
+                f"the note '{note}' has no words",
+                "add it under 'notes:' in wording/cards.yaml",
+                at="note",
+                mistake=Mistake.NOTE_WITHOUT_WORDS,
+            )
         return note
 
     def _advise(self) -> dict[str, tuple[str, ...]]:
@@ -290,9 +384,19 @@ class RuleReader:
         found = {}
         for state in advise.value:
             if state not in self.states:
-                advise.problem(f"'{state}' is no state", f"states: {', '.join(self.states)}", at=state)
+                advise.problem(
+                    f"'{state}' is no state",
+                    f"states: {', '.join(self.states)}",
+                    at=state,
+                    mistake=Mistake.UNKNOWN_STATE,
+                )
             for option in advise.texts(state):
                 if known and option not in known:
-                    advise.problem(f"the option '{option}' has no words", "add it in wording/advice.yaml", at=state)
+                    advise.problem(
+                        f"the option '{option}' has no words",
+                        "add it in wording/advice.yaml",
+                        at=state,
+                        mistake=Mistake.OPTION_WITHOUT_WORDS,
+                    )
             found[state] = advise.texts(state)
         return found

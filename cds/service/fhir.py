@@ -9,12 +9,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
 
 from cds.chart.clock import when
+from cds.layers import rule_files, shipped_rules
 from cds.publish.advice import AdvicePublisher
 from cds.publish.endpoint import OF_A_PATIENT, audit_event, capability_statement, searchset
 from cds.publish.knowledge import RulePublisher
 from cds.publish.reviews import ReviewPublisher
 from cds.publish.vocabulary import Resource
-from cds.reasoning.loading import shipped_rules
 from cds.reasoning.rulebook import Rule, RuleBook
 from cds.record.audit import instant
 from cds.record.database import Database
@@ -120,7 +120,7 @@ class FhirEndpoint:
             yield audit_event(self._canonical, software(), entry)
 
     def _text_of(self, rule: Rule) -> bytes:
-        return (self._folder / rule.file).read_bytes()
+        return rule_files(self._folder).files[rule.file].path.read_bytes()
 
     def _found(self, kind: str, wanted: Wanted) -> list[Resource]:
         if kind == "DetectedIssue":

@@ -29,6 +29,7 @@ from cds.chart.catalogue import Catalogue
 from cds.errors import InputError, Problem
 from cds.intake.files import received
 from cds.intake.interfaces import Interface, Layout
+from cds.mistakes import Mistake
 from cds.source import Section, raise_if_any, read_yaml
 
 _LATER = date(2200, 1, 1)
@@ -98,13 +99,21 @@ def _case(name: str, case: Section, file: str, interface: Interface) -> LabTest:
     case.keys("expect", optional=("message", "row", "rows"))
     data = b""
     if ("message" in case) + ("row" in case) + ("rows" in case) != 1:
-        case.problem("say what is sent, once", "'message': its segments, 'row': its columns, or 'rows'")
+        case.problem(
+            "say what is sent, once",
+            "'message': its segments, 'row': its columns, or 'rows'",
+            mistake=Mistake.NOTHING_SENT,
+        )
     elif "message" in case:
         segments = case.texts("message")
         stated = {segment[:3] for segment in segments}
         data = "\r".join([*(head for head in _HEAD if head[:3] not in stated), *segments, ""]).encode()
     elif interface.table is None:
-        case.problem("the laboratory's file does not say how its tables are written", "add 'receives: table'")
+        case.problem(
+            "the laboratory's file does not say how its tables are written",
+            "add 'receives: table'",
+            mistake=Mistake.NOTHING_SENT,
+        )
     else:
         rows = case.sections("row") or case.sections("rows")
         data = _table([{column: row.text(column) for column in row.value} for row in rows], rows, interface.table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from cds.chart.model import Tri
+from cds.mistakes import Mistake
 from cds.reasoning.change import Change, Pair, confirmation, holds, may_hold
 from cds.reasoning.kinds.kind import Context, Days, Kind
 from cds.reasoning.question import Question, Sample
@@ -19,7 +20,11 @@ def _read_change(section: Section, context: Context) -> Change:
     section.choice("per", ["total-ev"])
     key = "not_fallen_by" if "not_fallen_by" in section else "at_least"
     if key not in section:
-        section.problem("the limit is missing", "add 'at_least: …' or 'not_fallen_by: …' with the name of a limit")
+        section.problem(
+            "the limit is missing",
+            "add 'at_least: …' or 'not_fallen_by: …' with the name of a limit",
+            mistake=Mistake.NO_LIMIT_NAMED,
+        )
     return Change(context.limit(section, key, Rise), per_ev="per" in section, not_fallen=key == "not_fallen_by")
 
 
@@ -34,7 +39,10 @@ def _read_pair(section: Section, context: Context) -> Pair:
         spec = context.facts.get(name)
         if spec is None or not isinstance(spec.params, Change):
             section.problem(
-                f"'{name}' is no change that a pair can confirm", "name a fact of the kind 'value'", at="pair"
+                f"'{name}' is no change that a pair can confirm",
+                "name a fact of the kind 'value'",
+                at="pair",
+                mistake=Mistake.NOT_A_CHANGE,
             )
         else:
             changes.append(spec.params)
@@ -60,7 +68,12 @@ def _read_cannot_exclude(section: Section, context: Context) -> Change:
     section.keys("cannot_exclude")
     spec = context.facts.get(section.text("cannot_exclude"))
     if spec is None or not isinstance(spec.params, Change):
-        section.problem("'cannot_exclude' names no change", "name a fact of the kind 'value'", at="cannot_exclude")
+        section.problem(
+            "'cannot_exclude' names no change",
+            "name a fact of the kind 'value'",
+            at="cannot_exclude",
+            mistake=Mistake.NOT_A_CHANGE,
+        )
         return Change(Rise(2.0, 1.645))
     return spec.params
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from cds.chart.model import Chart, Tri
+from cds.mistakes import Mistake
 from cds.reasoning.change import Pair
 from cds.reasoning.kinds.kind import Context, Kind, read_pair_of, resting
 from cds.reasoning.question import Question
@@ -21,7 +22,12 @@ def _read_imaging(section: Section, context: Context) -> tuple[frozenset[str], i
     section.keys("imaging", "within", optional=("pair",))
     responses = frozenset(section.texts("imaging"))
     for response in responses - set(WORSE_RESPONSE):
-        section.problem(f"'{response}' is no response", f"one of {', '.join(WORSE_RESPONSE)}", at="imaging")
+        section.problem(
+            f"'{response}' is no response",
+            f"one of {', '.join(WORSE_RESPONSE)}",
+            at="imaging",
+            mistake=Mistake.UNKNOWN_RESPONSE,
+        )
     return responses, section.days("within"), read_pair_of(section, context)
 
 

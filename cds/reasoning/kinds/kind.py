@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from cds.chart.catalogue import Marker
 from cds.chart.model import Chart, Tri
+from cds.mistakes import Mistake
 from cds.reasoning.change import Pair, confirmation
 from cds.reasoning.question import Question, Sample
 from cds.reasoning.rulebook import FactSpec, Rise
@@ -42,7 +43,12 @@ class Context:
         found = self.limits.get(name)
         if not isinstance(found, kind):
             known = ", ".join(sorted(n for n, v in self.limits.items() if isinstance(v, kind))) or "none"
-            section.problem(f"'{name}' is no limit that '{key}' can use", f"limits of this kind: {known}", at=key)
+            section.problem(
+                f"'{name}' is no limit that '{key}' can use",
+                f"limits of this kind: {known}",
+                at=key,
+                mistake=Mistake.UNKNOWN_LIMIT,
+            )
             return {Rise: Rise(2.0, 1.645), Days: Days(0, 0)}.get(kind, Days(0, 0))
         return found
 
@@ -85,7 +91,9 @@ def read_pair_of(section: Section, context: Context) -> Pair | None:
         return None
     spec = context.facts.get(section.text("pair"))
     if spec is None or not isinstance(spec.params, Pair):
-        section.problem("'pair' names no confirmation", "name a fact of the kind 'pair'", at="pair")
+        section.problem(
+            "'pair' names no confirmation", "name a fact of the kind 'pair'", at="pair", mistake=Mistake.NOT_A_PAIR
+        )
         return None
     params: Pair = spec.params
     return params

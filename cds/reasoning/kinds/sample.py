@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from cds.chart.catalogue import Marker
 from cds.chart.model import Chart, Tri
+from cds.mistakes import Mistake
 from cds.reasoning.change import Pair
 from cds.reasoning.kinds.kind import Context, Kind, choice, nothing, read_pair_of, resting
 from cds.reasoning.question import Question, Sample
@@ -31,7 +32,9 @@ def _read_fault(section: Section, _context: Context) -> tuple[frozenset[str], st
     section.keys("fault", optional=("where",))
     for fault in section.texts("fault"):
         if fault not in FAULTS:
-            section.problem(f"'{fault}' is no fault", f"one of: {', '.join(FAULTS)}", at="fault")
+            section.problem(
+                f"'{fault}' is no fault", f"one of: {', '.join(FAULTS)}", at="fault", mistake=Mistake.UNKNOWN_FAULT
+            )
     return frozenset(section.texts("fault")), section.choice("where", ["anywhere", "near", "latest"], "latest")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cds.chart.model import Tri
+from cds.mistakes import Mistake
 from cds.reasoning.change import Pair, confirmation, run_before
 from cds.reasoning.kinds.kind import Context, Kind, nothing, read_pair_of, resting
 from cds.reasoning.question import Question, Sample
@@ -95,7 +96,12 @@ def _read_off(section: Section, context: Context) -> Pair | None:
     section.keys("off_therapy")
     spec = context.facts.get(section.text("off_therapy"))
     if spec is None or not isinstance(spec.params, Pair):
-        section.problem("'off_therapy' names no confirmation", "name a fact of the kind 'pair'", at="off_therapy")
+        section.problem(
+            "'off_therapy' names no confirmation",
+            "name a fact of the kind 'pair'",
+            at="off_therapy",
+            mistake=Mistake.NOT_A_PAIR,
+        )
         return None
     return spec.params
 
