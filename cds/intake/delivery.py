@@ -59,6 +59,7 @@ class Sent(msgspec.Struct, frozen=True):
     device: str = ""
     key: str = ""  # the laboratory's own identifier of the result, if it sends one
     specimen: SentSpecimen | None = None
+    message: str = ""  # the number of the message in which it came
 
 
 class Refused(msgspec.Struct, frozen=True):

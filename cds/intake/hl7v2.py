@@ -289,6 +289,7 @@ class _Reading:
                 _unit(segment), status, collected,
                 self._reported or from_hl7(segment.text(19), self._zone), segment.code(17),
                 segment.text(18) or segment.text(18, 2), segment.text(21), specimen,
+                self._message.control,
             )
         )  # fmt: skip
 

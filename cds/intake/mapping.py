@@ -180,7 +180,10 @@ class _Mapping:
     def _keep(self, sent: Sent, observation: Json) -> None:
         source = f"{self._source}, {sent.where}"
         self._found.resources += [
-            observation, provenance(observation["id"], self._laboratory.title, source, self._received)
+            observation,
+            provenance(
+                observation["id"], self._laboratory.title, source, self._received, message=sent.message, order=sent.order
+            ),
         ]  # fmt: skip
         self._found.mapped += 1
 
@@ -299,15 +302,22 @@ class _Mapping:
         return made_id(self._laboratory.name, kind, *parts)
 
 
-def provenance(observation: str, sender: str, source: str, received: datetime) -> Json:
-    """Whence an Observation came: who sent it, and where in what they sent it stands."""
+def provenance(
+    observation: str, sender: str, source: str, received: datetime, *, message: str = "", order: str = ""
+) -> Json:
+    """Whence an Observation came: who sent it, and where in what they sent it stands, by the sender's own numbers too."""
+    numbers = [
+        {"role": "source", "what": {"type": kind, "identifier": {"value": number}}}
+        for kind, number in (("MessageHeader", message), ("ServiceRequest", order))
+        if number
+    ]
     return {
         "resourceType": "Provenance",
         "id": made_id(sender, "Provenance", observation, source),
         "target": [{"reference": f"Observation/{observation}"}],
         "recorded": received.isoformat(),
         "agent": [{"who": {"display": sender}}],
-        "entity": [{"role": "source", "what": {"display": source}}],
+        "entity": [{"role": "source", "what": {"display": source}}, *numbers],
     }
 
 

@@ -73,7 +73,8 @@ class _Taking:
             subject = {"reference": f"Patient/{owner['id']}"}
             one = {**self._following(entry.resource), "id": self._ids[id(entry)], "subject": subject}
             source = f"{self._source}, {entry.path or 'body'}"
-            observations += [one, provenance(one["id"], self._sender, source, self._received)]
+            order = next((text for text in _ordered(entry.resource) if text), "")
+            observations += [one, provenance(one["id"], self._sender, source, self._received, order=order)]
             needed |= self._companions(entry, subject)
         self.found.resources = [*self._patients.values(), *needed.values(), *observations]
         self.found.mapped = len(taken)
@@ -215,6 +216,16 @@ def _identifiers(resource: Mapping[str, Any]) -> list[str]:
     stated = resource.get("identifier")
     found = [one for one in (stated if isinstance(stated, list) else ()) if isinstance(one, dict) and one.get("value")]
     return sorted(f"{one.get('system')}|{one['value']}" for one in found)
+
+
+def _ordered(observation: Mapping[str, Any]) -> Iterator[str]:
+    """What its sender calls an Observation, or the order that it is of."""
+    stated = observation.get("basedOn")
+    orders = [one.get("identifier") for one in (stated if isinstance(stated, list) else ()) if isinstance(one, dict)]
+    own = observation.get("identifier")
+    for one in (*orders, *(own if isinstance(own, list) else ())):
+        if isinstance(one, dict):
+            yield str(one.get("value") or "")
 
 
 def _text(value: Any) -> str:

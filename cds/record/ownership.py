@@ -190,6 +190,18 @@ def owners(connection: Connection, tenant: str, owner: Owner) -> dict[str, set[s
     return found
 
 
+def described(connection: Connection, patient: str, who: Identity) -> Person:
+    """A patient by what their own record stated of them."""
+    known = connection.execute(_IDENTIFIERS, {"patient": patient}).mappings().all()
+    named = connection.execute(_PERSON, {"patient": patient}).mappings().first()
+    identifiers = tuple(sorted((row["system"], row["value"]) for row in known))
+    born = max((row["born"] for row in known), default="")
+    if named is None:
+        return Person(who, identifiers, born)
+    stated = (named[name] for name in ("family", "given", "sex", "number", "system"))
+    return Person(who, identifiers, named["born"] or born, *stated)
+
+
 def _born(connection: Connection, patient: str) -> set[str]:
     """The dates of birth that a patient's own record stated."""
     known = connection.execute(_IDENTIFIERS, {"patient": patient}).mappings().all()

@@ -17,7 +17,19 @@ from cds.record.claims import forget, holders, note, same_of
 from cds.record.database import Database
 from cds.record.identity import Identity, held_survivor, patient_of, surviving, survivor
 from cds.record.meant import Meant, name_anew, still
-from cds.record.ownership import Owner, Person, Resolve, Waits, identify, make_due, outlook, owners, people, whose
+from cds.record.ownership import (
+    Owner,
+    Person,
+    Resolve,
+    Waits,
+    described,
+    identify,
+    make_due,
+    outlook,
+    owners,
+    people,
+    whose,
+)
 from cds.record.sequence import digest_of_taking
 from cds.record.sought import SEEKING, perhaps_found, seekers_of, stop_seeking
 
@@ -90,12 +102,17 @@ class Queue:
         return found, resources
 
     def candidates(self, tenant: str, key: str) -> list[Person]:
-        """The patients whom the identifiers of results lead to, with the date of birth known of each. Raises `NoSuchArrival`."""
+        """The patients whom the identifiers of results lead to, as their own records have them. Raises `NoSuchArrival`."""
         with self.database.reading() as connection:
             owner = _owner(_arrival(connection, tenant, key, hold=False)["person"])
             found = owners(connection, tenant, owner)
-            people_ = {surviving(connection, one): max(days, default="") for one, days in sorted(found.items())}
-        return [Person(who, owner.identifiers, born) for who, born in people_.items()]
+            led = dict.fromkeys(surviving(connection, one) for one in sorted(found))
+            return [_described(connection, who) for who in led]
+
+    def known(self, who: Identity) -> Person:
+        """A patient as their own record has them: without any of it, if this record holds nothing of them."""
+        with self.database.reading() as connection:
+            return _described(connection, who)
 
     def assign(self, tenant: str, key: str, who: Identity, by: str, at: str = "") -> list[Identity]:
         """Give results to a patient, who is made if new; for whom an evaluation is due. `at` is when it was said, if not now.
@@ -263,6 +280,11 @@ def _outlook(connection: Connection, row: RowMapping, owner: Owner) -> str | Non
     patient = survivor(connection, who)
     resources = content.unpacked(_arrival(connection, row["tenant"], row["id"], hold=False)["resources"])
     return row["waits"] if patient is None or holders(connection, row, resources, patient["id"]) else waits
+
+
+def _described(connection: Connection, who: Identity) -> Person:
+    row = survivor(connection, who)
+    return Person(who) if row is None else described(connection, row["id"], who)
 
 
 def _is_result(resource: Json) -> bool:

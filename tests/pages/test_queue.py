@@ -18,6 +18,7 @@ from cds.record.database import Database
 from cds.record.identity import Identity
 from cds.record.queue import Queue
 from cds.service.pages.local import local_pages
+from tests.intake.test_three_labs import observation
 from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.test_arrivals import PATIENT, Clinic, one
 from tests.test_cli import ROOT
@@ -154,13 +155,80 @@ def test_results_are_given_corrected_and_set_aside(desk: Desk) -> None:
     text = desk.http.get(f"/queue?done=given&key={key}").text
     assert f'href="/queue/{key}"' in text
     assert f"Given to <bdi>{first.address}</bdi> by <bdi>lab desk</bdi>" in desk.http.get(f"/queue/{key}").text
-    assert desk.decides(key, other=second.address, new="yes")[0] == 303
+    status, text = desk.decides(key, other=second.address, new="yes")
+    assert (status, "name not known here" in text, "Nothing is given yet" in text) == (200, True, True)
+    assert desk.queue.content("default", key)[0].given == first.address
+    assert desk.decides(key, patient=second.address, new="yes")[0] == 303
     assert f"Given to <bdi>{second.address}</bdi>" in desk.http.get(f"/queue/{key}").text
     aside = desk.waiting("nobody")
     assert desk.decides(aside, do="aside", sure="yes")[0] == 303
     assert desk.http.get(f"/queue/{aside}").status_code == 404
     assert desk.decides(aside, patient=first.address)[0] == 404
     assert len(desk.queue.waiting("default")) == 3
+
+
+ANNA = {
+    **PATIENT, "id": "anna", "birthDate": "1961-02-03", "name": [{"family": "Beispiel", "given": ["Anna"]}],
+    "identifier": [{"system": MRN, "value": "8815", "type": {"coding": [{"code": "MR"}]}}],
+}  # fmt: skip
+
+
+def test_whoever_names_a_patient_sees_who_that_is_before_anything_is_given(desk: Desk) -> None:
+    desk.clinic.opens(ANNA)
+    desk.enters()
+    key = desk.waiting("nobody")
+    for written in ("Patient/anna", "anna"):
+        status, text = desk.decides(key, other=written)
+        assert status == 200
+        for words in ("Beispiel, Anna", "born 1961-02-03", "record number <bdi>8815</bdi>", "the laboratory says 1970-05-14",
+                      "Nothing is given yet", 'value="lab desk"'):  # fmt: skip
+            assert words in text, words
+        assert re.search(r'value="[^"]*/Patient/anna" checked', text)
+        assert desk.waiting("nobody") == key
+    (address,) = re.findall(r'value="([^"]*/Patient/anna)" checked', text)
+    assert desk.decides(key, patient=address)[0] == 303
+    assert desk.queue.content("default", key)[0].given == address
+
+
+def test_a_laboratory_can_be_called_with_its_own_numbers(desk: Desk) -> None:
+    desk.enters()
+    text = re.sub(r"<[^>]*>", " ", desk.http.get(f"/queue/{desk.waiting('contradicts')}").text)
+    text = " ".join(text.split())
+    assert "Message number M1" in text
+    assert text.count("EV-20250324") == 2
+    assert text.count("F20250324") == 2
+
+
+def test_of_whom_the_laboratory_said_the_same_before_is_shown(desk: Desk) -> None:
+    sent = one("2025-04-07", "7.7")
+    desk.clinic.sends(sent)  # of p1
+    desk.clinic.opens(ANNA)
+    desk.clinic.sends(
+        sent.replace(b"4711^^^CLINIC", b"8815^^^CLINIC").replace(b"19700514", b"19610203").replace(b"|M1|", b"|M2|")
+    )
+    desk.enters()
+    text = " ".join(re.sub(r"<[^>]*>", " ", desk.http.get(f"/queue/{desk.waiting('claimed')}").text).split())
+    assert re.search(r"Sent before as of \S+ ?/ ?\S*.*Patient/ ?p1", text), text
+    assert "Beispiel, Anna" in text
+
+
+def test_what_came_by_fhir_shows_the_numbers_of_its_sender(desk: Desk) -> None:
+    specimen = {
+        "resourceType": "Specimen",
+        "id": "s",
+        "accessionIdentifier": {"value": "ACC-7"},
+        "subject": {"identifier": {"value": "0"}},
+    }
+    result = observation(
+        subject={"identifier": {"system": MRN, "value": "77"}}, specimen={"reference": "Specimen/s"},
+        basedOn=[{"identifier": {"value": "ORDER-5"}}],
+    )  # fmt: skip
+    entries = [{"resource": one} for one in (result, specimen)]
+    assert desk.clinic.posts({"resourceType": "Bundle", "type": "collection", "entry": entries}).status_code == 202
+    desk.enters()
+    key = next(one.id for one in desk.queue.waiting("default") if (MRN, "77") in one.owner.identifiers)
+    text = desk.http.get(f"/queue/{key}").text
+    assert ("ACC-7" in text, "ORDER-5" in text) == (True, True)
 
 
 def test_a_record_that_is_away_is_said_to_be(desk: Desk, database: Database) -> None:
@@ -231,3 +299,38 @@ def test_nothing_is_cut_off(page: Page, served: str) -> None:
     page.get_by_role("link", name="Decide").first.click()
     page.get_by_label("Who decides").first.wait_for()  # a click does not wait for the page that it leads to
     assert not page.evaluate(wide)
+
+
+BROKEN = """() => {
+  const found = [];
+  const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode;
+    if (text.parentElement.closest(".hidden")) continue;
+    for (const word of text.data.matchAll(/[A-Za-z]{2,}/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(one => Math.round(one.top))).size > 1) found.push(word[0]);
+    }
+  }
+  return found;
+}"""
+"""Words that stand on two lines."""
+
+
+@pytest.mark.parametrize("width", [1200, 1000, 375])
+def test_no_word_is_broken(browser: Browser, served: str, desk: Desk, width: int) -> None:
+    far = {"reference": "https://ehr.university-hospital.example/fhir/Patient/berta"}
+    desk.clinic.posts(observation(subject=far))
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = context.new_page()
+    page.goto(served)
+    assert page.evaluate(BROKEN) == []
+    days = page.locator("td time").evaluate_all("all => all.map(one => one.getClientRects().length)")
+    assert set(days) == {1}
+    page.goto(f"{page.url}/{desk.waiting('contradicts')}")
+    assert page.evaluate(BROKEN) == []
+    page.goto(f"{page.url.rpartition('/')[0]}/{desk.waiting('several')}")
+    assert page.evaluate(BROKEN) == []
+    context.close()

@@ -1,21 +1,22 @@
 """The pages on which people say whose results are: the list of what waits, and each of it with what was sent.
 
-Nothing is decided for them: who has the identifier is shown, with the date of birth, and a person chooses.
+Nothing is decided for them: who may be whose it is, is shown by name, date of birth and record number, and a person chooses.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from cds.intake.legible import lines
 from cds.record.database import RecordUnavailable
 from cds.record.identity import AmbiguousPatient, NoSuchPatient, identified
+from cds.record.ownership import Person
 from cds.record.queue import NoSuchArrival, Queue
 from cds.service.pages.rendering import message, page, style
 from cds.service.pages.words import AWAY, CLOSED, NOT_THERE, UNREADABLE, WHY
@@ -78,26 +79,33 @@ class QueuePages:
         if bool(chosen) == bool(written):
             two = "Two patients are named: choose the one, or “another patient” and write which."
             return self._shown(key, form, two if chosen else "Choose a patient, or write which one.")
-        said = chosen or written
         try:
             with self._queue.database.reading() as connection:
-                who = identified(connection, self._tenant, said, new=form.get("new") == "yes")
+                who = identified(connection, self._tenant, chosen or written, new=form.get("new") == "yes")
         except NoSuchPatient as error:
             return self._shown(
                 key, form, f"{error}. If that is right, and they are new here, tick “new in this record”."
             )
         except AmbiguousPatient as error:
             return self._shown(key, form, str(error))
+        if written:  # whoever wrote an address sees who that is before anything is given
+            asked = {**form, "patient": who.address, "other": ""}
+            return self._shown(key, asked, "", self._queue.known(who))
         self._queue.assign(self._tenant, key, who, by)
         return _back("given", key)
 
-    def _shown(self, key: str, form: Mapping[str, str], wrong: str) -> Response:
+    def _shown(self, key: str, form: Mapping[str, str], wrong: str, written: Person | None = None) -> Response:
+        """What was sent, and who may be whose it is: `written`, too, whom somebody named by their address."""
         waiting, resources = self._queue.content(self._tenant, key)
+        results = lines(resources)
+        candidates = self._queue.candidates(self._tenant, key)
+        if written is not None and written.who not in {one.who for one in candidates}:
+            candidates = [*candidates, written]
         return page(
             "arrival", HTTPStatus.CONFLICT if wrong else HTTPStatus.OK,
-            one=waiting, why=WHY, results=[_told(one) for one in resources if one["resourceType"] == "Observation"],
-            sources=sorted({one["entity"][0]["what"]["display"] for one in resources if one["resourceType"] == "Provenance"}),
-            candidates=self._queue.candidates(self._tenant, key), form=form, wrong=wrong,
+            one=waiting, why=WHY, results=results, sources=sorted({one.place for one in results if one.place}),
+            messages=sorted({one.message for one in results if one.message}),
+            candidates=candidates, form=form, wrong=wrong, named=written is not None,
         )  # fmt: skip
 
 
@@ -126,26 +134,3 @@ def _back(done: str, key: str) -> Response:
     """To the list; so that loading the page again repeats nothing."""
     address = f"/queue?done={done}" + (f"&key={key}" if key else "")
     return Response(status_code=HTTPStatus.SEE_OTHER, headers={"Location": address, "Cache-Control": "no-store"})
-
-
-def _told(observation: Mapping[str, Any]) -> dict[str, str]:
-    """A result in a row of a table."""
-    codings: Sequence[Mapping[str, Any]] = observation["code"].get("coding", ())
-    names = [one.get("display") or one.get("code", "") for one in codings]
-    return {
-        "what": observation["code"].get("text") or next(filter(None, names), "?"),
-        "value": _value(observation),
-        "collected": str(
-            observation.get("effectiveDateTime") or observation.get("effectivePeriod", {}).get("start", "")
-        ),
-        "status": str(observation.get("status", "")),
-    }
-
-
-def _value(observation: Mapping[str, Any]) -> str:
-    quantity = observation.get("valueQuantity")
-    if isinstance(quantity, Mapping):
-        unit = quantity.get("unit") or quantity.get("code") or "(no unit)"
-        return f"{quantity.get('comparator', '')}{quantity.get('value', '?')} {unit}"
-    concept = observation.get("valueCodeableConcept", {})
-    return str(observation.get("valueString") or concept.get("text") or "no value")

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from cds.board.case import full_name
 from cds.board.legible import day, legible
@@ -42,6 +43,11 @@ def moment(stated: str) -> str:
     return f"{day} {time[:5]} {zone}".strip()
 
 
+def breakable(address: str) -> Markup:
+    """An address that may go on in the next line after each slash, and so not inside a word."""
+    return Markup("/<wbr>").join(address.split("/"))
+
+
 NAVIGATION = (
     ("view", "/board", "patients"),
     ("view", "/board/meetings", "meetings"),
@@ -58,7 +64,14 @@ def in_words(key: str, named: Mapping[str, str]) -> str:
     return named.get(key, key.replace("-", " "))
 
 
-_ENVIRONMENT.filters |= {"in_words": in_words, "moment": moment, "day": day, "legible": legible, "fullname": full_name}
+_ENVIRONMENT.filters |= {
+    "breakable": breakable,
+    "in_words": in_words,
+    "moment": moment,
+    "day": day,
+    "legible": legible,
+    "fullname": full_name,
+}
 _ENVIRONMENT.globals |= {"w": words(), "navigation": NAVIGATION, "states": tuple(vars(words().states))}
 
 
@@ -86,6 +99,13 @@ def file(content: bytes, kind: str, name: str) -> Response:
 def message(status: HTTPStatus, title: str, text: str) -> Response:
     """A page that only says something."""
     return page("message", status, title=title, text=text)
+
+
+def busy() -> Response:
+    """A page that asks somebody to come again in a moment."""
+    response = page("notice", HTTPStatus.SERVICE_UNAVAILABLE, what="busy", visitor=None, number="")
+    response.headers["Retry-After"] = "2"
+    return response
 
 
 def style() -> Response:
