@@ -28,14 +28,14 @@ def rules_folder(rules: Path | None) -> Path | None:
     return rules or load_settings().rules_dir
 
 
-def rulebook_of(rules: Path | None) -> RuleBook:
+def rulebook_of(rules: Path | None, *, drafts: bool = False) -> RuleBook:
     """The rule book that the call or the settings name.
 
     Raises `RuleBookError` with all mistakes at once: with those in how laboratories deliver, too.
     """
     folder = rules_folder(rules) or shipped_rules()
     try:
-        return load_rulebook(folder)
+        return load_rulebook(folder, drafts=drafts)
     except RuleBookError as error:
         from cds.intake.interfaces import mistakes
 
@@ -43,6 +43,6 @@ def rulebook_of(rules: Path | None) -> RuleBook:
         raise
 
 
-def reasoner_of(rules: Path | None) -> Reasoner:
-    """A reasoner over that rule book. Raises `RuleBookError`."""
-    return Reasoner(rulebook_of(rules))
+def reasoner_of(rules: Path | None, *, drafts: bool = False) -> Reasoner:
+    """A reasoner over that rule book; `drafts`: over the rules that are still being written, too. Raises `RuleBookError`."""
+    return Reasoner(rulebook_of(rules, drafts=drafts))

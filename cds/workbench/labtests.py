@@ -22,15 +22,15 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 from cds.chart import read_all
 from cds.chart.catalogue import Catalogue
 from cds.errors import InputError, Problem
 from cds.intake.files import received
 from cds.intake.interfaces import Interface, Layout
+from cds.layers import Rules, rule_files
 from cds.mistakes import Mistake
-from cds.source import Section, raise_if_any, read_yaml
+from cds.source import Section, raise_if_any
 
 _LATER = date(2200, 1, 1)
 _NOW = datetime(2200, 1, 1, tzinfo=UTC)
@@ -62,12 +62,12 @@ class LabFailure:
         return f"{self.test.file}:{self.test.line}: {self.test.name}\n  expected\n    {wanted}\n  got\n    {found}"
 
 
-def load_lab_tests(folder: Path, interfaces: Mapping[str, Interface]) -> list[LabTest]:
-    """Every case of every `labs/*.test.yaml` under `folder`. Raises `RuleBookError` with all mistakes found."""
+def load_lab_tests(rules: Rules, interfaces: Mapping[str, Interface]) -> list[LabTest]:
+    """Every case of every `labs/*.test.yaml` under `rules`. Raises `RuleBookError` with all mistakes found."""
     problems: list[Problem] = []
     tests: list[LabTest] = []
-    for path in sorted((folder / "labs").glob("*.test.yaml")):
-        section = read_yaml(path, problems, str(path.relative_to(folder)))
+    for file in rule_files(rules).of("labs", tests=True):
+        section = file.read(problems)
         if section is None:
             continue
         section.keys("laboratory", "cases")
