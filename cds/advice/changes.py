@@ -12,6 +12,7 @@ from cds.advice.confirmation import LOWEST, over_lowest, pair_over_lowest
 from cds.advice.wording import Wording
 from cds.chart.model import Chart, Result, Tri
 from cds.reasoning.change import Change, Comparison, Pair
+from cds.reasoning.combination import ImagingNear
 from cds.reasoning.explanation import explain, figure, threshold_value
 from cds.reasoning.findings import Finding
 from cds.reasoning.oracle import truth
@@ -131,7 +132,9 @@ def _inverse(result: Result) -> bool:
 
 
 def would_change(finding: Finding, chart: Chart, book: RuleBook, words: Wording) -> Iterator[str]:
-    """What a next comparable sample, or missing data, would change."""
+    """What a next comparable sample, other imaging, or missing data, would change."""
+    if finding.state == "discordant" and (otherwise := _without_imaging(finding, book)):
+        yield f"without what imaging shows it would be: {words.state(otherwise)}"
     for part in finding.parts:
         yield from (f"{words.marker(part.rule.watches)}: {said}" for said in would_change(part, chart, book, words))
     if finding.parts:
@@ -141,10 +144,43 @@ def would_change(finding: Finding, chart: Chart, book: RuleBook, words: Wording)
     if spec is not None:
         yield _next_value(spec, compared[spec.name], finding)
         yield from _next_pair(finding)
+    if finding.state == "hold" and (opens := _judged_from(finding)) is not None:
+        yield f"a sample from {opens.isoformat()} on can be judged"
     if finding.state == "data-quality":
         yield from (f"it can be judged once {said}" for said in words.settled(finding, chart))
     if finding.state == "not-evaluable":
         yield from _made_evaluable(finding, book, words)
+
+
+def _without_imaging(finding: Finding, book: RuleBook) -> str:
+    """The state that the facts give if none of them is about imaging; "" if that is none that claims something."""
+    imaging = {spec.name for spec in finding.rule.facts if _about_imaging(spec)}
+    facts = {name: False if name in imaging else value for name, value in finding.facts.items()}
+    held = {
+        clause.state
+        for clause in finding.rule.clauses
+        if clause.state and not clause.gate
+        if all(truth(literal, facts) is True for literal in clause.all)
+        if not any(truth(literal, facts) for literal in clause.unless)
+    }
+    found = min(held, key=book.rank, default="")
+    return found if found in ("suspected", "persistent", "watch") else ""
+
+
+def _about_imaging(spec: FactSpec) -> bool:
+    return spec.kind == "imaging" or isinstance(spec.params, ImagingNear)
+
+
+def _judged_from(finding: Finding) -> date | None:
+    """The first day on which the time of the line holds nothing any more; None if it is not that which does."""
+    windows = [
+        finding.rule.fact(literal.fact).params
+        for clause in finding.holding
+        for literal in clause.all
+        if literal.wanted and finding.rule.fact(literal.fact).kind == "day"
+    ]
+    last = max((window.last for window in windows if window.last is not None), default=None)
+    return None if last is None or finding.anchor_day is None else finding.anchor_day + timedelta(days=last + 1)
 
 
 def _made_evaluable(finding: Finding, book: RuleBook, words: Wording) -> Iterator[str]:
@@ -201,7 +237,14 @@ def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str
         edge, ratio = threshold_value(comparison), comparison.threshold
         where, then = ("below", "would end the rise") if reached else ("of at least", "would be a rise")
     limit = f"{figure(ratio)} × its reference" if _inverse(result) else f"{figure(edge)} {result.unit}"
-    return f"a comparable value {where} {limit} {then}"
+    anchor, start = finding.rule.anchor, finding.anchor_day
+    last = max(anchor.until, anchor.second_until)
+    until = (
+        f", in a sample drawn by {(start + timedelta(days=last)).isoformat()}: later ones are not judged"
+        if finding.operation is not None and start is not None and last
+        else ""
+    )
+    return f"a comparable value {where} {limit} {then}{until}"
 
 
 def _next_pair(finding: Finding) -> Iterator[str]:

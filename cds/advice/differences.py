@@ -27,7 +27,8 @@ def differences(finding: Finding, elements: Sequence[str], label: Callable[[str]
         if now is None:
             continue  # what the latest result does not state is a failure of its own
         if was is None:
-            said.append(f"{label(name)} not stated for {earlier.ref}")
+            sample = f"the sample of {earlier.collected.isoformat()}" if earlier.collected else earlier.ref
+            said.append(f"{label(name)} not stated for {sample}")
         elif name == "unit":
             said.append(f"{now} instead of {was}")
         elif name == "limit of detection":

@@ -16,6 +16,7 @@ from cds.reasoning.findings import Finding
 from cds.reasoning.rulebook import Clause, RuleBook
 
 _METHOD_PARTS = ("laboratory", "lot")
+_MOST_NAMED = 3
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -144,7 +145,7 @@ class Wording:
             results = chart.results.get(finding.rule.watches, ())
             why = dict.fromkeys(result.undated for result in results if "no-collection-date" in result.faults)
             return tuple(f"{self.failure('undated-as-sent')}: {said}" if said else self.failure(name) for said in why)
-        return (self.failure(name),)
+        return (self.failure(name) + _whose_fault(finding, name, chart),)
 
     def reasons(self, finding: Finding, chart: Chart) -> tuple[str, ...]:
         """What failed or is missing, for a state that is about that; empty for the others."""
@@ -195,6 +196,20 @@ class Wording:
         absent = [name for name in self._book.windows.elements if getattr(latest.method, name) is None]
         absent += [name for name in _METHOD_PARTS if getattr(latest, name) is None]
         return tuple(self._label("missing", name) for name in absent)
+
+
+def _whose_fault(finding: Finding, name: str, chart: Chart) -> str:
+    """Which results have a fault, where it is not the latest that has it; "" otherwise."""
+    spec = finding.rule.fact(name)
+    if spec.kind != "fault":
+        return ""
+    faults, _ = spec.params
+    faulty = [one for one in chart.results.get(finding.rule.watches, ()) if not faults.isdisjoint(one.faults)]
+    if not faulty or finding.latest in faulty:
+        return ""
+    named = [f"{one.shown or 'no value'} of {one.collected or 'no stated day'}" for one in faulty[:_MOST_NAMED]]
+    more = f" and {len(faulty) - _MOST_NAMED} more" if len(faulty) > _MOST_NAMED else ""
+    return f" ({', '.join(named)}{more})"
 
 
 def _filled(template: object, given: Mapping[str, str]) -> str:

@@ -39,7 +39,7 @@ def compared(advise: Advise, before: dict[str, Any], latest: dict[str, Any]) -> 
             ["tube additive citrate instead of edta", "isolation method uc instead of sec", "reagent lot L2 instead of L1"],
         ),
         ({}, {"laboratory": "Elsewhere"}, ["laboratory Elsewhere instead of EV laboratory"]),
-        ({"lot": None}, {}, ["reagent lot not stated for Observation/trpc5-ev--4"]),
+        ({"lot": None}, {}, ["reagent lot not stated for the sample of 2025-01-02"]),
         ({}, {"family": "intensity", "unit": "{MFI}"}, ["{MFI} instead of {particles}/mL"]),
         (
             {"below": True, "lod": 2e6},

@@ -47,9 +47,11 @@ def test_more_of_a_marker_than_vesicles_in_all(
     for name in ids:
         example[name]["valueQuantity"]["value"] *= 1e6
     advisory = said(example, reasoner)
-    assert (advisory.state, advisory.reasons) == ("data-quality", ("marker count above the total EV count",))
+    latest = "trpc5-5" in ids
+    named = "" if latest else " (1800000.0 10*6/mL of 2024-12-20, 2000000.0 10*6/mL of 2025-01-02)"
+    assert (advisory.state, advisory.reasons) == ("data-quality", (f"marker count above the total EV count{named}",))
     shown = card(advisory, book)
-    assert shown["summary"] == "TRPC5-EV: result data need checking (marker count above the total EV count)"
+    assert shown["summary"].startswith("TRPC5-EV: result data need checking (marker count above the total EV count")
     (step,) = advisory.would_change
     assert "unit" in step
     assert "power of ten" in step

@@ -173,6 +173,7 @@ def test_disagreement_with_imaging_names_the_response_and_its_day(advise: Advise
     assert said.state == "discordant"
     assert said.headline == f"TRPC5-EV disagrees with imaging (PR, {day(110).isoformat()}); imaging takes precedence"
     assert ("imaging", "failed") in {(check.name, check.outcome) for check in said.checks}
+    assert said.would_change[0] == "without what imaging shows it would be: suspected"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,21 @@ def test_a_missing_fall_after_surgery_is_told_as_a_fall(advise: Advise) -> None:
     assert about.treatment is not None
     assert (about.treatment.title, about.treatment.therapy) == ("curative operation", "")
     assert about.changes[0].limit == "0.333 × or less"
-    assert any("would count as fallen" in text for text in about.would_change)
+    until = f"in a sample drawn by {day(176).isoformat()}: later ones are not judged"
+    assert any("would count as fallen" in text and text.endswith(until) for text in about.would_change)
+
+
+def test_a_held_rise_says_from_when_on_a_sample_can_be_judged(advise: Advise) -> None:
+    said = only(advise(chart(*series("trpc5-ev", {-4: 2.0, 45: 6.0}))))
+    assert said.state == "hold"
+    assert f"a sample from {day(60).isoformat()} on can be judged" in said.would_change
+
+
+def test_a_fault_of_an_earlier_sample_is_named_with_its_value_and_day(advise: Advise) -> None:
+    earlier = msgspec.structs.replace(result("trpc5-ev", 42, 2.1), faults=frozenset({"no-unit"}))
+    said = only(advise(chart(result("trpc5-ev", -4, 2.0), earlier, result("trpc5-ev", 77, 5.6))))
+    assert said.state == "data-quality"
+    assert said.reasons == (f"no unit (2.1 10*6/mL of {day(42).isoformat()})",)
 
 
 def test_limits_of_an_inverse_scale_are_told_as_ratios(advise: Advise) -> None:
