@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cds.chart.catalogue import PARTS
-from cds.chart.declarations import ASSAY, CHECKS, METHOD, NEEDED, OPTIONAL, WORDS
+from cds.chart.declarations import ASSAY, CHECKS, METHOD, NEEDED, OPTIONAL, PARTS, WORDS
 from cds.chart.units import SCALES
 from cds.intake.interfaces import DELIMITERS, FIELDS, LAYOUT, MESSAGES, RESULT, STATUSES, TABLE
 from cds.reasoning.loading import default_rulebook
