@@ -114,6 +114,10 @@ class RuleFiles:
         more = {name: RuleFile(name, path, str(path), own=True) for name, path in added.items()}
         return replace(self, files=dict(sorted({**self.files, **more}.items())))
 
+    def shipped(self, name: str, problems: list[Problem]) -> Section | None:
+        """A file without what a site lays over it."""
+        return replace(self.files[name], over=None).read(problems)
+
     def outdated(self) -> dict[str, str]:
         """Shipped files that say something else, where the overlay speaks too, than when it was made; "" if it never said."""
         return {

@@ -118,7 +118,7 @@ class Mistake(Enum):
     CONTRADICTION = "EX703", "warning"
     SHADOWED = "EX704", "warning"
     GAP = "EX705", "warning"
-    PAIR_IMPOSSIBLE = "EX706", "warning"
+    WINDOW_NEVER_MET = "EX706", "warning"
     REVIEW_PAST = "EX707", "warning"
     REVIEW_NEAR = "EX708", "advice"
     NO_TESTS = "EX709", "warning"

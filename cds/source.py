@@ -84,7 +84,9 @@ class Section:
                     mistake=Mistake.UNKNOWN_KEY,
                 )
         for key in required:
-            if key not in self.value:
+            if self.value.get(key) == "":
+                self.problem(f"'{key}' is empty", "say what it is", at=key, mistake=Mistake.EMPTY_TEXT)
+            elif key not in self.value:
                 self.problem(f"'{key}' is missing", "every file of this kind states it", mistake=Mistake.MISSING_KEY)
         return self
 

@@ -10,10 +10,10 @@ import codecs
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cds.chart.declarations import CHECKS, WORDS, Declarations, Laboratory, laboratory_files
 from cds.errors import Problem
+from cds.layers import Rules
 from cds.source import Section, raise_if_any
 
 STATUSES = ("final", "preliminary", "registered", "corrected", "amended", "entered-in-error", "cancelled")
@@ -85,7 +85,7 @@ class Interface:
     table: Layout | None = None
 
 
-def load_interfaces(rules: Path, declarations: Declarations) -> dict[str, Interface]:
+def load_interfaces(rules: Rules, declarations: Declarations) -> dict[str, Interface]:
     """How each laboratory under `rules`/labs delivers, by its name. Raises `RuleBookError` with all problems at once."""
     problems: list[Problem] = []
     found: dict[str, Interface] = {}
@@ -98,7 +98,7 @@ def load_interfaces(rules: Path, declarations: Declarations) -> dict[str, Interf
     return found
 
 
-def mistakes(rules: Path) -> list[Problem]:
+def mistakes(rules: Rules) -> list[Problem]:
     """What is wrong with how laboratories under `rules`/labs say that they deliver, whatever else is wrong with their files."""
     problems: list[Problem] = []
     facilities: dict[str, str] = {}
@@ -108,7 +108,7 @@ def mistakes(rules: Path) -> list[Problem]:
     return problems
 
 
-def _files(rules: Path, problems: list[Problem]) -> Iterator[Section]:
+def _files(rules: Rules, problems: list[Problem]) -> Iterator[Section]:
     """The files of the laboratories that say how they deliver."""
     for file in laboratory_files(rules):
         section = file.read(problems)

@@ -63,6 +63,7 @@ class Study:
     )  # what → why it is not shown; figures themselves are not kept
     ocebm: str = ""  # level of evidence, Oxford 2011 numbering
     grade: str = ""  # one of GRADES
+    grade_for: Mapping[str, str] = field(default_factory=dict)  # rule → one of GRADES, where its question has its own
     certainty_because: str = ""
     breast: str = ""  # directness: how near its tumour is to breast cancer
     therapy: str = ""  # directness: which therapy it is about
@@ -200,10 +201,6 @@ def _study(key: str, section: Section) -> Study:
             *("figures", "certainty", "directness", "contradicts", "caution"),
         ),
     )
-    if "citation" in section and not section.text("citation"):
-        section.problem(
-            "'citation' is empty", "say who reported it, and when", at="citation", mistake=Mistake.EMPTY_TEXT
-        )
     tag = section.choice("verification", TAGS, "M")
     withheld: dict[str, str] = {}
     population, n, specimen, assay, time_point, direction = (
@@ -213,7 +210,8 @@ def _study(key: str, section: Section) -> Study:
     numbers = section.section("figures")
     figures = {name: _stated(numbers, name, tag, withheld) for name in numbers.value}
     certainty, directness = section.section("certainty"), section.section("directness")
-    certainty.keys(optional=("ocebm", "grade", "because"))
+    certainty.keys(optional=("ocebm", "grade", "grade_for", "because"))
+    by_rule = certainty.section("grade_for")
     directness.keys(optional=("breast", "therapy"))
     return Study(
         id=key,
@@ -236,6 +234,7 @@ def _study(key: str, section: Section) -> Study:
         withheld=MappingProxyType(withheld),
         ocebm=certainty.choice("ocebm", ("1", "2", "3", "4", "5")),
         grade=certainty.choice("grade", GRADES),
+        grade_for=MappingProxyType({rule: by_rule.choice(rule, GRADES) for rule in by_rule.value}),
         certainty_because=certainty.text("because"),
         breast=directness.text("breast"),
         therapy=directness.text("therapy"),
