@@ -21,15 +21,22 @@ from cds.record.queue import Queue, Waiting
 from cds.service.pages.words import WHY
 from cds.settings import Settings
 
+Files = Annotated[list[Path], typer.Argument(help="HL7 v2 messages or tables (CSV), as the laboratory sends them.")]
+OfLaboratory = Annotated[str, typer.Option("--laboratory", help="Whose files they are; of messages, MSH-4 says it.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="File for the FHIR resources that were mapped, one a line; of a dry run.")
+]
 By = Annotated[str, typer.Option("--by", help="Who says so: a role or a pseudonym, never a name.")]
 Patient = Annotated[str, typer.Argument(help="The patient: https://ehr.example/fhir/Patient/123, or Patient/123.")]
 
 
 def take(
-    files: Annotated[list[Path], typer.Argument(help="HL7 v2 messages or tables (CSV), as the laboratory sends them.")],
-    laboratory: Annotated[
-        str, typer.Option("--laboratory", help="Whose files they are; of messages, MSH-4 says it.")
-    ] = "",
+    files: Files,
+    laboratory: OfLaboratory = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be stored and what refused; record nothing.")
+    ] = False,
+    out: Out = None,
     rules: RulesDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +44,14 @@ def take(
 
     The same file again changes nothing.
     """
-    from cds.cli.labs import of_no_use, result_table
+    from cds.cli.labs import of_no_use, result_table, show
+
+    if dry_run:
+        raise typer.Exit(show(files, laboratory, out, rules, as_json=as_json))
+    if out is not None:
+        raise InputError(
+            "--out is for the resources of a dry run: add --dry-run; `exowatch record export` has those of a patient"
+        )
     from cds.intake.interfaces import load_interfaces
     from cds.reasoning.loading import shipped_rules
     from cds.record.recorder import Recorder

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import msgspec
 import typer
@@ -18,6 +18,7 @@ from cds.errors import InputError
 from cds.intake.delivery import Refused
 from cds.intake.files import received
 from cds.intake.interfaces import load_interfaces
+from cds.intake.legible import Line, lines
 from cds.reasoning.loading import shipped_rules
 
 labs_app = typer.Typer(no_args_is_help=True, help="Laboratories: what becomes of what they send.")
@@ -30,21 +31,27 @@ labs_app.command("set-aside")(arrivals.set_aside)
 
 @labs_app.command("map")
 def labs_map(
-    files: Annotated[list[Path], typer.Argument(help="HL7 v2 messages or tables (CSV), as the laboratory sends them.")],
-    laboratory: Annotated[
-        str, typer.Option("--laboratory", help="Whose files they are; of messages, MSH-4 says it.")
-    ] = "",
-    out: Annotated[Path | None, typer.Option("--out", help="File for the FHIR resources, one a line.")] = None,
+    files: arrivals.Files,
+    laboratory: arrivals.OfLaboratory = "",
+    out: arrivals.Out = None,
     rules: RulesDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what becomes of a laboratory's files, and record nothing; exit code 1 if any result was refused or has a fault."""
+    """Like `take --dry-run`: show what becomes of a laboratory's files, and record nothing.
+
+    Exit code 1 if any result was refused or has a fault.
+    """
+    raise typer.Exit(show(files, laboratory, out, rules, as_json=as_json))
+
+
+def show(files: Sequence[Path], laboratory: str, out: Path | None, rules: Path | None, *, as_json: bool) -> int:
+    """Tell what becomes of files, and the exit code."""
     folder = rules_folder(rules) or shipped_rules()
     catalogue = rulebook_of(rules).catalogue
     interfaces = load_interfaces(folder, catalogue.declarations)
     refused: list[tuple[str, Refused]] = []
     unreadable: list[tuple[str, Refused]] = []
-    resources: list[dict[str, object]] = []
+    resources: list[dict[str, Any]] = []
     counted = mapped = 0
     with terminal.progress("mapping", len(files)) as step:
         for path in files:
@@ -70,10 +77,11 @@ def labs_map(
         }  # fmt: skip
         typer.echo(_ENCODER.encode(told).decode())
     else:
+        _mapped_table(lines(resources))
         result_table(refused, "refused")
         result_table(unreadable, "mapped, but of no use")
         terminal.say(f"{counted:,} results: {mapped:,} mapped, {counted - mapped:,} refused{of_no_use(unreadable)}")
-    raise typer.Exit(1 if refused or unreadable else 0)
+    return 1 if refused or unreadable else 0
 
 
 @labs_app.command("test")
@@ -96,6 +104,23 @@ def labs_test(rules: RulesDir = None, as_json: AsJson = False) -> None:
 
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
+_MOST = 40
+"""Mapped results that are shown; the others are counted."""
+
+
+def _mapped_table(mapped: Sequence[Line]) -> None:
+    if mapped:
+        terminal.table(
+            ["where", "what", "value", "status", "collected", "specimen", "patient"],
+            [
+                tuple(map(terminal.as_it_is, (
+                    one.place, one.what, one.value, one.status, one.collected or "not stated", one.specimen, one.patient,
+                )))
+                for one in mapped[:_MOST]
+            ],
+        )  # fmt: skip
+    if len(mapped) > _MOST:
+        terminal.say(f"and {len(mapped) - _MOST:,} more: --json and --out have all of them")
 
 
 def result_table(results: Sequence[tuple[str, Refused]], fate: str) -> None:

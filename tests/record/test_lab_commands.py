@@ -60,6 +60,28 @@ def test_from_a_file_to_an_advisory(terminal: Terminal, installed: Database) -> 
     terminal.run("audit", "verify")
 
 
+def test_a_dry_run_shows_what_would_be_stored_and_records_nothing(terminal: Terminal) -> None:
+    bad = messages_of(SERIES).replace(b"10*6{particles}/mL", b"{copies}/mL", 1)
+    (terminal.folder / "results.hl7").write_bytes(bad)
+    # Nothing is recorded, so no record is needed.
+    said = terminal.run("labs", "take", "--dry-run", "results.hl7", "--out", "found.ndjson", expect=1)
+    assert said == terminal.run("labs", "map", "results.hl7", expect=1)
+    for words in ("10 results: 9 mapped, 1 refused", "'{copies}/mL' is no unit of trpc5-ev", "results.hl7, message 2, OBX 1, line 10",
+                  "2.0 10*6{particles}/mL", "EV-20250102", "2025-01-02", "4711"):  # fmt: skip
+        assert words in said, words
+    kinds = [json.loads(line)["resourceType"] for line in (terminal.folder / "found.ndjson").read_text().splitlines()]
+    assert kinds.count("Observation") == 9
+    terminal.run("db", "upgrade")
+    assert queue(terminal, expect=0) == []
+    assert "add --dry-run" in terminal.run("labs", "take", "results.hl7", "--out", "found.ndjson", expect=2)
+    assert queue(terminal, expect=0) == []
+
+
+def test_a_record_that_is_not_there_yet_is_said_to_be(terminal: Terminal) -> None:
+    (terminal.folder / "results.hl7").write_bytes(messages_of(SERIES))
+    assert "exowatch db upgrade" in terminal.run("labs", "take", "results.hl7", expect=2)
+
+
 def test_what_is_nobodys_here_is_set_aside(terminal: Terminal, installed: Database) -> None:
     terminal.run("labs", "take", "march.csv", "--laboratory", "example-lab", expect=1)
     (waiting,) = queue(terminal)
