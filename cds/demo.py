@@ -25,7 +25,8 @@ from cds.record.worklist import Filter, listed
 from cds.selfcheck import shipped_example
 from cds.service.server import running
 from cds.settings import load_settings
-from cds.workbench.clinic import PATIENTS, TENANT, fill, hook_request, patients
+from cds.workbench.clinic import PATIENTS, TENANT, fill, patients
+from cds.workbench.synth.requests import hook_request
 
 PEOPLE = (("chair", "Chair of the board"), ("reviewer", "Reviewer"), ("reader", "Reader"))
 """Who may sign in to the demo: each name is also the role."""

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cds.cli import accounts, labs, patients, record, rules, service
+from cds.cli import accounts, labs, patients, record, rules, service, trials
 from cds.errors import ExowatchError, RuleBookError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     help="Advisory decision support for exosomal markers of suspected acquired drug resistance in breast cancer.",
 )
 for command in (
-    patients.evaluate, patients.explain, patients.draw, record.replay, record.export, rules.evidence, patients.synth,
+    patients.evaluate, patients.explain, patients.draw, record.replay, record.export, rules.evidence, trials.synth,
     service.serve, service.demo, service.conform, service.doctor,
 ):  # fmt: skip
     app.command()(command)

@@ -180,17 +180,3 @@ def draw(
     terminal.say(f"{out}: {evaluation.chart.patient} as of {evaluation.chart.as_of}")
     for point in scene.elsewhere:
         terminal.say(f"not drawn: {terminal.as_it_is(point.shown)}, {', '.join(point.faults)} ({point.ref})")
-
-
-def synth(
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes, on any machine.")] = 1,
-    patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 10,
-    workers: Annotated[int, typer.Option(min=1, help="Processes; changes nothing but the time.")] = 1,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("cohort"),
-) -> None:
-    """Make synthetic patients with known truth: one FHIR Bundle each, and truth.jsonl."""
-    from cds.workbench.synth import write_cohort
-
-    with terminal.progress("making patients", patients) as step:
-        write_cohort(seed, patients, workers, out, progress=step)
-    typer.echo(f"{patients} patients in {out}, what is true of them in {out / 'truth.jsonl'}")

@@ -3,18 +3,63 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Literal
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
 
 from cds import terminal
-from cds.cli.options import AsJson, RulesDir, rulebook_of
+from cds.cli.options import AsJson, RulesDir, rulebook_of, rules_folder
 from cds.errors import InputError
 from cds.reasoning.rulebook import RuleBook
 
 Percent = Annotated[float | None, typer.Option(min=0, max=300, help="In per cent; default: the marker's file.")]
 OnOff = Literal["on", "off"]
+Form = Literal["collection", "bundle", "bulk", "hooks", "csv", "hl7v2"]
+
+
+def synth(
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes, on any machine.")] = 1,
+    patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 10,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; changes nothing but the time.")] = 1,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("cohort"),
+    form: Annotated[Form, typer.Option("--format", help="collection: a Bundle with every version; bundle: R4 transactions; bulk: Bulk Data NDJSON; hooks: requests of an EHR; csv, hl7v2: what the example laboratories send.")] = "collection",
+    per_file: Annotated[int, typer.Option(min=0, help="bulk: cut files after so many resources; 0: one for each type.")] = 0,
+    design: Annotated[Path | None, typer.Option(help="YAML with what the cohort is to be like; the options below override it.")] = None,
+    prevalence: Annotated[float | None, typer.Option(min=0, max=100, help="Per cent of treated lines that become resistant.")] = None,
+    subtypes: Annotated[str, typer.Option(help="Mix, as in 'triple-negative=40 luminal=40 her2-positive=20'.")] = "",
+    months: Annotated[int | None, typer.Option(help="Months of follow-up; default: three to five visits.")] = None,
+    jitter: Annotated[int | None, typer.Option(help="Days by which visits are early or late at most.")] = None,
+    drop_out: Annotated[float | None, typer.Option(min=0, max=100, help="Per cent who one day come no more.")] = None,
+    faults: Annotated[float | None, typer.Option(min=0, max=100, help="Per cent of results that something befalls.")] = None,
+    fault_mix: Annotated[str, typer.Option(help="Which, as in 'late=2 duplicate=1 wrong-unit=1'.")] = "",
+    out_of_order: Annotated[float | None, typer.Option(min=0, max=100, help="Per cent whose results arrive in any order.")] = None,
+    merged: Annotated[float | None, typer.Option(min=0, max=100, help="Per cent whose first results stand under another number.")] = None,
+    deceased: Annotated[float | None, typer.Option(min=0, max=100, help="Per cent who die in the time.")] = None,
+    rules: RulesDir = None,
+) -> None:  # fmt: skip
+    """Make synthetic patients with known truth: one file each, or what all share; and truth.jsonl."""
+    from cds.workbench.synth import USUAL, read_design, write_cohort
+    from cds.workbench.synth.design import mix_of
+
+    shares = {
+        "resistant": prevalence, "drop_out": drop_out, "faults": faults, "out_of_order": out_of_order, "merged": merged,
+        "deceased": deceased,
+    }  # fmt: skip
+    stated: dict[str, Any] = {name: share / 100 for name, share in shares.items() if share is not None}
+    stated |= {name: number for name, number in (("months", months), ("jitter", jitter)) if number is not None}
+    mixes = (("subtypes", subtypes), ("fault_mix", fault_mix))
+    stated |= {name: mix_of(text, name.replace("_", "-")) for name, text in mixes if text}
+    wanted = replace(read_design(design) if design else USUAL, **stated).checked()
+    with terminal.progress("making patients", patients) as step:
+        files = write_cohort(
+            seed, patients, workers, out, step, form=form, design=wanted, per_file=per_file, rules=rules_folder(rules)
+        )
+    shown = ", ".join(files[:6]) + (f" and {len(files) - 6} more" if len(files) > 6 else "")
+    where = f"{out} ({shown})" if files else f"{out}"
+    typer.echo(f"{patients} patients in {where}, what is true of them in {out / 'truth.jsonl'}")
 
 
 def noise(

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -22,12 +21,12 @@ from cds.record.decisions import Decision, Planned
 from cds.record.recorder import Recorder
 from cds.record.worklist import Filter, listed
 from cds.service.desk import Caller, Desk
-from cds.service.discovery import asks_for
 from cds.settings import Settings
 from cds.workbench.synth import REFERENCE_DATE
 from cds.workbench.synth.cohort import make_person
 from cds.workbench.synth.fhir_output import to_bundle
 from cds.workbench.synth.person import Person
+from cds.workbench.synth.requests import hook_request
 
 SEED = 2026
 PATIENTS = (
@@ -85,27 +84,6 @@ def first_result(record: Record) -> date:
     """The day on which the first marker result became known: before it there is nothing to ask."""
     known = [version.known.day for versions in record.results for version in versions]
     return min(known, default=date.max)
-
-
-def hook_request(bundle: Mapping[str, Any], service: Mapping[str, Any], occasion: str = "") -> dict[str, Any]:
-    """A patient-view request whose prefetch holds what the service asks for, taken from a Bundle."""
-    resources = [entry["resource"] for entry in bundle["entry"]]
-    patient = next(resource for resource in resources if resource["resourceType"] == "Patient")
-    prefetch: dict[str, Any] = {}
-    for key, query in service["prefetch"].items():
-        if query.startswith("Patient/"):
-            prefetch[key] = patient
-            continue
-        found = [{"resource": resource} for resource in resources if asks_for(query, resource)]
-        prefetch[key] = {"resourceType": "Bundle", "type": "searchset", "entry": found} if found else None
-    return {
-        "hook": service["hook"],
-        "hookInstance": str(
-            uuid.uuid5(uuid.NAMESPACE_URL, f"https://exowatch.example/demo/{patient['id']}/{occasion}")
-        ),
-        "context": {"userId": "Practitioner/demo", "patientId": patient["id"]},
-        "prefetch": prefetch,
-    }
 
 
 def _moved(bundle: dict[str, Any], by: timedelta) -> dict[str, Any]:

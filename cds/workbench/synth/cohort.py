@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-from cds.errors import InputError
 from cds.workbench.synth.chance import Chance
 from cds.workbench.synth.courses import Course, draw_course
+from cds.workbench.synth.design import USUAL, Design
+from cds.workbench.synth.fate import draw_fate
 from cds.workbench.synth.fhir_output import to_bundle
 from cds.workbench.synth.names import invented
 from cds.workbench.synth.noise import read_out, rounded
 from cds.workbench.synth.person import Disturbance, Imaging, Measurement, Operation, Person, Therapy, Version
 from cds.workbench.synth.reporting import Report, report
-from cds.workbench.synth.scenarios import SCENARIOS, Drug, Measured, Scenario
+from cds.workbench.synth.scenarios import Drug, Measured, Scenario, scenarios
 
 REFERENCE_DATE = date(2026, 6, 30)
 """Stands for today: every cohort ends before it, whenever it is made."""
 
+_MONTH = 30.4375  # days
 _LONGEST = 3650  # days; beyond as many visits as fit into it, visits lie closer together
 _RISEN = 3.0  # no marker's reference change is larger, so a true level this high is one that a rule can see
 _CONFIRMING = range(14, 57)  # days between two samples that confirm each other
@@ -38,30 +35,39 @@ class SynthPatient:
     truth: dict[str, Any]
 
 
-def make_patient(seed: int, index: int, visits: int | None = None) -> SynthPatient:
+def make_patient(seed: int, index: int, visits: int | None = None, design: Design = USUAL) -> SynthPatient:
     """Patient number `index` (from 0) of the cohort `seed`.
 
-    `visits` sets the number of samples drawn on treatment; by default three to five.
+    `visits` sets the number of samples drawn on treatment; by default the design's months, or three to five visits.
     """
-    person, truth = make_person(seed, index, visits)
+    person, truth = make_person(seed, index, visits, design)
     return SynthPatient(to_bundle(person), truth)
 
 
-def make_person(seed: int, index: int, visits: int | None = None) -> tuple[Person, dict[str, Any]]:
+def make_person(
+    seed: int, index: int, visits: int | None = None, design: Design = USUAL
+) -> tuple[Person, dict[str, Any]]:
     """The same patient before it is written as FHIR, and what is true of them."""
     chance = Chance(seed, index, "life")
-    scenario = chance.weighted(SCENARIOS)
+    scenario = chance.weighted(scenarios(design.subtypes))
     count = chance.integer(3, 5)
+    if visits is None and design.months is not None:
+        visits = max(1, int(design.months * _MONTH - scenario.first_visit) // scenario.interval + 1)
     count = count if visits is None else visits
     interval = min(scenario.interval, max(1, _LONGEST // max(count, 1)))
     horizon = scenario.first_visit + interval * count
     start = REFERENCE_DATE - timedelta(days=horizon + chance.integer(20, 200))
     name = f"s{seed}-{index + 1:06d}"
-    course = _course(scenario, Chance(seed, index, "course"), horizon)
+    course = _course(scenario, Chance(seed, index, "course"), horizon, design.resistant)
     progression, imaging = _imaging(scenario, course, start, horizon, Chance(seed, index, "imaging"))
-    days = _visits(scenario, course, count, interval, Chance(seed, index, "visits"))
+    days = _visits(scenario, course, count, interval, Chance(seed, index, "visits"), design.jitter)
+    fate = draw_fate(design, name, start, horizon, Chance(seed, index, "fate"))
+    days = [day for day in days if fate.comes(start + timedelta(days=day))]
+    imaging = tuple(scan for scan in imaging if fate.comes(scan.day))
+    if not any(scan.day == progression for scan in imaging):
+        progression = None
     clean = _measure(name, scenario, course, start, days, Chance(seed, index, "laboratory"))
-    reported = report(clean, start, Chance(seed, index, "reporting"))
+    reported = report(clean, start, Chance(seed, index, "reporting"), design)
     therapies = _therapies(
         scenario, start, start + timedelta(days=horizon), progression, Chance(seed, index, "therapy")
     )
@@ -82,55 +88,17 @@ def make_person(seed: int, index: int, visits: int | None = None) -> tuple[Perso
         imaging=imaging,
     )
     truth = _truth(seed, index, person, scenario, course, start, days, progression, reported)
-    return person, truth
+    return fate.befalls(person, truth), truth
 
 
-def write_cohort(
-    seed: int, patients: int, workers: int, out: Path | str, progress: Callable[[], object] | None = None
-) -> None:
-    """Write `patient-000001.json` … and `truth.jsonl` into the folder `out`, which is made if need be.
-
-    `progress` is called once for each patient. Patients are made one at a time, so memory does not grow with their
-    number. Raises `InputError` if the folder already holds more patients than are written now.
-    """
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / _file_name(patients)).exists():
-        raise InputError(f"{folder} holds a larger cohort already, of which some would be left: choose an empty folder")
-    with (folder / "truth.jsonl").open("wb") as truths:
-        for truth in _made(seed, patients, workers, folder):
-            truths.write(truth)
-            if progress is not None:
-                progress()
-
-
-def _made(seed: int, patients: int, workers: int, folder: Path) -> Iterator[bytes]:
-    write = partial(_write, seed, folder)
-    if workers <= 1 or patients <= 1:
-        yield from map(write, range(patients))
-        return
-    with multiprocessing.get_context("spawn").Pool(min(workers, patients)) as pool:
-        yield from pool.imap(write, range(patients), chunksize=max(1, min(50, patients // (workers * 4))))
-
-
-def _write(seed: int, folder: Path, index: int) -> bytes:
-    patient = make_patient(seed, index)
-    (folder / _file_name(index)).write_bytes(to_json(patient.bundle))
-    return to_json(patient.truth)
-
-
-def _file_name(index: int) -> str:
+def file_name(index: int) -> str:
+    """Of patient number `index`, as truth.jsonl calls it."""
     return f"patient-{index + 1:06d}.json"
 
 
-def to_json(content: dict[str, Any]) -> bytes:
-    """One line of JSON, always the same for the same content."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
-
-
-def _course(scenario: Scenario, chance: Chance, horizon: int) -> Course:
+def _course(scenario: Scenario, chance: Chance, horizon: int, resistant: float | None) -> Course:
     if scenario.operation != 0:
-        return draw_course(chance, horizon)
+        return draw_course(chance, horizon, resistant)
     # After an operation the marker falls, or its source has stayed behind: neither is resistance.
     left = chance.happens(0.3)
     remains = 1.0 if left else round(chance.uniform(0.05, 0.2), 2)
@@ -138,9 +106,11 @@ def _course(scenario: Scenario, chance: Chance, horizon: int) -> Course:
     return Course(name, False, lambda day: 1.0 if day <= 0 else remains, None, {"remains": remains})
 
 
-def _visits(scenario: Scenario, course: Course, count: int, interval: int, chance: Chance) -> list[int]:
+def _visits(
+    scenario: Scenario, course: Course, count: int, interval: int, chance: Chance, jitter: int | None
+) -> list[int]:
     """Days of the line on which blood is drawn; one or two of them before it."""
-    jitter = min(4, (interval - 1) // 2)
+    jitter = min(4 if jitter is None else jitter, (interval - 1) // 2)
     before = [-chance.integer(2, 14)]
     if chance.happens(0.3):
         before.insert(0, before[0] - chance.integer(5, 20))
@@ -284,7 +254,7 @@ def _truth(
     confirmed = next((day for day in above if any(day - other in _CONFIRMING for other in above)), None)
     return {
         "patient": person.id,
-        "file": _file_name(index),
+        "file": file_name(index),
         "seed": seed,
         "index": index,
         "scenario": scenario.name,

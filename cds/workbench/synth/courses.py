@@ -100,9 +100,15 @@ COURSES: tuple[tuple[Callable[[Chance, int], Course], float], ...] = (
 """Every course with its share of a cohort, in percent."""
 
 
-def draw_course(chance: Chance, horizon: int) -> Course:
-    """A course for a line that is watched for `horizon` days."""
-    return chance.weighted(COURSES)(chance, horizon)
+_RESISTANT = (slow_rise, step, exponential, response_then_escape)
+
+
+def draw_course(chance: Chance, horizon: int, resistant: float | None = None) -> Course:
+    """A course for a line that is watched for `horizon` days; with `resistant`, that share of them is of resistance."""
+    if resistant is None:
+        return chance.weighted(COURSES)(chance, horizon)
+    wanted = chance.happens(resistant)
+    return chance.weighted([one for one in COURSES if (one[0] in _RESISTANT) is wanted])(chance, horizon)
 
 
 def _onset(chance: Chance, horizon: int) -> int:

@@ -43,6 +43,12 @@ def to_bundle(person: Person, known_by: date | None = None) -> Json:
     }
 
 
+def current(bundle: Json) -> Json:
+    """The Bundle as a server would give it that keeps its versions to itself: of each resource the last one."""
+    last = {(entry["resource"]["resourceType"], entry["resource"]["id"]): entry for entry in bundle["entry"]}
+    return {**bundle, "entry": list(last.values())}
+
+
 def _resources(person: Person, until: date) -> Iterator[Json]:
     yield {
         "resourceType": "Patient",
@@ -50,7 +56,10 @@ def _resources(person: Person, until: date) -> Iterator[Json]:
         **_called(person),
         "gender": person.sex,
         "birthDate": person.born.isoformat(),
+        **_fate(person, until),
     }
+    if person.former is not None:
+        yield _former(person, until)
     yield from _disease(person)
     yield from _numbered(person, "rx", (_therapy(person, each, until) for each in person.therapies))
     yield from _numbered(person, "op", (_operation(person, each, until) for each in person.operations))
@@ -66,15 +75,43 @@ def _resources(person: Person, until: date) -> Iterator[Json]:
             yield _observation(person, measurement, version, number)
 
 
-def _called(person: Person) -> Json:
+def _called(person: Person, number: str = "") -> Json:
     """Record number and name, as far as the person has them."""
     found: Json = {}
     if person.number:
         coding = {"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}
-        found["identifier"] = [{"type": {"coding": [coding]}, "system": RECORD_NUMBERS, "value": person.number}]
+        found["identifier"] = [
+            {"type": {"coding": [coding]}, "system": RECORD_NUMBERS, "value": number or person.number}
+        ]
     if person.family:
         found["name"] = [{"use": "official", "family": person.family, "given": [person.given]}]
     return found
+
+
+def _fate(person: Person, until: date) -> Json:
+    """What has become of the person and of the other record of theirs."""
+    found: Json = {}
+    if person.died is not None and person.died <= until:
+        found["deceasedDateTime"] = person.died.isoformat()
+    if person.former is not None and person.former.until <= until:
+        found["link"] = [{"other": {"reference": f"Patient/{person.former.id}"}, "type": "replaces"}]
+    return found
+
+
+def _former(person: Person, until: date) -> Json:
+    """The record under which the first results stand; once it was merged, it says by which it is replaced."""
+    assert person.former is not None  # noqa: S101 - the caller has looked
+    merged: Json = {}
+    if person.former.until <= until:
+        merged = {"active": False, "link": [{"other": {"reference": f"Patient/{person.id}"}, "type": "replaced-by"}]}
+    return {
+        "resourceType": "Patient",
+        "id": person.former.id,
+        **_called(person, person.former.number),
+        "gender": person.sex,
+        "birthDate": person.born.isoformat(),
+        **merged,
+    }
 
 
 def _numbered(person: Person, kind: str, found: Iterable[list[Json]]) -> Iterator[Json]:
@@ -259,7 +296,7 @@ def _specimen(person: Person, measurement: Measurement) -> Json:
         "resourceType": "Specimen",
         "id": measurement.specimen_id,
         "type": _coded(SNOMED, SPECIMENS[assay.specimen]),
-        "subject": _subject(person),
+        "subject": {"reference": f"Patient/{person.known_as(measurement)[0]}"},
     }
     if not assay.declared:
         if measurement.collected is not None:
@@ -280,7 +317,7 @@ def _observation(person: Person, measurement: Measurement, version: Version, num
         "id": measurement.id,
         "status": version.status,
         "code": _coded(MARKER_SYSTEM, assay.code),
-        "subject": _subject(person),
+        "subject": {"reference": f"Patient/{person.known_as(measurement)[0]}"},
         "issued": version.issued,
         "performer": [{"identifier": signed}],
         "specimen": {"reference": f"Specimen/{measurement.specimen_id}"},

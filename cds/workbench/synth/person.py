@@ -103,6 +103,15 @@ class Imaging:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """Under what a patient was known until two records were found to be of one person: samples before `until` stand there."""
+
+    id: str
+    number: str
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A patient with everything that will stand in the record. Receptors: True positive, False negative."""
 
@@ -121,3 +130,12 @@ class Person:
     operations: tuple[Operation, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
     imaging: tuple[Imaging, ...] = ()
+    former: Former | None = None
+    died: date | None = None
+
+    def known_as(self, measurement: Measurement) -> tuple[str, str]:
+        """Id and record number under which a result stands."""
+        former, day = self.former, (measurement.collected or measurement.versions[0].issued)[:10]
+        if former is not None and day < former.until.isoformat():
+            return former.id, former.number
+        return self.id, self.number

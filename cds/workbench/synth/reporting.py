@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from cds.workbench.synth.chance import Chance
+from cds.workbench.synth.design import USUAL, Design
 from cds.workbench.synth.noise import rounded
 from cds.workbench.synth.person import Measurement, Version
 from cds.workbench.synth.scenarios import OTHER_LAB, Measured
@@ -32,23 +33,26 @@ class Report:
 Change = Callable[[Measurement, Measured, Chance], list[Measurement]]
 
 
-def report(measurements: Sequence[tuple[Measurement, Measured]], first_day: date, chance: Chance) -> Report:
+def report(
+    measurements: Sequence[tuple[Measurement, Measured]], first_day: date, chance: Chance, design: Design = USUAL
+) -> Report:
     """Put faults into clean results. `first_day` is that of the line: samples before it may get lost."""
     found = Report([], [])
-    lost = chance.happens(_MISSING_BASELINE)
+    lost = chance.happens(design.lost_baseline)
+    among = [((kind, _FAULTS[kind]), weight) for kind, weight in design.fault_mix.items()]
     for measurement, measured in measurements:
         if lost and _day(measurement) <= first_day:
             found.faults.append(Fault("missing-baseline", measurement.id))
             continue
         change: tuple[str, Change] | None = None
-        if chance.happens(_PER_RESULT):
-            change = chance.weighted(_FAULTS)
+        if chance.happens(design.faults):
+            change = chance.weighted(among)
         if change is None:
             found.measurements.append(measurement)
             continue
         found.faults.append(Fault(change[0], measurement.id))
         found.measurements.extend(change[1](measurement, measured, chance))
-    if len(found.measurements) > 1 and chance.happens(_OUT_OF_ORDER):
+    if len(found.measurements) > 1 and chance.happens(design.out_of_order):
         found.measurements = chance.shuffled(found.measurements)
         found.faults.append(Fault("out-of-order", found.measurements[0].id))
     return found
@@ -124,17 +128,20 @@ def _date_only(result: Measurement, measured: Measured, chance: Chance) -> list[
     return [replace(result, collected=(result.collected or "")[:10] or None)]
 
 
-_PER_RESULT = 0.07
-_MISSING_BASELINE = 0.04
-_OUT_OF_ORDER = 0.10
-_FAULTS: tuple[tuple[tuple[str, Change], float], ...] = (
-    (("late", _late), 18),
-    (("corrected", _corrected), 12),
-    (("amended", _amended), 8),
-    (("entered-in-error", _entered_in_error), 8),
-    (("duplicate", _duplicate), 14),
-    (("second-laboratory", _second_laboratory), 8),
-    (("second-unit", _second_unit), 12),
-    (("missing-unit", _missing_unit), 4),
-    (("date-only", _date_only), 16),
-)
+def _wrong_unit(result: Measurement, measured: Measured, chance: Chance) -> list[Measurement]:
+    """The unit of another quantity, into which nothing converts."""
+    return [replace(result, unit="pg/mL" if measured.assay.code == "hotair-ev" else "{copies}/mL")]
+
+
+_FAULTS: dict[str, Change] = {
+    "late": _late,
+    "corrected": _corrected,
+    "amended": _amended,
+    "entered-in-error": _entered_in_error,
+    "duplicate": _duplicate,
+    "second-laboratory": _second_laboratory,
+    "second-unit": _second_unit,
+    "missing-unit": _missing_unit,
+    "wrong-unit": _wrong_unit,
+    "date-only": _date_only,
+}

@@ -69,6 +69,13 @@ class Scenario:
     first_visit: int = 35
     can_flag: bool = True  # False: whatever the marker does, the rule must not suspect resistance
 
+    @property
+    def subtype(self) -> str:
+        """Triple-negative, luminal or her2-positive."""
+        if self.receptors["her2"]:
+            return "her2-positive"
+        return "luminal" if self.receptors["er"] else "triple-negative"
+
 
 _TRIPLE_NEGATIVE = {"er": False, "pr": False, "her2": False}
 _LUMINAL = {"er": True, "pr": True, "her2": False}
@@ -156,3 +163,13 @@ SCENARIOS: tuple[tuple[Scenario, float], ...] = (
     ),
 )
 """Every scenario with its share of a cohort, in percent."""
+
+
+def scenarios(subtypes: Mapping[str, float]) -> tuple[tuple[Scenario, float], ...]:
+    """The scenarios with their shares; where weights of subtypes are given, each subtype has its own share of the cohort."""
+    if not subtypes:
+        return SCENARIOS
+    whole = {subtype: sum(share for one, share in SCENARIOS if one.subtype == subtype) for subtype in subtypes}
+    return tuple(
+        (one, share * subtypes[one.subtype] / whole[one.subtype]) for one, share in SCENARIOS if one.subtype in subtypes
+    )
