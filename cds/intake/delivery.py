@@ -60,6 +60,7 @@ class Sent(msgspec.Struct, frozen=True):
     key: str = ""  # the laboratory's own identifier of the result, if it sends one
     specimen: SentSpecimen | None = None
     message: str = ""  # the number of the message in which it came
+    undated: str = ""  # why what stands where its collection belongs is of no use
 
 
 class Refused(msgspec.Struct, frozen=True):

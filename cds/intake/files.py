@@ -121,7 +121,8 @@ def _add(
     found.mapped += made.mapped
     found.refused += [*delivery.refused, *made.refused]
     found.resources += made.resources
-    found.unreadable += unreadable(made.resources, source, catalogue, at)
+    undated = {one.where: one.undated for one in delivery.sent if one.undated}
+    found.unreadable += unreadable(made.resources, source, catalogue, at, undated)
 
 
 def _of_facility(message: Message, interfaces: Mapping[str, Interface]) -> Interface:

@@ -230,7 +230,7 @@ class _Reading:
         self._message, self._where, self._zone, self._delivery = message, where, zone, delivery
         self._numbers = numbers
         self._person = Person()
-        self._order = self._reported = self._drawn = ""
+        self._order = self._reported = self._drawn = self._stated = ""
 
     def read(self, segments: list[_Segment]) -> None:
         group: list[tuple[int, _Segment]] = []
@@ -240,11 +240,12 @@ class _Reading:
                 group = []
             if segment.name == "PID":
                 self._person = _person(segment, self._zone, self._numbers)
-                self._order = self._reported = self._drawn = ""
+                self._order = self._reported = self._drawn = self._stated = ""
             elif segment.name == "OBR":
                 self._order = segment.text(3) or segment.text(2)
                 self._reported = from_hl7(segment.text(22), self._zone)
-                self._drawn = from_hl7(segment.text(7), self._zone)
+                self._stated = segment.text(7)
+                self._drawn = from_hl7(self._stated, self._zone)
             elif segment.name in ("OBX", "SPM"):
                 group.append((place, segment))
         self._group(group)
@@ -283,13 +284,15 @@ class _Reading:
         comparator, value = _value(segment)
         # What stands in OBX-14 and cannot be read was another time than that of the order, or it would not stand there.
         collected = from_hl7(segment.text(14), self._zone) if segment.text(14) else self._drawn
+        field, stated = ("OBX-14", segment.text(14)) if segment.text(14) else ("OBR-7", self._stated)
+        undated = f"{field} is '{stated[:40]}', which is no time" if stated and not collected else ""
         self._delivery.sent.append(
             Sent(
                 where, self._person, self._order, segment.text(4), codes, value, comparator,
                 _unit(segment), status, collected,
                 self._reported or from_hl7(segment.text(19), self._zone), segment.code(17),
                 segment.text(18) or segment.text(18, 2), segment.text(21), specimen,
-                self._message.control,
+                self._message.control, undated,
             )
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from cds.chart.assay import sample_of
@@ -37,10 +38,16 @@ REASONS: Mapping[str, tuple[str, str]] = {
 _AHEAD = "likely a clock that is wrong, or a typing error: correct it at the laboratory"
 
 
-def unreadable(resources: Sequence[dict[str, Any]], source: str, catalogue: Catalogue, at: datetime) -> list[Refused]:
+def unreadable(
+    resources: Sequence[dict[str, Any]],
+    source: str,
+    catalogue: Catalogue,
+    at: datetime,
+    undated: Mapping[str, str] = MappingProxyType({}),
+) -> list[Refused]:
     """Every marker result among mapped resources of `source`, which came at `at`, that the chart will not use as it is:
 
-    where it stood, why, what to do.
+    where it stood, why, what to do. `undated` says of places why the time of collection that stands there is of no use.
     """
     index = {f"{one['resourceType']}/{one['id']}": one for one in resources}
     places = {
@@ -60,7 +67,11 @@ def unreadable(resources: Sequence[dict[str, Any]], source: str, catalogue: Cata
             found += [Refused(where, name, why, _AHEAD) for why in _still_to_come(observation, index, Moment.live(at))]
         if observation["status"] in COUNTS:
             result = read_result(observation, ref, meaning, Known(), catalogue, index)
-            found += [Refused(where, name, *REASONS[fault]) for fault in sorted(result.faults & REASONS.keys())]
+            for fault in sorted(result.faults & REASONS.keys()):
+                reason, hint = REASONS[fault]
+                if fault == "no-collection-date" and (stated := result.undated or undated.get(where)):
+                    reason, hint = f"{reason}: {stated}", "correct it at the laboratory, and send the result again"
+                found.append(Refused(where, name, reason, hint))
     return found
 
 

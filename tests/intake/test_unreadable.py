@@ -45,6 +45,20 @@ def test_what_is_of_no_use_is_named_as_the_chart_will_call_it(fault: str) -> Non
     assert result.faults == {fault.partition(",")[0]}
 
 
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (FAULTY["no-collection-date, though the order has one"][0], "OBX-14 is '21.04.25', which is no time"),
+        (UNDATED.replace(b"|||||||||||||20250421083000", b"").replace(b"EV^^99EEL|||", b"EV^^99EEL|||soon"), "OBR-7 is 'soon', which is no time"),
+        (order("2025-04-21", obx(f6=UNIT, f14="20250401")), "its Observation says 2025-04-01 and its Specimen 2025-04-21"),
+    ],
+)  # fmt: skip
+def test_a_time_of_collection_that_was_sent_and_is_of_no_use_is_named(message: bytes, words: str) -> None:
+    (named,) = take(message).unreadable
+    assert words in named.reason
+    assert named.hint == "correct it at the laboratory, and send the result again"
+
+
 def test_what_is_sound_or_was_taken_back_is_not_named() -> None:
     assert take(messages_of(SERIES)).unreadable == []
     assert take(table(*(row(day, *values) for day, values in SERIES.items())), LAB).unreadable == []
