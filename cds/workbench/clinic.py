@@ -114,18 +114,20 @@ def fill(
     for patient in patients(today):
         play(desk, clock, reasoner.rulebook.catalogue, patient, Caller("clinic-ehr", TENANT), today)
         progress()
-    _meet(recorder, today)
+    _meet(recorder, clock, today)
 
 
-def _meet(recorder: Recorder, today: date) -> None:
+def _meet(recorder: Recorder, clock: Clock, today: date) -> None:
     """A meeting that was held and decided about three of four cases, and one to come to which the fourth is carried over."""
     meetings, board = recorder.meetings, "Breast tumour board"
+    day = today - timedelta(days=14)
+    clock.now = datetime.combine(day, time(16, 0), UTC)
     flagged = [
         row
         for row in listed(recorder.database, TENANT, Filter(states=("suspected", "persistent"))).rows
-        if row.advisory
+        if row.advisory and row.since < day.isoformat()
     ]
-    held = meetings.plan(TENANT, board, (today - timedelta(days=14)).isoformat(), "chair")
+    held = meetings.plan(TENANT, board, day.isoformat(), "chair")
     for row in flagged[: len(_DECIDED) + 1]:
         meetings.add(TENANT, held, row.patient, "chair")
     for row, (code, reason, actions) in zip(flagged, _DECIDED, strict=False):
