@@ -19,14 +19,15 @@ from cds.advice.advisory import About, Advisory, LeftOutItem
 from cds.advice.changes import why
 from cds.advice.statements import Advisor
 from cds.advice.wording import Wording
-from cds.board.legible import day
+from cds.board.legible import day, number_of
+from cds.board.words import label, words
 from cds.chart import read
 from cds.chart.model import Chart, LeftOut, Line, Tri
 from cds.drawing import Scene, scene_of
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.reasoner import Reasoner
 from cds.record import content
-from cds.record.cases import StoredAdvisory, StoredCase, Visit, last_said, stored_case
+from cds.record.cases import StoredAdvisory, StoredCase, Visit, last_claim, stored_case
 from cds.record.database import Database
 from cds.record.identity import Identity
 from cds.record.lines import span_of
@@ -49,7 +50,7 @@ class Header:
     sex: str
     receptors: tuple[tuple[str, Tri], ...]  # ("ER", True) …
     metastatic: Tri
-    treatments: tuple[str, ...]  # lines that run: "Cytotoxic chemotherapy (paclitaxel) since 6 Jan 2025"
+    treatments: tuple[str, ...]  # lines that run, or may: "Cytotoxic chemotherapy (paclitaxel) since 6 Jan 2025"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +70,28 @@ class Answer:
 
     said: Advisory
     advisory: StoredAdvisory | None
+    claimed: Advisory | None  # what the advisory claims, if the newest data say something else
     others: tuple[Other, ...]
     why: tuple[str, ...]  # the trace in words: each fact that holds for the state
 
+    @property
+    def title(self) -> str:
+        """What it is about: markers and treatment."""
+        return about(self.said)
+
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """Advice that no present answer carries on: it ended, or its question is not asked any more."""
+class Former:
+    """Advice that no present answer carries on: it ended, or nothing is said of its question and line."""
 
     advisory: StoredAdvisory
-    said: Advisory | None  # what was said last
+    claimed: Advisory | None  # what it claimed last
     reason: str  # why it is as it is: a code of the lifecycle
+
+    @property
+    def title(self) -> str:
+        """What it is about: markers and treatment."""
+        return about(self.claimed) if self.claimed is not None else self.advisory.question
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,31 +99,51 @@ class Case:
     """Everything that is shown of a patient. `digest` is the same as long as what is shown of data and rules is."""
 
     key: str
-    address: str
     header: Header
     as_of: date
     visit: Visit
     visits: tuple[Visit, ...]
     latest: bool  # whether this is the last evaluation
     rulebook: str
-    same_rules: bool  # whether the rule book of the evaluation is the present one
     answers: tuple[Answer, ...]
-    quiet: tuple[Answer, ...]
-    earlier: tuple[Earlier, ...]
+    quiet: tuple[Answer, ...]  # of no concern to this patient, and without open advice
+    unanswered: tuple[Former, ...]  # open advice on which nothing is said now
+    earlier: tuple[Former, ...]  # advice that ended
     scene: Scene
     left_out: tuple[LeftOutItem, ...]
     silent: tuple[tuple[str, str], ...]
     digest: str
 
+    def advised(self, advisory: str) -> Answer | Former | None:
+        """An advisory of the patient, with what is said of it."""
+        carried = (one for one in self.answers if one.advisory is not None and one.advisory.id == advisory)
+        former = (one for one in (*self.unanswered, *self.earlier) if one.advisory.id == advisory)
+        return next(carried, None) or next(former, None)
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """What each advisory is about, by id: those that stand first."""
+        found = {one.advisory.id: one.title for one in self.answers if one.advisory is not None}
+        found |= {one.advisory.id: one.title for one in self.unanswered}
+        ended = {one.advisory.id: f"{one.title} ({label('standing', one.advisory.standing)})" for one in self.earlier}
+        return found | ended
+
+    @property
+    def unacknowledged(self) -> Sequence[Answer | Former]:
+        """What was withdrawn, and nobody has acknowledged that they saw it."""
+        every: Sequence[Answer | Former] = (*self.answers, *self.unanswered, *self.earlier)
+        return [one for one in every if one.advisory is not None and one.advisory.unacknowledged]
+
+
+def about(said: Advisory) -> str:
+    """What an advisory is about: markers and treatment."""
+    treatment = said.treatment.title if said.treatment is not None else ""
+    return ", ".join(part for part in (" + ".join(said.marker_names), treatment) if part)
+
 
 def full_name(named: Named) -> str:
     """How a list calls a patient: family name first; "" if their record states none."""
     return ", ".join(part for part in (named.family, named.given) if part)
-
-
-def number_of(named: Named, who: Identity) -> str:
-    """By which number a page tells a patient from all others: that of their record, else the id on the EHR's server."""
-    return named.number or who.reference.removeprefix("Patient/")
 
 
 class Cases:
@@ -143,26 +175,32 @@ class Cases:
         evaluated = _again(stored, reasoner)
         said = self._advisor.advisories(evaluated)
         others = self._others(stored, evaluated)
-        mine, earlier = _matched(said, stored.advisories, evaluated)
+        mine, former = _matched(said, stored.advisories, evaluated)
         answers = [
-            Answer(one, mine.get(one.rule.name), others[one.rule.name], self._why(one, evaluated)) for one in said
+            Answer(
+                one,
+                (own := mine.get(one.rule.name)),
+                _claimed(own, one),
+                others[one.rule.name],
+                self._why(one, evaluated),
+            )
+            for one in said
         ]
         digest = hashlib.sha256(
             content.encoded([stored.inputs, stored.visit.as_of, reasoner.rulebook.hash, [one.digest for one in said]])
         ).hexdigest()
         return Case(
             key=stored.key,
-            address=stored.who.address,
             header=self._header(evaluated.chart, stored.named, stored.who),
             as_of=evaluated.chart.as_of,
             visit=stored.visit,
             visits=stored.visits,
             latest=stored.visit.id == stored.visits[0].id,
             rulebook=reasoner.rulebook.hash,
-            same_rules=stored.visit.rulebook == reasoner.rulebook.hash,
-            answers=tuple(one for one in answers if one.said.state not in _QUIET),
-            quiet=tuple(one for one in answers if one.said.state in _QUIET),
-            earlier=tuple(earlier),
+            answers=tuple(one for one in answers if not _is_quiet(one)),
+            quiet=tuple(one for one in answers if _is_quiet(one)),
+            unanswered=tuple(one for one in former if one.advisory.is_open),
+            earlier=tuple(one for one in former if not one.advisory.is_open),
             scene=scene_of(evaluated, said, reasoner.rulebook),
             left_out=tuple(LeftOutItem(one.where, one.what, one.reason, one.hint) for one in evaluated.chart.left_out),
             silent=evaluated.silent,
@@ -183,9 +221,10 @@ class Cases:
         )
 
     def _treatment(self, line: Line) -> str:
-        drugs = f" ({', '.join(line.drugs)})" if line.drugs else ""
-        start = f" since {day(line.start)}" if line.start else ", start not recorded"
-        return f"{self._words.therapy(line.therapy)}{drugs}{start}"
+        w = words().patient
+        what = self._words.therapy(line.therapy) + (f" ({', '.join(line.drugs)})" if line.drugs else "")
+        said = w.treatment_since.format(what=what, day=day(line.start)) if line.start else w.no_start.format(what=what)
+        return str(w.no_end.format(what=said) if line.end is None and line.extent == "unknown" else said)
 
     def _why(self, said: Advisory, evaluation: Evaluation) -> tuple[str, ...]:
         finding = evaluation.answers.get(said.rule.name)
@@ -226,7 +265,7 @@ def _states(evaluation: Evaluation) -> Mapping[str, str]:
 
 def _matched(
     said: Sequence[Advisory], stored: Sequence[StoredAdvisory], evaluation: Evaluation
-) -> tuple[dict[str, StoredAdvisory], list[Earlier]]:
+) -> tuple[dict[str, StoredAdvisory], list[Former]]:
     """By rule the advisory that its present answer carries on; and all that no answer carries on."""
     mine: dict[str, StoredAdvisory] = {}
     for one in said:
@@ -237,13 +276,21 @@ def _matched(
         if chosen is not None:
             mine[one.rule.name] = chosen
     taken = {one.id for one in mine.values()}
-    earlier: list[Earlier] = []
-    for advisory in stored:
-        if advisory.id not in taken:
-            last = last_said(advisory.events)
-            reason = advisory.events[-1].reason if advisory.events else ""
-            earlier.append(Earlier(advisory, last.said if last is not None else None, reason))
-    return mine, earlier
+    former = [
+        Former(one, last_claim(one.events), one.events[-1].reason if one.events else "")
+        for one in stored
+        if one.id not in taken
+    ]
+    return mine, former
+
+
+def _is_quiet(answer: Answer) -> bool:
+    return answer.said.state in _QUIET and answer.advisory is None
+
+
+def _claimed(advisory: StoredAdvisory | None, said: Advisory) -> Advisory | None:
+    """What an open advisory claims, unless that is said now."""
+    return last_claim(advisory.events) if advisory is not None and advisory.state != said.state else None
 
 
 def _age(chart: Chart) -> int | None:

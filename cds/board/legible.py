@@ -6,6 +6,8 @@ import re
 from datetime import date
 
 from cds.drawing.labels import MONTHS
+from cds.record.identity import Identity
+from cds.record.names import Named
 
 _RAISED = str.maketrans("+-0123456789", "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DAY = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
@@ -25,6 +27,11 @@ def day(stated: str | date | None) -> str:
         return text
     name = MONTHS[int(month) - 1]
     return f"{int(number)} {name} {year}" if number.isdigit() else f"{name} {year}"
+
+
+def number_of(named: Named, who: Identity) -> str:
+    """The number by which people tell a patient from others: of their record; the id of a patient whose record was never read."""
+    return named.number or who.reference.removeprefix("Patient/")
 
 
 def legible(text: str) -> str:

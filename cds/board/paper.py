@@ -22,8 +22,8 @@ from cds.board.words import words
 _MOST = 320
 _LONGEST = {
     "name": 90, "born": 30, "number": 50, "age": 30, "sex": 30, "board": 120, "about": 130, "word": 40, "certainty": 60,
-    "standing": 80, "headline": 220, "changes": 240, "limits": 120, "missing": 160, "treatments": 160, "receptors": 60,
-    "spread": 80, "others": 120, "decisions": 200, "rule": 240, "day": 30, "of_line": 12, "value": 60, "part": 80, "note": 90,
+    "standing": 160, "headline": 220, "changes": 240, "limits": 120, "missing": 160, "treatments": 160, "receptors": 60,
+    "spread": 80, "others": 120, "decisions": 200, "earlier": 200, "rule": 240, "day": 30, "of_line": 12, "value": 60, "part": 80, "note": 90,
     "findings": 110, "actions": 130, "attendees": 90, "told": 6000, "rulebook": 12, "digest": 16,
 }  # fmt: skip
 """How long a text is at most, by its field: what is longer ends with an ellipsis, so that a page holds what it must hold."""
@@ -106,7 +106,8 @@ class PatientSheet:
     treatments: tuple[str, ...] = ()
     drawing: str = field(default="", repr=False)  # SVG
     told: str = field(default="", repr=False)  # the drawing in words
-    decisions: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()  # that hold about advice that stands: all are printed
+    earlier: tuple[str, ...] = ()  # decisions that were amended, or are about advice that ended
     rulebook: str = ""
     digest: str = ""  # of what the page of the patient shows
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 
+from cds.advice.advisory import Advisory
 from cds.record import content, tables
 from cds.record.database import Database
 from cds.record.identity import Identity, NoSuchPatient, survivor
-from cds.record.lifecycle import Span, Standing
+from cds.record.lifecycle import Kind, Span, Standing
 from cds.record.lines import span_of_row
 from cds.record.listing import Event
 from cds.record.names import NAMED, Named, named
@@ -34,6 +35,7 @@ class StoredAdvisory:
     basis: str
     opened: str
     changed: str
+    unacknowledged: str  # since when it is withdrawn, as long as nobody acknowledged that; else ""
     events: tuple[Event, ...]
 
     @property
@@ -114,6 +116,25 @@ def stored_case(database: Database, tenant: str, key: str, evaluation: str = "")
         )
 
 
+_OF_CASE = {"advisory": tables.advisory, "decision": tables.disposition, "action": tables.action}
+
+
+def owner(
+    database: Database, tenant: str, patient: str, kind: Literal["advisory", "decision", "action"], key: str
+) -> str:
+    """Row id of the patient of that row id, or of whom they were merged into, whose advisory, decision or action that is.
+
+    Raises `NoSuchPatient` if the tenant has no such patient, or it is not theirs, and `RecordUnavailable`.
+    """
+    table = _OF_CASE[kind]
+    with database.reading() as connection:
+        found: str = _patient(connection, tenant, patient)["id"]
+        theirs = select(table.c.id).where(table.c.id == key, table.c.patient_id == found)
+        if connection.execute(theirs).first() is None:
+            raise NoSuchPatient(f"The record holds no such {kind} of this patient")
+        return found
+
+
 def _patient(connection: Connection, tenant: str, key: str) -> RowMapping:
     wanted = select(tables.patient).where(tables.patient.c.id == key, tables.patient.c.tenant == tenant)
     row = connection.execute(wanted).mappings().first()
@@ -138,16 +159,25 @@ def _advisories(connection: Connection, patient: str) -> tuple[StoredAdvisory, .
         events[row["advisory_id"]].append(
             Event(row["number"], row["kind"], row["reason"], row["state"], row["at"], row["evaluation_id"], said)
         )
+    answer = tables.answer.c
+    gone = select(answer.advisory_id, func.max(answer.withdrawn)).where(
+        answer.patient_id == patient, answer.withdrawn != ""
+    )
+    withdrawn = {key: since for key, since in connection.execute(gone.group_by(answer.advisory_id))}
     wanted = select(advisory).where(advisory.c.patient_id == patient).order_by(advisory.c.changed.desc(), advisory.c.id)
     return tuple(
         StoredAdvisory(
             row["id"], row["question"], row["therapy"], row["line_start"], row["line_end"], row["standing"], row["state"],
-            row["revision"], row["rule_hash"], row["basis"], row["opened"], row["changed"], tuple(events[row["id"]]),
+            row["revision"], row["rule_hash"], row["basis"], row["opened"], row["changed"], withdrawn.get(row["id"], ""),
+            tuple(events[row["id"]]),
         )
         for row in connection.execute(wanted).mappings()
     )  # fmt: skip
 
 
-def last_said(events: Sequence[Event]) -> Event | None:
-    """The last event with words; None if none has any."""
-    return next((one for one in reversed(events) if one.said is not None), None)
+_CLAIMING = (Kind.OPENED, Kind.UPDATED, Kind.CONFIRMED)
+
+
+def last_claim(events: Sequence[Event]) -> Advisory | None:
+    """What was claimed last; None if the record holds no words of it."""
+    return next((one.said for one in reversed(events) if one.kind in _CLAIMING and one.said is not None), None)

@@ -37,6 +37,16 @@ class AlreadyDecided(ExowatchError):
         self.by, self.code, self.at = by, code, at
 
 
+class Reassessed(ExowatchError):
+    """A newer evaluation has changed the advisory since its author looked; `standing` is how it stands now, `at` since when."""
+
+    def __init__(self, standing: str, at: str):
+        super().__init__(
+            f"a newer evaluation changed this advisory at {at}: it is {standing}. Look at that first, then decide about what stands now"
+        )
+        self.standing, self.at = standing, at
+
+
 class Ended(ExowatchError):
     """The advisory stands no more: there is nothing left to decide about."""
 

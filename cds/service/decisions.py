@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from cds.record.decisions import AlreadyDecided, Decision, Ended, NoSuchAdvisory, NotAccepted, Planned
+from cds.record.decisions import AlreadyDecided, Decision, Ended, NoSuchAdvisory, NotAccepted, Planned, Reassessed
 from cds.record.reviews import Reviews
 from cds.service.problems import Problem
 
@@ -54,7 +54,7 @@ def decide(reviews: Reviews, tenant: str, advisory: str, body: bytes) -> dict[st
     )  # fmt: skip
     try:
         key = reviews.decide(decision, tenant)
-    except (AlreadyDecided, Ended) as error:
+    except (AlreadyDecided, Ended, Reassessed) as error:
         raise Problem(409, "conflict", str(error)) from None
     except NoSuchAdvisory as error:
         raise Problem(404, "not-found", str(error)) from None

@@ -57,7 +57,9 @@ def crowded(sheet: PatientSheet, questions: int) -> PatientSheet:
         failed=("sound specimen (haemolysis)",) * 9, passed=one.passed * 3, options=one.options * 6, notes=one.notes * 20,
         explanation=one.explanation * 5, headline=one.headline * 3,
     )  # fmt: skip
-    return replace(sheet, questions=(much,) * questions, decisions=("accepted, 21 Apr 2025, by reviewer",) * 30)
+    return replace(sheet, questions=(much,) * questions, decisions=("accepted, 21 Apr 2025, by reviewer",) * questions,
+        earlier=("watch, 31 Mar 2025, by reviewer (amended since)",) * 30,
+    )  # fmt: skip
 
 
 def meeting(patients: int = 3, *, held: bool = True) -> MeetingSheet:

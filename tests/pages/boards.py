@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -12,7 +13,9 @@ from starlette.testclient import TestClient
 from cds.record.accounts import Accounts
 from cds.record.database import Database
 from cds.record.identity import Identity, survivor
+from cds.record.ownership import Person
 from cds.record.recorder import Recorder
+from cds.record.sessions import Sessions, Vouched
 from cds.service.app import create_app
 from cds.settings import Settings
 from tests.access.people import PASSWORD
@@ -47,10 +50,18 @@ class House:
         """Record a visit of a patient of the evidence on that day (default: the last expected one); the patient's row."""
         one = patient(name)
         day = day or max(str(expected.as_of) for expected in one.expected)
+        return self.take(
+            one.bundle(date.fromisoformat(day)), day, lambda who: called(who, family or name, given, number)
+        )
+
+    def take(
+        self, bundle: Mapping[str, Any], day: str, person: Callable[[Identity], Person | None] = lambda _: None
+    ) -> str:
+        """Record a visit with those data, and of a person if their record was read; the patient's row."""
         self.now = max(self.now, datetime.fromisoformat(f"{day}T20:00:00+00:00"))
-        work = asked(one.bundle(date.fromisoformat(day)), day)
+        work = asked(bundle, day)
         work.who = Identity(TENANT, work.who.server, work.who.reference)
-        work.person = called(work.who, family or name, given, number)
+        work.person = person(work.who)
         self.recorder.record(work)
         with self.database.reading() as connection:
             row = survivor(connection, work.who)
@@ -61,6 +72,14 @@ class House:
         browser = Browser(self.app)
         if name:
             browser.sign_in(name)
+        return browser
+
+    def launched(self, patient: str, role: str = "reviewer") -> Browser:
+        """The browser of somebody whom an EHR sent about one patient."""
+        sessions = Sessions(Accounts(self.database), idle=timedelta(minutes=30), longest=timedelta(hours=12))
+        browser, who = Browser(self.app), Vouched("https://ehr.example/fhir", "u1", "emma", "Emma", [role])
+        browser.http.cookies.set("exowatch", sessions.vouched(TENANT, who, patient=patient))
+        browser.csrf = csrf_in(browser.get(f"/board/patients/{patient}"))
         return browser
 
 

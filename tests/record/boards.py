@@ -12,7 +12,7 @@ from cds.record.decisions import Decision, Planned
 from cds.record.identity import Identity
 from cds.record.ownership import Person
 from cds.record.recorder import Known, Recorder
-from cds.record.worklist import Filter, Row, acknowledge, listed
+from cds.record.worklist import Filter, Row, listed
 from tests.patients.archetypes import patient
 from tests.record.visits import asked
 
@@ -63,7 +63,9 @@ def worked_on(recorder: Recorder) -> int:
     action = recorder.follow_up.actions(TENANT, advisory=row.advisory)[0]
     recorder.follow_up.close(TENANT, action.id, "not-done", "nurse-1", reason="patient-wish")
     recorder.follow_up.state(TENANT, row.advisory, 3, "PD", "yes", "nurse-1")
-    gone = [acknowledge(database, TENANT, one.advisory, "nurse-1") for one in rows(database, standing="withdrawn")]
+    gone = [
+        recorder.reviews.acknowledge(TENANT, one.advisory, "nurse-1") for one in rows(database, standing="withdrawn")
+    ]
     recorder.meetings.change(
         TENANT, meeting, 1, "chair", attendees=["oncologist", "surgeon"], quorum=True, minutes="One case.", close=True
     )

@@ -254,6 +254,29 @@ def test_a_decision_about_new_evidence_lets_actions_go_on(database: Database) ->
     assert actions(recorder) == [("repeat-marker", "2026-01-15", "open"), ("imaging", "2026-02-01", "open")]
 
 
+def test_what_was_done_is_not_to_be_done_again_because_a_decision_is_amended(recorder: Recorder) -> None:
+    database, reviews, follow_up = recorder.database, recorder.reviews, recorder.follow_up
+    plan = (IMAGING, TRIAL, Planned("repeat-marker", "2026-03-01"))
+    reviews.decide(about(database, actions=plan))
+    for one in follow_up.actions(TENANT, advisory=advisory(database)[0])[:2]:
+        follow_up.close(TENANT, one.id, "done", "nurse-1")
+    stands = [("trial", "", "open"), ("imaging", "2026-02-01", "done"), ("repeat-marker", "2026-03-01", "done")]
+    assert actions(recorder) == stands
+    reviews.decide(about(database, seen=1, actions=plan, note="A word was mended"))
+    assert actions(recorder) == stands
+    reviews.decide(about(database, seen=2, actions=(TRIAL,)))
+    reviews.decide(about(database, seen=3, actions=(TRIAL, IMAGING)))  # wanted anew, since it was not stated any more
+    assert sorted(actions(recorder)) == sorted([*stands, ("imaging", "2026-02-01", "open")])
+    assert holds(database)
+
+
+def test_what_was_taken_back_and_is_stated_again_is_open_again(recorder: Recorder) -> None:
+    database, reviews = recorder.database, recorder.reviews
+    for seen, plan in enumerate(((IMAGING,), (), (IMAGING,))):
+        reviews.decide(about(database, seen=seen, actions=plan))
+    assert [status for _, _, status in actions(recorder)] == ["open", "replaced"]
+
+
 # second readings -----------------------------------------------------------------------------------------------------------
 
 

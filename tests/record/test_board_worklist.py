@@ -23,7 +23,7 @@ from cds.record.decisions import Decision, NoSuchAdvisory, Planned
 from cds.record.lifecycle import CLAIMS
 from cds.record.recorder import Recorder
 from cds.record.rule_texts import rule_text, versions
-from cds.record.worklist import PAGE, SORTS, Filter, Row, acknowledge, listed, of_patient
+from cds.record.worklist import PAGE, SORTS, Filter, Row, every, listed, of_patient
 from tests.patients.archetypes import patient, patients
 from tests.record.boards import TENANT, called, named_visit, rows
 from tests.record.visits import REASONER, asked, visit, who
@@ -193,15 +193,15 @@ def test_withdrawn_advice_is_listed_first_until_somebody_acknowledges_it(databas
     named_visit(recorder, "A29", "2025-05-03")
     (again,) = rows(database, standing="withdrawn")
     assert again.withdrawn == first.withdrawn
-    assert acknowledge(database, TENANT, first.advisory, "oncologist") is True
-    assert acknowledge(database, TENANT, first.advisory, "oncologist") is False
+    assert recorder.reviews.acknowledge(TENANT, first.advisory, "oncologist") is True
+    assert recorder.reviews.acknowledge(TENANT, first.advisory, "oncologist") is False
     assert rows(database, standing="withdrawn") == []
     assert listed(database, TENANT, Filter()).counts.withdrawn == 0
     named_visit(recorder, "A29", "2025-05-04")
     assert rows(database, standing="withdrawn") == []
     entries(database)
     with pytest.raises(NoSuchAdvisory):
-        acknowledge(database, "elsewhere", first.advisory, "oncologist")
+        recorder.reviews.acknowledge("elsewhere", first.advisory, "oncologist")
 
 
 def test_what_was_withdrawn_and_opened_anew_is_both(database: Database) -> None:
@@ -228,7 +228,7 @@ def test_advice_about_a_line_of_the_past_is_listed_when_it_is_withdrawn(database
     assert [step.kind for _, step in known.events] == ["withdrawn"]
     (row,) = rows(database, standing="withdrawn")
     assert row.named.family == "A01"
-    assert acknowledge(database, TENANT, row.advisory, "oncologist")
+    assert recorder.reviews.acknowledge(TENANT, row.advisory, "oncologist")
     recorder.record(work)
     assert rows(database) == []
     entries(database)
@@ -310,6 +310,7 @@ def test_decisions_and_due_days(board: Database) -> None:
     assert other.id in undecided
     assert undecided == {row.id for row in rows(board) if row.claim} - {one.id, third.id}
     assert [(row.id, row.due) for row in rows(board, due="2025-05-31")] == [(one.id, "2025-05-01")]
+    assert rows(board, due="2025-05-01") == []  # what is due today is not overdue yet
     assert [row.id for row in rows(board, sort="due")][:2] == [one.id, third.id]
     assert listed(board, TENANT, Filter(), today=date(2025, 5, 15)).counts.overdue == 1
     (shown,) = rows(board, decided="accept")
@@ -349,6 +350,8 @@ def test_pages(database: Database) -> None:
         first, second = (listed(database, TENANT, Filter(sort=sort, page=page)) for page in (1, 2))
         assert (first.total, first.pages, len(first.rows), len(second.rows)) == (PAGE + 3, 2, PAGE, 3)
         assert len({row.id for row in (*first.rows, *second.rows)}) == PAGE + 3
+        assert every(database, TENANT, Filter(sort=sort)) == [*first.rows, *second.rows]
+    assert len(every(database, TENANT, Filter(), 3)) == 3
     assert listed(database, TENANT, Filter(page=0)).rows == listed(database, TENANT, Filter()).rows
     assert listed(database, TENANT, Filter(page=99)).rows == ()
 

@@ -16,7 +16,7 @@ from cds.advice.advisory import Advisory
 from cds.record import tables
 from cds.record.audit import Checkpoints
 from cds.record.database import Database
-from cds.record.decisions import AlreadyDecided, Decision, Ended, NoSuchAdvisory, NotAccepted, Planned
+from cds.record.decisions import AlreadyDecided, Decision, Ended, NoSuchAdvisory, NotAccepted, Planned, Reassessed
 from cds.record.recorder import Known, Recorder, ShownCard
 from cds.record.responses import Answer, Responses, Taken
 from cds.record.reviews import Reviews
@@ -150,7 +150,7 @@ def test_a_decision_about_what_has_changed_since_is_refused(database: Database) 
     visit(recorder, "A29", "2025-03-31")
     key, revision = advisory(database)
     visit(recorder, "A29", "2025-04-28")
-    with pytest.raises(AlreadyDecided, match="a newer evaluation decided 'open'"):
+    with pytest.raises(Reassessed, match=r"a newer evaluation changed this advisory at 20\S+: it is open"):
         Reviews(database).decide(Decision(key, revision, "watch", "board-1"))
 
 

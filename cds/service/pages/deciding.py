@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Literal
 
 from fastapi import Response
 
-from cds.board.case import Answer, Case
+from cds.board.case import Answer, Cases
 from cds.board.legible import day
 from cds.board.words import label, words
+from cds.record.cases import owner
 from cds.record.codes import ACTIONS
-from cds.record.decisions import AlreadyDecided, Decided, Decision, Ended, NoSuchAdvisory, NotAccepted, Planned
-from cds.record.followup import FollowUp
+from cds.record.decisions import (
+    AlreadyDecided,
+    Decided,
+    Decision,
+    Ended,
+    NotAccepted,
+    Planned,
+    Reassessed,
+)  # fmt: skip
+from cds.record.followup import CLOSED, FollowUp
 from cds.record.meetings import Meetings
 from cds.record.reviews import Reviews
-from cds.record.worklist import acknowledge
 from cds.service.access.browser import field as one_field
 from cds.service.access.browser import number
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
-from cds.service.pages.patients import CODES, PatientPages, may_second
+from cds.service.pages.patients import CODES, case_of, may_second
 from cds.service.pages.rendering import page
 
 
@@ -32,6 +41,7 @@ class Draft:
     reason: str = ""
     note: str = ""
     actions: Mapping[str, str] = field(default_factory=dict)  # kind → day
+    kept: tuple[Planned, ...] = ()  # stated before, and not to be changed here: done, or a second of its kind
     level: str = ""
     resistance: bool = False
     references: tuple[str, ...] = ()
@@ -41,8 +51,8 @@ class Draft:
 class DecisionPages:
     """Forms about a case, and what becomes of them."""
 
-    def __init__(self, patients: PatientPages, reviews: Reviews, follow_up: FollowUp, meetings: Meetings):
-        self._patients, self._reviews, self._follow_up, self._meetings = patients, reviews, follow_up, meetings
+    def __init__(self, cases: Cases, reviews: Reviews, follow_up: FollowUp, meetings: Meetings):
+        self._cases, self._reviews, self._follow_up, self._meetings = cases, reviews, follow_up, meetings
 
     def add_to(self, gate: Gate) -> None:
         patient = "/board/patients/{patient}"
@@ -56,135 +66,125 @@ class DecisionPages:
     # deciding ------------------------------------------------------------------------------------------------------
 
     def _form(self, visit: Visit) -> Response:
-        case, answer = self._about(visit)
-        earlier = self._earlier(visit, answer)
-        draft = _as_decided(earlier[-1]) if earlier else Draft(meeting=visit.query.get("meeting", ""))
-        return self._shown(visit, case, answer, draft)
+        self._of_this_patient(visit, "advisory")
+        earlier = self._earlier(visit)
+        draft = self._as_decided(visit, earlier[-1]) if earlier else Draft(meeting=visit.query.get("meeting", ""))
+        return self._shown(visit, draft)
 
     def _decide(self, visit: Visit) -> Response:
-        case, answer = self._about(visit)
-        assert answer.advisory is not None  # noqa: S101 - `_about` found it by that
-        draft = _draft(visit)
-        revision, seen = (number(one_field(visit.form, name), digits=8) for name in ("revision", "seen"))
+        self._of_this_patient(visit, "advisory")
+        draft, form = _draft(visit), visit.form
+        revision, seen = (number(one_field(form, name), digits=8) for name in ("revision", "seen"))
         if revision is None or seen is None:
             raise NotThere
+        planned = (*draft.kept, *(Planned(kind, due) for kind, due in draft.actions.items()))
+        decision = Decision(
+            visit.path["advisory"], revision, draft.disposition, visit.visitor.name, seen, draft.reason, draft.note, planned,
+            draft.level, draft.resistance, draft.references, draft.meeting,
+        )  # fmt: skip
         try:
-            self._reviews.decide(
-                Decision(
-                    answer.advisory.id, revision, draft.disposition, visit.visitor.name, seen, draft.reason, draft.note,
-                    tuple(Planned(kind, due) for kind, due in draft.actions.items()), draft.level, draft.resistance,
-                    draft.references, draft.meeting,
-                ),
-                visit.visitor.tenant,
-            )  # fmt: skip
+            self._reviews.decide(decision, visit.visitor.tenant)
         except NotAccepted as error:
-            return self._shown(
-                visit, case, answer, draft, problems=(problem(error),), status=HTTPStatus.UNPROCESSABLE_ENTITY
-            )
-        except AlreadyDecided as error:
-            return self._shown(visit, case, answer, draft, conflict=_first(error), status=HTTPStatus.CONFLICT)
-        except Ended:
-            ended = words().decision.ended
-            return self._shown(visit, case, answer, draft, conflict=ended, status=HTTPStatus.CONFLICT)
+            return self._shown(visit, draft, problem=problem(error), status=HTTPStatus.UNPROCESSABLE_ENTITY)
+        except (AlreadyDecided, Reassessed, Ended) as error:
+            return self._shown(visit, draft, conflict=_came_first(error), status=HTTPStatus.CONFLICT)
         return _back(visit, "decided")
 
     def _shown(
-        self,
-        visit: Visit,
-        case: Case,
-        answer: Answer,
-        draft: Draft,
-        *,
-        problems: tuple[str, ...] = (),
-        conflict: str = "",
-        status: HTTPStatus = HTTPStatus.OK,
+        self, visit: Visit, draft: Draft, *, problem: str = "", conflict: str = "", status: HTTPStatus = HTTPStatus.OK
     ) -> Response:
-        earlier = self._earlier(visit, answer)
+        case = case_of(self._cases, visit)
+        advised = case.advised(visit.path["advisory"])
+        if advised is None or advised.advisory is None:
+            raise NotThere
+        advisory, earlier = advised.advisory, self._earlier(visit)
         return page(
-            "decision", status, visitor=visit.visitor, header=case.header, patient=case.key, said=answer.said,
-            advisory=answer.advisory, earlier=earlier, seen=len(earlier), draft=draft, codes=CODES, problems=problems,
-            conflict=conflict, meetings=self._meetings.meetings(visit.visitor.tenant, status="planned"),
-            may_second=may_second(visit.visitor),
+            "decision", status, visitor=visit.visitor, header=case.header, patient=case.key, advised=advised,
+            said=advised.said if isinstance(advised, Answer) else None, advisory=advisory, earlier=earlier, seen=len(earlier),
+            draft=draft, written=bool(visit.form), done=self._done(visit), codes=CODES, problem=problem,
+            conflict=conflict if advisory.is_open else words().decision.ended,
+            meetings=self._meetings.meetings(visit.visitor.tenant, status="planned"), may_second=may_second(visit.visitor),
         )  # fmt: skip
 
-    def _earlier(self, visit: Visit, answer: Answer) -> list[Decided]:
-        assert answer.advisory is not None  # noqa: S101 - `_about` found it by that
-        return self._reviews.decisions(visit.visitor.tenant, advisory=answer.advisory.id)
+    def _earlier(self, visit: Visit) -> list[Decided]:
+        return self._reviews.decisions(visit.visitor.tenant, advisory=visit.path["advisory"])
 
-    def _about(self, visit: Visit) -> tuple[Case, Answer]:
-        """The case, and the answer on which the advisory of the address stands: of this patient, or there is no such page."""
-        case = self._patients.case(visit)
-        for answer in case.answers:
-            if answer.advisory is not None and answer.advisory.id == visit.path["advisory"]:
-                return case, answer
-        raise NotThere
+    def _done(self, visit: Visit) -> Mapping[Planned, str]:
+        """What people said of actions of the advisory."""
+        actions = self._follow_up.actions(visit.visitor.tenant, advisory=visit.path["advisory"])
+        return {Planned(one.kind, one.due): one.status for one in actions if one.status in CLOSED}
+
+    def _as_decided(self, visit: Visit, last: Decided) -> Draft:
+        """What was decided last, to be amended."""
+        done, actions, kept = self._done(visit), dict[str, str](), list[Planned]()
+        for one in last.actions:
+            if one in done or one.kind in actions:
+                kept.append(one)
+            else:
+                actions[one.kind] = one.due
+        return Draft(
+            last.code, last.reason, last.note, actions, tuple(kept), last.level, last.resistance, last.references, last.meeting
+        )  # fmt: skip
 
     # what became of it ---------------------------------------------------------------------------------------------
 
     def _second(self, visit: Visit) -> Response:
-        self._of_this_patient(visit, decision=visit.path["decision"])
-        agrees = one_field(visit.form, "agrees")
+        self._of_this_patient(visit, "decision")
+        agrees, key, who = one_field(visit.form, "agrees"), visit.path["decision"], visit.visitor
         if agrees not in ("yes", "no"):
             raise NotThere
-        try:
-            self._reviews.second(
-                visit.path["decision"], visit.visitor.name, agrees=agrees == "yes", tenant=visit.visitor.tenant
-            )
-        except NotAccepted as error:
-            return self._refused(visit, problem(error))
-        except (AlreadyDecided, NoSuchAdvisory) as error:
-            return self._refused(visit, str(error))
-        return _back(visit, "second", "decisions")
+
+        def say() -> None:
+            self._reviews.second(key, who.name, agrees=agrees == "yes", tenant=who.tenant)
+
+        return self._recorded(visit, say, "dispositions", "second", "decisions")
 
     def _close(self, visit: Visit) -> Response:
-        self._of_this_patient(visit, action=visit.path["action"])
-        status, reason = one_field(visit.form, "status"), one_field(visit.form, "reason")
-        try:
-            self._follow_up.close(visit.visitor.tenant, visit.path["action"], status, visit.visitor.name, reason=reason)
-        except NotAccepted as error:
-            return self._refused(visit, problem(error))
-        except (AlreadyDecided, NoSuchAdvisory) as error:
-            return self._refused(visit, str(error))
-        return _back(visit, "closed", "followup")
+        self._of_this_patient(visit, "action")
+        status, reason, who = one_field(visit.form, "status"), one_field(visit.form, "reason"), visit.visitor
+
+        def say() -> None:
+            self._follow_up.close(who.tenant, visit.path["action"], status, who.name, reason=reason)
+
+        return self._recorded(visit, say, "action_states", "closed", "followup")
 
     def _outcome(self, visit: Visit) -> Response:
-        self._of_this_patient(visit, advisory=visit.path["advisory"])
+        self._of_this_patient(visit, "advisory")
         months, seen = (number(one_field(visit.form, name), digits=8) for name in ("months", "seen"))
         if months is None or seen is None:
             raise NotThere
-        try:
-            self._follow_up.state(
-                visit.visitor.tenant, visit.path["advisory"], months, one_field(visit.form, "response"),
-                one_field(visit.form, "resistance"), visit.visitor.name, seen=seen,
-            )  # fmt: skip
-        except NotAccepted as error:
-            return self._refused(visit, problem(error))
-        except (AlreadyDecided, NoSuchAdvisory) as error:
-            return self._refused(visit, str(error))
-        return _back(visit, "outcome", "followup")
+        response, resistance = one_field(visit.form, "response"), one_field(visit.form, "resistance")
+        key, who = visit.path["advisory"], visit.visitor
+
+        def say() -> None:
+            self._follow_up.state(who.tenant, key, months, response, resistance, who.name, seen=seen)
+
+        return self._recorded(visit, say, "responses", "outcome", "followup")
 
     def _acknowledge(self, visit: Visit) -> Response:
-        self._of_this_patient(visit, advisory=visit.path["advisory"])
-        acknowledge(self._reviews.database, visit.visitor.tenant, visit.path["advisory"], visit.visitor.name)
-        return redirect("/board?done=acknowledged")
+        self._of_this_patient(visit, "advisory")
+        self._reviews.acknowledge(visit.visitor.tenant, visit.path["advisory"], visit.visitor.name)
+        if one_field(visit.form, "from") == "list" and not visit.visitor.patient:
+            return redirect("/board?done=acknowledged")
+        return _back(visit, "acknowledged")
 
-    def _of_this_patient(self, visit: Visit, *, advisory: str = "", decision: str = "", action: str = "") -> None:
-        """Raise `NotThere` unless what the address names belongs to the patient whom it names."""
-        case, tenant = self._patients.case(visit), visit.visitor.tenant
-        advisories = {one.advisory.id for one in (*case.answers, *case.quiet) if one.advisory is not None}
-        advisories |= {one.advisory.id for one in case.earlier}
-        known = (
-            {one.id for one in self._reviews.decisions(tenant, patient=case.key)} if decision
-            else {one.id for one in self._follow_up.actions(tenant, patient=case.key)} if action
-            else advisories
-        )  # fmt: skip
-        if (decision or action or advisory) not in known:
-            raise NotThere
+    def _of_this_patient(self, visit: Visit, kind: Literal["advisory", "decision", "action"]) -> None:
+        """Note whom the address is about, before anything is written. Raises `NoSuchPatient` unless what it names is theirs."""
+        visit.about(owner(self._reviews.database, visit.visitor.tenant, visit.path["patient"], kind, visit.path[kind]))
 
-    def _refused(self, visit: Visit, why: str) -> Response:
-        return page(
-            "refused", HTTPStatus.CONFLICT, visitor=visit.visitor, why=why, back=f"/board/patients/{visit.patient}"
-        )
+    def _recorded(self, visit: Visit, say: Callable[[], None], codes: str, done: str, place: str) -> Response:
+        """What is to be recorded is, or a page that says why not; `codes` is the section of the words of what others said first."""
+        try:
+            say()
+        except NotAccepted as error:
+            why = problem(error)
+        except AlreadyDecided as error:
+            what = label(codes, error.code)
+            why = words().refused.first.format(by=error.by, what=what, when=day(error.at[:10]))
+        else:
+            return _back(visit, done, place)
+        back = f"/board/patients/{visit.patient}"
+        return page("refused", HTTPStatus.CONFLICT, visitor=visit.visitor, why=why, back=back)
 
 
 def problem(error: NotAccepted) -> str:
@@ -197,12 +197,12 @@ def _back(visit: Visit, done: str, place: str = "") -> Response:
     return redirect(f"/board/patients/{visit.patient}?done={done}" + (f"#{place}" if place else ""))
 
 
-def _first(error: AlreadyDecided) -> str:
-    """Who was first, what they decided and when, in words."""
-    if error.by == "a newer evaluation":
-        return str(words().decision.newer)
-    what = label("dispositions", error.code)
-    return str(words().decision.conflict_lead.format(by=error.by, what=what, when=day(error.at[:10])))
+def _came_first(error: AlreadyDecided | Reassessed | Ended) -> str:
+    """What came between, in words: who decided what and when, or that the finding is another."""
+    w = words().decision
+    if isinstance(error, AlreadyDecided):
+        return str(w.conflict_lead.format(by=error.by, what=label("dispositions", error.code), when=day(error.at[:10])))
+    return str(w.newer if isinstance(error, Reassessed) else w.ended)
 
 
 def _draft(visit: Visit) -> Draft:
@@ -214,16 +214,9 @@ def _draft(visit: Visit) -> Draft:
         one_field(form, "reason"),
         one_field(form, "note"),
         {kind: one_field(form, f"due-{kind}") for kind in ACTIONS if kind in form.get("action", ())},
+        tuple(Planned(*one.partition(" ")[::2]) for one in form.get("kept", ())),
         one_field(form, "level"),
         one_field(form, "resistance") == "yes",
         tuple(line for line in lines if line),
         one_field(form, "meeting"),
     )
-
-
-def _as_decided(last: Decided) -> Draft:
-    """What was decided last, to be amended."""
-    return Draft(
-        last.code, last.reason, last.note, {one.kind: one.due for one in last.actions}, last.level, last.resistance,
-        last.references, last.meeting,
-    )  # fmt: skip

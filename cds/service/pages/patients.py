@@ -15,7 +15,6 @@ from cds.board.case import Case, Cases
 from cds.board.export import course_csv
 from cds.board.paper import patient_pdf
 from cds.board.sheets import patient_sheet
-from cds.board.words import label
 from cds.drawing import svg, table_of
 from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
 from cds.record.decisions import Decided
@@ -58,23 +57,19 @@ class PatientPages:
         gate.add("/board/patients/{patient}/table.csv", "GET", Act.VIEW, self._table)
         gate.add("/board/rules/{rule}/{version}", "GET", Act.READ_RULES, self._rule)
 
-    def case(self, visit: Visit) -> Case:
-        """The case of the patient that the address names, noted as what the visitor sees. Raises `NoSuchPatient`."""
-        found = self._cases.case(visit.visitor.tenant, visit.path["patient"], visit.query.get("evaluation", ""))
-        visit.patient = found.key
-        return found
+    def _case(self, visit: Visit) -> Case:
+        return case_of(self._cases, visit, visit.query.get("evaluation", ""))
 
     def _page(self, visit: Visit) -> Response:
-        case, tenant = self.case(visit), visit.visitor.tenant
+        case, tenant = self._case(visit), visit.visitor.tenant
         decisions: dict[str, list[Decided]] = defaultdict(list)
         for one in self._reviews.decisions(tenant, patient=case.key):
             decisions[one.advisory].append(one)
-        titles = titles_of(case)
         return page(
             "patient", visitor=visit.visitor, case=case, here="", today=date.today().isoformat(), codes=CODES,
             drawing=Markup(svg(case.scene, styled=False)),  # noqa: S704 - our own, with every text of a record escaped
-            table=table_of(case.scene), decisions=decisions, titles=titles, may_second=may_second(visit.visitor),
-            actions=self._follow_up.actions(tenant, patient=case.key), outcomes=tuple(self._outcomes(tenant, titles)),
+            table=table_of(case.scene), decisions=decisions, may_second=may_second(visit.visitor),
+            actions=self._follow_up.actions(tenant, patient=case.key), outcomes=tuple(self._outcomes(tenant, case.titles)),
             done=done_of(visit.query),
         )  # fmt: skip
 
@@ -86,15 +81,16 @@ class PatientPages:
                 yield OutcomeRow(title, advisory, due.months, due.due, mine)
 
     def _picture(self, visit: Visit) -> Response:
-        return Response(svg(self.case(visit).scene), media_type="image/svg+xml")
+        # To be kept, not shown: it brings its own style, which a page of ours may not have.
+        return file(svg(self._case(visit).scene).encode(), "image/svg+xml", "course.svg")
 
     def _sheet(self, visit: Visit) -> Response:
-        case = self.case(visit)
+        case = self._case(visit)
         decisions = self._reviews.decisions(visit.visitor.tenant, patient=case.key)
         return file(patient_pdf(patient_sheet(case, decisions)), "application/pdf", "patient.pdf")
 
     def _table(self, visit: Visit) -> Response:
-        case = self.case(visit)
+        case = self._case(visit)
         header = case.header
         content = course_csv(table_of(case.scene), header.name, header.born, header.number)
         return file(content, "text/csv", "course.csv")
@@ -109,26 +105,11 @@ class PatientPages:
         )  # fmt: skip
 
 
-def titles_of(case: Case) -> dict[str, str]:
-    """What each advisory of a case is about, by id: those that stand first."""
-    found = {
-        answer.advisory.id: _title(
-            answer.said.marker_names, answer.said.treatment.title if answer.said.treatment else ""
-        )
-        for answer in (*case.answers, *case.quiet)
-        if answer.advisory is not None
-    }
-    for one in case.earlier:
-        said = one.said
-        title = (
-            _title(said.marker_names, said.treatment.title if said.treatment else "") if said else one.advisory.question
-        )
-        found[one.advisory.id] = f"{title} ({label('standing', one.advisory.standing)})"
+def case_of(cases: Cases, visit: Visit, evaluation: str = "") -> Case:
+    """The case of the patient that the address names, noted as what the visitor sees. Raises `NoSuchPatient`."""
+    found = cases.case(visit.visitor.tenant, visit.path["patient"], evaluation)
+    visit.about(found.key)
     return found
-
-
-def _title(markers: tuple[str, ...], treatment: str) -> str:
-    return ", ".join(part for part in (" + ".join(markers), treatment) if part)
 
 
 def may_second(visitor: Visitor) -> Callable[[Decided], bool]:

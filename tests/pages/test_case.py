@@ -1,0 +1,281 @@
+"""A case whose advice is not what the newest data say: it is shown and decided about all the same, on page and paper."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from pypdf import PdfReader
+from sqlalchemy import insert, select, update
+
+from cds.board.words import label
+from cds.record import tables
+from cds.record.audit import Entry, append
+from cds.record.database import Database
+from cds.record.decisions import Decision, Planned
+from cds.record.identity import merge_into
+from cds.workbench.synth.fhir_output import to_bundle
+from tests.pages.boards import FLAGGED, UNJUDGED, WATCHED, House, text_of
+from tests.pages.test_board import DAYS, SOON, advisory_of, deciding, seen_in
+from tests.patients.archetypes import patient
+from tests.record.boards import called
+from tests.record.conftest import *  # noqa: F403 - the record on both databases
+from tests.record.visits import REASONER
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    return House(database)
+
+
+def changed(house: House, day: str, family: str = "Aalto", **person: Any) -> str:
+    """A visit of the flagged patient on that day, with something in their data otherwise; their row."""
+    bundle = to_bundle(replace(patient(FLAGGED).person, **person), date.fromisoformat(day))
+    return house.take(bundle, day, lambda who: called(who, family))
+
+
+def paper(house: House, key: str) -> str:
+    """What the sheet of a patient says."""
+    data = house.browser("reader").http.get(f"/board/patients/{key}/sheet.pdf").content
+    (sheet,) = PdfReader(io.BytesIO(data)).pages
+    return " ".join(sheet.extract_text().split())
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\W", "", text).lower()
+
+
+# advice and newest data --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("person", "why"),
+    [
+        ({"disease": "dcis", "metastasis": None}, "out of scope"),
+        ({"measurements": ()}, "results are not in the newest data"),
+        ({"therapies": ()}, "newest data cannot be judged"),
+    ],
+    ids=["out of scope", "no results", "no treatment"],
+)
+def test_open_advice_is_shown_and_decided_about_whatever_the_newest_data_are(
+    house: House, person: Mapping[str, Any], why: str
+) -> None:
+    changed(house, "2025-04-21")
+    key = changed(house, "2025-04-22", **person)
+    browser = house.browser("chair")
+    assert "suspected" in browser.get("/board?decided=no")
+    said = text_of(browser.get(f"/board/patients/{key}"))
+    for words in ("advice still open: suspected", "advice open since", "Decide", why):
+        assert words in said, words
+    assert squeezed("advice still open: suspected") in squeezed(paper(house, key)) or why in paper(house, key)
+    path = deciding(house, key)
+    page = browser.get(path)
+    assert "suspected" in text_of(page)
+    assert "Decided: watch" in text_of(browser.done(path, **seen_in(page), disposition="watch"))
+
+
+def test_a_case_that_was_out_of_scope_for_once_opens_again(house: House) -> None:
+    changed(house, "2025-04-21")
+    changed(house, "2025-04-22", disease="dcis", metastasis=None)
+    key = changed(house, "2025-04-23")
+    said = text_of(house.browser("reader").get(f"/board/patients/{key}"))
+    assert "the newest data say that this patient is not one for whom the rules were made" in said
+    assert "advice open since" in said
+
+
+def test_every_reason_of_a_history_has_words(house: House) -> None:
+    key = house.visit(FLAGGED)
+    browser = house.browser("reader")
+    for state in (*(one.name for one in REASONER.rulebook.states), "of-this-site-alone"):
+        with house.database.writing() as connection:
+            connection.execute(update(tables.event), {"reason": state, "state": state})
+        assert label("reasons", state) in text_of(browser.get(f"/board/patients/{key}"))
+
+
+def test_two_open_advisories_of_which_one_answer_speaks_are_both_there(house: House) -> None:
+    key = house.visit(FLAGGED)
+    with house.database.writing() as connection:
+        row = dict(connection.execute(select(tables.advisory)).mappings().one())
+        connection.execute(insert(tables.advisory), {**row, "id": "f" * 36, "opened": "2025-01-05T10:00:00.000000Z"})
+    page = house.browser("chair").get(f"/board/patients/{key}")
+    assert len(set(re.findall(r"/advisories/([0-9a-f-]{36})/decision", page))) == 2
+
+
+def test_advice_that_ends_while_somebody_writes_leaves_what_was_written(house: House) -> None:
+    house.visit("A29", "2025-03-31")
+    key = house.visit("A29", "2025-04-28", family="Aalto")
+    browser, path = house.browser("chair"), deciding(house, key)
+    saw = seen_in(browser.get(path))
+    house.visit("A29", "2025-05-02", family="Aalto")
+    sent = {"reason": "other", "note": "A long careful note", "references": "28301834", "action": ["trial"]}
+    answer = browser.post(path, **saw, disposition="reject", **sent)
+    assert answer.status_code == 409
+    said = text_of(answer.text)
+    for words in (
+        "This advice stands no more",
+        "A long careful note",
+        "28301834",
+        "look for a trial",
+        "rejected",
+        "withdrawn since",
+    ):
+        assert words in said, words
+    assert "<button>" not in answer.text.partition("<main")[2]
+    assert "What you wrote" not in browser.get(path)
+    assert house.recorder.reviews.decisions("default", patient=key) == []
+
+
+def test_an_earlier_evaluation_is_no_ground_for_a_decision(house: House) -> None:
+    house.visit(FLAGGED, "2025-03-24")
+    key = house.visit(FLAGGED)
+    browser, path = house.browser("chair"), deciding(house, key)
+    page = browser.get(f"/board/patients/{key}")
+    (old,) = re.findall(r"\?evaluation=([0-9a-f-]{36})", page)
+    assert "suspected" in text_of(browser.get(f"{path}?evaluation={old}")).partition("Investigational")[0]
+    page = browser.get(f"/board/patients/{key}?evaluation={old}")
+    for name in ("sheet.pdf", "course.svg", "table.csv"):  # of what is shown, not of the last one
+        assert f"/{name}?evaluation={old}" in page
+
+
+def test_who_writes_a_decision_is_not_taken_for_a_newer_evaluation(house: House) -> None:
+    key = house.visit(FLAGGED)
+    browser, path = house.browser("chair"), deciding(house, key)
+    saw = seen_in(browser.get(path))
+    house.recorder.reviews.decide(
+        Decision(advisory_of(house, key), int(saw["revision"]), "accept", "a newer evaluation")
+    )
+    said = text_of(browser.post(path, **saw, disposition="watch").text)
+    assert "a newer evaluation decided “accepted”" in said
+    assert "The finding has changed" not in said
+
+
+# who it is, and what they get ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["stopped", "on-hold", "unknown"])
+def test_a_treatment_of_which_nobody_knows_whether_it_goes_on_is_not_given_now(house: House, status: str) -> None:
+    bundle = patient(FLAGGED).bundle(date(2025, 4, 21))
+    for entry in bundle["entry"]:
+        resource = entry["resource"]
+        if resource["resourceType"] == "MedicationStatement":
+            resource["status"] = status
+            resource["effectivePeriod"] = {"start": resource["effectivePeriod"]["start"]}
+    key = house.take(bundle, "2025-04-21")
+    words = "Cytotoxic chemotherapy (paclitaxel) since 6 Jan 2025, whether it goes on is not recorded"
+    assert words in text_of(house.browser("reader").get(f"/board/patients/{key}"))
+    assert squeezed(words) in squeezed(paper(house, key))
+
+
+def test_patients_whose_record_was_never_read_are_told_apart(house: House) -> None:
+    browser = house.browser("reader")
+    for name in (FLAGGED, WATCHED):
+        key = house.take(patient(name).bundle(date(2025, 4, 21)), "2025-04-21")
+        with house.database.reading() as connection:
+            row = connection.execute(select(tables.patient).where(tables.patient.c.id == key)).mappings().one()
+        number = row["reference"].removeprefix("Patient/")
+        page = browser.get(f"/board/patients/{key}")
+        assert 'datetime=""' not in page
+        head, _, foot = page.partition("<footer")
+        for part in (head, foot):
+            assert re.search(rf"not known, born \d\d? [A-Z][a-z]+ 19\d\d, record no. {number}\b", part)
+        assert number in paper(house, key)
+        content = browser.http.get(f"/board/patients/{key}/table.csv").content.decode("utf-8-sig")
+        assert {line[2] for line in list(csv.reader(io.StringIO(content)))[1:]} == {number}
+
+
+def test_the_drawing_is_a_file_to_keep(house: House) -> None:
+    key = house.visit(FLAGGED)
+    answer = house.browser("reader").http.get(f"/board/patients/{key}/course.svg")
+    assert answer.headers["content-disposition"] == "attachment; filename=course.svg"
+    assert answer.text.startswith("<svg")
+
+
+# decisions ---------------------------------------------------------------------------------------------------------------
+
+
+def test_amending_a_decision_opens_nothing_again_that_was_done(house: House) -> None:
+    key = house.visit(FLAGGED)
+    browser, path = house.browser("chair"), deciding(house, key)
+    plan = (Planned("imaging", SOON), Planned("imaging", "2027-01-01"), Planned("trial"))
+    reviews, follow_up = house.recorder.reviews, house.recorder.follow_up
+    reviews.decide(
+        Decision(advisory_of(house, key), int(seen_in(browser.get(path))["revision"]), "accept", "chair", actions=plan)
+    )
+    follow_up.close("default", follow_up.actions("default", patient=key)[0].id, "done", "chair")
+    page = browser.get(path)
+    assert re.search(r"imaging by <time[^>]*>[^<]*</time>: <strong>done", page)
+    browser.done(path, **filled(page), note="a word was mended")
+    found = [(one.kind, one.due, one.status) for one in follow_up.actions("default", patient=key)]
+    assert found == [("imaging", "2027-01-01", "open"), ("trial", "", "open"), ("imaging", SOON, "done")]
+    assert set(reviews.decisions("default", patient=key)[-1].actions) == set(plan)
+
+
+def filled(page: str) -> dict[str, Any]:
+    """What a browser sends of the form of a decision if nothing is changed in it."""
+    kept = re.findall(r'name="kept" value="([^"]*)"', page)
+    actions = re.findall(r'name="action" value="([\w-]+)" checked', page)
+    due = {f"due-{kind}": day for kind, day in re.findall(r'name="due-([\w-]+)" value="([^"]*)"', page)}
+    (code,) = re.findall(r'name="disposition" value="([\w-]+)" required checked', page)
+    return {**seen_in(page), "kept": kept, "action": actions, **due, "disposition": code}
+
+
+def test_on_paper_the_decision_that_holds_stands_first_whatever_was_decided_before(house: House) -> None:
+    key = house.visit(FLAGGED, family="Aalto")
+    browser, path = house.browser("chair"), deciding(house, key)
+    for number, code in enumerate(("watch", "repeat-test", "watch", "repeat-test", "watch", "repeat-test", "accept")):
+        browser.done(path, **seen_in(browser.get(path)), disposition=code, note=f"note {number}")
+    said = squeezed(paper(house, key)).partition("decisionssofar")[2]
+    assert said.startswith(squeezed("TRPC5-EV, Cytotoxic chemotherapy: accepted: note 6"))
+    assert said.index("note6") < said.index(squeezed("repeat the test: note 5")) < said.index("amendedsince")
+
+
+# who came from an EHR -----------------------------------------------------------------------------------------------------
+
+
+def test_who_came_from_an_ehr_finds_every_door_of_the_page_open(house: House) -> None:
+    key = house.visit("A30", "2025-04-28", family="Aalto")
+    house.visit("A30", "2025-04-30", family="Aalto")
+    browser = house.launched(key)
+    page = browser.get(f"/board/patients/{key}")
+    links = set(re.findall(r'href="(/[^"#]*)', page)) - {"/style.css"}
+    assert links
+    for link in links:
+        assert browser.http.get(link, follow_redirects=True).status_code == 200, link
+    (acknowledge,) = re.findall(r'action="(/[^"]*/acknowledge)"', page)
+    page = browser.done(acknowledge)
+    assert "Acknowledged." in page
+    assert "/acknowledge" not in page
+    assert "acknowledge" not in house.browser("chair").get("/board")
+
+
+def test_nothing_is_written_about_another_than_whom_the_ehr_opened(house: House) -> None:
+    """The patient whom it opened became one with another while the session ran."""
+    one, other = house.visit(FLAGGED), house.visit(WATCHED, DAYS[WATCHED])
+    advisory = advisory_of(house, one)
+    browser = house.launched(other)
+    with house.database.writing() as connection:
+        rows = {row["id"]: dict(row) for row in connection.execute(select(tables.patient)).mappings()}
+        entry = Entry("default", "tests", "merge")
+        merge_into(connection, rows[one], rows[other], entry)
+        append(house.database, connection, entry)
+    form = {"revision": "1", "seen": "0", "disposition": "watch"}
+    here = f"/board/patients/{other}/advisories/{advisory}"
+    for path, sent in (
+        (f"{here}/decision", form),
+        (f"{here}/outcome", {"months": "3", "seen": "0", "response": "SD", "resistance": "no"}),
+        (f"{here}/acknowledge", {}),
+    ):
+        assert browser.post(path, **sent).status_code == 403, path
+    assert house.recorder.reviews.decisions("default", patient=one) == []
+    assert house.recorder.follow_up.outcomes("default", advisory) == []
+
+
+def test_a_case_without_advice_names_no_way_to_decide(house: House) -> None:
+    page = house.browser("chair").get(f"/board/patients/{house.visit(UNJUDGED)}")
+    assert "/decision" not in page
