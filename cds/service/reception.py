@@ -57,7 +57,7 @@ class Report:
     def fate(self) -> str:
         """What became of results that are nobody's yet, for the end of a summary; "" if there are none."""
         waiting, aside = sum(self.kept.waiting.values()), self.kept.aside
-        return f", {waiting} wait" * bool(waiting) + f", {aside} were set aside as nobody's here" * bool(aside)
+        return f", {waiting} wait" * bool(waiting) + f", {aside} set aside before" * bool(aside)
 
     @property
     def ours(self) -> list[Refused]:

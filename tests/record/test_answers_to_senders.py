@@ -17,7 +17,7 @@ def test_what_is_sent_again_is_said_to_wait_still_or_to_be_set_aside(clinic: Cli
     (waiting,) = clinic.queue.waiting("default")
     clinic.queue.set_aside("default", waiting.id, "lab desk")
     for sent in (message, again):
-        assert b"|2 of 2 results taken, 2 were set aside as nobody's here" in clinic.sends(sent)
+        assert b"|2 of 2 results taken, 2 set aside before" in clinic.sends(sent)
 
 
 def test_of_a_message_with_a_refusal_too_it_is_said_what_waits(clinic: Clinic) -> None:
