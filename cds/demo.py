@@ -15,7 +15,7 @@ import msgspec
 
 from cds import terminal
 from cds.board.words import words
-from cds.errors import ExowatchError
+from cds.errors import ExowatchError, InputError
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.record.accounts import Accounts
@@ -30,15 +30,17 @@ from cds.workbench.synth.requests import hook_request
 
 PEOPLE = (("chair", "Chair of the board"), ("reviewer", "Reviewer"), ("reader", "Reader"))
 """Who may sign in to the demo: each name is also the role."""
+_MARK = ".exowatch-demo"
+"""The file by which a folder is known as one that a demo may write into."""
 
 
 def run_demo(*, once: bool, port: int, out: Path) -> int:
     """Show the main job end to end; 0 if the service answered with a card and the board with its list.
 
-    `once`: ask, print, and leave.
+    `once`: ask, print, and leave. Raises `InputError` for a folder that holds anything that no demo wrote.
     """
     say = terminal.say
-    out.mkdir(parents=True, exist_ok=True)
+    _ours(out)
     reasoner, today = Reasoner(default_rulebook()), date.today()
     example = out / "example-suspected.json"
     example.write_bytes(shipped_example())
@@ -62,11 +64,23 @@ def run_demo(*, once: bool, port: int, out: Path) -> int:
     return 0
 
 
+def _ours(out: Path) -> None:
+    """Take a folder for the demo: a new one, an empty one, or that of a demo before. What it finds there it may delete."""
+    mark = out / _MARK
+    if out.is_dir() and not mark.is_file() and any(out.iterdir()):
+        raise InputError(
+            f"{out}/ holds files that this command did not write, and they stay as they are. Name an empty or a new folder "
+            "with --out; if it is that of a demo of an earlier version, delete it"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    mark.write_text("Everything in this folder is made up, and made anew by `exowatch demo`.\n", encoding="utf-8")
+
+
 def _clinic(out: Path, reasoner: Reasoner, today: date) -> tuple[str, str]:
     """The record of the clinic, made anew: the address of its database, and the password of its people."""
-    for file in out.glob("exowatch.sqlite*"):
+    for file in out.glob("demo.sqlite*"):
         file.unlink()
-    address, password = f"sqlite:///{out / 'exowatch.sqlite'}", generated()
+    address, password = f"sqlite:///{out / 'demo.sqlite'}", generated()
     database = Database(address, deadline=5)
     try:
         database.upgrade()
