@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 
 from cds.board.case import full_name
+from cds.board.legible import number_of
 from cds.board.sheets import question_title
 from cds.board.words import label, words
 from cds.drawing import Table
@@ -69,7 +70,7 @@ def worklist_csv(rows: Iterable[Row], titles: Mapping[str, str]) -> bytes:
 def _listed(row: Row, titles: Mapping[str, str]) -> Sequence[Cell]:
     decision = row.decision
     return (
-        full_name(row.named), row.named.born, row.named.number, question_title(row, titles), label("states", row.state),
+        full_name(row.named), row.named.born, number_of(row.named, row.who), question_title(row, titles), label("states", row.state),
         row.since[:10], label("states", row.claim) if row.claim else "", row.headline, "; ".join(row.missing), row.fold,
         row.slope, row.latest[:10], label("dispositions", decision.code) if decision is not None else "",
         decision.day if decision is not None else "", row.due,

@@ -6,31 +6,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from cds.advice.advisory import Advisory, ChangeFromReference, Reading, Reference
-from cds.board.case import Answer, Case, full_name
-from cds.board.legible import day, legible
+from cds.board.case import Answer, Case, Former, about, full_name
+from cds.board.legible import day, legible, number_of
 from cds.board.paper import AgendaLine, MeetingSheet, PatientSheet, Question, Study, Value
 from cds.board.words import label, words
 from cds.drawing import described, svg
-from cds.record.decisions import Decided
-from cds.record.followup import Action
+from cds.record.agendas import Found
+from cds.record.decisions import Decided, Planned
+from cds.record.meetings import Case as OnAgenda
 from cds.record.meetings import Meeting
-from cds.record.names import Named
 from cds.record.worklist import Row
 
 _VERSION = 12
 
 
 def patient_sheet(case: Case, decisions: Iterable[Decided] = ()) -> PatientSheet:
-    """The sheet of a case, with what was decided so far, in the order in which it is given."""
+    """The sheet of a case, with what was decided so far: first what holds of advice that stands, then the newest first."""
     w, header = words().patient, case.header
+    newest = sorted(decisions, key=lambda one: (one.at, one.number), reverse=True)
+    ended = {one.advisory.id for one in case.earlier}
+    holding = [one for one in newest if one.newest and one.advisory not in ended]
     spread = {None: w.spread_unknown, True: w.metastatic, False: w.not_metastatic}[header.metastatic]
     return PatientSheet(
         name=header.name or words().common.unknown,
         born=day(header.born) or words().common.unknown,
         number=header.number,
         as_of=case.as_of,
-        questions=tuple(question(one) for one in case.answers),
-        others=tuple(f"{_about(one.said)}: {one.said.word}" for one in case.quiet),
+        questions=(*map(question, case.answers), *map(_unanswered, case.unanswered)),
+        others=tuple(f"{one.title}: {one.said.word}" for one in case.quiet),
         age=w.age.format(age=header.age) if header.age is not None else "",
         sex=label("sexes", header.sex) if header.sex else "",
         receptors=tuple(_receptor(name, positive) for name, positive in header.receptors),
@@ -38,7 +41,8 @@ def patient_sheet(case: Case, decisions: Iterable[Decided] = ()) -> PatientSheet
         treatments=tuple(legible(one) for one in header.treatments),
         drawing=svg(case.scene, printed=True) if case.scene.panels else "",
         told=legible(described(case.scene)),
-        decisions=tuple(map(decision_line, decisions)),
+        decisions=tuple(f"{case.titles[one.advisory]}: {decision_line(one)}" for one in holding),
+        earlier=tuple(_earlier(one, case.titles[one.advisory]) for one in newest if one not in holding),
         rulebook=case.rulebook,
         digest=case.digest,
     )
@@ -47,8 +51,20 @@ def patient_sheet(case: Case, decisions: Iterable[Decided] = ()) -> PatientSheet
 def question(answer: Answer) -> Question:
     """What is printed of one answer."""
     said, advice = answer.said, answer.advisory
-    since = f"{words().patient.open_since} {day(advice.opened[:10])}" if advice is not None and advice.is_open else ""
-    return question_of(said, why=answer.why, standing=since)
+    w = words().patient
+    since = f"{w.open_since} {day(advice.opened[:10])}" if advice is not None else ""
+    claim = f", {w.still_open.lower()} {answer.claimed.word}" if answer.claimed is not None else ""
+    return question_of(said, why=answer.why, standing=since + claim)
+
+
+def _unanswered(former: Former) -> Question:
+    """What is printed of open advice on which nothing is said now: what it claims, and why nothing is said."""
+    advice, w = former.advisory, words().patient
+    why = f"{w.unanswered.lower()}: {label('reasons', former.reason)}"
+    since = f"{w.open_since} {day(advice.opened[:10])}, {why}"
+    if former.claimed is not None:
+        return question_of(former.claimed, standing=since)
+    return Question(advice.state, label("states", advice.state), former.title, why, standing=since)
 
 
 def question_of(said: Advisory, why: Iterable[str] = (), standing: str = "") -> Question:
@@ -62,7 +78,7 @@ def question_of(said: Advisory, why: Iterable[str] = (), standing: str = "") -> 
     return Question(
         state=said.state,
         word=said.word,
-        about=_about(said),
+        about=about(said),
         headline=legible(said.headline),
         explanation=said.explanation,
         certainty=f"{w.evidence_certainty.lower()} {said.certainty}" if said.certainty else "",
@@ -91,6 +107,11 @@ def question_of(said: Advisory, why: Iterable[str] = (), standing: str = "") -> 
     )
 
 
+def _earlier(one: Decided, title: str) -> str:
+    amended = "" if one.newest else f" ({words().paper.amended})"
+    return f"{title}: {decision_line(one)}{amended}"
+
+
 def decision_line(one: Decided) -> str:
     """A decision in one line: what, why, when, by whom, and what somebody else said of it."""
     w = words()
@@ -106,56 +127,52 @@ def decision_line(one: Decided) -> str:
     )
 
 
-def meeting_sheet(meeting: Meeting, agenda: Sequence[AgendaLine]) -> MeetingSheet:
-    """The sheet of a meeting: its agenda, and its minutes once it was held."""
+def meeting_sheet(meeting: Meeting, cases: Iterable[OnAgenda], titles: Mapping[str, str]) -> MeetingSheet:
+    """The sheet of a meeting: its agenda, and its minutes once it was held. `titles` are those of markers and therapy classes."""
     return MeetingSheet(
         board=meeting.board,
         day=date.fromisoformat(meeting.day),
         held=meeting.status == "held",
-        agenda=tuple(agenda),
+        agenda=tuple(_agenda_line(one, titles) for one in cases),
         attendees=meeting.attendees,
         quorum=meeting.quorum,
         minutes=meeting.minutes,
     )
 
 
-def agenda_line(
-    named: Named,
-    rows: Iterable[Row],
-    decisions: Iterable[Decided] = (),
-    actions: Iterable[Action] = (),
-    note: str = "",
-    titles: Mapping[str, str] | None = None,
-) -> AgendaLine:
-    """A patient of a meeting. `titles` are those of markers and therapy classes, by their keys."""
-    called = titles or {}
+def _agenda_line(case: OnAgenda, titles: Mapping[str, str]) -> AgendaLine:
+    w = words()
+    came = w.meetings.carried_from.format(day=day(case.carried_from)) if case.carried_from else ""
+    notes = (
+        came,
+        w.meetings.carried if case.status == "carried" else "",
+        "" if case.found is not None else w.meetings.not_kept,
+    )
     return AgendaLine(
-        name=full_name(named) or words().common.unknown,
-        born=day(named.born) or words().common.unknown,
-        number=named.number,
-        findings=tuple((row.state, label("states", row.state), question_title(row, called)) for row in rows),
-        decisions=tuple(map(decision_line, decisions)),
-        actions=tuple(_action(one) for one in actions),
-        note=note,
+        name=full_name(case.named) or w.common.unknown,
+        born=day(case.named.born) or w.common.unknown,
+        number=number_of(case.named, case.who),
+        findings=tuple((one.state, label("states", one.state), _found(one, titles)) for one in case.found or ()),
+        decisions=tuple(map(decision_line, case.decisions)),
+        actions=tuple(_action(action) for one in case.decisions for action in one.actions),
+        note="; ".join(filter(None, notes)),
     )
 
 
-def question_title(row: Row, titles: Mapping[str, str]) -> str:
-    """What a row of the worklist is about: markers and treatment."""
-    markers = " + ".join(titles.get(one, one) for one in row.markers)
-    therapy = titles.get(row.therapy, row.therapy) or words().worklist.operation
+def _found(one: Found, titles: Mapping[str, str]) -> str:
+    claimed = f"; {words().worklist.claimed} {label('states', one.claim)}" if one.claim not in ("", one.state) else ""
+    return question_title(one, titles) + claimed
+
+
+def question_title(asked: Row | Found, titles: Mapping[str, str]) -> str:
+    """What a question is about: markers and treatment."""
+    markers = " + ".join(titles.get(one, one) for one in asked.markers)
+    therapy = titles.get(asked.therapy, asked.therapy) or words().worklist.operation
     return f"{markers}, {therapy}"
 
 
-def _action(one: Action) -> str:
-    due = f" {words().decision.due} {day(one.due)}" if one.due else ""
-    status = "" if one.status == "open" else f" ({label('action_states', one.status)})"
-    return f"{label('actions', one.kind)}{due}{status}"
-
-
-def _about(said: Advisory) -> str:
-    treatment = said.treatment.title if said.treatment is not None else ""
-    return ", ".join(part for part in (" + ".join(said.marker_names), treatment) if part)
+def _action(one: Planned) -> str:
+    return label("actions", one.kind) + (f" {words().decision.due} {day(one.due)}" if one.due else "")
 
 
 def _receptor(name: str, positive: bool | None) -> str:

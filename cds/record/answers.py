@@ -23,8 +23,6 @@ from cds.record.lines import columns_of, of_line, span_of, span_of_row
 Row = Mapping[Any, Any]
 
 _ORDER = (*CLAIMS, "hold", "data-quality", "not-evaluable", "no-flag", "background", "not-applicable", "out-of-scope")
-NOT_LISTED = ("not-applicable", "out-of-scope")
-"""States that a list shows only if somebody asks for them."""
 
 
 def urgency(state: str, claim: str = "", withdrawn: str = "") -> int:
@@ -36,6 +34,10 @@ def urgency(state: str, claim: str = "", withdrawn: str = "") -> int:
         return 0
     # A state that only a site's own rules know is listed.
     return 1 + min(_ORDER.index(one if one in _ORDER else "background") for one in (state, claim or state))
+
+
+HIDDEN = urgency("not-applicable")
+"""What is as urgent as that, or less, is not about the patient: a list shows it only if somebody asks for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from cds.record.columns import HASH, ID, TIME, key, metadata, of_patient
+from cds.record.columns import HASH, ID, LATER, TIME, key, metadata, of_patient
 
 _DAY = String(10)
 
@@ -125,6 +125,9 @@ agenda = Table(
     Column("status", String(16), nullable=False),  # open | discussed | carried
     Column("by", String(128), nullable=False),
     Column("at", TIME, nullable=False),
+    Column(
+        "found", Text, info=LATER
+    ),  # what was found when the meeting was held, see `agendas.packed`; NULL until then
     Index(None, "meeting_id", "position"),
     Index(None, "patient_id"),
 )

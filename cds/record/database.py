@@ -60,8 +60,10 @@ class Database:
         self.engine.dispose()
         self._threads.shutdown(wait=False)
 
-    def in_time(self, work: Callable[[], T]) -> T:
+    def in_time(self, work: Callable[[], T], longest: float | None = None) -> T:
         """What `work` gives, which may wait for the database at several places. Raises `RecordUnavailable` if that takes too long.
+
+        `longest` is in seconds, for work that is known to be long; otherwise three deadlines.
 
         A server that has stopped without saying so holds a connection for ever: so another thread waits for it. What it
         wrote is rolled back if its caller has been told that nothing was recorded.
@@ -73,12 +75,21 @@ class Database:
             return work()
 
         working = self._threads.submit(awaited)
-        done, _ = wait([working], _PATIENCE * self.deadline)
+        done, _ = wait([working], _PATIENCE * self.deadline if longest is None else longest)
         if not done:
             late.set()
             working.cancel()
             raise RecordUnavailable("the database did not answer in time")
         return working.result()
+
+    def asked(self, work: Callable[[Connection], T], longest: float | None = None) -> T:
+        """What `work` reads, all of it as of one moment, in time: see `in_time`. Raises `RecordUnavailable`."""
+
+        def reading() -> T:
+            with self.reading() as connection:
+                return work(connection)
+
+        return self.in_time(reading, longest)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

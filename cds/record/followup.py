@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import uuid
 from calendar import monthrange
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, Select, case, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, insert, select, update
 
 from cds.record import tables
-from cds.record.audit import Checkpoints, Entry, now
+from cds.record.audit import Checkpoints, Entry
 from cds.record.codes import MONTHS, NOT_DONE, RESISTANCE, RESPONSES
 from cds.record.database import Database
 from cds.record.decisions import AlreadyDecided, NoSuchAdvisory, NotAccepted, one_of, somebody
@@ -96,15 +96,27 @@ class Overdue:
     months: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class AllOverdue:
+    """What is overdue of a tenant: actions and outcomes, and how many there are of each, also of those that are left out here."""
+
+    actions: list[Overdue]
+    all_actions: int
+    outcomes: list[Overdue]
+    all_outcomes: int
+
+
 class FollowUp:
     """Takes what became of decisions into the record; safe to share between threads and processes.
 
-    Everything raises `RecordUnavailable`, and `NoSuchAdvisory` for what the tenant does not have.
+    `clock` says when (default: now). Everything raises `RecordUnavailable`, and `NoSuchAdvisory` for what the tenant does not have.
     """
 
-    def __init__(self, database: Database, checkpoints: Checkpoints | None = None):
+    def __init__(
+        self, database: Database, checkpoints: Checkpoints | None = None, clock: Callable[[], datetime] | None = None
+    ):
         self.database = database
-        self.trail = Trail(database, checkpoints)
+        self.trail = Trail(database, checkpoints, clock)
 
     def close(self, tenant: str, action: str, status: str, by: str, *, reason: str = "", seen: str = "open") -> None:
         """Say what became of an action. `seen` is the status that whoever says so saw.
@@ -130,7 +142,7 @@ class FollowUp:
                 return None, None  # the same sent again
             if row["status"] != seen or seen == Status.REPLACED:
                 raise AlreadyDecided(row["by"] or "nobody", row["status"], row["closed"] or row["at"])
-            closed = {**row, "status": status, "reason": reason, "by": by, "closed": now()}
+            closed = {**row, "status": status, "reason": reason, "by": by, "closed": self.trail.now()}
             connection.execute(update(table).where(table.c.id == action), closed)
             entry = entry_of(patient, by, "follow-up")
             entry.wrote(table, closed, patient["salt"])
@@ -166,7 +178,7 @@ class FollowUp:
                 raise NotAccepted("seen", f"there is no outcome {seen}: {number} were stated")
             row = {
                 "id": str(uuid.uuid4()), "patient_id": patient["id"], "advisory_id": advisory, "months": months,
-                "number": number + 1, **stated, "at": now(),
+                "number": number + 1, **stated, "at": self.trail.now(),
             }  # fmt: skip
             connection.execute(insert(table), row)
             entry = entry_of(patient, by, "outcome")
@@ -177,80 +189,93 @@ class FollowUp:
 
     def actions(self, tenant: str, *, advisory: str = "", patient: str = "") -> list[Action]:
         """Every action of an advisory, or of a patient (by row id): the open ones first, by due day."""
-        with self.database.reading() as connection:
-            mine = tables.action.c.advisory_id == advisory if advisory else tables.action.c.patient_id == patient
-            return actions_where(connection, tables.action.c.tenant == tenant, mine)
+        mine = tables.action.c.advisory_id == advisory if advisory else tables.action.c.patient_id == patient
+        return self.database.asked(lambda connection: actions_where(connection, tables.action.c.tenant == tenant, mine))
 
     def outcomes(self, tenant: str, advisory: str) -> list[Outcome]:
         """Every outcome that was stated of an advisory, amendments after what they amend."""
-        with self.database.reading() as connection:
-            theirs = select(tables.advisory.c.id).where(
-                tables.advisory.c.id == advisory, tables.advisory.c.tenant == tenant
-            )
-            return _outcomes(connection, theirs)
+        table = tables.advisory.c
+        theirs = select(table.id).where(table.id == advisory, table.tenant == tenant)
+        return self.database.asked(lambda connection: _outcomes(connection, theirs))
 
     def clock(self, tenant: str, advisory: str) -> list[OutcomeDue]:
         """The outcomes of an advisory, when each is due, and what was stated last; none of what was withdrawn and never stated."""
-        table = tables.advisory
-        with self.database.reading() as connection:
-            wanted = select(table.c.opened, table.c.standing).where(table.c.id == advisory, table.c.tenant == tenant)
+        table = tables.advisory.c
+
+        def work(connection: Connection) -> list[OutcomeDue]:
+            wanted = select(table.opened, table.standing).where(table.id == advisory, table.tenant == tenant)
             row = connection.execute(wanted).first()
             if row is None:
                 raise NoSuchAdvisory(f"there is no advisory {advisory}")
-            stated = {
-                one.months: one for one in _outcomes(connection, select(table.c.id).where(table.c.id == advisory))
-            }
-        opened = date.fromisoformat(row.opened[:10])
-        return [
-            OutcomeDue(months, months_after(opened, months).isoformat(), stated.get(months))
-            for months in MONTHS
-            if months in stated or row.standing != Standing.WITHDRAWN
-        ]
+            said = _outcomes(connection, select(table.id).where(table.id == advisory))
+            stated, opened = {one.months: one for one in said}, date.fromisoformat(row.opened[:10])
+            return [
+                OutcomeDue(months, months_after(opened, months).isoformat(), stated.get(months))
+                for months in MONTHS
+                if months in stated or row.standing != Standing.WITHDRAWN
+            ]
 
-    def overdue(self, tenant: str, today: date, most: int = 500) -> list[Overdue]:
-        """Actions whose day has passed, and outcomes that nobody stated: the longest overdue first."""
-        action, advisory, patient, person = tables.action, tables.advisory, tables.patient, tables.person
-        with self.database.reading() as connection:
-            wanted = (
-                select(action, advisory.c.question, patient.c.server, patient.c.reference, *NAMED)
-                .join(advisory, advisory.c.id == action.c.advisory_id)
-                .join(patient, patient.c.id == action.c.patient_id)
-                .outerjoin(person, person.c.patient_id == action.c.patient_id)
-                .where(*overdue_actions(tenant, today))
-                .order_by(action.c.due, action.c.id)
-                .limit(most)
-            )
-            found = [
-                Overdue(
-                    row["patient_id"], Identity(tenant, row["server"], row["reference"]), named(row), row["advisory_id"],
-                    row["question"], row["kind"], row["due"], row["id"],
-                )
-                for row in connection.execute(wanted).mappings()
-            ]  # fmt: skip
-            asked = (
-                select(advisory, _months_due(today).label("months"), patient.c.server, patient.c.reference, *NAMED)
-                .join(patient, patient.c.id == advisory.c.patient_id)
-                .outerjoin(person, person.c.patient_id == advisory.c.patient_id)
-                .where(*overdue_outcomes(tenant, today))
-                .order_by(advisory.c.opened, advisory.c.id)
-                .limit(most)
-            )
-            for row in connection.execute(asked).mappings():
-                due = months_after(date.fromisoformat(row["opened"][:10]), row["months"]).isoformat()
-                who = Identity(tenant, row["server"], row["reference"])
-                found.append(
-                    Overdue(
-                        row["patient_id"],
-                        who,
-                        named(row),
-                        row["id"],
-                        row["question"],
-                        "outcome",
-                        due,
-                        months=row["months"],
-                    )
-                )
-        return sorted(found, key=lambda one: (one.due, one.patient, one.advisory))[:most]
+        return self.database.asked(work)
+
+    def overdue(self, tenant: str, today: date, most: int = 500) -> AllOverdue:
+        """Actions whose day has passed, and outcomes that nobody stated: of each at most so many, the longest overdue first."""
+
+        def work(connection: Connection) -> AllOverdue:
+            actions, outcomes = overdue_actions(tenant, today), overdue_outcomes(tenant, today)
+
+            def number(conditions: Sequence[ColumnElement[bool]]) -> int:
+                return int(connection.execute(select(func.count()).where(*conditions)).scalar_one())
+
+            return AllOverdue(
+                _overdue_actions(connection, tenant, actions, most), number(actions),
+                _overdue_outcomes(connection, tenant, today, outcomes, most), number(outcomes),
+            )  # fmt: skip
+
+        return self.database.asked(work)
+
+
+def _overdue_actions(
+    connection: Connection, tenant: str, conditions: Sequence[ColumnElement[bool]], most: int
+) -> list[Overdue]:
+    action, advisory, patient, person = tables.action, tables.advisory, tables.patient, tables.person
+    wanted = (
+        select(action, advisory.c.question, patient.c.server, patient.c.reference, *NAMED)
+        .join(advisory, advisory.c.id == action.c.advisory_id)
+        .join(patient, patient.c.id == action.c.patient_id)
+        .outerjoin(person, person.c.patient_id == action.c.patient_id)
+        .where(*conditions)
+        .order_by(action.c.due, action.c.id)
+        .limit(most)
+    )
+    return [
+        Overdue(
+            row["patient_id"], Identity(tenant, row["server"], row["reference"]), named(row), row["advisory_id"],
+            row["question"], row["kind"], row["due"], row["id"],
+        )
+        for row in connection.execute(wanted).mappings()
+    ]  # fmt: skip
+
+
+def _overdue_outcomes(
+    connection: Connection, tenant: str, today: date, conditions: Sequence[ColumnElement[bool]], most: int
+) -> list[Overdue]:
+    advisory, patient, person = tables.advisory, tables.patient, tables.person
+    wanted = (
+        select(advisory, _months_due(today).label("months"), patient.c.server, patient.c.reference, *NAMED)
+        .join(patient, patient.c.id == advisory.c.patient_id)
+        .outerjoin(person, person.c.patient_id == advisory.c.patient_id)
+        .where(*conditions)
+        .order_by(advisory.c.opened, advisory.c.id)
+        .limit(most)
+    )
+    found = [
+        Overdue(
+            row["patient_id"], Identity(tenant, row["server"], row["reference"]), named(row), row["id"], row["question"],
+            "outcome", months_after(date.fromisoformat(row["opened"][:10]), row["months"]).isoformat(), months=row["months"],
+        )
+        for row in connection.execute(wanted).mappings()
+    ]  # fmt: skip
+    return sorted(found, key=lambda one: (one.due, one.patient, one.advisory))
 
 
 def months_after(day: date, months: int) -> date:

@@ -8,27 +8,38 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from cds.errors import ExowatchError
 from cds.record import tables
-from cds.record.audit import Checkpoints, Entry, canonical, now
+from cds.record.agendas import (
+    Found,
+    NoSuchMeeting,
+    Seat,
+    found_now,
+    held_seats,
+    keep_found,
+    meeting_row,
+    planned,
+    seat,
+    seats,
+    unpacked,
+)
+from cds.record.audit import Checkpoints, Entry, append, canonical
 from cds.record.database import Database
-from cds.record.decisions import NotAccepted, a_day, is_text, noted, somebody
+from cds.record.decisions import Decided, NotAccepted, a_day, is_text, noted, somebody
 from cds.record.identity import Identity, NoSuchPatient, held_survivor
 from cds.record.names import NAMED, Named, named
-from cds.record.reviews import entry_of
+from cds.record.reviews import decided, entry_of
 from cds.record.trail import Trail
 
+_EASTERNMOST = timedelta(hours=14)
 MOST_MINUTES = 10_000
 _MOST_ATTENDEES = 100
-
-
-class NoSuchMeeting(ExowatchError):
-    """There is no meeting of that id, or nothing of that id stands on its agenda."""
 
 
 class ChangedMeanwhile(ExowatchError):
@@ -37,10 +48,6 @@ class ChangedMeanwhile(ExowatchError):
     def __init__(self, by: str, at: str):
         super().__init__(f"{by} changed the meeting at {at}. Look at that first, then change it again")
         self.by, self.at = by, at
-
-
-class AlreadyHeld(ExowatchError):
-    """The meeting was held and is closed: nothing of it changes any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +65,16 @@ class Meeting:
     revision: int
     by: str
     at: str
+    size: int  # how many patients stand on its agenda
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A patient on an agenda. `carried_from` is the meeting at which there was no time for them, "" if there is none."""
+    """A patient on an agenda. `carried_from` is the day of the meeting at which there was no time for them, "" if there is none.
+
+    `found` is what is found now; of a meeting that was held, what was found then, None if that was not kept. `decisions` are
+    the last about each advisory that this meeting took, with the second readings up to its end.
+    """
 
     id: str
     patient: str  # row id
@@ -71,26 +83,28 @@ class Case:
     position: int
     status: str  # open | discussed | carried
     carried_from: str
-    by: str
-    at: str
+    found: tuple[Found, ...] | None
+    decisions: tuple[Decided, ...]
 
 
 class Meetings:
     """Plans and closes meetings; safe to share between threads, and between processes on one database.
 
-    Everything raises `RecordUnavailable`, and `NoSuchMeeting` for what the tenant does not have.
+    `clock` says when (default: now). Everything raises `RecordUnavailable`, and `NoSuchMeeting` for what the tenant does not have.
     """
 
-    def __init__(self, database: Database, checkpoints: Checkpoints | None = None):
+    def __init__(
+        self, database: Database, checkpoints: Checkpoints | None = None, clock: Callable[[], datetime] | None = None
+    ):
         self.database = database
-        self.trail = Trail(database, checkpoints)
+        self.trail = Trail(database, checkpoints, clock)
 
     def plan(self, tenant: str, board: str, day: str, by: str) -> str:
         """Plan a meeting; its id. Raises `NotAccepted`."""
         row = {
             "id": str(uuid.uuid4()), "tenant": tenant, "board": _board(board), "day": a_day("day", day),
             "status": "planned", "attendees": "[]", "quorum": False, "minutes": "", "revision": 1, "by": somebody(by),
-            "at": now(),
+            "at": self.trail.now(),
         }  # fmt: skip
 
         def work(connection: Connection) -> tuple[str, Entry | None]:
@@ -117,7 +131,8 @@ class Meetings:
     ) -> int:
         """Change what is given of a planned meeting, and with `close` say that it was held; its new revision.
 
-        `revision` is the one that was seen. Raises `NotAccepted`, `ChangedMeanwhile`, and `AlreadyHeld`.
+        `revision` is the one that was seen. Who closes it writes down what is found about each patient. Raises `NotAccepted`, also
+        for closing it before its day, `ChangedMeanwhile`, and `AlreadyHeld`.
         """
         stated: dict[str, Any] = {"by": somebody(by)}
         if board is not None:
@@ -134,48 +149,63 @@ class Meetings:
             stated["status"] = "held"
 
         def work(connection: Connection) -> tuple[int, Entry | None]:
-            row = _planned(connection, tenant, meeting)
+            row = planned(connection, tenant, meeting)
             if row["revision"] != revision:
                 raise ChangedMeanwhile(row["by"], row["at"])
-            changed = {**row, **stated, "revision": revision + 1, "at": now()}
+            changed = {**row, **stated, "revision": revision + 1, "at": self.trail.now()}
+            if close and changed["day"] > self._begun():
+                raise NotAccepted("close", f"its day, {changed['day']}, is still to come")
             connection.execute(update(tables.meeting).where(tables.meeting.c.id == meeting), changed)
             entry = Entry(tenant, stated["by"][:64], "meeting")
             entry.wrote(tables.meeting, changed, "")
+            if close:
+                keep_found(connection, meeting, entry)
             return revision + 1, entry
 
         return self.trail.write(work)
 
     # the agenda ----------------------------------------------------------------------------------------------------
 
-    def add(self, tenant: str, meeting: str, patient: str, by: str) -> str:
-        """Put a patient (by row id) at the end of an agenda; the id of the case, the same if they stand on it already.
+    def add(self, tenant: str, meeting: str, patient: str, by: str) -> None:
+        """Put a patient at the end of an agenda: see `add_all`."""
+        self.add_all(tenant, meeting, [patient], by)
+
+    def add_all(self, tenant: str, meeting: str, patients: Sequence[str], by: str) -> None:
+        """Put patients (by row id) at the end of an agenda, all of them or none; who stands on it stays where they are.
 
         Raises `NoSuchPatient`, and `AlreadyHeld`.
         """
-        by = somebody(by)
+        by, table = somebody(by), tables.patient.c
 
-        def work(connection: Connection) -> tuple[str, Entry | None]:
-            theirs = select(tables.patient.c.id).where(
-                tables.patient.c.id == patient, tables.patient.c.tenant == tenant
-            )
-            if connection.execute(theirs).first() is None:
-                raise NoSuchPatient(f"The record holds no patient of row '{patient}' (tenant '{tenant}')")
-            row = held_survivor(connection, patient)
-            _planned(connection, tenant, meeting)
-            cases = _cases(connection, meeting)
-            for case in cases:
-                if case["patient_id"] == row["id"]:
-                    return str(case["id"]), None
-            entry = entry_of(row, by, "agenda")
-            return _put(connection, entry, row, meeting, _end(cases), by), entry
+        def work(connection: Connection) -> tuple[None, Entry | None]:
+            theirs = select(table.id).where(table.id.in_(patients), table.tenant == tenant)
+            known = set(connection.execute(theirs).scalars())
+            for key in patients:
+                if key not in known:
+                    raise NoSuchPatient(f"The record holds no patient of row '{key[:40]}' (tenant '{tenant}')")
+            # In one order, so that of two who do it neither waits for the other in a circle.
+            rows = {key: held_survivor(connection, key) for key in sorted(known)}
+            planned(connection, tenant, meeting)
+            entries = []
+            for key in patients:
+                entry = entry_of(rows[key], by, "agenda")
+                seat(connection, entry, rows[key], meeting, by, self.trail.now())
+                entries += [entry] if entry.rows else []
+            for entry in entries[:-1]:
+                append(self.database, connection, entry)  # one for each patient
+            return None, entries[-1] if entries else None
 
-        return self.trail.write(work)
+        self.trail.write(work)
 
     def remove(self, tenant: str, meeting: str, case: str, by: str) -> None:
-        """Take a case off an agenda. Raises `AlreadyHeld`."""
+        """Take a case off an agenda. Raises `AlreadyHeld`, and `NotAccepted` for one about which the meeting has decided."""
 
-        def work(cases: Sequence[_Case], entry: Entry) -> None:
-            _named_case(cases, case).erase(entry)
+        def work(cases: Sequence[Seat], entry: Entry) -> None:
+            gone, table = _named_seat(cases, case), tables.disposition.c
+            here = select(table.id).where(table.meeting_id == meeting, table.patient_id == gone.row["patient_id"])
+            if gone.connection.execute(here.limit(1)).first() is not None:
+                raise NotAccepted("item", "the meeting has decided about it, and its minutes are to say so")
+            gone.erase(entry)
 
         self._with_agenda(tenant, meeting, somebody(by), work)
 
@@ -185,8 +215,8 @@ class Meetings:
         Raises `AlreadyHeld`.
         """
 
-        def work(found: Sequence[_Case], entry: Entry) -> None:
-            first = [_named_case(found, key) for key in dict.fromkeys(cases)]
+        def work(found: Sequence[Seat], entry: Entry) -> None:
+            first = [_named_seat(found, key) for key in dict.fromkeys(cases)]
             for position, one in enumerate([*first, *(one for one in found if one not in first)], 1):
                 one.change(entry, position=position)
 
@@ -195,8 +225,8 @@ class Meetings:
     def mark(self, tenant: str, meeting: str, case: str, by: str, *, discussed: bool) -> None:
         """Say that a case was discussed, or was not after all. Raises `AlreadyHeld`."""
 
-        def work(cases: Sequence[_Case], entry: Entry) -> None:
-            _named_case(cases, case).change(entry, status="discussed" if discussed else "open")
+        def work(cases: Sequence[Seat], entry: Entry) -> None:
+            _named_seat(cases, case).change(entry, status="discussed" if discussed else "open")
 
         self._with_agenda(tenant, meeting, somebody(by), work)
 
@@ -209,11 +239,13 @@ class Meetings:
         by = somebody(by)
         if meeting == to:
             raise NotAccepted("to", "a case is carried over to another meeting")
-        with self.database.reading() as connection:
-            _meeting(connection, tenant, meeting, hold=False)
-            _planned(connection, tenant, to, hold=False)
-            waiting = [row["id"] for row in _cases(connection, meeting) if row["status"] == "open"]
-        return sum(self._carry(tenant, meeting, to, case, by) for case in waiting)
+
+        def open_(connection: Connection) -> list[str]:
+            meeting_row(connection, tenant, meeting, hold=False)
+            planned(connection, tenant, to, hold=False)
+            return [row["id"] for row in seats(connection, meeting) if row["status"] == "open"]
+
+        return sum(self._carry(tenant, meeting, to, case, by) for case in self.database.asked(open_))
 
     def _carry(self, tenant: str, meeting: str, to: str, key: str, by: str) -> bool:
         wanted = select(tables.agenda).where(tables.agenda.c.id == key, tables.agenda.c.meeting_id == meeting)
@@ -223,33 +255,24 @@ class Meetings:
             if row is None:
                 return False, None
             patient = held_survivor(connection, row["patient_id"])
-            _planned(connection, tenant, to)
+            planned(connection, tenant, to)
             row = connection.execute(wanted.with_for_update()).mappings().first()
             if row is None or row["status"] != "open":
                 return False, None
             entry = entry_of(patient, by, "agenda")
-            _Case(connection, dict(row), patient["salt"]).change(entry, status="carried")
-            there = _cases(connection, to)
-            if row["patient_id"] not in {one["patient_id"] for one in there}:
-                _put(connection, entry, patient, to, _end(there), by, carried_from=meeting)
+            Seat(connection, row, patient["salt"]).change(entry, status="carried")
+            seat(connection, entry, patient, to, by, self.trail.now(), carried_from=meeting)
             return True, entry
 
         return self.trail.write(work)
 
-    def _with_agenda(self, tenant: str, meeting: str, by: str, work: Callable[[Sequence[_Case], Entry], None]) -> None:
+    def _with_agenda(self, tenant: str, meeting: str, by: str, work: Callable[[Sequence[Seat], Entry], None]) -> None:
         """Do something with the cases of a planned meeting, which nobody else changes meanwhile."""
 
         def working(connection: Connection) -> tuple[None, Entry | None]:
-            _planned(connection, tenant, meeting)
-            # In the order in which a merge takes them, which holds their patients: neither waits for the other in a circle.
-            held = select(tables.agenda.c.id).where(tables.agenda.c.meeting_id == meeting).order_by(tables.agenda.c.id)
-            connection.execute(held.with_for_update())
-            rows = _cases(connection, meeting)
-            patient = tables.patient.c
-            theirs = select(patient.id, patient.salt).where(patient.id.in_([row["patient_id"] for row in rows]))
-            salts = {key: salt for key, salt in connection.execute(theirs).all()}
+            planned(connection, tenant, meeting)
             entry = Entry(tenant, by[:64], "agenda")
-            work([_Case(connection, dict(row), salts[row["patient_id"]]) for row in rows], entry)
+            work(held_seats(connection, meeting), entry)
             return None, entry if entry.rows else None
 
         self.trail.write(working)
@@ -258,125 +281,105 @@ class Meetings:
 
     def meeting(self, tenant: str, key: str) -> Meeting:
         """One meeting."""
-        with self.database.reading() as connection:
-            return _shown(_meeting(connection, tenant, key, hold=False))
+        return self.database.asked(lambda connection: _meeting(connection, tenant, key))
 
     def meetings(self, tenant: str, *, status: str = "", most: int = 100) -> list[Meeting]:
         """Meetings, the latest day first; only those planned or held if asked."""
         table = tables.meeting
-        wanted = select(table).where(table.c.tenant == tenant)
+        wanted = _MEETING.where(table.c.tenant == tenant)
         if status:
             wanted = wanted.where(table.c.status == status)
-        with self.database.reading() as connection:
-            rows = connection.execute(wanted.order_by(table.c.day.desc(), table.c.id).limit(most)).mappings()
-            return [_shown(row) for row in rows]
+        wanted = wanted.order_by(table.c.day.desc(), table.c.id).limit(most)
+        return self.database.asked(lambda connection: [_shown(row) for row in connection.execute(wanted).mappings()])
 
     def agenda(self, tenant: str, meeting: str) -> list[Case]:
         """The agenda of a meeting, in its order."""
-        table, patient, person = tables.agenda, tables.patient, tables.person
-        wanted = (
-            select(table, patient.c.server, patient.c.reference, *NAMED)
-            .join(patient, patient.c.id == table.c.patient_id)
-            .outerjoin(person, person.c.patient_id == table.c.patient_id)
-            .where(table.c.meeting_id == meeting)
-            .order_by(table.c.position, table.c.id)
-        )
-        with self.database.reading() as connection:
-            _meeting(connection, tenant, meeting, hold=False)
-            rows = connection.execute(wanted).mappings().all()
-        return [
-            Case(
-                row["id"], row["patient_id"], Identity(tenant, row["server"], row["reference"]), named(row),
-                row["position"], row["status"], row["carried_from"] or "", row["by"], row["at"],
-            )
-            for row in rows
-        ]  # fmt: skip
+        return self.sitting(tenant, meeting)[1]
+
+    def sitting(self, tenant: str, meeting: str) -> tuple[Meeting, list[Case]]:
+        """A meeting and its agenda, in its order, as of one moment."""
+
+        def work(connection: Connection) -> tuple[Meeting, list[Case]]:
+            found = _meeting(connection, tenant, meeting)
+            return found, _cases(connection, found)
+
+        return self.database.asked(work)
 
     def last_held(self, tenant: str, board: str = "") -> str:
         """The day of the last meeting that was held, of one board if asked; "" if none was."""
         table = tables.meeting.c
         wanted = select(func.max(table.day)).where(table.tenant == tenant, table.status == "held")
+        wanted = wanted.where(table.day <= self._begun())
         if board:
             wanted = wanted.where(table.board == board)
-        with self.database.reading() as connection:
-            return connection.execute(wanted).scalar() or ""
+        return self.database.asked(lambda connection: connection.execute(wanted).scalar() or "")
+
+    def _begun(self) -> str:
+        """The last day that has begun anywhere on earth."""
+        return (self.trail.clock().astimezone(UTC) + _EASTERNMOST).date().isoformat()
 
 
-class _Case:
-    """A row of an agenda that is held until the transaction ends."""
-
-    def __init__(self, connection: Connection, row: dict[str, Any], salt: str):
-        self._connection, self.row, self._salt = connection, row, salt
-
-    def change(self, entry: Entry, **changes: Any) -> None:
-        """Write what differs."""
-        if all(self.row[name] == value for name, value in changes.items()):
-            return
-        self.row = {**self.row, **changes}
-        self._connection.execute(update(tables.agenda).where(tables.agenda.c.id == self.row["id"]), changes)
-        entry.wrote(tables.agenda, self.row, self._salt)
-
-    def erase(self, entry: Entry) -> None:
-        self._connection.execute(delete(tables.agenda).where(tables.agenda.c.id == self.row["id"]))
-        entry.erased(tables.agenda, self.row["id"])
+_SIZE = select(func.count()).where(tables.agenda.c.meeting_id == tables.meeting.c.id).scalar_subquery()
+_MEETING = select(tables.meeting, _SIZE.label("size"))
 
 
-def _named_case(cases: Sequence[_Case], key: str) -> _Case:
-    for case in cases:
-        if case.row["id"] == key:
-            return case
-    raise NoSuchMeeting(f"nothing of id '{key[:40]}' stands on the agenda")
+def _meeting(connection: Connection, tenant: str, key: str) -> Meeting:
+    meeting_row(connection, tenant, key, hold=False)
+    return _shown(connection.execute(_MEETING.where(tables.meeting.c.id == key)).mappings().one())
 
 
-def _put(
-    connection: Connection,
-    entry: Entry,
-    patient: RowMapping,
-    meeting: str,
-    position: int,
-    by: str,
-    carried_from: str = "",
-) -> str:
-    row = {
-        "id": str(uuid.uuid4()), "patient_id": patient["id"], "meeting_id": meeting, "position": position,
-        "carried_from": carried_from or None, "status": "open", "by": by, "at": now(),
-    }  # fmt: skip
-    connection.execute(insert(tables.agenda), row)
-    entry.wrote(tables.agenda, row, patient["salt"])
-    return str(row["id"])
+def _cases(connection: Connection, meeting: Meeting) -> list[Case]:
+    table, patient, person = tables.agenda, tables.patient, tables.person
+    before = tables.meeting.alias("before")
+    wanted = (
+        select(table, patient.c.server, patient.c.reference, before.c.day, *NAMED)
+        .join(patient, patient.c.id == table.c.patient_id)
+        .outerjoin(person, person.c.patient_id == table.c.patient_id)
+        .outerjoin(before, before.c.id == table.c.carried_from)
+        .where(table.c.meeting_id == meeting.id)
+        .order_by(table.c.position, table.c.id)
+    )
+    rows = connection.execute(wanted).mappings().all()
+    patients = [row["patient_id"] for row in rows]
+    held = meeting.status == "held"
+    found = {} if held else found_now(connection, patients)
+    decisions = _decisions(connection, meeting, patients)
+    return [
+        Case(
+            row["id"], row["patient_id"], Identity(meeting.tenant, row["server"], row["reference"]), named(row),
+            row["position"], row["status"], row["day"] or "",
+            found.get(row["patient_id"], ()) if not held else unpacked(row["found"]) if row["found"] else None,
+            decisions.get(row["patient_id"], ()),
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
-def _end(cases: Sequence[RowMapping]) -> int:
-    return max((int(row["position"]) for row in cases), default=0) + 1
-
-
-def _cases(connection: Connection, meeting: str) -> Sequence[RowMapping]:
-    table = tables.agenda
-    wanted = select(table).where(table.c.meeting_id == meeting).order_by(table.c.position, table.c.id)
-    return connection.execute(wanted).mappings().all()
-
-
-def _meeting(connection: Connection, tenant: str, key: str, *, hold: bool = True) -> RowMapping:
-    wanted = select(tables.meeting).where(tables.meeting.c.id == key, tables.meeting.c.tenant == tenant)
-    # Its key stays: so cases can be put on its agenda while it is held.
-    row = connection.execute(wanted.with_for_update(key_share=True) if hold else wanted).mappings().first()
-    if row is None:
-        raise NoSuchMeeting(f"there is no meeting '{key[:40]}'")
-    return row
-
-
-def _planned(connection: Connection, tenant: str, key: str, *, hold: bool = True) -> RowMapping:
-    row = _meeting(connection, tenant, key, hold=hold)
-    if row["status"] == "held":
-        raise AlreadyHeld(f"the meeting of {row['day']} was held and is closed since {row['at']}")
-    return row
+def _decisions(connection: Connection, meeting: Meeting, patients: Sequence[str]) -> dict[str, tuple[Decided, ...]]:
+    """By patient the last decision about each advisory that the meeting took; of one that was held with what was said by then."""
+    table = tables.disposition.c
+    here = select(table.advisory_id).where(table.patient_id.in_(patients), table.meeting_id == meeting.id).distinct()
+    found: dict[str, tuple[Decided, ...]] = {}
+    for each in decided(connection, connection.execute(here).scalars().all()).values():
+        last = [one for one in each if one.meeting == meeting.id][-1]
+        if meeting.status == "held":
+            last = replace(last, readings=tuple(one for one in last.readings if one.at <= meeting.at))
+        found[last.patient] = (*found.get(last.patient, ()), last)
+    return {key: tuple(sorted(each, key=lambda one: (one.at, one.id))) for key, each in found.items()}
 
 
 def _shown(row: RowMapping) -> Meeting:
     return Meeting(
         row["id"], row["tenant"], row["board"], row["day"], row["status"], tuple(json.loads(row["attendees"])),
-        row["quorum"], row["minutes"], row["revision"], row["by"], row["at"],
+        row["quorum"], row["minutes"], row["revision"], row["by"], row["at"], row["size"],
     )  # fmt: skip
+
+
+def _named_seat(cases: Sequence[Seat], key: str) -> Seat:
+    for case in cases:
+        if case.row["id"] == key:
+            return case
+    raise NoSuchMeeting(f"nothing of id '{key[:40]}' stands on the agenda")
 
 
 def _board(name: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, func, select, union
+from sqlalchemy import ColumnElement, RowMapping, Select, func, or_, select, union
 
 from cds.record import tables
 
@@ -32,8 +34,18 @@ def named(row: RowMapping) -> Named:
     return Named(*(row[column.name] or "" for column in NAMED))
 
 
+_PLAIN = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"}
+)
+"""Letters that Unicode does not take apart into a plain one and an accent."""
+
+
 def folded(text: str) -> str:
     """A text as it is compared: without capitals and accents, so that a keyboard without them finds everybody."""
+    return _without_accents(text).translate(_PLAIN)
+
+
+def _without_accents(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text.casefold())
     return "".join(one for one in plain if not unicodedata.combining(one))
 
@@ -50,19 +62,31 @@ def sought_by(reference: str, family: str, given: str, number: str) -> str:
     return "".join(f" {word}" for word in dict.fromkeys(words))[:_MOST_SOUGHT]
 
 
-def patients_named(tenant: str, word: str) -> Select[Any]:
-    """Row ids of patients by a word: the beginning of a name, a record number or an id; or an identifier as a whole.
+_ID = re.compile(r"(?:(?:https?://\S*/)?Patient/)?([A-Za-z0-9.-]{1,64})", re.IGNORECASE)
+"""An id, a reference, or the address of a record."""
 
-    An id leads to the patient into whom it was merged.
+
+def patients_named(tenant: str, words: Sequence[str]) -> Select[Any]:
+    """Row ids of patients by words, each of which is the beginning of a name, a record number or an id; or an identifier as a whole.
+
+    A word that stands alone is also looked for among the ids of patients whose record was never read, and of those who were merged
+    into another, to whom it leads.
     """
     person, identifier, patient = tables.person.c, tables.identifier.c, tables.patient
-    key = word.rpartition("/")[2]
-    by_name = select(person.patient_id).where(
-        person.tenant == tenant, person.sought.contains(f" {folded(word)}", autoescape=True)
-    )
-    by_identifier = select(identifier.patient_id).where(identifier.tenant == tenant, identifier.value == word)
-    by_reference = func.lower(patient.c.reference).startswith(f"patient/{key.lower()}", autoescape=True)
-    wanted = select(patient.c.id, patient.c.merged_into).where(patient.c.tenant == tenant, by_reference)
-    found = wanted.cte(recursive=True)
-    found = found.union(select(patient.c.id, patient.c.merged_into).join(found, patient.c.id == found.c.merged_into))
-    return select(union(by_name, by_identifier, select(found.c.id)).subquery().c[0])
+
+    def is_called(word: str) -> ColumnElement[bool]:
+        # What was stored before a letter became plain is found by it as it was, and by both from when the patient is read again.
+        spelled = sorted({folded(word), _without_accents(word)})
+        has = select(identifier.patient_id).where(identifier.tenant == tenant, identifier.value == word)
+        return or_(*(person.sought.contains(f" {one}", autoescape=True) for one in spelled), person.patient_id.in_(has))
+
+    asked = [select(person.patient_id).where(person.tenant == tenant, *map(is_called, words))]
+    if len(words) == 1:
+        asked.append(select(identifier.patient_id).where(identifier.tenant == tenant, identifier.value == words[0]))
+        if (key := _ID.fullmatch(words[0])) is not None:
+            named = func.lower(patient.c.reference).startswith(f"patient/{key[1].lower()}", autoescape=True)
+            wanted = select(patient.c.id, patient.c.merged_into).where(patient.c.tenant == tenant, named)
+            found = wanted.cte(recursive=True)
+            more = select(patient.c.id, patient.c.merged_into).join(found, patient.c.id == found.c.merged_into)
+            asked.append(select(found.union(more).c.id))
+    return select(union(*asked).subquery().c[0])

@@ -18,6 +18,7 @@ from cds.record.lifecycle import Kind, Standing
 FLAGS = ("suspected", "persistent")
 """States that suspect resistance."""
 _Z = 1.959963984540054  # two-sided 95 %
+_LONGEST = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +86,18 @@ def precision(database: Database, tenant: str) -> list[Precision]:
         .distinct()
     )
     of_tenant = select(advisory.c.id).where(advisory.c.tenant == tenant)
-    with database.reading() as connection:
-        rows = connection.execute(flagged).all()
-        stated = select(outcome.c.advisory_id, outcome.c.resistance).where(outcome.c.advisory_id.in_(of_tenant))
-        last = {
-            key: found for key, found in connection.execute(stated.order_by(outcome.c.months, outcome.c.number)).all()
-        }
-        made = select(decision.c.advisory_id, decision.c.code).where(decision.c.advisory_id.in_(of_tenant))
-        order = func.coalesce(decision.c.number, 0), decision.c.at
-        decided = {key: code for key, code in connection.execute(made.order_by(*order)).all()}
+    stated = select(outcome.c.advisory_id, outcome.c.resistance).where(outcome.c.advisory_id.in_(of_tenant))
+    stated = stated.order_by(outcome.c.months, outcome.c.number)
+    made = select(decision.c.advisory_id, decision.c.code).where(decision.c.advisory_id.in_(of_tenant))
+    made = made.order_by(func.coalesce(decision.c.number, 0), decision.c.at)
+    rows, last, decided = database.asked(
+        lambda connection: (
+            connection.execute(flagged).all(),
+            {key: found for key, found in connection.execute(stated).all()},
+            {key: code for key, code in connection.execute(made).all()},
+        ),
+        longest=_LONGEST,
+    )
     counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for key, question, standing, hash_ in rows:
         count = counted[question, hash_]

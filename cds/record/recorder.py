@@ -92,7 +92,8 @@ class Asked:
 class Recorder:
     """Writes evaluations; safe to share between threads, and between processes on one database.
 
-    `clock` says when they are made (default: now): only what is played back from the past needs another. The audit has its own.
+    `clock` says when they are made, and when boards decide and meet (default: now): only what is played back from the past needs
+    another. The audit has its own.
     """
 
     def __init__(
@@ -107,9 +108,9 @@ class Recorder:
         self.responses = Responses(database, checkpoints)
         self.arrivals = Arrivals(database, checkpoints)
         self.queue = Queue(database)
-        self.reviews = Reviews(database, checkpoints)
-        self.follow_up = FollowUp(database, checkpoints)
-        self.meetings = Meetings(database, checkpoints)
+        self.reviews = Reviews(database, checkpoints, self.clock)
+        self.follow_up = FollowUp(database, checkpoints, self.clock)
+        self.meetings = Meetings(database, checkpoints, self.clock)
         self.delivery = Wording(book).about_delivery()
         self._book = book
         self._rule_texts = RuleTexts(database, book)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from cds.record import content, tables
-from cds.record.audit import Checkpoints, Entry, now, salted
+from cds.record.agendas import AlreadyHeld, NoSuchMeeting, held_seats, planned, seat
+from cds.record.answers import urgency
+from cds.record.audit import Checkpoints, Entry, salted
 from cds.record.database import Database
 from cds.record.decisions import (
     AlreadyDecided,
@@ -24,6 +27,7 @@ from cds.record.decisions import (
     NoSuchAdvisory,
     NotAccepted,
     Planned,
+    Reassessed,
     SecondReading,
     checked,
     noted,
@@ -37,18 +41,21 @@ from cds.record.trail import Trail
 class Reviews:
     """Takes decisions into the record; safe to share between threads, and between processes on one database.
 
-    Everything raises `RecordUnavailable`, and `NoSuchAdvisory` for what the tenant does not have; `tenant` None: whatever it is.
+    `clock` says when (default: now). Everything raises `RecordUnavailable`, and `NoSuchAdvisory` for what the tenant does not have;
+    `tenant` None: whatever it is.
     """
 
-    def __init__(self, database: Database, checkpoints: Checkpoints | None = None):
+    def __init__(
+        self, database: Database, checkpoints: Checkpoints | None = None, clock: Callable[[], datetime] | None = None
+    ):
         self.database = database
-        self.trail = Trail(database, checkpoints)
+        self.trail = Trail(database, checkpoints, clock)
 
     def decide(self, decision: Decision, tenant: str | None = None) -> str:
         """Record what a board decided; the id of the record, the same if it was sent before.
 
         Of the same revision it takes the place of the decision before, whose open actions end unless they are stated again; of a newer
-        revision it stands beside that, and they go on. Raises `NotAccepted`, `AlreadyDecided`, and `Ended`.
+        revision it stands beside that, and they go on. Raises `NotAccepted`, `AlreadyDecided`, `Ended`, and `Reassessed`.
         """
         decision = checked(decision)
         packed = content.packed(
@@ -73,13 +80,13 @@ class Reviews:
                 return str(newest["id"]), None  # the same sent again
             if newest is not None and len(before) > decision.seen:
                 raise AlreadyDecided(newest["by"], newest["code"], newest["at"])
-            if advisory["revision"] != decision.revision:
-                raise AlreadyDecided("a newer evaluation", Standing(advisory["standing"]).value, advisory["changed"])
-            if len(before) < decision.seen:
-                raise NotAccepted("seen", f"there is no decision {decision.seen}: {len(before)} were made")
             if not Standing(advisory["standing"]).is_open:
                 raise Ended(advisory["standing"], advisory["changed"])
-            writing = _Deciding(connection, patient, decision, {row["id"]: row["revision"] for row in before})
+            if advisory["revision"] != decision.revision:
+                raise Reassessed(Standing(advisory["standing"]).value, advisory["changed"])
+            if len(before) < decision.seen:
+                raise NotAccepted("seen", f"there is no decision {decision.seen}: {len(before)} were made")
+            writing = _Deciding(connection, patient, decision, before, self.trail.now())
             writing.discuss()
             row = {
                 "id": str(uuid.uuid4()), "patient_id": patient["id"], "advisory_id": decision.advisory, **stated,
@@ -122,7 +129,7 @@ class Reviews:
                 raise AlreadyDecided(said["by"], "agrees" if said["agrees"] else "disagrees", said["at"])
             row = {
                 "id": str(uuid.uuid4()), "patient_id": patient["id"], "disposition_id": decision, "by": by,
-                "agrees": agrees, "content": packed, "at": now(),
+                "agrees": agrees, "content": packed, "at": self.trail.now(),
             }  # fmt: skip
             connection.execute(insert(table), row)
             entry = entry_of(patient, by, "second-read")
@@ -131,38 +138,68 @@ class Reviews:
 
         return self.trail.write(work)
 
+    def acknowledge(self, tenant: str, advisory: str, by: str) -> bool:
+        """Note that somebody saw that advice was withdrawn; False if nothing is left to be acknowledged. Raises `NotAccepted`."""
+        by, answer = somebody(by), tables.answer
+
+        def work(connection: Connection) -> tuple[bool, Entry | None]:
+            patient, row = held_advisory(connection, tenant, advisory)
+            waiting = select(answer).where(answer.c.advisory_id == advisory, answer.c.withdrawn != "")
+            rows = connection.execute(waiting).mappings().all()
+            if not rows:
+                return False, None
+            entry = entry_of(patient, by, "acknowledge")
+            seen = {
+                "id": str(uuid.uuid4()), "patient_id": patient["id"], "advisory_id": advisory,
+                "revision": row["revision"], "by": by, "at": self.trail.now(),
+            }  # fmt: skip
+            connection.execute(insert(tables.acknowledgement), seen)
+            entry.wrote(tables.acknowledgement, seen, patient["salt"])
+            for one in rows:
+                changed = {**one, "withdrawn": "", "rank": urgency(one["state"], one["claim"])}
+                connection.execute(update(answer).where(answer.c.id == one["id"]), changed)
+                entry.wrote(answer, changed, patient["salt"])
+            return True, entry
+
+        return self.trail.write(work)
+
     def decisions(self, tenant: str, *, advisory: str = "", patient: str = "") -> list[Decided]:
         """Every decision about an advisory, or about all of a patient (by row id), the oldest first."""
         table = tables.advisory
         wanted = select(table.c.id).where(table.c.tenant == tenant)
         wanted = wanted.where(table.c.id == advisory) if advisory else wanted.where(table.c.patient_id == patient)
-        with self.database.reading() as connection:
-            found = decided(connection, connection.execute(wanted).scalars().all())
+        found = self.database.asked(lambda one: decided(one, one.execute(wanted).scalars().all()))
         return sorted((one for each in found.values() for one in each), key=lambda one: (one.at, one.number))
 
 
 class _Deciding:
     """What follows from a decision, in the transaction that takes it."""
 
-    def __init__(self, connection: Connection, patient: RowMapping, decision: Decision, revisions: Mapping[str, int]):
+    def __init__(
+        self, connection: Connection, patient: RowMapping, decision: Decision, before: Sequence[RowMapping], at: str
+    ):
         self._connection, self._patient, self._decision = connection, patient, decision
-        self._revisions = revisions  # of the decisions before, by id
-        self.at = now()
+        self._before = before  # the decisions before
+        self.at = at
         self.entry = entry_of(patient, decision.by, "decide")
 
     def follow(self, key: str) -> None:
-        """Open the actions that are not open yet; end those that the decision takes back."""
+        """Open the actions that are new; end those that the decision takes back.
+
+        What the decision before stated too goes on as it is: what was done since then is not to be done again.
+        """
         table, decision = tables.action, self._decision
-        wanted = list(decision.actions)
+        go_on = {Planned(*one) for last in self._before[-1:] for one in _rest(last)["actions"]}
+        revisions = {row["id"]: row["revision"] for row in self._before}
         still = select(table).where(table.c.advisory_id == decision.advisory, table.c.status == "open")
         for row in self._connection.execute(still.order_by(table.c.due, table.c.id)).mappings().all():
-            if (same := Planned(row["kind"], row["due"])) in wanted:
-                wanted.remove(same)
-            elif self._revisions.get(row["disposition_id"]) == decision.revision:
+            if (same := Planned(row["kind"], row["due"])) in decision.actions:
+                go_on.add(same)
+            elif revisions.get(row["disposition_id"]) == decision.revision:
                 ended = {**row, "status": "replaced", "by": decision.by, "closed": self.at}
                 self._connection.execute(update(table).where(table.c.id == row["id"]), ended)
                 self.entry.wrote(table, ended, self._patient["salt"])
-        for one in wanted:
+        for one in (action for action in decision.actions if action not in go_on):
             opened = {
                 "id": str(uuid.uuid4()), "patient_id": self._patient["id"], "advisory_id": decision.advisory,
                 "disposition_id": key, "tenant": self._patient["tenant"], "kind": one.kind, "due": one.due,
@@ -172,22 +209,24 @@ class _Deciding:
             self.entry.wrote(table, opened, self._patient["salt"])
 
     def discuss(self) -> None:
-        """Take the case for discussed at the meeting at which it was decided. Raises `NotAccepted` for no such meeting."""
-        decision, table = self._decision, tables.agenda
+        """Take the case for discussed at the meeting at which it was decided, and put it on the agenda if it does not stand there.
+
+        Raises `NotAccepted` for no such meeting, and for one that was held: its minutes stay as they are.
+        """
+        decision, connection = self._decision, self._connection
         if not decision.meeting:
             return
-        meeting = tables.meeting.c
-        held = select(meeting.id).where(meeting.id == decision.meeting, meeting.tenant == self._patient["tenant"])
-        if self._connection.execute(held).first() is None:
-            raise NotAccepted("meeting", f"there is no meeting '{decision.meeting[:40]}'")
-        if decision.code == "not-discussed":
-            return
-        case = (table.c.meeting_id == decision.meeting, table.c.patient_id == self._patient["id"])
-        wanted = select(table).where(*case, table.c.status == "open").with_for_update()
-        for row in self._connection.execute(wanted).mappings().all():
-            done = {**row, "status": "discussed"}
-            self._connection.execute(update(table).where(table.c.id == row["id"]), done)
-            self.entry.wrote(table, done, self._patient["salt"])
+        try:
+            planned(connection, self._patient["tenant"], decision.meeting)
+        except (NoSuchMeeting, AlreadyHeld) as error:
+            raise NotAccepted("meeting", str(error)) from None
+        discussed = decision.code != "not-discussed"
+        mine = [one for one in held_seats(connection, decision.meeting) if one.row["patient_id"] == self._patient["id"]]
+        for one in mine if discussed else ():
+            one.change(self.entry, status="discussed")
+        if not mine:
+            status = "discussed" if discussed else "open"
+            seat(connection, self.entry, self._patient, decision.meeting, decision.by, self.at, status=status)
 
 
 def entry_of(patient: RowMapping, by: str, action: str) -> Entry:
@@ -218,7 +257,7 @@ def decided(connection: Connection, advisories: Sequence[str]) -> dict[str, list
     newest = {row["advisory_id"]: row["id"] for row in rows}
     for row in rows:
         of_advisory = found[row["advisory_id"]]
-        rest = content.unpacked(row["content"]) if row["content"] is not None else _NOTHING
+        rest = _rest(row)
         of_advisory.append(
             Decided(
                 row["id"], row["number"] or len(of_advisory) + 1, row["advisory_id"], row["patient_id"], row["revision"],
@@ -232,6 +271,12 @@ def decided(connection: Connection, advisories: Sequence[str]) -> dict[str, list
 
 
 _NOTHING: Mapping[str, Any] = {"note": "", "level": "", "resistance": False, "references": (), "actions": ()}
+
+
+def _rest(row: RowMapping) -> Mapping[str, Any]:
+    """What a decision says besides its columns; nothing in those of old records."""
+    found: Mapping[str, Any] = _NOTHING if row["content"] is None else content.unpacked(row["content"])
+    return found
 
 
 def _of_advisories(connection: Connection, keys: Sequence[str]) -> Sequence[RowMapping]:

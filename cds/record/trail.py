@@ -6,12 +6,14 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
 
 from cds.record import tables
-from cds.record.audit import Checkpoints, Entry, Verdict, append, link_of, salted, verify
+from cds.record.audit import Checkpoints, Entry, Verdict, append, instant, link_of, salted, verify
 from cds.record.database import Database
 from cds.record.identity import NoSuchPatient
 
@@ -40,11 +42,21 @@ class Stretch:
 
 
 class Trail:
-    """Writes with an audit entry, within the database's deadline; safe to share between threads."""
+    """Writes with an audit entry, within the database's deadline; safe to share between threads.
 
-    def __init__(self, database: Database, checkpoints: Checkpoints | None = None):
+    `clock` says when things are done (default: now); the audit has its own.
+    """
+
+    def __init__(
+        self, database: Database, checkpoints: Checkpoints | None = None, clock: Callable[[], datetime] | None = None
+    ):
         self.database = database
+        self.clock = clock or partial(datetime.now, UTC)
         self._checkpoints = checkpoints
+
+    def now(self) -> str:
+        """This instant by the clock, as it is stored."""
+        return instant(self.clock())
 
     def write(self, work: Callable[[Connection], tuple[T, Entry | None]]) -> T:
         """What `work` gives, in one transaction with the entry that it gives (None: nothing to be told was done).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -13,33 +12,30 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     RowMapping,
+    Select,
     Subquery,
     and_,
     case,
     exists,
     func,
-    insert,
     or_,
     select,
-    update,
 )
 
 from cds.record import tables
-from cds.record.answers import urgency
-from cds.record.audit import Checkpoints, Entry, now
+from cds.record.answers import HIDDEN
 from cds.record.database import Database
-from cds.record.decisions import somebody
 from cds.record.followup import Status, overdue_actions, overdue_outcomes
 from cds.record.identity import Identity
 from cds.record.names import NAMED, named, patients_named
 from cds.record.names import Named as Named
-from cds.record.reviews import entry_of, held_advisory
-from cds.record.trail import Trail
 
 PAGE = 50
 SORTS = ("rank", "slope", "fold", "since", "due", "name")
 """By urgency, then the oldest flag; steepest first; largest change first; oldest first; first due first; by family name."""
 _WORDS = 6
+_AT_ONCE = 500  # rows that are read by one statement
+_LONGEST = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ class Filter:
 
     A state is that of the last answer, or that which an open advisory claims. `standing` is one of an advisory; "withdrawn": advice
     was withdrawn and nobody acknowledged it. `text` is searched in names, record numbers and patients' ids. `since` is an
-    instant or a day: answers that changed their state since then. `due` is a day: an action is open that is due by then.
+    instant or a day: answers that changed their state since then. `due` is a day: an action is open that was due before it.
     `decided` is "yes" or "no": whether there is a decision about the advisory as it stands; or the code of that decision.
     """
 
@@ -100,6 +96,7 @@ class Row:
     latest: str
     advisory: str
     standing: str
+    advised: str  # state that the advisory claimed last
     revision: int
     opened: str
     decision: LastDecision | None
@@ -142,64 +139,53 @@ def listed(
 
     `new_since` is the instant or day since which `Counts.new` counts, if not that of the filter.
     """
-    answer = tables.answer
     today = today or datetime.now(UTC).date()
-    due = _due(tenant)
-    chosen = select(answer.c.id).where(*_conditions(tenant, filter))
-    page = chosen
-    if filter.sort == "due":
-        page = page.outerjoin(due, due.c.advisory_id == answer.c.advisory_id)
-    if filter.sort == "name":
-        page = page.outerjoin(tables.person, tables.person.c.patient_id == answer.c.patient_id)
-    page = page.order_by(*_order(filter.sort, due), answer.c.id).limit(PAGE).offset(PAGE * (max(1, filter.page) - 1))
-    with database.reading() as connection:
-        total = connection.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
-        keys = list(connection.execute(page).scalars())
+    total = select(func.count()).select_from(_matching(tenant, filter).subquery())
+    page = _in_order(tenant, filter).limit(PAGE).offset(PAGE * (max(1, filter.page) - 1))
+
+    def work(connection: Connection) -> Listing:
+        keys = connection.execute(page).scalars().all()
         counts = _counts(connection, tenant, new_since or filter.since, today)
-        return Listing(tuple(_rows(connection, tenant, keys)), total, counts)
+        return Listing(tuple(_rows(connection, tenant, keys)), connection.execute(total).scalar_one(), counts)
+
+    return database.asked(work)
+
+
+def every(database: Database, tenant: str, filter: Filter, most: int | None = None) -> list[Row]:
+    """All that match, on whatever page, or the first `most`, in the order of the list and as of one moment. Raises `RecordUnavailable`."""
+
+    def work(connection: Connection) -> list[Row]:
+        keys = connection.execute(_in_order(tenant, filter).limit(most)).scalars().all()
+        parts = (keys[first : first + _AT_ONCE] for first in range(0, len(keys), _AT_ONCE))
+        return [row for part in parts for row in _rows(connection, tenant, part)]
+
+    return database.asked(work, longest=_LONGEST)
 
 
 def of_patient(database: Database, tenant: str, patient: str) -> list[Row]:
     """The answers to every question of a patient (by row id), also those that no list shows, the most urgent first."""
     answer = tables.answer
     mine = select(answer.c.id).where(answer.c.tenant == tenant, answer.c.patient_id == patient)
-    with database.reading() as connection:
-        keys = connection.execute(mine.order_by(answer.c.rank, answer.c.since, answer.c.id)).scalars()
-        return _rows(connection, tenant, list(keys))
-
-
-def acknowledge(
-    database: Database, tenant: str, advisory: str, by: str, checkpoints: Checkpoints | None = None
-) -> bool:
-    """Note that somebody saw that advice was withdrawn; False if nothing is left to be acknowledged.
-
-    Raises `NoSuchAdvisory`, `NotAccepted`, and `RecordUnavailable`.
-    """
-    by, answer = somebody(by), tables.answer
-
-    def work(connection: Connection) -> tuple[bool, Entry | None]:
-        patient, row = held_advisory(connection, tenant, advisory)
-        waiting = select(answer).where(answer.c.advisory_id == advisory, answer.c.withdrawn != "")
-        rows = connection.execute(waiting).mappings().all()
-        if not rows:
-            return False, None
-        entry = entry_of(patient, by, "acknowledge")
-        seen = {
-            "id": str(uuid.uuid4()), "patient_id": patient["id"], "advisory_id": advisory,
-            "revision": row["revision"], "by": by, "at": now(),
-        }  # fmt: skip
-        connection.execute(insert(tables.acknowledgement), seen)
-        entry.wrote(tables.acknowledgement, seen, patient["salt"])
-        for one in rows:
-            changed = {**one, "withdrawn": "", "rank": urgency(one["state"], one["claim"])}
-            connection.execute(update(answer).where(answer.c.id == one["id"]), changed)
-            entry.wrote(answer, changed, patient["salt"])
-        return True, entry
-
-    return Trail(database, checkpoints).write(work)
+    mine = mine.order_by(answer.c.rank, answer.c.since, answer.c.id)
+    return database.asked(lambda connection: _rows(connection, tenant, connection.execute(mine).scalars().all()))
 
 
 # what is asked ---------------------------------------------------------------------------------------------------------
+
+
+def _matching(tenant: str, filter: Filter) -> Select[Any]:
+    """The ids of what a filter lets through."""
+    return select(tables.answer.c.id).where(*_conditions(tenant, filter))
+
+
+def _in_order(tenant: str, filter: Filter) -> Select[Any]:
+    """The same in the order that is asked for."""
+    answer, person, due, found = tables.answer.c, tables.person.c, _due(tenant), _matching(tenant, filter)
+    if filter.sort == "due":
+        found = found.outerjoin(due, due.c.advisory_id == answer.advisory_id)
+    if filter.sort == "name":
+        found = found.outerjoin(tables.person, person.patient_id == answer.patient_id)
+    return found.order_by(*_order(filter.sort, due), answer.id)
 
 
 def _conditions(tenant: str, filter: Filter) -> list[ColumnElement[bool]]:
@@ -208,7 +194,7 @@ def _conditions(tenant: str, filter: Filter) -> list[ColumnElement[bool]]:
     if filter.states:
         found.append(or_(answer.state.in_(filter.states), answer.claim.in_(filter.states)))
     else:
-        found.append(answer.rank < _HIDDEN)
+        found.append(answer.rank < HIDDEN)
     if filter.marker:
         found.append(answer.markers.contains(f" {filter.marker} ", autoescape=True))
     if filter.therapy:
@@ -221,10 +207,11 @@ def _conditions(tenant: str, filter: Filter) -> list[ColumnElement[bool]]:
         found.append(answer.since >= filter.since)
     if filter.due:
         due = _due(tenant)
-        found.append(answer.advisory_id.in_(select(due.c.advisory_id).where(due.c.due <= filter.due)))
+        found.append(answer.advisory_id.in_(select(due.c.advisory_id).where(due.c.due < filter.due)))
     if filter.decided:
         found.append(_is_decided(tenant, filter.decided))
-    found += [answer.patient_id.in_(patients_named(tenant, word)) for word in filter.text.split()[:_WORDS]]
+    if words := filter.text.split()[:_WORDS]:
+        found.append(answer.patient_id.in_(patients_named(tenant, words)))
     return found
 
 
@@ -284,7 +271,15 @@ def _order(sort: str, due: Subquery) -> Sequence[ColumnElement[Any]]:
 def _rows(connection: Connection, tenant: str, keys: Sequence[str]) -> list[Row]:
     answer, patient, advisory = tables.answer, tables.patient, tables.advisory
     wanted = (
-        select(answer, patient.c.server, patient.c.reference, advisory.c.revision, advisory.c.opened, *NAMED)
+        select(
+            answer,
+            patient.c.server,
+            patient.c.reference,
+            advisory.c.revision,
+            advisory.c.opened,
+            advisory.c.state.label("advised"),
+            *NAMED,
+        )
         .join(patient, patient.c.id == answer.c.patient_id)
         .outerjoin(tables.person, tables.person.c.patient_id == answer.c.patient_id)
         .outerjoin(advisory, advisory.c.id == answer.c.advisory_id)
@@ -330,6 +325,7 @@ def _row(tenant: str, row: RowMapping, decided: RowMapping | None, due: Mapping[
         latest=row["latest"],
         advisory=row["advisory_id"] or "",
         standing=row["standing"],
+        advised=row["advised"] or "",
         revision=row["revision"] or 0,
         opened=row["opened"] or "",
         decision=last,
@@ -341,7 +337,7 @@ def _row(tenant: str, row: RowMapping, decided: RowMapping | None, due: Mapping[
 
 def _counts(connection: Connection, tenant: str, since: str, today: date) -> Counts:
     answer = tables.answer.c
-    is_new = case((and_(answer.rank < _HIDDEN, answer.since >= since), 1), else_=0)
+    is_new = case((and_(answer.rank < HIDDEN, answer.since >= since), 1), else_=0)
     wanted = (
         select(
             answer.state,
@@ -365,6 +361,3 @@ def _counts(connection: Connection, tenant: str, since: str, today: date) -> Cou
 
     overdue, outcomes = number(*overdue_actions(tenant, today)), number(*overdue_outcomes(tenant, today))
     return Counts(states, new if since else 0, withdrawn, overdue, outcomes)
-
-
-_HIDDEN = urgency("not-applicable")

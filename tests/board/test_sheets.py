@@ -8,14 +8,14 @@ import io
 from cds.board.case import Cases
 from cds.board.export import course_csv, worklist_csv
 from cds.board.paper import meeting_pdf, patient_pdf
-from cds.board.sheets import agenda_line, meeting_sheet, patient_sheet
+from cds.board.sheets import meeting_sheet, patient_sheet
 from cds.drawing import table_of
 from cds.record.database import Database
 from cds.record.recorder import Recorder
 from tests.board.test_paper import pages_of, squeezed
 from tests.record.boards import TENANT, named_visit, rows, worked_on
 from tests.record.conftest import *  # noqa: F403 - the record on both databases
-from tests.record.visits import REASONER
+from tests.record.visits import REASONER, visit
 
 TITLES = {key: one.short for key, one in REASONER.rulebook.catalogue.markers.items()} | {
     key: one.title for key, one in REASONER.rulebook.catalogue.therapies.classes.items()
@@ -54,18 +54,37 @@ def test_a_meeting_of_the_record_on_paper(database: Database) -> None:
     recorder = Recorder(database, REASONER.rulebook)
     named_visit(recorder, "A01", "2025-04-21", family="Berger")
     worked_on(recorder)
-    (row,) = [one for one in rows(database) if one.claim]
-    (held,) = recorder.meetings.meetings(TENANT, status="held")
-    decisions = recorder.reviews.decisions(TENANT, patient=row.patient)
-    actions = recorder.follow_up.actions(TENANT, patient=row.patient)
-    line = agenda_line(row.named, [row], decisions, actions, "carried over", TITLES)
-    (said,) = pages_of(meeting_pdf(meeting_sheet(held, [line])))
+    meetings = recorder.meetings
+    first, second = sorted(meetings.meetings(TENANT), key=lambda one: one.day)
+    (said,) = pages_of(meeting_pdf(meeting_sheet(*meetings.sitting(TENANT, first.id), TITLES)))
     for words in (
         "Breast board", "5 Jan 2026", "oncologist, surgeon", "Quorum: yes", "One case.", "Berger, Anna", "14 May 1970",
-        "MRN-Berger", "suspected", "TRPC5-EV, Cytotoxic chemotherapy", "accepted", "imaging by 20 Jan 2026 (not done)",
-        "look for a trial", "carried over",
+        "MRN-Berger", "suspected", "TRPC5-EV, Cytotoxic chemotherapy", "carried over",
     ):  # fmt: skip
         assert squeezed(words) in squeezed(said), words
+    meetings.change(TENANT, second.id, 1, "chair", close=True)
+    minutes = meeting_pdf(meeting_sheet(*meetings.sitting(TENANT, second.id), TITLES))
+    (said,) = pages_of(minutes)
+    for words in (
+        "12 Jan 2026", "accepted: Rise before imaging, m2B R", "second reader prof-2: agrees", "imaging by 20 Jan 2026",
+        "look for a trial", "from the meeting of 5 Jan 2026",
+    ):  # fmt: skip
+        assert squeezed(words) in squeezed(said), words
+    assert "not done" not in said  # that is what became of it since
+    recorder.reviews.second(meetings.agenda(TENANT, second.id)[0].decisions[0].id, "prof-3", agrees=False)
+    named_visit(recorder, "A01", "2025-05-12", family="Berger")
+    assert meeting_pdf(meeting_sheet(*meetings.sitting(TENANT, second.id), TITLES)) == minutes
+
+
+def test_a_patient_whose_record_was_never_read_is_told_by_their_id(database: Database) -> None:
+    recorder = Recorder(database, REASONER.rulebook)
+    visit(recorder, "A01", "2025-04-21")
+    (row,) = rows(database)
+    meeting = recorder.meetings.plan(TENANT, "Breast board", "2026-01-05", "chair")
+    recorder.meetings.add(TENANT, meeting, row.patient, "chair")
+    (said,) = pages_of(meeting_pdf(meeting_sheet(*recorder.meetings.sitting(TENANT, meeting), TITLES)))
+    assert squeezed("record no. a01") in squeezed(said)
+    assert read_csv(worklist_csv([row], TITLES))[1][:3] == ["", "", "a01"]
 
 
 def test_the_worklist_and_a_course_as_tables(database: Database) -> None:

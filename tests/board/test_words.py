@@ -21,7 +21,7 @@ TEMPLATES = sorted((ROOT / "cds" / "service" / "pages" / "templates").glob("*.ht
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
 _SHOWN = re.compile(r'\b(?:aria-label|title|alt|placeholder|data-label|value)="([^"]*)"')
 _COMMAND = re.compile(r"<code>exowatch [a-z ]+</code>")
-_SETS = {"yes", "no", "en", "UTC"} | {"save", "hold", "up", "down", "discussed", "remove", "carry"}
+_SETS = {"yes", "no", "en", "UTC"} | {"save", "hold", "up", "down", "discussed", "undiscussed", "remove", "carry"}
 """Values that forms send, which nobody reads."""
 
 
@@ -71,7 +71,7 @@ def test_no_word_stands_there_for_nothing() -> None:
     by_code = {
         "states", "standing", "happened", "reasons", "sexes", "dispositions", "dispositions_long", "decision_reasons", "actions",
         "action_states", "not_done", "responses", "resistance", "sorts", "problems", "done", "notices", "notice_titles",
-        "waits_because", "navigation", "queue_pages",
+        "waits_because", "navigation", "queue_pages", "audit_actions", "audit_pages", "kept_fields", "rule_status",
     }  # fmt: skip
     idle = [
         f"{section}.{name}"

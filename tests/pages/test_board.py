@@ -18,7 +18,7 @@ from cds.record.recorder import Recorder
 from cds.service.app import create_app
 from cds.settings import Settings
 from cds.workbench.clinic import hook_request
-from tests.pages.boards import FLAGGED, TWO, UNJUDGED, WATCHED, House, text_of
+from tests.pages.boards import FLAGGED, UNJUDGED, WATCHED, House, text_of
 from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.visits import REASONER
 from tests.test_cli import EXAMPLE
@@ -132,10 +132,10 @@ def test_advice_about_an_earlier_line_is_not_taken_for_that_of_this_line(house: 
     with house.database.writing() as connection:
         connection.execute(update(tables.advisory), {"line_start": "2021-01-04", "line_end": "2021-06-01"})
     browser = house.browser("chair")
-    page = browser.get(f"/board/patients/{key}")
-    assert "Earlier advice" in page
-    assert "/decision" not in page
-    browser.get(f"/board/patients/{key}/advisories/{advisory}/decision", 404)
+    of_this_line, _, rest = browser.get(f"/board/patients/{key}").partition("</article>")
+    assert "no advice stands" in of_this_line
+    assert "advice still open:" in rest.partition("</article>")[0]
+    assert f"/board/patients/{key}/advisories/{advisory}/decision" in rest.partition("</article>")[0]
 
 
 def test_the_rule_is_shown_as_it_read(house: House) -> None:
@@ -324,70 +324,6 @@ def test_what_is_no_number_is_no_page(house: House) -> None:
         assert browser.post(here, months=odd, seen="0", response="SD", resistance="no").status_code == 404, odd
         assert browser.post(f"/board/meetings/{meeting}", do="save", revision=odd, minutes="x").status_code == 404, odd
     assert house.recorder.reviews.decisions("default", patient=key) == []
-
-
-# meetings ----------------------------------------------------------------------------------------------------------------
-
-
-def test_a_meeting_from_plan_to_minutes(house: House) -> None:
-    keys = [house.visit(name, family=f"Family{name}") for name in (FLAGGED, WATCHED, TWO)]
-    chair = house.browser("chair")
-    assert "Name the board" in chair.post("/board/meetings", board=" ", day=SOON).text
-    assert "day of the meeting" in chair.post("/board/meetings", board="Board", day="tomorrow").text
-    chair.done("/board/meetings", board="Breast board", day=SOON)
-    (meeting,) = house.recorder.meetings.meetings("default")
-    here = f"/board/meetings/{meeting.id}"
-    chair.done("/board/agenda", meeting=meeting.id, patient=keys)
-
-    def agenda() -> list[str]:
-        return [
-            one.named.family.removeprefix("Family") for one in house.recorder.meetings.agenda("default", meeting.id)
-        ]
-
-    assert agenda() == [FLAGGED, WATCHED, TWO]
-    items = [one.id for one in house.recorder.meetings.agenda("default", meeting.id)]
-    chair.done(here, do="down", item=items[0])
-    assert agenda() == [WATCHED, FLAGGED, TWO]
-    chair.done(here, do="up", item=items[2])
-    assert agenda() == [WATCHED, TWO, FLAGGED]
-    chair.done(here, do="remove", item=items[2])
-    path = deciding(house, keys[0])
-    chair.done(path, **seen_in(chair.get(path)), disposition="watch", meeting=meeting.id)
-    assert "watch" in text_of(house.browser("reader").get(here))
-    chair.done("/board/meetings", board="Breast board", day=(date.today() + timedelta(days=40)).isoformat())
-    other = next(one for one in house.recorder.meetings.meetings("default") if one.id != meeting.id)
-    chair.done(here, do="carry", to=other.id)
-    assert [one.named.family for one in house.recorder.meetings.agenda("default", other.id)] == [f"Family{WATCHED}"]
-    assert "from the meeting of" in text_of(chair.get(f"/board/meetings/{other.id}"))
-    chair.done(here, do="save", revision=str(house.recorder.meetings.meeting("default", meeting.id).revision),
-               attendees="oncologist\nsurgeon", quorum="yes", minutes="<b>Two</b> cases")  # fmt: skip
-    late = chair.post(here, do="save", revision="1", minutes="mine")
-    assert (late.status_code, "Somebody else changed this meeting" in late.text, "mine" in late.text) == (
-        409,
-        True,
-        True,
-    )
-    chair.done(here, do="hold", revision=str(house.recorder.meetings.meeting("default", meeting.id).revision),
-               attendees="oncologist\nsurgeon", quorum="yes", minutes="<b>Two</b> cases")  # fmt: skip
-    page = house.browser("reader").get(here)
-    assert "&lt;b&gt;Two&lt;/b&gt; cases" in page
-    assert "oncologist" in page
-    assert "<textarea" not in page
-    assert chair.post(here, do="save", revision="9", minutes="later").status_code == 404
-    assert house.browser("reader").post(here, do="save", revision="1").status_code == 403
-    chair.get("/board/meetings/nothing", 404)
-
-
-def test_new_since_the_last_meeting(house: House) -> None:
-    house.visit(FLAGGED)
-    chair = house.browser("chair")
-    meeting = house.recorder.meetings.plan("default", "Board", "2025-12-05", "chair")
-    house.recorder.meetings.change("default", meeting, 1, "chair", close=True)
-    house.now = datetime(2025, 12, 10, tzinfo=UTC)
-    house.visit(WATCHED, DAYS[WATCHED])
-    page = chair.get("/board?new=yes")
-    assert "New since the meeting of 5 Dec 2025" in text_of(page)
-    assert page.count('class="name"') == 1
 
 
 # withdrawn and due -------------------------------------------------------------------------------------------------------

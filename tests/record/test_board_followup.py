@@ -18,7 +18,7 @@ from cds.record.audit import verify
 from cds.record.codes import MONTHS, NOT_DONE
 from cds.record.database import Database
 from cds.record.decisions import AlreadyDecided, Decision, NoSuchAdvisory, NotAccepted, Planned
-from cds.record.followup import FollowUp, months_after
+from cds.record.followup import AllOverdue, FollowUp, months_after
 from cds.record.precision import precision, wilson
 from cds.record.recorder import Recorder
 from tests.patients.archetypes import patient
@@ -164,7 +164,9 @@ def test_what_is_overdue(recorder: Recorder) -> None:
     opened_on(recorder.database, key, date(2025, 11, 30))
 
     def overdue(day: str) -> list[tuple[str, str, int]]:
-        return [(one.kind, one.due, one.months) for one in follow_up.overdue(TENANT, date.fromisoformat(day))]
+        found = follow_up.overdue(TENANT, date.fromisoformat(day))
+        assert (found.all_actions, found.all_outcomes) == (len(found.actions), len(found.outcomes))
+        return [(one.kind, one.due, one.months) for one in (*found.actions, *found.outcomes)]
 
     assert overdue("2026-02-01") == []
     assert overdue("2026-02-28") == [("imaging", "2026-02-01", 0)]
@@ -173,8 +175,8 @@ def test_what_is_overdue(recorder: Recorder) -> None:
     follow_up.state(TENANT, key, 6, "SD", "no", "nurse-1")
     assert overdue("2026-11-30") == [("imaging", "2026-02-01", 0)]
     assert overdue("2026-12-01")[1:] == [("outcome", "2026-11-30", 12)]
-    assert follow_up.overdue("elsewhere", date(2027, 1, 1)) == []
-    (one, *_) = follow_up.overdue(TENANT, date(2026, 12, 1))
+    assert follow_up.overdue("elsewhere", date(2027, 1, 1)) == AllOverdue([], 0, [], 0)
+    (one,) = follow_up.overdue(TENANT, date(2026, 12, 1)).actions
     assert (one.who.reference, one.question) == ("Patient/a01", "trpc5-rise-on-chemotherapy")
 
 
@@ -182,7 +184,7 @@ def test_nothing_is_asked_of_advice_that_was_withdrawn(database: Database) -> No
     recorder = Recorder(database, BOOK)
     for day in ("2025-03-31", "2025-04-28", "2025-05-02"):
         visit(recorder, "A29", day)
-    assert recorder.follow_up.overdue(TENANT, TODAY + timedelta(days=400)) == []
+    assert recorder.follow_up.overdue(TENANT, TODAY + timedelta(days=400)).all_outcomes == 0
     assert recorder.follow_up.clock(TENANT, advisory(database)[0]) == []
 
 

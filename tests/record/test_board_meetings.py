@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
+from cds.record import tables
+from cds.record.agendas import AlreadyHeld, NoSuchMeeting
 from cds.record.audit import verify
 from cds.record.database import Database
-from cds.record.decisions import NotAccepted
+from cds.record.decisions import Decision, NotAccepted, Planned
 from cds.record.erasure import merge
 from cds.record.identity import NoSuchPatient
-from cds.record.meetings import MOST_MINUTES, AlreadyHeld, ChangedMeanwhile, Meetings, NoSuchMeeting
+from cds.record.meetings import MOST_MINUTES, ChangedMeanwhile, Meetings
 from cds.record.recorder import Recorder
 from tests.patients.archetypes import patient
 from tests.record.boards import TENANT, called, rows
@@ -114,6 +120,28 @@ def test_what_no_meeting_can_be_is_named(recorder: Recorder, changes: dict[str, 
     assert refused.value.field == field
 
 
+def test_a_meeting_is_not_closed_before_its_day(recorder: Recorder) -> None:
+    noon = datetime(2026, 1, 4, 9, 59, tzinfo=UTC)  # in Kiribati the next day begins in a minute
+    meetings = Meetings(recorder.database, clock=lambda: noon)
+    meeting = meetings.plan(TENANT, "Breast board", "2026-01-05", "chair")
+    with pytest.raises(NotAccepted, match="its day, 2026-01-05, is still to come") as refused:
+        meetings.change(TENANT, meeting, 1, "chair", close=True)
+    assert refused.value.field == "close"
+    noon += timedelta(minutes=1)
+    assert meetings.change(TENANT, meeting, 1, "chair", close=True) == 2
+    found = meetings.meeting(TENANT, meeting)
+    assert (found.at, found.size) == ("2026-01-04T10:00:00.000000Z", 0)
+
+
+def test_a_meeting_of_a_day_to_come_is_not_the_last_one(recorder: Recorder) -> None:
+    meetings = recorder.meetings
+    meetings.change(TENANT, planned(recorder), 1, "chair", close=True)
+    wrong = planned(recorder, day="2205-01-12")
+    with recorder.database.writing() as connection:  # as it could be closed once
+        connection.execute(update(tables.meeting).where(tables.meeting.c.id == wrong), {"status": "held"})
+    assert meetings.last_held(TENANT) == meetings.last_held(TENANT, "Breast board") == "2026-01-05"
+
+
 # the agenda --------------------------------------------------------------------------------------------------------------
 
 
@@ -122,8 +150,8 @@ def test_cases_are_added_ordered_and_removed(recorder: Recorder) -> None:
     meeting = planned(recorder, 0, 1, 2)
     assert families(recorder, meeting) == ["0", "1", "2"]
     cases = {case.named.family: case.id for case in meetings.agenda(TENANT, meeting)}
-    again = meetings.add(TENANT, meeting, patient_row(recorder, 1), "chair")
-    assert again == cases["Name1"]
+    meetings.add(TENANT, meeting, patient_row(recorder, 1), "chair")  # again
+    assert {case.named.family: case.id for case in meetings.agenda(TENANT, meeting)} == cases
     meetings.reorder(TENANT, meeting, [cases["Name2"], cases["Name0"]], "chair")
     assert families(recorder, meeting) == ["2", "0", "1"]
     meetings.remove(TENANT, meeting, cases["Name0"], "chair")
@@ -136,6 +164,23 @@ def test_cases_are_added_ordered_and_removed(recorder: Recorder) -> None:
     assert holds(recorder)
 
 
+def test_patients_are_put_on_an_agenda_together_or_not_at_all(recorder: Recorder) -> None:
+    meetings, meeting = recorder.meetings, planned(recorder)
+    keys = [patient_row(recorder, number) for number in (2, 0, 1)]
+    with pytest.raises(NoSuchPatient):
+        meetings.add_all(TENANT, meeting, [keys[0], "nobody", keys[1]], "chair")
+    assert families(recorder, meeting) == []
+    meetings.add_all(TENANT, meeting, [*keys, keys[0]], "chair")
+    assert families(recorder, meeting) == ["2", "0", "1"]
+    assert [one.size for one in meetings.meetings(TENANT)] == [3]
+    with recorder.database.reading() as connection:
+        audit = tables.audit.c
+        entries = connection.execute(select(audit.subject).where(audit.action == "agenda")).scalars().all()
+    assert len(set(entries)) == 3  # of each patient one
+    assert "" not in entries
+    assert holds(recorder)
+
+
 def test_what_was_not_discussed_is_carried_over(recorder: Recorder) -> None:
     meetings = recorder.meetings
     meeting, later = planned(recorder, 0, 1, 2), planned(recorder, 2, 3, day="2026-01-12")
@@ -144,7 +189,7 @@ def test_what_was_not_discussed_is_carried_over(recorder: Recorder) -> None:
     meetings.change(TENANT, meeting, 1, "chair", close=True)
     assert meetings.carry(TENANT, meeting, later, "chair") == 2
     assert families(recorder, later) == ["2", "3", "1"]  # who stands there is not put there twice
-    assert [case.carried_from for case in meetings.agenda(TENANT, later)] == ["", "", meeting]
+    assert [case.carried_from for case in meetings.agenda(TENANT, later)] == ["", "", "2026-01-05"]
     assert [case.status for case in meetings.agenda(TENANT, meeting)] == ["discussed", "carried", "carried"]
     assert meetings.carry(TENANT, meeting, later, "chair") == 0
     with pytest.raises(NotAccepted):
@@ -159,15 +204,117 @@ def test_the_agenda_of_a_held_meeting_stays(recorder: Recorder) -> None:
     meeting = planned(recorder, 0)
     (case,) = meetings.agenda(TENANT, meeting)
     meetings.change(TENANT, meeting, 1, "chair", close=True)
-    for change in (
+    changes: tuple[Callable[[], None], ...] = (
         lambda: meetings.add(TENANT, meeting, patient_row(recorder, 1), "chair"),
         lambda: meetings.remove(TENANT, meeting, case.id, "chair"),
         lambda: meetings.reorder(TENANT, meeting, [case.id], "chair"),
         lambda: meetings.mark(TENANT, meeting, case.id, "chair", discussed=True),
-    ):
+    )
+    for change in changes:
         with pytest.raises(AlreadyHeld):
             change()
     assert families(recorder, meeting) == ["0"]
+
+
+# what is found and decided -----------------------------------------------------------------------------------------------
+
+
+def decide(recorder: Recorder, number: int, meeting: str, code: str = "accept", **more: Any) -> str:
+    """A decision about a patient at a meeting; its id."""
+    (row,) = rows(recorder.database, text=f"name{number}")
+    made = recorder.reviews.decisions(TENANT, advisory=row.advisory)
+    return recorder.reviews.decide(
+        Decision(row.advisory, row.revision, code, "board-7", seen=len(made), meeting=meeting, **more), TENANT
+    )
+
+
+def test_a_held_meeting_keeps_what_was_found_and_decided(recorder: Recorder) -> None:
+    meetings = recorder.meetings
+    meeting, later = planned(recorder, 0, 1, 2), planned(recorder, day="2026-01-12")
+    decision = decide(recorder, 0, meeting)
+    recorder.reviews.second(decision, "prof-2", agrees=True)
+    before = meetings.agenda(TENANT, meeting)
+    (found,) = before[0].found or ()
+    assert (found.state, found.markers, found.claim, found.revision) == ("suspected", ("trpc5-ev",), "suspected", 1)
+    meetings.change(TENANT, meeting, 1, "chair", close=True)
+    assert meetings.agenda(TENANT, meeting) == before
+    meetings.carry(TENANT, meeting, later, "chair")
+    recorder.reviews.second(decision, "prof-3", agrees=False)
+    for number in (0, 1):  # decided there, and carried over from there
+        with pytest.raises(NotAccepted, match="was held and is closed") as refused:
+            decide(recorder, number, meeting, "watch")
+        assert refused.value.field == "meeting"
+    bundle = patient("A01").bundle()
+    bundle["entry"] = [one for one in bundle["entry"] if one["resource"]["resourceType"] != "Observation"]
+    recorder.record(asked(bundle, "2025-12-31", identity=who("Patient/0")))
+    decide(recorder, 0, later, "watch")
+    after = meetings.agenda(TENANT, meeting)
+    assert [one.found for one in after] == [one.found for one in before]
+    assert [replace(one, newest=True) for one in after[0].decisions] == list(before[0].decisions)
+    assert [one.status for one in after] == ["discussed", "carried", "carried"]
+    now = {case.named.family: case for case in meetings.agenda(TENANT, later)}["Name0"]
+    assert [(one.state, one.revision) for one in now.found or ()] != [(found.state, found.revision)]
+    assert [one.code for one in now.decisions] == ["watch"]
+    assert holds(recorder)
+
+
+def test_what_was_found_at_a_meeting_of_before_is_not_known(recorder: Recorder) -> None:
+    meeting = planned(recorder, 0)
+    recorder.meetings.change(TENANT, meeting, 1, "chair", close=True)
+    with recorder.database.writing() as connection:
+        connection.execute(update(tables.agenda), {"found": None})
+    assert [case.found for case in recorder.meetings.agenda(TENANT, meeting)] == [None]
+
+
+def test_an_agenda_says_what_advice_still_claims(recorder: Recorder) -> None:
+    bundle = patient("A01").bundle()
+    for entry in bundle["entry"]:
+        if entry["resource"]["resourceType"] == "Observation":
+            entry["resource"].pop("method", None)
+            entry["resource"].pop("specimen", None)
+    recorder.record(asked(bundle, "2025-12-31", identity=who("Patient/0")))
+    (case,) = recorder.meetings.agenda(TENANT, planned(recorder, 0))
+    assert [(one.state, one.claim) for one in case.found or ()] == [("not-evaluable", "suspected")]
+
+
+def test_whoever_is_decided_about_at_a_meeting_stands_on_its_agenda(recorder: Recorder) -> None:
+    meetings, meeting, later = recorder.meetings, planned(recorder, 3), planned(recorder, 1, day="2026-01-12")
+    meetings.carry(TENANT, later, meeting, "chair")
+    decide(recorder, 0, meeting)
+    decide(recorder, 2, meeting, "not-discussed", reason="no-time")
+    decide(recorder, 1, later)  # it was carried over, and discussed after all
+    assert families(recorder, meeting) == ["3", "1", "0", "2"]
+    assert [one.status for one in meetings.agenda(TENANT, meeting)] == ["open", "open", "discussed", "open"]
+    assert [one.status for one in meetings.agenda(TENANT, later)] == ["discussed"]
+    for case in meetings.agenda(TENANT, meeting)[2:]:
+        with pytest.raises(NotAccepted, match="its minutes are to say so"):
+            meetings.remove(TENANT, meeting, case.id, "chair")
+    assert holds(recorder)
+
+
+def test_minutes_name_every_action_that_their_decision_states(recorder: Recorder) -> None:
+    meeting, imaging = planned(recorder, 0), Planned("imaging", "2026-02-01")
+    decide(recorder, 0, meeting, actions=(imaging,))
+    decide(recorder, 0, meeting, actions=(imaging, Planned("trial")), note="Another word")
+    (case,) = recorder.meetings.agenda(TENANT, meeting)
+    assert [one.actions for one in case.decisions] == [(imaging, Planned("trial"))]
+
+
+def test_boards_act_by_the_clock_of_the_record(database: Database) -> None:
+    then = datetime(2026, 1, 5, 16, 30, tzinfo=UTC)
+    recorder = Recorder(database, BOOK, clock=lambda: then)
+    work = asked(patient("A01").bundle(), "2025-12-31", identity=who("Patient/0"))
+    work.person = called(work.who, "Name0")
+    recorder.record(work)
+    meeting = planned(recorder, 0)
+    decide(recorder, 0, meeting, actions=(Planned("trial"),))
+    (case,) = recorder.meetings.agenda(TENANT, meeting)
+    (action,) = recorder.follow_up.actions(TENANT, patient=case.patient)
+    recorder.follow_up.close(TENANT, action.id, "done", "nurse")
+    (action,) = recorder.follow_up.actions(TENANT, patient=case.patient)
+    said = {recorder.meetings.meeting(TENANT, meeting).at, case.decisions[0].at, action.at, action.closed}
+    assert said == {"2026-01-05T16:30:00.000000Z"}
+    assert holds(recorder)
 
 
 def test_meetings_and_patients_of_others_are_not_there(recorder: Recorder) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from cds.record import tables
 from cds.record.audit import verify
@@ -113,6 +113,7 @@ def test_no_patient_is_too_odd(resource: dict[str, Any]) -> None:
 
 def test_accents_and_capitals_do_not_matter() -> None:
     assert folded("Müller ÉMILIE Straße") == "muller emilie strasse"
+    assert folded("Łysek Øre Đorđe Yıldız Ærø") == "lysek ore dorde yildiz aero"
     assert sought_by("Patient/Ab1", "Müller-Lüdenscheid", "Anna", "12 34") == (
         " muller-ludenscheid muller ludenscheid anna 12 34 1234 ab1"
     )
@@ -172,6 +173,27 @@ def test_a_patient_whose_record_was_not_read_is_found_by_id(database: Database) 
     (row,) = rows(database, text="nameless")
     assert row.named.family == row.named.number == ""
     assert row.who.reference == "Patient/nameless-1"
+
+
+def test_a_word_finds_who_it_names_and_nobody_else(database: Database) -> None:
+    recorder = Recorder(database, REASONER.rulebook)
+    for number, family in enumerate(("Łysek", "Bengt", "Lyssa")):
+        named_visit(recorder, "A01", "2025-12-31", family=family, identity=who(f"Patient/a{number}"))
+
+    def found(text: str) -> list[str]:
+        return sorted(row.named.family for row in rows(database, text=text))
+
+    for text in ("lysek", "Łysek", "łYSE anna", "a0", "Patient/a0", "patient/A0", "https://ehr.example/fhir/Patient/a0"):
+        assert found(text) == ["Łysek"], text
+    assert found("lys") == ["Lyssa", "Łysek"]
+    assert found("bengt ann") == found("MRN-Bengt") == ["Bengt"]
+    for text in ("Bengt/", "zzz/", "4711/a0", "Patient/", "/", "bengt lysek", "%", "_"):
+        assert found(text) == [], text
+    with database.writing() as connection:  # as it was stored by a version that left the letter
+        connection.execute(update(tables.person).where(tables.person.c.family == "Łysek"), {"sought": " łysek anna"})
+    assert (found("Łysek"), found("lysek")) == (["Łysek"], [])
+    named_visit(recorder, "A01", "2025-12-31", family="Łysek", identity=who("Patient/a0"))
+    assert found("lysek") == ["Łysek"]
 
 
 def test_of_two_merged_patients_the_one_who_stays_keeps_their_name(database: Database) -> None:

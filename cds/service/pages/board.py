@@ -19,10 +19,10 @@ def add_board(
 ) -> None:
     """Put the board's pages behind the gate. `candidate` holds a rule book that may come next."""
     reviews, follow_up, meetings = recorder.reviews, recorder.follow_up, recorder.meetings
-    patients = PatientPages(Cases(recorder.database, reasoner, settings.about(), candidate), reviews, follow_up)
+    cases = Cases(recorder.database, reasoner, settings.about(), candidate)
     worklist = WorklistPages(reasoner.rulebook, meetings)
-    patients.add_to(gate)
+    PatientPages(cases, reviews, follow_up).add_to(gate)
     worklist.add_to(gate)
-    DecisionPages(patients, reviews, follow_up, meetings).add_to(gate)
-    MeetingPages(meetings, reviews, follow_up, worklist.markers | worklist.therapies).add_to(gate)
+    DecisionPages(cases, reviews, follow_up, meetings).add_to(gate)
+    MeetingPages(meetings, worklist.markers | worklist.therapies).add_to(gate)
     OverviewPages(follow_up).add_to(gate)

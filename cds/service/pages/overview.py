@@ -25,10 +25,7 @@ class OverviewPages:
     def _due(self, visit: Visit) -> Response:
         today = date.today()
         found = self._follow_up.overdue(visit.visitor.tenant, today)
-        return page(
-            "follow_up", visitor=visit.visitor, here="follow_up", today=today.isoformat(),
-            actions=[one for one in found if one.kind != "outcome"], outcomes=[one for one in found if one.kind == "outcome"],
-        )  # fmt: skip
+        return page("follow_up", visitor=visit.visitor, here="follow_up", overdue=found)
 
     def _precision(self, visit: Visit) -> Response:
         rows = precision(self._follow_up.database, visit.visitor.tenant)

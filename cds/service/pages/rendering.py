@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cds.board.case import full_name
-from cds.board.legible import day, legible
-from cds.board.words import words
+from cds.board.legible import day, legible, number_of
+from cds.board.words import label, words
 from cds.drawing import cursor_script, drawing_style
 
 HEADERS = {
@@ -64,15 +64,26 @@ def in_words(key: str, named: Mapping[str, str]) -> str:
     return named.get(key, key.replace("-", " "))
 
 
+def labelled(code: str, section: str) -> str:
+    """What a code is called in a section of the words; the code as words if it has no name there, as states of a site have none."""
+    return label(section, code)
+
+
 _ENVIRONMENT.filters |= {
     "breakable": breakable,
     "in_words": in_words,
+    "label": labelled,
     "moment": moment,
     "day": day,
     "legible": legible,
     "fullname": full_name,
 }
-_ENVIRONMENT.globals |= {"w": words(), "navigation": NAVIGATION, "states": tuple(vars(words().states))}
+_ENVIRONMENT.globals |= {
+    "w": words(),
+    "navigation": NAVIGATION,
+    "states": tuple(vars(words().states)),
+    "number_of": number_of,
+}
 
 
 def page(name: str, status: HTTPStatus = HTTPStatus.OK, **shown: Any) -> Response:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,11 +14,16 @@ from fastapi import Response
 from cds.board.export import worklist_csv
 from cds.board.words import label, words
 from cds.reasoning.rulebook import RuleBook
-from cds.record.meetings import AlreadyHeld, Meetings, NoSuchMeeting
-from cds.record.worklist import SORTS, Filter, Row, listed
+from cds.record.agendas import AlreadyHeld, NoSuchMeeting
+from cds.record.meetings import Meetings
+from cds.record.worklist import SORTS, Filter, Row, every, listed
 from cds.service.access.browser import field, number
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
 from cds.service.pages.rendering import done_of, file, page
+
+WITHDRAWN = "withdrawn"
+_MOST_ON_TOP = 5
+"""So many withdrawn advisories stand above the list; the others are one step away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,10 @@ class Chosen:
         return "&".join(part for part in (self.query, f"page={number}") if part)
 
     def filter(self, today: date, last_meeting: str) -> Filter:
+        withdrawn = self.state == WITHDRAWN  # no state, but what became of advice
         return Filter(
-            states=(self.state,) if self.state else (),
+            states=(self.state,) if self.state and not withdrawn else (),
+            standing=WITHDRAWN if withdrawn else "",
             marker=self.marker,
             therapy=self.therapy,
             text=self.text,
@@ -96,38 +104,37 @@ class WorklistPages:
         gate.add("/board/list.csv", "GET", Act.VIEW, self._table)
         gate.add("/board/agenda", "POST", Act.HOLD_MEETINGS, self._pick)
 
-    def _page(self, visit: Visit) -> Response:
-        tenant, today = visit.visitor.tenant, date.today()
+    def _page(self, visit: Visit, problem: str = "", status: HTTPStatus = HTTPStatus.OK) -> Response:
+        tenant, today, database = visit.visitor.tenant, date.today(), self._meetings.database
         chosen, last = chosen_of(visit.query, self._book), self._meetings.last_held(tenant)
-        listing = listed(self._meetings.database, tenant, chosen.filter(today, last), new_since=last, today=today)
-        withdrawn: tuple[Row, ...] = ()
-        if listing.counts.withdrawn:
-            withdrawn = listed(self._meetings.database, tenant, Filter(standing="withdrawn"), today=today).rows
+        listing = listed(database, tenant, chosen.filter(today, last), new_since=last, today=today)
+        withdrawn: Sequence[Row] = listing.rows if chosen.state == WITHDRAWN else ()
+        if listing.counts.withdrawn and chosen.state != WITHDRAWN:
+            withdrawn = every(database, tenant, Filter(standing=WITHDRAWN), _MOST_ON_TOP)
         planned = self._meetings.meetings(tenant, status="planned") if visit.visitor.may(Act.HOLD_MEETINGS) else []
         return page(
-            "worklist", visitor=visit.visitor, here="patients", chosen=chosen, rows=listing.rows, total=listing.total,
-            pages=listing.pages, counts=listing.counts, withdrawn=withdrawn, last_meeting=last, meetings=planned,
-            markers=self.markers, therapies=self.therapies, sorts=[(key, label("sorts", key)) for key in SORTS],
-            today=today.isoformat(), done=done_of(visit.query),
+            "worklist", status, visitor=visit.visitor, here="patients", chosen=chosen, rows=listing.rows, total=listing.total,
+            pages=listing.pages, counts=listing.counts, withdrawn=withdrawn, last_meeting=last,
+            meetings=sorted(planned, key=lambda one: one.day), markers=self.markers, therapies=self.therapies,
+            sorts=[(key, label("sorts", key)) for key in SORTS], today=today.isoformat(), problem=problem, done=done_of(visit.query),
         )  # fmt: skip
 
     def _table(self, visit: Visit) -> Response:
-        """Everything that matches, page after page of it, as a table."""
-        tenant, today = visit.visitor.tenant, date.today()
-        chosen, last = chosen_of(visit.query, self._book), self._meetings.last_held(tenant)
-        asked = chosen.filter(today, last)
-        pages = listed(self._meetings.database, tenant, asked, today=today).pages
-        rows = (
-            row for number in range(1, pages + 1)
-            for row in listed(self._meetings.database, tenant, replace(asked, page=number), today=today).rows
-        )  # fmt: skip
+        """Everything that matches, as a table."""
+        tenant = visit.visitor.tenant
+        asked = chosen_of(visit.query, self._book).filter(date.today(), self._meetings.last_held(tenant))
+        rows = every(self._meetings.database, tenant, asked)
         return file(worklist_csv(rows, self.markers | self.therapies), "text/csv", "patients.csv")
 
     def _pick(self, visit: Visit) -> Response:
-        meeting = field(visit.form, "meeting")
+        w, patients = words().problems, visit.form.get("patient", ())
+        if not patients:
+            return self._page(visit, w.patient, HTTPStatus.UNPROCESSABLE_ENTITY)
         try:
-            for patient in visit.form.get("patient", ()):
-                self._meetings.add(visit.visitor.tenant, meeting, patient, visit.visitor.name)
-        except (NoSuchMeeting, AlreadyHeld):
+            self._meetings.add_all(visit.visitor.tenant, field(visit.form, "meeting"), patients, visit.visitor.name)
+        except AlreadyHeld:
+            return self._page(visit, w.meeting, HTTPStatus.CONFLICT)
+        except NoSuchMeeting:
             raise NotThere from None
-        return redirect("/board?done=picked")
+        query = chosen_of(visit.query, self._book).query
+        return redirect("/board?done=picked" + (f"&{query}" if query else ""))

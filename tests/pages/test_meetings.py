@@ -1,0 +1,235 @@
+"""Meetings by HTTP, as a chair has them: from plan to minutes, two who write at once, and what a closed meeting keeps."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from cds.record.audit import verify
+from cds.record.database import Database
+from tests.pages.boards import FLAGGED, TWO, WATCHED, House, text_of
+from tests.pages.test_board import DAYS, deciding, seen_in
+from tests.record.conftest import *  # noqa: F403 - the record on both databases
+
+TODAY, SOON = date.today().isoformat(), (date.today() + timedelta(days=20)).isoformat()
+FORM = {
+    "board": "Breast board",
+    "day": TODAY,
+    "attendees": "oncologist\nsurgeon",
+    "quorum": "yes",
+    "minutes": "Two cases",
+}
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    found = House(database, chair2="chair")
+    found.now = datetime.now(UTC)
+    return found
+
+
+def planned(house: House, *patients: str, day: str = TODAY) -> str:
+    """The address of a planned meeting about some patients."""
+    key = house.recorder.meetings.plan("default", "Breast board", day, "chair")
+    if patients:
+        house.recorder.meetings.add_all("default", key, patients, "chair")
+    return f"/board/meetings/{key}"
+
+
+def key_of(here: str) -> str:
+    return here.rpartition("/")[2]
+
+
+def seen(page: str) -> dict[str, str]:
+    """The revision of the meeting which a form says that its author saw."""
+    return dict(re.findall(r'name="(revision)" value="(\d+)"', page))
+
+
+def test_a_meeting_from_plan_to_minutes(house: House) -> None:
+    keys = [house.visit(name, family=f"Family{name}") for name in (FLAGGED, WATCHED, TWO)]
+    chair, meetings = house.browser("chair"), house.recorder.meetings
+    assert "Name the board" in chair.post("/board/meetings", board=" ", day=TODAY).text
+    assert "day of the meeting" in chair.post("/board/meetings", board="Board", day="tomorrow").text
+    chair.done("/board/meetings", board="Breast board", day=TODAY)
+    (meeting,) = meetings.meetings("default")
+    here = f"/board/meetings/{meeting.id}"
+    said = text_of(chair.done("/board/agenda?state=suspected", meeting=meeting.id, patient=keys))
+    assert "Put on the agenda." in said
+    assert FLAGGED in said
+    assert WATCHED not in said  # the list is still that of before
+
+    def agenda() -> list[str]:
+        return [one.named.family.removeprefix("Family") for one in meetings.agenda("default", meeting.id)]
+
+    assert agenda() == [FLAGGED, WATCHED, TWO]
+    items = [one.id for one in meetings.agenda("default", meeting.id)]
+    chair.done(here, do="down", item=items[0])
+    assert agenda() == [WATCHED, FLAGGED, TWO]
+    chair.done(here, do="up", item=items[2])
+    assert agenda() == [WATCHED, TWO, FLAGGED]
+    chair.done(here, do="remove", item=items[2])
+    assert "discussed" in text_of(chair.done(here, do="discussed", item=items[1]))
+    chair.done(here, do="undiscussed", item=items[1])
+    path = deciding(house, keys[0])
+    chair.done(path, **seen_in(chair.get(path)), disposition="watch", meeting=meeting.id)
+    assert "watch 2" in text_of(house.browser("reader").get(here))
+    chair.done("/board/meetings", board="Breast board", day=SOON)
+    other = next(one for one in meetings.meetings("default") if one.id != meeting.id)
+    chair.done(here, do="carry", to=other.id)
+    assert [one.named.family for one in meetings.agenda("default", other.id)] == [f"Family{WATCHED}"]
+    assert "from the meeting of" in text_of(chair.get(f"/board/meetings/{other.id}"))
+    chair.done(here, do="hold", **seen(chair.get(here)), **{**FORM, "minutes": "<b>Two</b> cases"})
+    page = house.browser("reader").get(here)
+    assert "&lt;b&gt;Two&lt;/b&gt; cases" in page
+    assert "oncologist" in page
+    assert "<textarea" not in page
+    assert house.browser("reader").post(here, do="save", revision="1").status_code == 403
+    chair.get("/board/meetings/nothing", 404)
+    said = text_of(chair.get("/board/meetings"))
+    assert "2 patients" in said
+    assert "1 patient " in said
+    with house.database.reading() as connection:
+        assert verify(connection, {}).holds
+
+
+def test_a_meeting_is_moved_and_closed_on_its_day_only(house: House) -> None:
+    chair, here = house.browser("chair"), planned(house, day=SOON)
+    early = chair.post(here, do="hold", **seen(chair.get(here)), **{**FORM, "day": SOON})
+    assert early.status_code == 422
+    assert "The day of this meeting is still to come" in early.text
+    assert "Two cases" in early.text
+    moved = {**FORM, "board": "Thoracic board", "minutes": ""}
+    assert "Thoracic board" in text_of(chair.done(here, do="save", **seen(early.text), **moved))
+    assert chair.post(here, do="save", revision="2", **{**moved, "day": "soon"}).status_code == 422
+    said = text_of(chair.done(here, do="hold", revision="2", **moved))
+    assert "The meeting is closed." in said
+    (meeting,) = house.recorder.meetings.meetings("default", status="held")
+    assert (meeting.board, meeting.day) == ("Thoracic board", TODAY)
+
+
+def test_of_two_who_write_minutes_neither_loses_a_word(house: House) -> None:
+    here = planned(house)
+    first, second = house.browser("chair"), house.browser("chair2")
+    saw = seen(second.get(here))
+    first.done(here, do="save", **seen(first.get(here)), **{**FORM, "minutes": "What the first wrote"})
+    late = second.post(
+        here, do="save", **saw, **{**FORM, "attendees": "nurse", "quorum": "", "minutes": "What I wrote"}
+    )
+    assert late.status_code == 409
+    said = text_of(late.text)
+    stands, _, written = said.partition("What you wrote")
+    assert "Somebody else changed this meeting" in stands
+    stands, _, written = said.rpartition("What you wrote")
+    for words in ("What the first wrote", "oncologist , surgeon", "There is a quorum: yes", "saved by chair"):
+        assert words in stands, words
+    assert "What I wrote" in written
+    assert "nurse" in written
+    second.done(here, do="save", **seen(late.text), **{**FORM, "minutes": "What the first wrote, and I"})
+    assert house.recorder.meetings.meeting("default", key_of(here)).minutes == "What the first wrote, and I"
+
+
+def test_a_mistake_does_not_let_a_form_overwrite_another(house: House) -> None:
+    here = planned(house)
+    first, second = house.browser("chair"), house.browser("chair2")
+    saw = seen(second.get(here))
+    first.done(here, do="save", **seen(first.get(here)), **{**FORM, "minutes": "What the first wrote"})
+    wrong = second.post(here, do="save", **saw, **{**FORM, "day": "soon"})
+    assert wrong.status_code == 422
+    assert second.post(here, do="save", **seen(wrong.text), **FORM).status_code == 409
+
+
+def test_what_was_written_when_a_meeting_was_closed_can_be_copied(house: House) -> None:
+    keys = [house.visit(name, DAYS.get(name, "")) for name in (FLAGGED, WATCHED)]
+    here, other = planned(house, *keys), planned(house, day=SOON)
+    (item, _) = house.recorder.meetings.agenda("default", key_of(here))
+    chair, second = house.browser("chair"), house.browser("chair2")
+    saw = seen(second.get(here))
+    chair.done(here, do="hold", **saw, **{**FORM, "minutes": "As it was"})
+    for do in ("save", "hold"):
+        late = second.post(here, do=do, **saw, **{**FORM, "minutes": "What I wrote"})
+        assert late.status_code == 409
+        said = text_of(late.text)
+        for words in ("The meeting was closed meanwhile", "As it was", "What I wrote", "It is recorded nowhere"):
+            assert words in said, words
+        assert re.findall(r"<textarea[^>]*", late.text) == re.findall(r"<textarea[^>]*readonly", late.text)
+    for sent in ({"do": "up"}, {"do": "discussed"}, {"do": "remove"}):
+        late = second.post(here, item=item.id, **sent)
+        assert (late.status_code, "The meeting was closed meanwhile" in late.text) == (409, True), sent
+    assert second.post(other, do="carry", to=key_of(here)).status_code == 409
+    assert second.post(other, do="carry", to=key_of(other)).status_code == 422
+    assert second.post(here, do="nothing", item=item.id).status_code == 404
+    late = second.post("/board/agenda", meeting=key_of(here), patient=keys)
+    assert (late.status_code, "Choose a meeting that is planned" in late.text) == (409, True)
+
+
+def test_a_closed_meeting_stays_as_it_was(house: House) -> None:
+    key = house.visit(FLAGGED, "2025-03-24")
+    here, chair = planned(house, key), house.browser("chair")
+    path = deciding(house, key)
+    chair.done(
+        path,
+        **seen_in(chair.get(path)),
+        disposition="accept",
+        meeting=key_of(here),
+        action=["imaging"],
+        **{"due-imaging": SOON},
+    )
+    form = seen_in(chair.get(path))
+    chair.done(here, do="hold", **seen(chair.get(here)), **FORM)
+    page, sheet = chair.get(here), chair.http.get(f"{here}/sheet.pdf").content
+    assert re.findall(r'class="chip (\S+)"', page) == ["watch"]
+    refused = chair.post(path, **form, disposition="reject", reason="assay-artefact", meeting=key_of(here))
+    assert (refused.status_code, "Choose a meeting that is planned" in refused.text) == (422, True)
+    house.visit(FLAGGED)
+    assert "suspected" in text_of(chair.get("/board"))
+    assert text_of(chair.get(here)) == text_of(page)
+    assert chair.http.get(f"{here}/sheet.pdf").content == sheet
+
+
+def test_every_decision_of_a_meeting_is_in_its_minutes(house: House) -> None:
+    key = house.visit(FLAGGED, family="Aalto")
+    here, chair, path = planned(house), house.browser("chair"), deciding(house, key)
+    form = {"disposition": "accept", "meeting": key_of(here), "action": ["imaging"], "due-imaging": SOON}
+    for note in ("", "amended"):
+        chair.done(path, **seen_in(chair.get(path)), **form, note=note)
+        said = text_of(chair.get(here))
+        for words in ("Aalto, Anna", "accepted", "imaging by"):
+            assert words in said, words
+    assert "Take off" not in said
+    (item,) = house.recorder.meetings.agenda("default", key_of(here))
+    refused = chair.post(here, do="remove", item=item.id)
+    assert (refused.status_code, "The meeting has decided about this patient" in refused.text) == (422, True)
+
+
+def test_patients_are_picked_together_or_not_at_all(house: House) -> None:
+    keys = [house.visit(name, DAYS.get(name, "")) for name in (FLAGGED, WATCHED)]
+    chair, here = house.browser("chair"), planned(house)
+    nobody = chair.post("/board/agenda?state=watch", meeting=key_of(here))
+    assert (nobody.status_code, "Choose at least one patient" in nobody.text) == (422, True)
+    assert nobody.text.count('class="name"') == 1
+    assert chair.post("/board/agenda", meeting=key_of(here), patient=[keys[0], "nobody", keys[1]]).status_code == 404
+    assert house.recorder.meetings.agenda("default", key_of(here)) == []
+    assert chair.post("/board/agenda", meeting="none", patient=keys).status_code == 404
+
+
+def test_many_held_meetings_say_how_many_patients_they_had(house: House) -> None:
+    key, meetings = house.visit(FLAGGED), house.recorder.meetings
+    for number in range(25):
+        meeting = key_of(planned(house, key, day=f"2024-01-{number + 1:02}"))
+        meetings.change("default", meeting, 1, "chair", close=True)
+    said = text_of(house.browser("reader").get("/board/meetings"))
+    assert said.count("1 patient") == 25
+
+
+def test_new_since_the_last_meeting(house: House) -> None:
+    house.now = datetime(2025, 12, 1, 12, tzinfo=UTC)
+    house.visit(FLAGGED)
+    chair, house.now = house.browser("chair"), datetime(2025, 12, 5, 18, tzinfo=UTC)
+    house.recorder.meetings.change("default", key_of(planned(house, day="2025-12-05")), 1, "chair", close=True)
+    house.now = datetime(2025, 12, 10, tzinfo=UTC)
+    house.visit(WATCHED, DAYS[WATCHED])
+    page = chair.get("/board?new=yes")
+    assert "New since the meeting of 5 Dec 2025" in text_of(page)
+    assert page.count('class="name"') == 1
