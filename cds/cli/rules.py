@@ -8,14 +8,12 @@ from typing import Annotated
 import typer
 
 from cds import terminal
-from cds.cli import authoring, proving, trials
+from cds.cli import proving
 from cds.cli.options import AsJson, RulesDir, rules_folder
 from cds.errors import InputError
 from cds.reasoning.loading import load_rulebook
 
 rules_app = typer.Typer(no_args_is_help=True, help="The rule book: list its rules, run the tests beside them.")
-rules_app.command("noise")(trials.noise)
-rules_app.command("lint")(authoring.lint)
 
 
 @rules_app.command("list")
@@ -43,6 +41,7 @@ def rules_list(rules: RulesDir = None, as_json: AsJson = False) -> None:
 
 
 rules_app.command("test")(proving.rules_test)
+rules_app.command("cover")(proving.rules_cover)
 
 
 def evidence(
