@@ -22,7 +22,7 @@ app = typer.Typer(
     help="Advisory decision support for exosomal markers of suspected acquired drug resistance in breast cancer.",
 )
 for command in (
-    patients.evaluate, patients.explain, patients.draw, record.replay, record.export, rules.evidence, trials.synth,
+    patients.evaluate, patients.explain, patients.draw, record.replay, record.export, rules.evidence, trials.synth, trials.backtest,
     service.serve, service.demo, service.conform, service.doctor,
 ):  # fmt: skip
     app.command()(command)

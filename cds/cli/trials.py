@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 import typer
@@ -15,6 +16,10 @@ from cds.cli.options import AsJson, RulesDir, rulebook_of, rules_folder
 from cds.errors import InputError
 from cds.reasoning.rulebook import RuleBook
 
+if TYPE_CHECKING:
+    from cds.workbench.trials.cohorts import Cohort
+
+T = TypeVar("T")
 Percent = Annotated[float | None, typer.Option(min=0, max=300, help="In per cent; default: the marker's file.")]
 OnOff = Literal["on", "off"]
 Form = Literal["collection", "bundle", "bulk", "hooks", "csv", "hl7v2"]
@@ -60,6 +65,70 @@ def synth(
     shown = ", ".join(files[:6]) + (f" and {len(files) - 6} more" if len(files) > 6 else "")
     where = f"{out} ({shown})" if files else f"{out}"
     typer.echo(f"{patients} patients in {where}, what is true of them in {out / 'truth.jsonl'}")
+
+
+def backtest(
+    cohort: Annotated[Path | None, typer.Option(help="Folder with a file for each patient, and truth.jsonl.")] = None,
+    synthetic: Annotated[int | None, typer.Option(min=1, help="Instead: so many synthetic patients, made on the way.")] = None,
+    seed: Annotated[int, typer.Option(help="Of synthetic patients.")] = 1,
+    months: Annotated[int | None, typer.Option(help="Months of follow-up of synthetic patients; default: 24.")] = None,
+    design: Annotated[Path | None, typer.Option(help="YAML with what synthetic patients are to be like; see synth.")] = None,
+    at_prevalence: Annotated[list[float] | None, typer.Option(min=0, max=100, help="Per cent; may be given again: the predictive value there.")] = None,
+    report: Annotated[Path | None, typer.Option(help="File for the report, as one HTML page.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; changes nothing but the time.")] = 1,
+    rules: RulesDir = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Ask the rules about a cohort whose truth is known, as of each visit: sensitivity, specificity, lead time, alerts, with intervals."""
+    from cds.workbench.trials.backtest import backtest as counted
+    from cds.workbench.trials.lives import lives
+    from cds.workbench.trials.report import data, headline, page, tables
+
+    patients = _cohort(cohort, synthetic, seed, months, design)
+    book = rulebook_of(rules)
+    prevalences = [one / 100 for one in at_prevalence or (10.0,)]
+    with terminal.progress("asking about patients", len(patients)) as step:
+        found = counted(
+            _stepping((life for (life,) in lives(patients, [rules_folder(rules)], workers)), step), book, patients.name
+        )
+    if report is not None:
+        report.write_text(page(found, prevalences, [("rules", str(len(book.rules)))]), encoding="utf-8")
+    if as_json:
+        typer.echo(msgspec.json.encode(data(found, prevalences)).decode())
+        return
+    terminal.say(f"{found.cohort}; {found.evaluations:,} evaluations; rule book {book.hash[:12]}")
+    terminal.table(
+        ["figure", "with 95 % interval", ""],
+        [tuple(map(terminal.as_it_is, row)) for row in headline(found, prevalences)],
+    )
+    for heads, rows in tables(found):
+        typer.echo("")
+        terminal.table(heads, [list(map(terminal.as_it_is, row)) for row in rows])
+    if report is not None:
+        terminal.say(f"\nreport: {report}")
+
+
+def _cohort(folder: Path | None, synthetic: int | None, seed: int, months: int | None, design: Path | None) -> Cohort:
+    """The cohort that a call names: a folder, or synthetic patients."""
+    from cds.workbench.synth import USUAL, read_design
+    from cds.workbench.trials.cohorts import Folder, Synthetic
+
+    if (folder is None) == (synthetic is None):
+        raise InputError(
+            "name a cohort with --cohort DIR, or how many synthetic patients with --synthetic N: one of the two"
+        )
+    if folder is not None:
+        if months is not None or design is not None:
+            raise InputError("--months and --design are for --synthetic: the patients of a folder are as they are")
+        return Folder(folder)
+    plan = read_design(design) if design else USUAL
+    return Synthetic(seed, synthetic or 0, replace(plan, months=months or plan.months or 24).checked())
+
+
+def _stepping(items: Iterable[T], step: Callable[[], object]) -> Iterator[T]:
+    for item in items:
+        yield item
+        step()
 
 
 def noise(

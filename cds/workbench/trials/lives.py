@@ -1,0 +1,64 @@
+"""What a rule book would have said of a patient on each visit, with what was known on that day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cds.chart import Record
+from cds.reasoning.loading import load_rulebook
+from cds.reasoning.reasoner import Reasoner
+from cds.workbench.ordered import in_order
+from cds.workbench.trials.cohorts import Cohort, Truth
+
+
+class Life(msgspec.Struct, frozen=True):
+    """One patient: on which days something became known of a marker, and the state of each rule on each of them.
+
+    `states` holds for each rule that was asked at least once as many states as there are `days`; "" where it was not asked.
+    """
+
+    truth: Truth
+    days: tuple[date, ...]
+    states: Mapping[str, tuple[str, ...]]
+
+
+def visits(record: Record) -> list[date]:
+    """The days on which a marker result became known, or was changed or taken back."""
+    return sorted({version.known.day for versions in record.results for version in versions})
+
+
+def lived(reasoner: Reasoner, record: Record, truth: Truth) -> Life:
+    """The patient's life as the service would have followed it; of combined rules the whole, not the parts."""
+    days = visits(record)
+    said = []
+    for day in days:
+        evaluation = reasoner.evaluate(record.as_of(day))
+        said.append({name: finding.state for name, finding in evaluation.answers.items() if not finding.rule.part})
+    rules = sorted({name for one in said for name in one})
+    return Life(truth, tuple(days), {name: tuple([one.get(name, "") for one in said]) for name in rules})
+
+
+def lives(cohort: Cohort, folders: Sequence[Path | None], workers: int) -> Iterator[tuple[Life, ...]]:
+    """Every patient's life under each of the rule books in these folders (None: the shipped one), in the cohort's order."""
+    return in_order(partial(_lived, cohort, tuple(folders)), cohort.items(), workers)
+
+
+def _lived(cohort: Cohort, folders: tuple[Path | None, ...], item: Any) -> tuple[Life, ...]:
+    found = []
+    for folder in folders:
+        reasoner = reasoner_in(folder)
+        record, truth = cohort.patient(item, reasoner.rulebook.catalogue)
+        found.append(lived(reasoner, record, truth))
+    return tuple(found)
+
+
+@cache
+def reasoner_in(folder: Path | None) -> Reasoner:
+    """The reasoner over a folder's rules, one for each process. Raises `RuleBookError`."""
+    return Reasoner(load_rulebook(folder))
