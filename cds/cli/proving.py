@@ -32,7 +32,7 @@ def rules_test(
     from cds.workbench.proving.running import Failure, chosen, run
 
     folder = rules_folder(rules) or shipped_rules()
-    reasoner = reasoner_of(folder)
+    reasoner = reasoner_of(folder, drafts=True)
     every = load_tests(folder, reasoner.rulebook)
     tests = chosen(every, wanted)
     if not tests:

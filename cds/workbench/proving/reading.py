@@ -20,17 +20,18 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import time
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from cds.chart.model import Diagnosis, Event, Imaging, Line, Method, Operation, Result
 from cds.errors import Problem
+from cds.layers import RuleFile, Rules, rule_files
+from cds.mistakes import Mistake
 from cds.reasoning.kinds.imaging import WORSE_RESPONSE
 from cds.reasoning.kinds.sample import EVENTS
 from cds.reasoning.rulebook import RuleBook
-from cds.source import Section, raise_if_any, read_yaml
+from cds.source import Section, raise_if_any
 from cds.workbench.proving.cases import ALWAYS, QUIET, Expectation, RuleTest, Stated, date_of
 from cds.workbench.proving.series import written_out
 
@@ -57,18 +58,28 @@ _EXAMPLES = {
 _OTHERS = ("lab", "lot", "lod", "ev", "family", "fault", "cva", "cvi", "specimen_id", "known", "until", "at")
 
 
-def load_tests(folder: Path, rulebook: RuleBook) -> list[RuleTest]:
-    """Every case of every `*.test.yaml` under `folder` but those of laboratories. Raises `RuleBookError` with all mistakes found."""
+def load_tests(rules: Rules, rulebook: RuleBook) -> list[RuleTest]:
+    """Every case of the tests beside the rules; of a folder that is no rule book, of every test in it.
+
+    Raises `RuleBookError` with all mistakes found.
+    """
     problems: list[Problem] = []
-    tests: list[RuleTest] = []
-    for path in sorted(folder.rglob("*.test.yaml")):
-        if path.parent.name == "labs":
-            continue  # `labtests` reads these
-        section = read_yaml(path, problems, str(path.relative_to(folder)))
-        if section is not None:
-            tests += _Reader(section, rulebook).read()
+    tests = read_tests(rules, rulebook, problems)
     raise_if_any(problems)
     return tests
+
+
+def read_tests(rules: Rules, rulebook: RuleBook, problems: list[Problem]) -> list[RuleTest]:
+    """Like `load_tests`, but mistakes are added to `problems`."""
+    book = rule_files(rules)
+    files = book.of("resistance", tests=True)
+    if not book.files:
+        files = [
+            RuleFile(path.name, path, str(path.relative_to(book.root)))
+            for path in sorted(book.root.rglob("*.test.yaml"))
+        ]
+    sections = [section for file in files if (section := file.read(problems)) is not None]
+    return [test for section in sections for test in _Reader(section, rulebook).read()]
 
 
 def read_case(stated: Mapping[str, Any], rule: str, rulebook: RuleBook, name: str = "a case") -> RuleTest:
@@ -91,7 +102,12 @@ class _Reader:
         section.keys("rule", "cases", optional=("given",))
         rule = section.text("rule")
         if rule not in {known.name for known in self.rulebook.rules}:
-            section.problem(f"'{rule}' is no rule of this book", at="rule")
+            section.problem(
+                f"'{rule}' is no rule of this book",
+                f"rules: {', '.join(sorted(known.name for known in self.rulebook.rules))}",
+                at="rule",
+                mistake=Mistake.TEST_OF_NO_RULE,
+            )
         tests = []
         given = section.section("given")
         for name, case in section.named("cases"):
@@ -111,7 +127,11 @@ class _Reader:
             self._patient(own, test)
         self._patient(case, test)
         if not test.expect:
-            case.problem("the case expects nothing", "add 'expect: {day: state}' or 'quiet: [day]'")
+            case.problem(
+                "the case expects nothing",
+                "add 'expect: {day: state}' or 'quiet: [day]'",
+                mistake=Mistake.EXPECTS_NOTHING,
+            )
         return test
 
     def _patient(self, part: Section, test: RuleTest) -> None:
@@ -138,7 +158,9 @@ class _Reader:
             later = [word for word in words if "=" in word]
             for word in later:
                 if not re.fullmatch(r"known=-?\d+", word):
-                    part.section("imaging").problem(f"'{word}' cannot be read", "write known=117", at=str(day))
+                    part.section("imaging").problem(
+                        f"'{word}' cannot be read", "write known=117", at=str(day), mistake=Mistake.NOT_A_VALUE
+                    )
             known = next((int(word[6:]) for word in later if re.fullmatch(r"known=-?\d+", word)), day)
             test.imaging += [
                 (known, Imaging(date_of(day), word, "Observation/scan")) for word in words if word in WORSE_RESPONSE
@@ -156,20 +178,30 @@ class _Reader:
         section = part.section("expect")
         for day, (state, *words) in self._by_day(part, "expect"):
             if state != "none" and state not in {known.name for known in self.rulebook.states}:
-                section.problem(f"'{state}' is no state", at=str(day))
+                section.problem(f"'{state}' is no state", at=str(day), mistake=Mistake.UNKNOWN_STATE)
             for word in words:
                 if word != "not" and word.removeprefix("open=") not in reasons:
                     close = difflib.get_close_matches(word, reasons, n=1)
                     hint = f"did you mean '{close[0]}'?" if close else "name a clause's id, a note or a certainty of it"
-                    section.problem(f"'{word}' is no reason of this rule", hint, at=str(day))
+                    section.problem(
+                        f"'{word}' is no reason of this rule", hint, at=str(day), mistake=Mistake.UNKNOWN_REASON
+                    )
             cut = words.index("not") if "not" in words else len(words)
             test.expect[day] = Expectation(state, tuple(words[:cut]), tuple(words[cut + 1 :]))
         for day_text in part.texts("quiet"):
             if not re.fullmatch(r"-?\d+", day_text):
-                part.problem(f"'{day_text}' is no day", "write whole days, day 0 is the first", at="quiet")
+                part.problem(
+                    f"'{day_text}' is no day",
+                    "write whole days, day 0 is the first",
+                    at="quiet",
+                    mistake=Mistake.NOT_A_DAY,
+                )
             elif int(day_text) in test.expect:
                 part.problem(
-                    f"day {day_text} is expected to be '{test.expect[int(day_text)]}' too", "say one", at="quiet"
+                    f"day {day_text} is expected to be '{test.expect[int(day_text)]}' too",
+                    "say one",
+                    at="quiet",
+                    mistake=Mistake.EXPECTED_TWICE,
                 )
             else:
                 test.expect[int(day_text)] = Expectation(QUIET)
@@ -189,10 +221,17 @@ class _Reader:
             words = str(text).split()
             unknown = [word for word in words if known and word not in known and "=" not in word]
             if not re.fullmatch(r"-?\d+", day):
-                section.problem(f"'{day}' is no day", "write whole days, day 0 is the first", at=day)
+                section.problem(
+                    f"'{day}' is no day", "write whole days, day 0 is the first", at=day, mistake=Mistake.NOT_A_DAY
+                )
             elif not words or unknown:
                 said = f"'{unknown[0]}' is not known" if unknown else "nothing is said of this day"
-                section.problem(said, f"one of: {', '.join(known)}" if known else "write a state", at=day)
+                section.problem(
+                    said,
+                    f"one of: {', '.join(known)}" if known else "write a state",
+                    at=day,
+                    mistake=Mistake.UNKNOWN_REMARK,
+                )
             else:
                 yield int(day), words
 
@@ -217,7 +256,10 @@ class _Reader:
         found = _SPAN.fullmatch(words[0]) if words else None
         if not found:
             section.problem(
-                f"'{text}' is no span of days", "write '0..' or '0..84', '?..' for an unknown start", at=key
+                f"'{text}' is no span of days",
+                "write '0..' or '0..84', '?..' for an unknown start",
+                at=key,
+                mistake=Mistake.NOT_A_SPAN,
             )
             return 0, None, []
         first = int(found[1]) if found[1] not in (None, "?") else None
@@ -231,7 +273,12 @@ class _Reader:
         at = [word[3:] for word in words if word.startswith("at=")]
         for text_of_time in at:
             if not _FORMS["at"].fullmatch(text_of_time):
-                part.problem(f"'at={text_of_time}' cannot be read", f"write it as {_EXAMPLES['at']}", at=therapy)
+                part.problem(
+                    f"'at={text_of_time}' cannot be read",
+                    f"write it as {_EXAMPLES['at']}",
+                    at=therapy,
+                    mistake=Mistake.NOT_A_VALUE,
+                )
         doses = [time.fromisoformat(one) for one in at if _FORMS["at"].fullmatch(one)]
         extent = "unknown" if "unknown-extent" in words else "assumed-ongoing" if "assumed" in words else "known"
         neoadjuvant = True if "neoadjuvant" in words else False if "not-neoadjuvant" in words else None
@@ -250,12 +297,16 @@ class _Reader:
     def _series(self, part: Section, marker: str, test: RuleTest) -> None:
         short = part.value[marker]
         if isinstance(short, str):
-            values = written_out(short, lambda message, hint: part.problem(message, hint, at=marker))
+            values = written_out(
+                short, lambda message, hint: part.problem(message, hint, at=marker, mistake=Mistake.NOT_A_VALUE)
+            )
             part.value = {**part.value, marker: values}
         series = part.section(marker)
         for day, text in series.value.items():
             if not re.fullmatch(r"-?\d+|undated", day):
-                series.problem(f"'{day}' is no day", "write whole days, day 0 is the first", at=day)
+                series.problem(
+                    f"'{day}' is no day", "write whole days, day 0 is the first", at=day, mistake=Mistake.NOT_A_DAY
+                )
                 continue
             for number, value in enumerate(str(text).split("|")):
                 stated = self._result(series, marker, day, value.split(), number)
@@ -265,19 +316,39 @@ class _Reader:
     def _result(self, series: Section, marker: str, day: str, words: list[str], number: int) -> Stated | None:
         found = _VALUE.fullmatch(words[0]) if words else None
         if not found:
-            series.problem(f"'{' '.join(words)}' begins with no value", "write 5.6, <0.5 or none", at=day)
+            series.problem(
+                f"'{' '.join(words)}' begins with no value",
+                "write 5.6, <0.5 or none",
+                at=day,
+                mistake=Mistake.NOT_A_VALUE,
+            )
             return None
         special = dict(word.split("=", 1) for word in words[1:] if "=" in word)
         flags = {word for word in words[1:] if "=" not in word}
         known_words = {*_FLAGS, "bridged"}
         known_keys = {*_METHOD, *_CHECKS, *_OTHERS}
         for word in flags - known_words:
-            series.problem(f"'{word}' is not known", f"one of: {', '.join(sorted(known_words))}, or key=value", at=day)
+            series.problem(
+                f"'{word}' is not known",
+                f"one of: {', '.join(sorted(known_words))}, or key=value",
+                at=day,
+                mistake=Mistake.UNKNOWN_REMARK,
+            )
         for key in set(special) - known_keys:
-            series.problem(f"'{key}' is not known", f"keys: {', '.join(sorted(known_keys))}", at=day)
+            series.problem(
+                f"'{key}' is not known",
+                f"keys: {', '.join(sorted(known_keys))}",
+                at=day,
+                mistake=Mistake.UNKNOWN_REMARK,
+            )
         for key, value in special.items():
             if key in _FORMS and not _FORMS[key].fullmatch(value):
-                series.problem(f"'{key}={value}' cannot be read", f"write it as {_EXAMPLES[key]}", at=day)
+                series.problem(
+                    f"'{key}={value}' cannot be read",
+                    f"write it as {_EXAMPLES[key]}",
+                    at=day,
+                    mistake=Mistake.NOT_A_VALUE,
+                )
                 return None
         families = self.rulebook.catalogue.markers[marker].families
         family = special.get("family", next(iter(families), ""))
