@@ -132,7 +132,7 @@ class Case:
     def unacknowledged(self) -> Sequence[Answer | Former]:
         """What was withdrawn, and nobody has acknowledged that they saw it."""
         every: Sequence[Answer | Former] = (*self.answers, *self.unanswered, *self.earlier)
-        return [one for one in every if one.advisory is not None and one.advisory.unacknowledged]
+        return [one for one in every if one.advisory is not None and one.advisory.withdrawal is not None]
 
 
 def about(said: Advisory) -> str:

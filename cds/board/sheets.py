@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from cds.advice.advisory import Advisory, ChangeFromReference, Reading, Reference
@@ -49,22 +50,25 @@ def patient_sheet(case: Case, decisions: Iterable[Decided] = ()) -> PatientSheet
 
 
 def question(answer: Answer) -> Question:
-    """What is printed of one answer."""
-    said, advice = answer.said, answer.advisory
-    w = words().patient
+    """What is printed of one answer; what its advisory still claims too, if the newest data say something else."""
+    w, advice = words().patient, answer.advisory
     since = f"{w.open_since} {day(advice.opened[:10])}" if advice is not None else ""
-    claim = f", {w.still_open.lower()} {answer.claimed.word}" if answer.claimed is not None else ""
-    return question_of(said, why=answer.why, standing=since + claim)
+    asked = question_of(answer.said, why=answer.why, standing=since)
+    if answer.claimed is None:
+        return asked
+    return replace(asked, headline=f"{asked.headline}. {w.still_open} {answer.claimed.word}")
 
 
 def _unanswered(former: Former) -> Question:
     """What is printed of open advice on which nothing is said now: what it claims, and why nothing is said."""
     advice, w = former.advisory, words().patient
-    why = f"{w.unanswered.lower()}: {label('reasons', former.reason)}"
-    since = f"{w.open_since} {day(advice.opened[:10])}, {why}"
+    since = f"{w.open_since} {day(advice.opened[:10])}"
     if former.claimed is not None:
-        return question_of(former.claimed, standing=since)
-    return Question(advice.state, label("states", advice.state), former.title, why, standing=since)
+        asked = question_of(former.claimed, standing=since)
+    else:
+        asked = Question(advice.state, label("states", advice.state), former.title, "", standing=since)
+    why = f"{w.unanswered}: {label('reasons', former.reason)}"
+    return replace(asked, headline=f"{w.still_open} {asked.headline or asked.word}. {why}")
 
 
 def question_of(said: Advisory, why: Iterable[str] = (), standing: str = "") -> Question:

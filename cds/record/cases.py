@@ -43,6 +43,12 @@ class StoredAdvisory:
         return Standing(self.standing).is_open
 
     @property
+    def withdrawal(self) -> Event | None:
+        """The last event that withdrew it, if nobody has acknowledged that."""
+        gone = (one for one in reversed(self.events) if one.kind == Kind.WITHDRAWN)
+        return next(gone, None) if self.unacknowledged else None
+
+    @property
     def span(self) -> Span:
         """The line or operation that it is about."""
         return span_of_row({"therapy": self.therapy, "line_start": self.line_start, "line_end": self.line_end})

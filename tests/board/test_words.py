@@ -63,11 +63,22 @@ def test_a_code_without_a_label_is_shown_as_words() -> None:
 
 
 def test_no_word_stands_there_for_nothing() -> None:
-    used = "\n".join(
-        path.read_text(encoding="utf-8")
+    sources = {
+        path: path.read_text(encoding="utf-8")
         for path in (ROOT / "cds").rglob("*")
         if path.suffix in (".py", ".html", ".typ") and path.name != "words.yaml"
-    )
+    }
+
+    def is_asked_for(section: str, name: str) -> bool:
+        for path, text in sources.items():
+            if re.search(rf"\b{section}\.{name}\b", text) or f'{section}["{name.partition("_")[0]}_' in text:
+                return True
+            short = "words|patient-words|common" if path.suffix == ".typ" else "w|of"
+            is_short = path.suffix == ".typ" or re.search(rf"words\(\)\.{section}\b(?!\.)", text)
+            if is_short and re.search(rf"\b(?:{short})\.{name}\b", text):
+                return True
+        return False
+
     by_code = {
         "states", "standing", "happened", "reasons", "sexes", "dispositions", "dispositions_long", "decision_reasons", "actions",
         "action_states", "not_done", "responses", "resistance", "sorts", "problems", "done", "notices", "notice_titles",
@@ -78,7 +89,6 @@ def test_no_word_stands_there_for_nothing() -> None:
         for section, named in vars(words()).items()
         if section not in by_code and isinstance(named, SimpleNamespace)
         for name in vars(named)
-        if not re.search(rf"\b{section}\.{name}\b|\b(?:of|w)\.{name}\b|\.{name}\b", used)
-        and not any(f'{section}["{part}_' in used or f'{section}["{part}' in used for part in (name.partition("_")[0],))
+        if not is_asked_for(section, name)
     ]
     assert idle == []

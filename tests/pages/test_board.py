@@ -112,6 +112,7 @@ def test_a_case_shows_who_it_is_what_is_found_and_why(house: House) -> None:
     for words in (
         "born 1 Jan 1970", "suspected", "of the reference", "Limit", "confirmed by a second sample", "What would change it",
         "Do not start, stop or change treatment", "Evidence against it", "version", "Passed", "data as of",
+        "Days of line are those of cytotoxic chemotherapy, from 6 Jan 2025",
     ):  # fmt: skip
         assert words in said, words
     assert "<svg" in page
