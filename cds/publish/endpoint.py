@@ -22,6 +22,7 @@ _DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 _TYPE = "http://terminology.hl7.org/CodeSystem/audit-event-type"
 _ACTIONS = {
     "evaluate": "C", "feedback": "C", "decide": "C", "second-read": "C", "outcome": "C", "acknowledge": "C", "receive": "C", "erase": "D", "set-aside": "D", "view": "R", "list": "R",
+    "view-refused": "R", "change-refused": "U",
     "sign-in": "E", "sign-in-refused": "E", "sign-out": "E", "password-refused": "E",
 }  # fmt: skip
 """What an entry's action is to FHIR: create, read, delete or execute; any other changed something."""

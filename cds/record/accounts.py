@@ -29,7 +29,7 @@ UNKNOWN = "unknown"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 _TAKEN = (UNKNOWN, "exowatch", "open")  # they mean something else in the audit
 _LOCK = 0x45584F41  # any number that nothing else in the database uses
-_MOST_ROLES = 128
+_MOST_ROLES, _LONGEST_SHOWN = 128, 128
 
 
 class NoSuchAccount(ExowatchError):
@@ -94,8 +94,12 @@ class Accounts:
         name = spelled(name)
         if not _NAME.fullmatch(name) or name in _TAKEN:
             raise AccountRefused(
-                f"'{name}' is no login name: it begins with a letter or a digit, has at most 64 of a-z 0-9 . _ @ + -, "
-                f"and is none of {', '.join(_TAKEN)}"
+                f"'{_start(name)}' is no login name: it begins with a letter or a digit, has at most 64 of a-z 0-9 . _ @ + - "
+                f"(here are {len(name)}), and is none of {', '.join(_TAKEN)}"
+            )
+        if len(" ".join(shown.split())) > _LONGEST_SHOWN:
+            raise AccountRefused(
+                f"'{_start(shown)}' is too long to be shown: at most {_LONGEST_SHOWN} characters (here are {len(shown)})"
             )
         values = new_row(tenant, name, self.instant(), roles, shown=shown) | {
             "subject": name, "password": hashed(password, name), "one_time": one_time,
@@ -191,6 +195,11 @@ def spelled(name: str) -> str:
     return name.strip().lower()
 
 
+def _start(text: str) -> str:
+    """How a text that is too long begins."""
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
 def joined(roles: Collection[str]) -> str:
     """Roles as they are stored. Raises `AccountRefused` if there is none."""
     found = " ".join(sorted(set(roles)))
@@ -202,7 +211,7 @@ def joined(roles: Collection[str]) -> str:
 def new_row(tenant: str, name: str, at: str, roles: Collection[str], *, shown: str = "") -> dict[str, Any]:
     """A row of an account for which nobody vouches yet. Raises `AccountRefused` if it has no role."""
     return {
-        "id": str(uuid.uuid4()), "tenant": tenant, "name": name, "shown": " ".join(shown.split())[:128] or name, "issuer": "",
+        "id": str(uuid.uuid4()), "tenant": tenant, "name": name, "shown": " ".join(shown.split())[:_LONGEST_SHOWN] or name, "issuer": "",
         "subject": "", "password": "", "one_time": False, "roles": joined(roles), "failures": 0, "locked_until": "",
         "disabled": False, "salt": secrets.token_hex(32), "created": at, "changed": at,
     }  # fmt: skip
@@ -232,6 +241,18 @@ def first(connection: Connection, wanted: Select[Any]) -> dict[str, Any] | None:
     """The first row that was asked for."""
     row = connection.execute(wanted).mappings().first()
     return None if row is None else dict(row)
+
+
+def is_one_person(connection: Connection, tenant: str, one: str, other: str) -> bool:
+    """Whether two login names are taken for one person: one name, or accounts of two issuers that are shown by one name."""
+    if one.casefold() == other.casefold():
+        return True
+    account = tables.account
+    wanted = select(account.c.shown, account.c.issuer).where(
+        account.c.tenant == tenant, account.c.name.in_([one, other])
+    )
+    found = connection.execute(wanted).all()
+    return len({row.issuer for row in found}) == 2 and len({row.shown.casefold() for row in found}) == 1
 
 
 def _named(connection: Connection, tenant: str, name: str, *, hold: bool = False) -> dict[str, Any] | None:

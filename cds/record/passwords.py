@@ -17,7 +17,7 @@ SHORTEST, LONGEST = 12, 128
 _HASHER = PasswordHasher()
 # A hash takes 64 MiB and most of a core: whoever sends passwords by the thousand is not to take the machine.
 _TURNS = threading.BoundedSemaphore(2)
-_PATIENCE = 10.0
+_PATIENCE = 1.0
 _CLEAR = "abcdefghjkmnpqrstuvwxyz23456789"  # none of them looks like another
 
 
@@ -25,8 +25,12 @@ class WeakPassword(ExowatchError):
     """The password cannot be used; says what a password has to be."""
 
 
+class TooManyAtOnce(RecordUnavailable):
+    """More passwords are checked than this process has turns for."""
+
+
 def hashed(password: str, name: str) -> str:
-    """The hash of a new password for the account of that name. Raises `WeakPassword`, `RecordUnavailable` as `matches`."""
+    """The hash of a new password for the account of that name. Raises `WeakPassword`, `TooManyAtOnce`."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise WeakPassword(
             f"A password has at least {SHORTEST} and at most {LONGEST} characters; several words are best"
@@ -40,7 +44,7 @@ def hashed(password: str, name: str) -> str:
 def matches(kept: str, password: str) -> bool:
     """Whether a password has that hash; with "" for a hash the same work is done, and nothing matches.
 
-    Raises `RecordUnavailable` if too many ask at once.
+    Raises `TooManyAtOnce`.
     """
     decoy = _decoy()
     if len(password) > LONGEST:
@@ -50,6 +54,11 @@ def matches(kept: str, password: str) -> bool:
             return _HASHER.verify(kept or decoy, _one_spelling(password)) and bool(kept)
         except (VerificationError, InvalidHashError):
             return False
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether both are one password, whichever way they were typed."""
+    return _one_spelling(one) == _one_spelling(other)
 
 
 def is_outdated(kept: str) -> bool:
@@ -75,7 +84,7 @@ def _decoy() -> str:
 class _Turn:
     def __enter__(self) -> None:
         if not _TURNS.acquire(timeout=_PATIENCE):
-            raise RecordUnavailable("too many passwords are checked at once")
+            raise TooManyAtOnce("too many passwords are checked at once")
 
     def __exit__(self, *_: object) -> None:
         _TURNS.release()

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, insert, or_, select, update
@@ -31,13 +33,13 @@ from cds.record.accounts import (
     spelled,
 )
 from cds.record.audit import Entry, instant
-from cds.record.passwords import hashed, is_outdated, matches
+from cds.record.passwords import WeakPassword, hashed, is_outdated, is_same, matches
 
 FAILURES = 5
 """Wrong passwords after which an account is locked, and again after as many more."""
 _FIRST_LOCK, _LONGEST_LOCK = timedelta(minutes=15), timedelta(hours=24)
 _NOTED_EVERY = timedelta(minutes=1)
-"""How exactly it is noted when a session was last used."""
+"""How exactly it is noted when a session was last used; and how often at most that nobody knows who was refused."""
 
 
 class SignInRefused(ExowatchError):
@@ -74,6 +76,7 @@ class Sessions:
         self.accounts = accounts
         self._trail = accounts.trail
         self._idle, self._longest = idle, longest
+        self._strangers = _Strangers()
 
     def sign_in(self, tenant: str, name: str, password: str, before: str = "") -> str:
         """The token of a new session for who has that name and password; `before` is the browser's old one, which ends.
@@ -82,23 +85,23 @@ class Sessions:
         """
         account = tables.account
         wanted = select(account).where(
-            account.c.tenant == tenant, account.c.name == spelled(name)[:64], account.c.issuer == ""
+            account.c.tenant == tenant, account.c.name == spelled(name), account.c.issuer == ""
         )
         found = self._read(wanted)
         right = matches(found["password"] if found is not None else "", password)
-        renewed = hashed(password, "") if right and found is not None and is_outdated(found["password"]) else ""
+        if found is None:
+            self.refused(tenant)
+            raise SignInRefused("not let in")
+        renewed = hashed(password, "") if right and is_outdated(found["password"]) else ""
 
         def work(connection: Connection) -> tuple[str, Entry]:
-            row = None
-            if found is not None:
-                held = select(account).where(account.c.id == found["id"]).with_for_update()
-                row = first(connection, held)
+            row = first(connection, select(account).where(account.c.id == found["id"]).with_for_update())
             if row is None:
                 return "", Entry(tenant, UNKNOWN, "sign-in-refused")
             now = self.accounts.instant()
             if row["disabled"] or row["locked_until"] > now:
                 return "", entry_of(UNKNOWN, "sign-in-refused", row)
-            if not right or found is None or row["password"] != found["password"]:
+            if not right or row["password"] != found["password"]:
                 return "", entry_of(UNKNOWN, "sign-in-refused", self._failed(connection, row))
             if renewed:
                 row = self.accounts.updated(connection, row, {"password": renewed})
@@ -150,8 +153,16 @@ class Sessions:
         return token
 
     def refused(self, tenant: str) -> None:
-        """Note that somebody was refused whom an issuer did not vouch for."""
-        self._trail.write(lambda _connection: (None, Entry(tenant, UNKNOWN, "sign-in-refused")))
+        """Note that somebody was refused of whom nothing is known: at most one entry a minute, which says how often it was.
+
+        Whoever needs no account to be refused could otherwise fill the audit, of which nothing is ever deleted.
+        """
+        times = self._strangers.times(tenant, self.accounts.moment())
+        if times:
+            entry = Entry(tenant, UNKNOWN, "sign-in-refused")
+            if times > 1:
+                entry.told("times", str(times))
+            self._trail.write(lambda _connection: (None, entry))
 
     def find(self, tenant: str, token: str) -> Session | None:
         """Whose session it is; None for none that goes on. Raises `RecordUnavailable`."""
@@ -171,7 +182,7 @@ class Sessions:
         if row["seen"] <= instant(now - min(_NOTED_EVERY, self._idle / 4)):
             seen = update(session).where(session.c.digest == digest).values(seen=instant(now))
             self._trail.write(lambda connection: (connection.execute(seen), None))
-        return Session(account_of(row), row["patient"], _csrf(token))
+        return Session(account_of(row), row["patient"], csrf_of(token))
 
     def sign_out(self, token: str) -> None:
         """End a session; nothing happens if it has ended. Raises `RecordUnavailable`."""
@@ -188,13 +199,15 @@ class Sessions:
     def change_password(self, whose: Account, old: str, new: str) -> str:
         """Another password for somebody who is signed in; all their sessions end, and the token is of a new one.
 
-        Raises `SignInRefused` if the old one is wrong (which counts as at the sign-in), or there is none; `WeakPassword`,
-        `RecordUnavailable`.
+        Raises `SignInRefused` if the old one is wrong (which counts as at the sign-in), or there is none; `WeakPassword`, also
+        for the old one; `RecordUnavailable`.
         """
         account = tables.account
         key, name = whose.id, whose.name
         found = self._read(select(account).where(account.c.id == key))
         right = matches(found["password"] if found is not None else "", old)
+        if right and is_same(old, new):
+            raise WeakPassword("That is the present password: choose another")
         changes = {"password": hashed(new, name), "one_time": False, "failures": 0, "locked_until": ""}
 
         def work(connection: Connection) -> tuple[str, Entry]:
@@ -246,6 +259,25 @@ class Sessions:
         return token
 
 
+class _Strangers:
+    """How often somebody was refused of whom nothing is known, since that was last noted."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: dict[str, datetime] = {}  # by tenant: when it was noted last
+        self._times: Counter[str] = Counter()
+
+    def times(self, tenant: str, now: datetime) -> int:
+        """One more; how many are to be noted now, 0 if it is too early for another entry."""
+        with self._lock:
+            self._times[tenant] += 1
+            last = self._since.get(tenant)
+            if last is not None and timedelta(0) <= now - last < _NOTED_EVERY:
+                return 0
+            self._since[tenant] = now
+            return self._times.pop(tenant)
+
+
 def _lock(failures: int) -> timedelta:
     """How long the next sign-in has to wait: twice as long each time."""
     doublings = min(failures // FAILURES - 1, 10)
@@ -261,5 +293,6 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _csrf(token: str) -> str:
+def csrf_of(token: str) -> str:
+    """What the forms of a session carry, also once it has ended: whoever cannot read the token cannot tell it."""
     return hmac.new(token.encode(), b"form", hashlib.sha256).hexdigest()

@@ -310,9 +310,15 @@ audit = Table(
     Column("actor", String(64), nullable=False),
     Column("action", String(32), nullable=False),
     Column("subject", _HASH, nullable=False),  # salted digest of the patient; "" if about none
-    Column("rows", Text, nullable=False),  # [[table, id, salted digest of the row or "" if it was erased], …] as JSON
+    # [[table, id, salted digest of the row or "" if it was erased], …] as JSON; or one of `audit.TOLD`, its text, ""
+    Column("rows", Text, nullable=False),
     Column("previous", _HASH, nullable=False),
     Column("link", _HASH, nullable=False, unique=True),
+    # Who reads the audit asks for a person, for one kind of entry, for a patient's digest, or for a day; the newest first.
+    Index(None, "tenant", "actor", "number"),
+    Index(None, "tenant", "action", "number"),
+    Index(None, "tenant", "subject", "number"),
+    Index(None, "tenant", "at"),
 )
 
 OF_PATIENT = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, select
 
 from cds.record import tables
-from cds.record.audit import Checkpoints, Entry, Verdict, append, instant, link_of, salted, verify
+from cds.record.audit import GENESIS, Checkpoints, Entry, Verdict, append, instant, link_of, salted, verify
 from cds.record.database import Database
 from cds.record.identity import NoSuchPatient
 
@@ -22,23 +21,38 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """An entry as it can be shown. `account` is the login name of the account that it is about; "" if about none."""
+    """An entry as it can be shown."""
 
     number: int
     at: str
     actor: str
     action: str
-    account: str
-    of_patient: bool
+    account: str  # login name of the account that it is about; "" if about none
+    subject: str  # salted digest of the patient whom it is about: the same in all entries about one; "" if about none
+    page: str  # path of the page that was seen or asked for, with names in the place of what it was about; "" for none
+    times: int  # how often it happened
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries are asked for; "" for any."""
+
+    actor: str = ""
+    action: str = ""
+    subject: str = ""
+    day: str = ""  # in UTC, as 2026-01-31
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Entries of a tenant, the newest first; `holds`: the stretch of the chain in which they stand is unbroken."""
+    """Entries of a tenant, the newest first; `holds`: each is as it was written, and follows from the one before it."""
 
     entries: tuple[Noted, ...]
     holds: bool
-    earlier: int  # number of the last entry before it; 0 for none
+    more: bool  # whether there are earlier ones
+
+
+_ANY = Wanted()
 
 
 class Trail:
@@ -74,49 +88,71 @@ class Trail:
 
         return self.database.in_time(writing)
 
-    def looked(self, tenant: str, actor: str, patient: str = "") -> None:
+    def looked(self, tenant: str, actor: str, page: str, patient: str = "") -> None:
         """Somebody saw a page: about the patient with that row ("view"), or about none or many ("list").
 
         Raises `NoSuchPatient` if the tenant has no such patient, and `RecordUnavailable`.
         """
 
         def noted(connection: Connection) -> tuple[None, Entry]:
-            if not patient:
-                return None, Entry(tenant, actor, "list")
-            wanted = select(tables.patient.c.salt).where(
-                tables.patient.c.id == patient, tables.patient.c.tenant == tenant
-            )
-            salt = connection.execute(wanted).scalar()
-            if salt is None:
+            entry = Entry(tenant, actor, "view" if patient else "list", _subject(connection, tenant, patient))
+            if patient and not entry.subject:
                 raise NoSuchPatient(f"The record holds no patient of row '{patient}' (tenant '{tenant}')")
-            return None, Entry(tenant, actor, "view", salted(patient, salt))
+            entry.told("page", page)
+            return None, entry
 
         self.write(noted)
 
-    def stretch(self, tenant: str, most: int, before: int = 0) -> Stretch:
-        """The newest entries, or those before a number: of the last `most` of the chain those of the tenant.
+    def kept_out(self, tenant: str, actor: str, page: str, patient: str = "", *, changes: bool) -> None:
+        """Somebody who is signed in asked for what is not theirs to see, or (`changes`) to do. Raises `RecordUnavailable`."""
+
+        def noted(connection: Connection) -> tuple[None, Entry]:
+            action = "change-refused" if changes else "view-refused"
+            entry = Entry(tenant, actor, action, _subject(connection, tenant, patient))
+            entry.told("page", page)
+            return None, entry
+
+        self.write(noted)
+
+    def stretch(self, tenant: str, most: int, wanted: Wanted = _ANY, before: int = 0) -> Stretch:
+        """The newest entries of a tenant that are asked for, or those before a number.
 
         Raises `RecordUnavailable`, and `ExowatchError` for a file of checkpoints that cannot be read.
         """
         audit, account = tables.audit, tables.account
-        wanted = select(audit).order_by(audit.c.number.desc()).limit(most + 1)
+        asked = select(audit).where(audit.c.tenant == tenant).order_by(audit.c.number.desc()).limit(most + 1)
+        for column, value in (
+            (audit.c.actor, wanted.actor),
+            (audit.c.action, wanted.action),
+            (audit.c.subject, wanted.subject),
+        ):
+            if value:
+                asked = asked.where(column == value)
+        if wanted.day:
+            asked = asked.where(
+                audit.c.at >= wanted.day, audit.c.at < f"{wanted.day}U"
+            )  # "T" stands between day and time
         if before:
-            wanted = wanted.where(audit.c.number < before)
+            asked = asked.where(audit.c.number < before)
         points = self._points()
 
-        def reading() -> Stretch:
-            with self.database.reading() as connection:
-                rows = [dict(row) for row in connection.execute(wanted).mappings()]
-                named = select(account.c.id, account.c.name).where(account.c.tenant == tenant)
-                names = {row.id: row.name for row in connection.execute(named)}
-            shown = tuple(
-                Noted(row["number"], row["at"], row["actor"], row["action"], _about(row, names), bool(row["subject"]))
-                for row in rows[:most]
-                if row["tenant"] == tenant
+        def reading(connection: Connection) -> Stretch:
+            rows = [dict(row) for row in connection.execute(asked).mappings()]
+            shown = rows[:most]
+            earlier = select(audit.c.number, audit.c.link).where(
+                audit.c.number.in_([row["number"] - 1 for row in shown])
             )
-            return Stretch(shown, _is_unbroken(rows, points), rows[most]["number"] if len(rows) > most else 0)
+            links = {row.number: row.link for row in connection.execute(earlier)}
+            named = select(account.c.id, account.c.name).where(account.c.tenant == tenant)
+            names = {row.id: row.name for row in connection.execute(named)}
+            holds = all(
+                row["link"] == link_of(row) == points.get(row["number"], row["link"])
+                and row["previous"] == (links.get(row["number"] - 1, "") if row["number"] > 1 else GENESIS)
+                for row in shown
+            )
+            return Stretch(tuple(_noted(row, names) for row in shown), holds, len(rows) > most)
 
-        return self.database.in_time(reading)
+        return self.database.asked(reading)
 
     def verified(self) -> Verdict:
         """Everything that is recorded, checked against the chain and its checkpoints, however long that takes.
@@ -130,18 +166,24 @@ class Trail:
         return {} if self._checkpoints is None else self._checkpoints.read()
 
 
-def _about(row: dict[str, Any], names: dict[str, str]) -> str:
-    """The account that an entry is about."""
+def _subject(connection: Connection, tenant: str, patient: str) -> str:
+    """The salted digest of the patient with that row; "" if the tenant has none."""
+    table = tables.patient
+    wanted = select(table.c.salt).where(table.c.id == patient, table.c.tenant == tenant)
+    salt = connection.execute(wanted).scalar() if patient else None
+    return "" if salt is None else salted(patient, salt)
+
+
+def _noted(row: dict[str, Any], names: dict[str, str]) -> Noted:
+    """An entry as it can be shown; what its rows tell of accounts and pages is left out if it was edited, which the chain tells."""
+    told: dict[str, str] = {}
     try:
-        return next((names.get(key, "") for table, key, _ in json.loads(row["rows"]) if table == "account"), "")
+        for what, key, _ in json.loads(row["rows"]):
+            told.setdefault(what, names.get(key, "") if what == "account" else key)
     except (ValueError, TypeError):
-        return ""  # it was edited, which the chain tells
-
-
-def _is_unbroken(rows: list[dict[str, Any]], points: dict[int, str]) -> bool:
-    """Whether each entry says what its link covers, follows the one below it, and is the one that a checkpoint saw."""
-    own = all(row["link"] == link_of(row) == points.get(row["number"], row["link"]) for row in rows)
-    return own and all(
-        (later["previous"], later["number"]) == (row["link"], row["number"] + 1)
-        for later, row in itertools.pairwise(rows)
-    )
+        told = {}
+    times = told.get("times", "")
+    return Noted(
+        row["number"], row["at"], row["actor"], row["action"], told.get("account", ""), row["subject"], told.get("page", ""),
+        int(times) if times.isdecimal() else 1,
+    )  # fmt: skip

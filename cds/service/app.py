@@ -47,6 +47,8 @@ from cds.settings import Settings
 T = TypeVar("T")
 
 _SELF_TEST_HOLDS = 2.0
+_PROGRAMS = frozenset({"cds-services", "fhir", "metrics", "advisories", "results", "rules", "ready"})
+"""First parts of the paths that programs call; people call the others."""
 
 
 class RefusedToStart(ExowatchError):
@@ -130,7 +132,7 @@ def create_app(
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_middleware(Shedding, most=settings.max_waiting)
+    app.add_middleware(Shedding, most=settings.max_waiting, programs=_PROGRAMS)
     if settings.open_mode:
         app.add_middleware(LoopbackOnly)
     app.add_middleware(Faults)

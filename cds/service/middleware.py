@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -18,9 +19,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cds.service.hook_request import LOOPBACK
 from cds.service.logs import ERROR, note, where
+from cds.service.pages.rendering import busy
 from cds.service.problems import Problem
 
 _BODY_SECONDS = 10.0
+_WAYS_IN = ("sign-in", "launch")
+"""First parts of the paths that somebody calls who is not signed in yet."""
 
 
 def fault(number: str) -> Response:
@@ -75,28 +79,33 @@ class UnderPath:
 class Shedding:
     """Calls beyond what can be answered in time are refused at once: a queue that only grows helps nobody.
 
-    What only reads has as many places of its own, so that neither keeps the other out; whether the process lives is always said.
+    What only reads has as many places of its own. So have the pages of people, and their way in, though fewer: nobody without an
+    account keeps programs from being answered, nor who is signed in from their work. Whether the process lives is always said.
+    `programs`: first parts of the paths that programs call; all else is a page.
     """
 
-    def __init__(self, app: ASGIApp, most: int):
+    def __init__(self, app: ASGIApp, most: int, programs: Collection[str]):
         self._app = app
-        self._most = most
-        self._waiting: Counter[bool] = Counter()  # changed by the event loop alone
+        self._for = dict.fromkeys(programs, "programs") | dict.fromkeys(_WAYS_IN, "ways in")
+        self._most = {"programs": most, "pages": math.ceil(most / 2), "ways in": math.ceil(most / 4)}
+        self._waiting: Counter[tuple[str, bool]] = Counter()  # changed by the event loop alone
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] == "/health":
             await self._app(scope, receive, send)
             return
-        reads = scope["method"] != "POST"
-        if self._waiting[reads] >= self._most:
+        whose = self._for.get(scope["path"].partition("/")[2].partition("/")[0], "pages")
+        kind = whose, scope["method"] != "POST"
+        if self._waiting[kind] >= self._most[whose]:
             note("refused", status=503, code="throttled")
-            await Problem(503, "throttled", "too many calls at once; ask again").response()(scope, receive, send)
+            refused = Problem(503, "throttled", "too many calls at once; ask again").response()
+            await (refused if whose == "programs" else busy())(scope, receive, send)
             return
-        self._waiting[reads] += 1
+        self._waiting[kind] += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self._waiting[reads] -= 1
+            self._waiting[kind] -= 1
 
 
 class Browsers(CORSMiddleware):

@@ -60,14 +60,15 @@ class House:
 
     def _page(self, visit: Visit) -> Response:
         self.saw.append(visit)
-        visit.patient = visit.path.get("patient", "")
+        if patient := visit.path.get("patient", ""):
+            visit.about(patient)
         return Response(f"<p>{visit.visitor.shown}</p>", media_type="text/html")
 
     def _odd(self, visit: Visit) -> Response:
         if visit.path["what"] == "gone":
             raise NotThere
         if visit.path["what"] == "other":  # a handler that shows a patient whom the address does not name
-            visit.patient = self.patient
+            visit.about(self.patient)
             return Response("secret")
         raise RuntimeError("of Mrs Smith")
 

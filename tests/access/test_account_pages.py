@@ -146,8 +146,8 @@ def test_an_auditor_reads_what_was_done(house: House) -> None:
     rows = re.findall(r"<tr>(.*?)</tr>", text, re.S)[1:]
     told = [re.sub(r"<[^>]+>|\s+", " ", row).split() for row in rows]
     assert [one[0] for one in told] == ["5", "4", "3", "2"]
-    assert told[0][-4:] == ["audrey", "sign-in", "account", "audrey"]
-    assert told[2][-4:] == ["unknown", "sign-in-refused", "account", "anna"]
+    assert told[0][-5:] == ["audrey", "signed", "in", "account", "audrey"]
+    assert told[2][-7:] == ["unknown", "was", "not", "let", "in", "account", "anna"]
     assert "each follows the one before it" in text
     verified = auditor.get("/audit?verify=yes").text
     assert "The record holds: 6 entries" in verified  # to have read it is one more
@@ -157,6 +157,7 @@ def test_an_auditor_reads_what_was_done(house: House) -> None:
 def test_it_turns_pages(house: House) -> None:
     for _ in range(130):
         house.gate.sessions.refused("default")
+        house.later(minutes=1)
     auditor = house.signed_in("audrey", "auditor")
     text = auditor.get("/audit").text
     assert text.count("<tr>") == 101

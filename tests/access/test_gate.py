@@ -207,7 +207,11 @@ def test_every_view_is_audited_with_a_digest_of_the_patient(house: House) -> Non
     assert browser.get("/board/patients/%00").status_code == browser.get("/board?q=%00").status_code == 404
     assert browser.get("/nothing").status_code == 404
     told = house.entries()[before:]
-    assert [(actor, action) for actor, action, _ in told] == [("anna", "view"), ("anna", "list")]
+    assert [(actor, action) for actor, action, _ in told] == [
+        ("anna", "view"),
+        ("anna", "list"),
+        ("anna", "view-refused"),
+    ]
     assert row not in str(told)
     with house.database.reading() as connection:
         found = connection.exec_driver_sql("SELECT subject FROM audit WHERE action IN ('view', 'evaluate')").all()
@@ -274,7 +278,10 @@ def test_whoever_came_for_one_patient_sees_no_other(house: House) -> None:
         assert (answer.status_code, "secret" in answer.text) == (403, False), path
     assert browser.post(f"/board/patients/{other}", csrf=session.csrf).status_code == 403
     assert "one patient" in browser.get(f"/board/patients/{other}").text
-    assert len(house.entries()) == before
+    told = [(actor, action) for actor, action, _ in house.entries()[before:]]
+    refused = [("practitioner7", "view-refused")]
+    assert told == [*refused * 7, ("practitioner7", "change-refused"), *refused]
+    assert len(house.saw) == 3  # no handler was asked about another patient, nor to change anything of theirs
     assert browser.get("/nothing").status_code == 404
     assert browser.get("/sign-in").status_code == 200  # they may sign in themselves, to see others
     house.add("anna")

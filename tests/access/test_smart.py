@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,9 @@ def test_a_launch_opens_the_patient_and_no_other(hospital: Hospital) -> None:
     assert asked["redirect_uri"] == "http://localhost/launch/back"
     for path in (f"/board/patients/{other}", "/board", "/accounts", "/audit"):
         assert browser.get(path).status_code == 403, path
-    assert [(actor, action) for actor, action, _ in hospital.house.entries()[-2:]] == [
-        ("anna.berg", "sign-in"),
-        ("anna.berg", "view"),
-    ]
+    assert [(actor, action) for actor, action, _ in hospital.house.entries()[-6:]] == [
+        ("anna.berg", "sign-in"), ("anna.berg", "view"), *[("anna.berg", "view-refused")] * 4,
+    ]  # fmt: skip
     (account,) = hospital.house.accounts.listed("default")
     assert (account.issuer, set(account.roles)) == (hospital.iss, {"reviewer"})
     hospital.voucher.granted["patient"] = "b30"  # the next patient: the session is of that one now
@@ -124,9 +124,9 @@ def test_an_ehr_that_is_not_listed_is_not_asked(hospital: Hospital, iss: str) ->
         for server in (hospital.voucher.server, other.server):
             assert server is not None
             assert server.asked == []
-    assert [(actor, action) for actor, action, _ in hospital.house.entries()[-2:]] == [
-        ("unknown", "sign-in-refused")
-    ] * 2
+    assert {action for _, action, _ in hospital.house.entries()} == {
+        "evaluate"
+    }  # any page can send a browser here: no entry
 
 
 def test_a_patient_whom_the_record_does_not_know(hospital: Hospital, near: Database) -> None:
@@ -143,12 +143,24 @@ def test_a_patient_whom_the_record_does_not_know(hospital: Hospital, near: Datab
     assert hospital.house.accounts.listed("default") == []
 
 
+NOT_STAFF = (
+    "https://ehr.example/fhir/Patient/a29", "Patient/a29", "RelatedPerson/3", "Patient/a29/_history/3", "https://ehr.example/fhir/Patient/a29/", "Patient/a29#x/y", "Device/1",
+    "https://ehr.example/fhir/Group/3", "Person/7", "Practitioner/7/_history/2", "Practitioner", "Practitioner/", "practitioner/7",
+    "Patient/a29?x=/Practitioner/7", "Practitioner/7\n", "", 7, ["Practitioner/7"],
+)  # fmt: skip
+"""What an EHR may say of who signs in that is nobody of the staff, or not surely."""
+
+
+def says_of_user(user: object, voucher: Voucher) -> None:
+    voucher.claims["fhirUser"] = user
+
+
 WRONG: dict[str, Callable[[Voucher], None]] = {
     "no patient": lambda voucher: voucher.granted.update(patient=None),
     "a patient that is none": lambda voucher: voucher.granted.update(patient="../b30"),
     "a patient that is no text": lambda voucher: voucher.granted.update(patient=["a29"]),
-    "a patient signs in": lambda voucher: voucher.claims.update(fhirUser=f"{voucher.base}/fhir/Patient/a29"),
-    "a relative signs in": lambda voucher: voucher.claims.update(fhirUser="RelatedPerson/3"),
+    **{f"{user} signs in": partial(says_of_user, user) for user in NOT_STAFF},
+    "nobody is said to sign in": lambda voucher: voucher.claims.pop("fhirUser"),
     "nobody says who it is": lambda voucher: voucher.granted.update(id_token=None),
     "another nonce": lambda voucher: voucher.bent.update(nonce="x"),
     "another issuer": lambda voucher: voucher.bent.update(iss="https://evil.example"),
@@ -175,6 +187,29 @@ def test_roles_come_from_a_claim_where_the_site_says_so(opened: Callable[..., Ho
     assert hospital.house.accounts.listed("default")[0].roles == {"chair"}
     hospital.house.accounts.disable("default", "anna.berg", TERMINAL)
     assert hospital.launches(hospital.house.browser()).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "user", ["Practitioner/7", "PractitionerRole/a.b-7", "https://elsewhere.example/fhir/Practitioner/7"]
+)
+def test_staff_is_let_in(hospital: Hospital, user: str) -> None:
+    hospital.voucher.claims["fhirUser"] = user
+    assert hospital.launches(hospital.house.browser()).status_code == 303
+
+
+def test_a_site_says_that_a_person_is_of_its_staff(opened: Callable[..., Hospital]) -> None:
+    hospital = opened("gives: [reader]\n    staff: [Person]")
+    for user, status in (("Person/7", 303), ("Practitioner/7", 403), ("Patient/a29", 403)):
+        hospital.voucher.claims["fhirUser"] = user
+        assert hospital.launches(hospital.house.browser()).status_code == status, user
+
+
+def test_whoever_did_not_begin_here_writes_nothing_into_the_audit(hospital: Hospital) -> None:
+    before = hospital.house.entries()
+    for _ in range(20):
+        assert hospital.house.browser().get("/launch/back?code=x&state=y").status_code == 403
+        assert hospital.house.browser().get("/launch?iss=https://evil.example").status_code == 403
+    assert hospital.house.entries() == before
 
 
 def test_an_ehr_says_elsewhere_who_signs_its_tokens(opened: Callable[..., Hospital]) -> None:

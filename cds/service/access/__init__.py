@@ -40,12 +40,12 @@ def mount(app: FastAPI, settings: Settings, recorder: Recorder, clock: Callable[
     def seconds() -> float:
         return clock().timestamp()
 
-    SignIn(gate, local=ways.local, providers=[(one.key, one.label) for one in ways.providers]).mount(app)
+    SignIn(gate, seconds, local=ways.local, providers=[(one.key, one.label) for one in ways.providers]).mount(app)
     if ways.providers:
         OpenIdConnect(gate, {one.key: Relying(one, seconds) for one in ways.providers}).mount(app)
     if ways.ehrs:
         gate.launches = frozenset(respelt(one.iss) for one in ways.ehrs)
         SmartLaunch(gate, {one.iss: Relying(one, seconds) for one in ways.ehrs}, recorder.database).mount(app)
     AccountPages(gate, accounts)
-    AuditPage(gate, accounts.trail)
+    AuditPage(gate, accounts)
     return gate

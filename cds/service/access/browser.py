@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from fastapi import Request, Response
 
 from cds.settings import Settings
 
-_MOST_BYTES, _MOST_FIELDS = 256_000, 2_000
+_MOST_BYTES, _MOST_FIELDS, _MOST_SECONDS = 256_000, 2_000, 10.0
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*(\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
 _LONGEST_PATH = 2_000
 _LEADS_AWAY = re.compile(r"[\x00-\x20\x7f\\]|//")
@@ -55,20 +56,28 @@ class Browser:
         origin = request.headers.get("origin", "null")  # "null" is what no-referrer makes of our own
         return origin in ("null", self.base(request))
 
+    def is_surely_from_us(self, request: Request) -> bool:
+        """Whether the browser says so itself, which all present ones do over https and on loopback."""
+        return request.headers.get("sec-fetch-site") == "same-origin"
+
     def _named(self, name: str) -> str:
         name = f"exowatch-{name}" if name else "exowatch"
         return f"__Host-{name}" if self._secure else name
 
 
 async def form_of(request: Request) -> dict[str, list[str]] | None:
-    """The fields of a form that was sent; None if it is none, is too long, or holds what no database keeps."""
+    """The fields of a form that was sent; None if it is none, is too long, comes too slowly, or holds what no database keeps."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         return None
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MOST_BYTES:
-            return None
+    try:
+        async with asyncio.timeout(_MOST_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _MOST_BYTES:
+                    return None
+    except TimeoutError:
+        return None
     try:
         found = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
     except ValueError:

@@ -45,7 +45,7 @@ class Elsewhere:
         kept = begun(self._gate.browser.cookie(request, _FLOW))
         relying = None if kept is None else relyings.get(kept.of)
         if kept is None or relying is None:
-            response = self.refused("nothing was begun here")
+            response = self.unasked("nothing was begun here")
         else:
             try:
                 response = admit(relying, kept, *relying.finish(kept, callback, str(request.url)))
@@ -58,6 +58,11 @@ class Elsewhere:
                 response = notice(HTTPStatus.FORBIDDEN, "not-let-in", None)  # the record has its entry
         self._gate.browser.take(response, _FLOW)  # an answer counts once
         return response
+
+    def unasked(self, why: str) -> Response:
+        """Nobody is let in who did not come by a way of ours: any page can send a browser here, so the log alone has it."""
+        note("refused", status=403, code="sign-in", why=why)
+        return notice(HTTPStatus.FORBIDDEN, "not-let-in", None)
 
     def refused(self, why: str, what: str = "not-let-in", status: HTTPStatus = HTTPStatus.FORBIDDEN) -> Response:
         """Nobody is let in, which is noted."""

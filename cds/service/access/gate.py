@@ -18,14 +18,17 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
 from cds.record.database import RecordUnavailable
+from cds.record.decisions import NoSuchAdvisory
 from cds.record.identity import NoSuchPatient
-from cds.record.sessions import Session, Sessions
+from cds.record.passwords import TooManyAtOnce
+from cds.record.sessions import Session, Sessions, csrf_of
 from cds.record.trail import Trail
 from cds.service.access.browser import Browser, field, form_of, is_text, own_path, same
+from cds.service.access.kept import Kept
 from cds.service.access.roles import OF_NO_PATIENT, Act, Role
-from cds.service.access.visitor import Visit, Visitor, visitor_of
+from cds.service.access.visitor import OtherPatient, Visit, Visitor, visitor_of
 from cds.service.logs import ERROR, note, where
-from cds.service.pages.rendering import HEADERS, page
+from cds.service.pages.rendering import HEADERS, busy, page
 
 __all__ = ["Act", "Gate", "Handler", "NotThere", "Role", "Route", "Visit", "Visitor"]
 
@@ -33,7 +36,10 @@ SESSION = ""
 """The cookie with the token of a session."""
 SIGN_IN = "/sign-in"
 OWN_ACCOUNT = "/account"
-_HOMES = ("/board", "/accounts", "/audit", OWN_ACCOUNT)
+_HOMES = ("/board", "/accounts", "/audit", "/board/rules", OWN_ACCOUNT)
+
+_WRITES = frozenset({Act.DECIDE, Act.HOLD_MEETINGS})
+"""Acts whose forms hold what somebody has thought about: it is not lost when their session has ended."""
 
 Handler = Callable[[Visit], Response]
 
@@ -64,6 +70,8 @@ class Gate:
         self.sessions, self.browser, self.tenant = sessions, browser, tenant
         self.launches: frozenset[str] = frozenset()
         """The FHIR servers of EHRs that may launch the board about one patient."""
+        self.signed_out: Callable[[Request, str, Kept | None], Response] = _signed_out
+        """The answer to a form that was sent without a session: the page to go to then, and what was written."""
         self._trail = trail
         self._handlers: dict[Route, Handler] = {}
 
@@ -108,6 +116,18 @@ class Gate:
         pages = (compile_path(one.path)[0] for one in self._handlers if one.method == "GET")
         return stated if path and any(one.match(path) for one in pages) else ""
 
+    def near(self, path: str) -> str:
+        """The page at a path, or the nearest above it: where whoever sent a form there goes on; "" if there is none."""
+        while path and not self.back_to(path):
+            path = path.rpartition("/")[0]
+        return path
+
+    def takes(self, kept: Kept) -> bool:
+        """Whether a form that was kept is one of these pages'."""
+        return any(
+            one.method == "POST" and one.act in _WRITES and compile_path(one.path)[0].match(kept.path) for one in self._handlers
+        )  # fmt: skip
+
     def session(self, request: Request) -> Session | None:
         """Whose session the browser has; None if it has none. Raises `RecordUnavailable`."""
         token = self.browser.cookie(request, SESSION)
@@ -131,8 +151,10 @@ class Gate:
 
     async def _answer(self, route: Route | None, handler: Handler, request: Request) -> Response:
         session = await run_in_threadpool(self.session, request)
-        if session is None:
+        if session is None and request.method == "GET":
             return _sent_to_sign_in(request)
+        if session is None:
+            return self.signed_out(request, self.near(request.url.path), await self._kept(route, request))
         visitor = visitor_of(session)
         if route is None:
             return notice(HTTPStatus.NOT_FOUND, "not-there", visitor)
@@ -142,6 +164,7 @@ class Gate:
             return notice(HTTPStatus.NOT_FOUND, "not-there", visitor)
         if not route.opens(visitor, path):
             note("refused", status=403, code="forbidden", act=route.act)
+            await run_in_threadpool(self._kept_out, route, visitor, path.get("patient", ""))
             return notice(HTTPStatus.FORBIDDEN, "one-patient" if visitor.may(route.act) else "forbidden", visitor)
         if session.account.one_time and route.path != OWN_ACCOUNT:
             return redirect(OWN_ACCOUNT)
@@ -153,15 +176,31 @@ class Gate:
             form = sent
         return await run_in_threadpool(self._handled, route, handler, Visit(visitor, path, query, form))
 
+    async def _kept(self, route: Route | None, request: Request) -> Kept | None:
+        """What a form holds whose session has ended: only of one that a page of that very session sent."""
+        token = self.browser.cookie(request, SESSION)
+        if route is None or route.act not in _WRITES or not token or not self.browser.is_surely_from_us(request):
+            return None
+        form = await form_of(request)
+        if form is None or not same(csrf_of(token), field(form, "csrf")):
+            return None
+        return Kept(request.url.path, {name: values for name, values in form.items() if name != "csrf"})
+
+    def _kept_out(self, route: Route, visitor: Visitor, patient: str) -> None:
+        changes = route.method != "GET"
+        self._trail.kept_out(visitor.tenant, visitor.name, route.path, patient, changes=changes)
+
     def _handled(self, route: Route, handler: Handler, visit: Visit) -> Response:
         visitor = visit.visitor
         try:
             response = handler(visit)
-            if visitor.patient and visit.patient not in ("", visitor.patient):
-                return notice(HTTPStatus.FORBIDDEN, "one-patient", visitor)
-            if route.method == "GET" and response.status_code == HTTPStatus.OK:
-                self._trail.looked(visitor.tenant, visitor.name, visit.patient)  # what is not on record is not shown
-        except (NotThere, NoSuchPatient):
+            if not HTTPStatus.MULTIPLE_CHOICES <= response.status_code < HTTPStatus.BAD_REQUEST:
+                # What is not on record is not shown: also where a form is shown again.
+                self._trail.looked(visitor.tenant, visitor.name, route.path, visit.patient)
+        except OtherPatient:
+            self._kept_out(route, visitor, "")
+            return notice(HTTPStatus.FORBIDDEN, "one-patient", visitor)
+        except (NotThere, NoSuchPatient, NoSuchAdvisory):
             return notice(HTTPStatus.NOT_FOUND, "not-there", visitor)
         return response
 
@@ -170,6 +209,8 @@ async def answered(answer: Callable[[], Awaitable[Response]]) -> Response:
     """The answer, with what goes with every page; a page also if the record is away, or something is wrong with us."""
     try:
         response = await answer()
+    except TooManyAtOnce:
+        response = busy()
     except RecordUnavailable:
         response = notice(HTTPStatus.SERVICE_UNAVAILABLE, "away", None)
         response.headers["Retry-After"] = "5"
@@ -195,10 +236,12 @@ def redirect(path: str) -> Response:
 
 
 def _sent_to_sign_in(request: Request) -> Response:
-    if request.method != "GET":
-        return notice(HTTPStatus.UNAUTHORIZED, "signed-out", None)
     wanted = own_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
     return redirect(f"{SIGN_IN}?next={quote(wanted, safe='')}" if wanted else SIGN_IN)
+
+
+def _signed_out(_request: Request, _wanted: str, _kept: Kept | None) -> Response:
+    return notice(HTTPStatus.UNAUTHORIZED, "signed-out", None)
 
 
 def _nothing(_visit: Visit) -> Response:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ ALGORITHMS = ("RS256", "ES256", "PS256", "RS384", "ES384", "PS384", "RS512", "ES
 """Signatures of ID tokens that a site may allow; none is symmetric."""
 _DEFAULT_ALGORITHMS = ("RS256", "ES256", "PS256")
 _KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_STAFF = ("Practitioner", "PractitionerRole", "Person")
+"""What somebody of the staff may be to an EHR. A `Person` may be a patient too, so a site has to say that it is not."""
 _BOTH = ("secret_file", "servers", "networks", "certificates", "algorithms", "scope", "name_claim", "roles")
 
 
@@ -74,6 +76,7 @@ class Provider:
     algorithms: tuple[str, ...]
     mapped: Mapped
     permit: Permit
+    staff: frozenset[str] = frozenset()  # of an EHR: what its `fhirUser` may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +136,15 @@ def _provider(entry: Section, folder: Path, open_mode: bool) -> Provider:
 
 
 def _ehr(entry: Section, folder: Path, open_mode: bool) -> Provider:
-    entry.keys("iss", "client", optional=("label", "issuer", "gives", *_BOTH))
+    entry.keys("iss", "client", optional=("label", "issuer", "gives", "staff", *_BOTH))
     if "gives" not in entry and "roles" not in entry:
         entry.problem("nothing says which roles people have", "add 'gives' or 'roles'")
+    staff = entry.texts("staff") or _STAFF[:2]
+    for one in staff:
+        if one not in _STAFF:
+            entry.problem(f"'{one}' is nobody of the staff", f"any of: {', '.join(_STAFF)}", at="staff")
     iss = entry.text("iss").rstrip("/")
-    return _read(
+    read = _read(
         entry,
         folder,
         open_mode,
@@ -147,6 +154,7 @@ def _ehr(entry: Section, folder: Path, open_mode: bool) -> Provider:
         scope="openid fhirUser",
         needs=("iss", "issuer"),
     )
+    return replace(read, staff=frozenset(staff))
 
 
 def _read(

@@ -19,7 +19,7 @@ from cds.service.access.sign_in import let_in, open_page, threaded
 
 LAUNCH = "/launch"
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
-_NOT_STAFF = ("Patient", "RelatedPerson")
+_USER = re.compile(r"(?:https?://[^\s?#]+/)?([A-Za-z]+)/[A-Za-z0-9.-]{1,64}")
 
 
 class SmartLaunch(Elsewhere):
@@ -37,15 +37,15 @@ class SmartLaunch(Elsewhere):
     def _launched(self, request: Request) -> Response:
         relying = self._relyings.get(request.query_params.get("iss", "").rstrip("/"))
         if relying is None:
-            return self.refused("the EHR is not on the list")
+            return self.unasked("the EHR is not on the list")
         launch = request.query_params.get("launch", "")
         more = {"scope": "launch", "launch": launch} if launch else {"scope": "launch/patient"}
         return self.leave(relying, self._callback(request), aud=relying.provider.iss, **more)
 
     def _back(self, request: Request) -> Response:
         def admit(relying: Relying, _kept: Begun, claims: Mapping[str, Any], granted: Mapping[str, Any]) -> Response:
-            if _kind(claims.get("fhirUser")) in _NOT_STAFF:
-                raise NotVouched("the EHR sent a patient, and these pages are for staff")
+            if _kind(claims.get("fhirUser")) not in relying.provider.staff:
+                raise NotVouched("the EHR does not say that it is staff")
             iss, tenant = relying.provider.iss, self._gate.tenant
             patient = self._patient(Identity(tenant, respelt(iss), f"Patient/{_patient_id(granted)}"))
             if not patient:
@@ -79,5 +79,6 @@ def _patient_id(granted: Mapping[str, Any]) -> str:
 
 
 def _kind(reference: object) -> str:
-    """The type in a reference such as https://ehr.example/fhir/Practitioner/7."""
-    return str(reference or "").rpartition("/")[0].rpartition("/")[2]
+    """The type in a reference such as https://ehr.example/fhir/Practitioner/7; "" for anything else."""
+    found = _USER.fullmatch(reference) if isinstance(reference, str) else None
+    return found[1] if found else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cds.record.sessions import Session
 from cds.service.access.roles import PERMITTED, Act, Role, known
@@ -26,6 +26,10 @@ class Visitor:
         return not self.roles.isdisjoint(PERMITTED[act])
 
 
+class OtherPatient(Exception):
+    """Who came from an EHR about one patient asks for another."""
+
+
 @dataclass(slots=True)
 class Visit:
     """One request of a signed-in visitor."""
@@ -34,7 +38,18 @@ class Visit:
     path: Mapping[str, str]  # path parameters
     query: Mapping[str, str]  # first value of each
     form: Mapping[str, list[str]]  # all values of each field of a POST, already checked for CSRF; {} otherwise
-    patient: str = ""  # row id of the patient whom the page is about: the handler sets it, the gate audits the view
+    _patient: str = field(default="", init=False)
+
+    @property
+    def patient(self) -> str:
+        """Row id of the patient whom the page is about, which goes into the audit; "" if about none, or many."""
+        return self._patient
+
+    def about(self, patient: str) -> None:
+        """Say whom the page is about, before anything is done about them. Raises `OtherPatient` to who may know of another only."""
+        if self.visitor.patient not in ("", patient):
+            raise OtherPatient
+        self._patient = patient
 
 
 def visitor_of(session: Session) -> Visitor:
