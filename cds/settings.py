@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     )
     public_base_url: Address = Field(default="", description="where the site publishes its rules; cards link there")
     rules_dir: Path | None = Field(default=None, description="a folder of rules; default: the shipped ones")
+    releases_dir: Path | None = Field(
+        default=None, description="published rule books, of which the one in use is taken over without a restart"
+    )
+    release_keys: Path | None = Field(default=None, description="public keys of who may publish them, as JWK")
     candidate_rules_dir: Path | None = Field(
         default=None, description="rules that may come next: the board shows what they would say"
     )
@@ -95,6 +99,10 @@ class Settings(BaseSettings):
     def _whole(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("set EXOWATCH_TLS_CERTIFICATE and EXOWATCH_TLS_KEY, both or neither")
+        if (self.releases_dir is None) != (self.release_keys is None):
+            raise ValueError("set EXOWATCH_RELEASES_DIR and EXOWATCH_RELEASE_KEYS, both or neither")
+        if self.releases_dir is not None and self.rules_dir is not None:
+            raise ValueError("rules come from EXOWATCH_RELEASES_DIR or from EXOWATCH_RULES_DIR, not from both")
         return self
 
     @property

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cds import terminal
-from cds.cli import authoring, proving, trials
+from cds.cli import authoring, proving, publishing, trials
 from cds.cli.options import AsJson, RulesDir, rules_folder
 from cds.errors import InputError
 from cds.reasoning.loading import load_rulebook
@@ -16,6 +16,10 @@ from cds.reasoning.loading import load_rulebook
 rules_app = typer.Typer(no_args_is_help=True, help="The rule book: list its rules, run the tests beside them.")
 rules_app.command("noise")(trials.noise)
 rules_app.command("lint")(authoring.lint)
+rules_app.command("new-key")(publishing.new_key)
+rules_app.command("publish")(publishing.publish)
+rules_app.command("use")(publishing.use)
+rules_app.command("releases")(publishing.releases)
 
 
 @rules_app.command("list")

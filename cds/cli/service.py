@@ -25,8 +25,11 @@ def serve(
 ) -> None:
     """Serve CDS Hooks, and take results of laboratories."""
     from cds.service.server import run_server
+    from cds.settings import load_settings
 
-    run_server(reasoner_of(rules), host=host, port=port, dev=dev, workers=workers, rules=rules_folder(rules), mllp=mllp)
+    published = rules is None and load_settings().releases_dir is not None
+    reasoner = None if published else reasoner_of(rules)
+    run_server(reasoner, host=host, port=port, dev=dev, workers=workers, rules=rules_folder(rules), mllp=mllp)
 
 
 def demo(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 
-from cds.advice.statements import imaging_near
+from cds.advice.checks import imaging_near
 from cds.chart.model import Event, Imaging, Line
 from cds.drawing.scene import Bar, Ending, Lane, Mark
 from cds.reasoning.findings import Evaluation

@@ -29,6 +29,7 @@ from cds.service.decisions import decide
 from cds.service.desk import Caller, Clock, Desk
 from cds.service.discovery import templates
 from cds.service.door import Door
+from cds.service.editions import InUse
 from cds.service.ehr import Ehrs
 from cds.service.feedback import take
 from cds.service.fhir import FhirEndpoint
@@ -65,6 +66,7 @@ def create_app(
     interfaces: Mapping[str, Interface] = MappingProxyType({}),
     backends: Mapping[str, tuple[Backend, str]] = MappingProxyType({}),
     candidate: Reasoner | None = None,
+    release: str = "",
 ) -> FastAPI:
     """The service for a rule book. Raises `RefusedToStart` for settings under which anybody could ask.
 
@@ -72,7 +74,8 @@ def create_app(
     tests of the cards want. `trust` tells who may call; without it the service is open, and answers this machine only.
     `clock` says as of when requests are answered (default: now). `interfaces` say how laboratories deliver; `backends` are
     the FHIR servers that are asked in the service's own name, by base URL, with their tenants.
-    `candidate` holds a rule book that may come next: pages show what it would say.
+    `candidate` holds a rule book that may come next: pages show what it would say. `release`: the version as which the rules were
+    published.
     With a record people may sign in to pages (`app.state.gate`), `app.state.reception` takes results by other ways than HTTP,
     `app.state.matcher` finds out whose they are, and `app.state.follower` evaluates what arrived.
     """
@@ -90,7 +93,8 @@ def create_app(
         )
     app = FastAPI(title="Exowatch", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     desk = Desk(settings, reasoner, clock or _now, recorder)
-    routes = _Routes(desk, reasoner, recorder, settings)
+    app.state.desk, app.state.in_use = desk, InUse(release)
+    routes = _Routes(desk, reasoner, recorder, settings, app.state.in_use)
     door = Door(trust, settings)
     calls, records = Depends(door.admits("call")), Depends(door.admits("record"))
     body = Depends(body_reader(settings.max_body_bytes))
@@ -153,8 +157,9 @@ def create_app(
 class _Routes:
     """One method for each address. They are plain functions, run in threads."""
 
-    def __init__(self, desk: Desk, reasoner: Reasoner, recorder: Recorder | None, settings: Settings):
+    def __init__(self, desk: Desk, reasoner: Reasoner, recorder: Recorder | None, settings: Settings, in_use: InUse):
         self._desk = desk
+        self._in_use = in_use
         self._recorder = recorder
         base = f"{settings.public_base_url}/fhir" if settings.public_base_url else settings.canonical
         self._fhir = FhirEndpoint(settings, reasoner.rulebook, recorder.database, base) if recorder else None
@@ -314,7 +319,9 @@ class _Routes:
         if not check.ok:
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "exception", check.detail).response()
         rules = {"rules": len(book.rules), "withheld": len(book.withheld), "rulebook": book.hash}
-        return answer(HTTPStatus.OK, {"status": "ready", **rules})
+        release = {"release": self._in_use.version} if self._in_use.version else {}
+        refused = {"refusedRelease": self._in_use.refused} if self._in_use.refused else {}
+        return answer(HTTPStatus.OK, {"status": "ready", **rules, **release, **refused})
 
 
 def _now() -> datetime:

@@ -106,6 +106,10 @@ class Desk:
         """Whether a synthetic patient whose answer is known is evaluated as it should be."""
         return self._threads.submit(self_test, self._reasoner).result()
 
+    def close(self) -> None:
+        """Finish what was begun, and take nothing more."""
+        self._threads.shutdown(wait=False)
+
     def answer(self, service: str, body: bytes, caller: Caller) -> Answer:
         """The cards for a request. Raises `Problem` for a request that gets none, `RecordUnavailable` where it cannot be
 

@@ -25,23 +25,24 @@ from cds.exchange import Exchange
 from cds.exchange.backend import Backend
 from cds.exchange.network import origin_of
 from cds.intake.interfaces import load_interfaces
+from cds.layers import Rules
 from cds.reasoning.loading import load_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
+from cds.reasoning.releases import Published, current, read_keys, read_release
 from cds.record.adoption import adopt
 from cds.record.audit import Checkpoints
 from cds.record.database import Database, RecordUnavailable, SchemaMismatch, head
 from cds.record.queue import Queue
 from cds.record.recorder import Recorder
+from cds.record.responses import Responses
 from cds.service.app import create_app
 from cds.service.clients import Client, load_clients
 from cds.service.connections import Punctual
-from cds.service.follower import Follower
+from cds.service.editions import Editions, Watch
 from cds.service.keys import KeyRing
 from cds.service.logs import ERROR, WARNING, configure_logs, note
-from cds.service.matcher import Matcher
 from cds.service.mllp import Listener, server_tls
 from cds.service.pages.local import local_pages
-from cds.service.reception import Reception
 from cds.service.trust import Trust
 from cds.settings import Settings, load_settings
 
@@ -51,7 +52,7 @@ class CannotServe(ExowatchError):
 
 
 def run_server(
-    reasoner: Reasoner,
+    reasoner: Reasoner | None,
     *,
     host: str,
     port: int,
@@ -62,14 +63,15 @@ def run_server(
 ) -> None:
     """Serve until interrupted. Without `dev` only the clients of `EXOWATCH_CLIENTS_FILE` are answered, and only over TLS.
 
+    Without a `reasoner` the published rule book in use is served, and each that is put into use later.
     With several `workers` each is a process of its own on the same address; `rules` is where they find the rule book.
     `mllp` is the port on which the first of them listens for HL7 v2 messages; None: on none.
-    Raises `CannotServe`, `ClientsError`, `RefusedToStart`.
+    Raises `CannotServe`, `ClientsError`, `RefusedToStart`, `ReleaseError`.
     """
     configure_logs(load_settings().log_level)
-    server = _server(reasoner, host, dev, rules=rules)
+    server, editions, watch = _server(reasoner, host, dev, rules=rules)
     with (
-        _receiving(server, host, mllp),
+        _receiving(editions, watch, host, mllp),
         _listening(host, port) as listening,
         _helped(workers - 1, rules, host, listening, dev),
     ):
@@ -129,22 +131,28 @@ def _helped(count: int, rules: Path | None, host: str, listening: socket.socket,
 def _work(rules: Path | None, host: str, listening: socket.socket, dev: bool) -> None:
     """A further process: serves until the first one ends it, or is gone itself."""
     configure_logs(load_settings().log_level)
-    server = _server(Reasoner(load_rulebook(rules or shipped_rules())), host, dev, rules=rules)
+    published = rules is None and load_settings().releases_dir is not None
+    reasoner = None if published else Reasoner(load_rulebook(rules or shipped_rules()))
+    server, _, watch = _server(reasoner, host, dev, rules=rules)
+    if watch is not None:
+        watch.start()
     first = multiprocessing.parent_process()
     assert first is not None  # noqa: S101 - it was started by one
 
-    def watch() -> None:
+    def end_with_it() -> None:
         multiprocessing.connection.wait([first.sentinel])
         server.should_exit = True
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=end_with_it, daemon=True).start()
     server.run(sockets=[listening])
 
 
 @contextmanager
-def _receiving(server: uvicorn.Server, host: str, port: int | None) -> Iterator[None]:
-    """What finds whose arrived results are and evaluates them, and the listener for messages on `port` if there is one."""
-    app: FastAPI = server.config.app  # type: ignore[assignment]  # it is what `_server` put there
+def _receiving(editions: Editions, watch: Watch | None, host: str, port: int | None) -> Iterator[None]:
+    """What finds whose arrived results are and evaluates them, the listener for messages on `port` if there is one, and who
+
+    watches for another release.
+    """
     settings = load_settings()
     listener = None
     if port is not None:
@@ -156,34 +164,35 @@ def _receiving(server: uvicorn.Server, host: str, port: int | None) -> Iterator[
                 f"MLLP knows no tokens: on {host} anybody could send results. Set EXOWATCH_TLS_CERTIFICATE, EXOWATCH_TLS_KEY "
                 "and EXOWATCH_MLLP_CLIENTS, or EXOWATCH_BEHIND_PROXY=true if something in front of it checks who sends"
             )
-        reception: Reception = app.state.reception
-        listener = Listener(host, port, reception.message, most=settings.max_body_bytes, tls=tls)
-    follower: Follower = app.state.follower
-    matcher: Matcher = app.state.matcher
+        listener = Listener(
+            host, port, lambda *said: editions.reception.message(*said), most=settings.max_body_bytes, tls=tls
+        )
     if listener is not None:
         listener.start()
         note("listening", mllp=listener.port, tls=listener.tls)
-    follower.start()
-    matcher.start()
+    editions.start()
+    if watch is not None:
+        watch.start()
     try:
         yield
     finally:
+        if watch is not None:
+            watch.stop()
         if listener is not None:
             listener.stop()
-        matcher.stop()
-        follower.stop()
+        editions.stop()
 
 
 @contextmanager
 def running(
-    reasoner: Reasoner, *, port: int = 0, database: str | None = None, mllp: int | None = None
+    reasoner: Reasoner | None, *, port: int = 0, database: str | None = None, mllp: int | None = None
 ) -> Iterator[str]:
     """The service on loopback in a thread of its own, for as long as the context lasts; yields its base URL.
 
     `database` is the address of the record, if not that of the settings.
     """
-    server = _server(reasoner, "127.0.0.1", dev=True, database=database)
-    with _receiving(server, "127.0.0.1", mllp), _listening("127.0.0.1", port) as listening:
+    server, editions, watch = _server(reasoner, "127.0.0.1", dev=True, database=database)
+    with _receiving(editions, watch, "127.0.0.1", mllp), _listening("127.0.0.1", port) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + 30
@@ -199,18 +208,19 @@ def running(
 
 
 def _server(
-    reasoner: Reasoner, host: str, dev: bool, database: str | None = None, rules: Path | None = None
-) -> uvicorn.Server:
+    reasoner: Reasoner | None, host: str, dev: bool, database: str | None = None, rules: Path | None = None
+) -> tuple[uvicorn.Server, Editions, Watch | None]:
     if dev and not _is_loopback(host):
         raise CannotServe(
             f"--dev answers anybody, so it listens on loopback only; {host} is none. Use --host 127.0.0.1"
         )
     settings = load_settings(open_mode=dev or None, database_url=database)
-    recorder = _recorder(settings, reasoner)
+    published = _published(settings) if reasoner is None else None
+    record, checkpoints = _record(settings), Checkpoints(settings.checkpoints)
     trust, backends = None, {}
     if not settings.open_mode and settings.clients_file is not None:
         clients = load_clients(settings.clients_file)
-        trust = Trust(clients, KeyRing(), partial(_first_use, recorder))
+        trust = Trust(clients, KeyRing(), partial(_first_use, record, Responses(record, checkpoints)))
         backends = _backends(clients.values(), settings.tenant)
         if settings.tls_certificate is None and not settings.behind_proxy and not _is_loopback(host):
             raise CannotServe(
@@ -218,23 +228,49 @@ def _server(
                 f"EXOWATCH_TLS_KEY, or EXOWATCH_BEHIND_PROXY=true if a proxy in front of {host} ends TLS and nobody can go "
                 "around it"
             )
-    interfaces = load_interfaces(rules or shipped_rules(), reasoner.rulebook.catalogue.declarations)
     candidate = Reasoner(load_rulebook(settings.candidate_rules_dir)) if settings.candidate_rules_dir else None
-    app = create_app(
-        settings,
-        reasoner,
-        recorder=recorder,
-        trust=trust,
-        interfaces=interfaces,
-        backends=backends,
-        candidate=candidate,
-    )
+
+    def edition(reasoner: Reasoner, files: Rules, version: str = "") -> FastAPI:
+        return create_app(
+            settings,
+            reasoner,
+            recorder=Recorder(record, reasoner.rulebook, checkpoints),
+            trust=trust,
+            interfaces=load_interfaces(files, reasoner.rulebook.catalogue.declarations),
+            backends=backends,
+            candidate=candidate,
+            release=version,
+        )
+
+    def of_release(found: Published) -> FastAPI:
+        return edition(Reasoner(found.book), found.files, found.release.version)
+
+    if reasoner is not None:
+        editions, watch = Editions(edition(reasoner, rules or shipped_rules())), None
+    else:
+        assert published is not None  # noqa: S101 - it was read above
+        assert settings.releases_dir is not None  # noqa: S101 - so it was there
+        assert settings.release_keys is not None  # noqa: S101 - which goes with it
+        editions = Editions(of_release(published))
+        watch = Watch(settings.releases_dir, settings.release_keys, editions, of_release)
     gc.freeze()  # the rule book lives as long as the process: no collection need look at it again
     config = uvicorn.Config(
-        app, http=Punctual, log_config=None, access_log=False, server_header=False, lifespan="off", proxy_headers=False,
+        editions, http=Punctual, log_config=None, access_log=False, server_header=False, lifespan="off", proxy_headers=False,
         ssl_certfile=settings.tls_certificate, ssl_keyfile=settings.tls_key,
     )  # fmt: skip
-    return uvicorn.Server(config)
+    return uvicorn.Server(config), editions, watch
+
+
+def _published(settings: Settings) -> Published:
+    """The release in use. Raises `CannotServe` if none is, `ReleaseError` for one that cannot be trusted."""
+    if settings.releases_dir is None or settings.release_keys is None:
+        raise CannotServe("Which rules? Set EXOWATCH_RELEASES_DIR and EXOWATCH_RELEASE_KEYS, or name them with --rules")
+    version = current(settings.releases_dir)
+    if not version:
+        raise CannotServe(
+            f"No release in {settings.releases_dir} is in use: see `exowatch rules publish` and `rules use`"
+        )
+    return read_release(settings.releases_dir, version, read_keys(settings.release_keys))
 
 
 def _backends(clients: Iterable[Client], tenant: str) -> dict[str, tuple[Backend, str]]:
@@ -269,11 +305,11 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         listening.close()
 
 
-def _first_use(recorder: Recorder, issuer: str, token_id: str, expires: datetime) -> bool:
-    return recorder.database.in_time(lambda: recorder.responses.first_use(issuer, token_id, expires))
+def _first_use(database: Database, responses: Responses, issuer: str, token_id: str, expires: datetime) -> bool:
+    return database.in_time(lambda: responses.first_use(issuer, token_id, expires))
 
 
-def _recorder(settings: Settings, reasoner: Reasoner) -> Recorder:
+def _record(settings: Settings) -> Database:
     """The record of this installation. An embedded database is made and kept up by the service itself."""
     database = Database(settings.database_url, deadline=settings.deadline_ms / 1000)
     try:
@@ -283,7 +319,7 @@ def _recorder(settings: Settings, reasoner: Reasoner) -> Recorder:
         database.check()
     except (RecordUnavailable, SchemaMismatch) as error:
         raise CannotServe(f"The record cannot be used: {error}") from error
-    return Recorder(database, reasoner.rulebook, Checkpoints(settings.checkpoints))
+    return database
 
 
 def _is_loopback(host: str) -> bool:

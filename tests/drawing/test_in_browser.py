@@ -160,8 +160,8 @@ def test_the_cursor_knows_folded_days(page: Page) -> None:
     fold = page.locator("rect.c-fold").first.bounding_box()
     assert fold is not None
     page.mouse.move(fold["x"] + fold["width"] / 2, fold["y"] + 40)
-    shown = datetime.strptime(said.inner_text().partition(" · ")[0].partition(",")[0], "%d %b %Y").date()
-    assert date(2014, 12, 1) < shown < date(2019, 11, 1)
+    under = datetime.strptime(said.inner_text().partition(" · ")[0].partition(",")[0], "%d %b %Y").date()
+    assert date(2014, 12, 1) < under < date(2019, 11, 1)
     assert "tamoxifen" in said.inner_text()
 
 
