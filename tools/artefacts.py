@@ -19,7 +19,16 @@ from cds.chart.assay import ADDITIVES, BLOOD, ISOLATIONS, SPECIMENS
 from cds.chart.catalogue import CANONICAL, MARKER_SYSTEM, METHOD_SYSTEM
 from cds.intake.hl7v2 import SAYS_NOTHING, STATUS
 from cds.publish.advice import AdvicePublisher, Answered, Issue, Mitigation
-from cds.publish.reviews import Errand, Impression, ReviewPublisher
+from cds.publish.reviews import (
+    AGREEMENT,
+    ASSESSMENTS,
+    Errand,
+    Impression,
+    Opinion,
+    Outcome,
+    ReviewPublisher,
+    SecondView,
+)  # fmt: skip
 from cds.publish.vocabulary import PRODUCT
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
@@ -47,7 +56,9 @@ def artefacts() -> Iterator[tuple[str, Json]]:
     for made in concept_maps():
         yield f"terminology/conceptmap-{made['id']}.json", made
     for made in outputs():
-        yield f"examples/good/output-{made['resourceType'].lower()}.json", made
+        kind = made["code"]["coding"][0]["code"] if made["resourceType"] == "ClinicalImpression" else ""
+        more = f"-{kind}" if kind not in ("", "decision") else ""
+        yield f"examples/good/output-{made['resourceType'].lower()}{more}.json", made
 
 
 def code_systems() -> Iterator[Json]:
@@ -67,6 +78,12 @@ def code_systems() -> Iterator[Json]:
         {**codes.LEVELS, "R": "Marker of resistance"},
     )  # fmt: skip
     yield _codes("board-action", "Actions of a board", f"What a board wants to be done; {told}", codes.ACTIONS)
+    yield _codes(
+        "assessment", "Assessments", "What a ClinicalImpression is that people made of an advisory.", ASSESSMENTS
+    )
+    yield _codes("agreement", "Second readings", "What a second reader says of a decision.", AGREEMENT)
+    yield _codes("response", "Response by imaging", "How the disease responded, at an outcome.", codes.RESPONSES)
+    yield _codes("resistance", "Resistance", "Whether resistance was found, at an outcome.", codes.RESISTANCE)
     yield _codes("not-done", "Why it was not done", "Why an action was not done, or only partly.", codes.NOT_DONE)
 
 
@@ -246,7 +263,7 @@ def _concept_map(
 
 
 def outputs() -> Iterator[Json]:
-    """What is emitted of the example record: one resource of each type."""
+    """What is emitted of the example record: one resource of each type, and of each kind of what people say."""
     day, now, key = "2025-04-21", "2025-04-22T08:00:00Z", "00000000-0000-4000-8000-000000000001"
     record = read((FHIR / "examples/trpc5-suspected.json").read_bytes(), _BOOK.catalogue)
     evaluation = Reasoner(_BOOK).evaluate(record.as_of(Moment.parse(day)))
@@ -276,6 +293,10 @@ def outputs() -> Iterator[Json]:
             results=results,
         )
     )
+    second = SecondView("Second reader", True, "", now)
+    yield reviews.opinion(Opinion(key, key, key, patient, second))
+    response, resistance = ("PD", codes.RESPONSES["PD"]), ("yes", codes.RESISTANCE["yes"])
+    yield reviews.outcome(Outcome(key, key, patient, 3, response, resistance, "Tumour board", now))
     due, imaging = "2025-05-06", ("imaging", codes.ACTIONS["imaging"])
     yield reviews.task(Errand(key, key, key, patient, imaging, due, "open", "Tumour board", now))
     yield from publisher.guidance(

@@ -89,6 +89,7 @@ class Decision:
 class SecondReading:
     """What somebody else says of a decision."""
 
+    id: str
     by: str
     agrees: bool
     note: str

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, select
 
 from cds.advice.advisory import Advisory
 from cds.publish.advice import Issue, Mitigation
 from cds.publish.endpoint import Audited
-from cds.publish.reviews import Errand, Impression, SecondView
+from cds.publish.reviews import Errand, Impression, Opinion, Outcome, SecondView
 from cds.publish.vocabulary import Resource
 from cds.record import content, tables
 from cds.record.audit import now, salted
-from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS
+from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
 from cds.record.database import Database
 from cds.record.decisions import Decided
 from cds.record.identity import Identity, patients_of
@@ -252,6 +252,58 @@ def _impression(
         views=tuple(SecondView(view.by, view.agrees, view.note, view.at) for view in one.readings),
         server=published(row["server"]),
     )
+
+
+def opinions(database: Database, wanted: Wanted) -> list[Opinion]:
+    """What second readers said of decisions, the newest first."""
+    reading, decision, person = tables.second_reading, tables.disposition, tables.patient
+    query = (
+        select(reading, decision.c.advisory_id, person.c.server, person.c.reference)
+        .join(decision, decision.c.id == reading.c.disposition_id)
+        .join(person, person.c.id == reading.c.patient_id)
+        .where(*_asked(wanted, reading.c.id, reading.c.at))
+        .order_by(reading.c.at.desc(), reading.c.id)
+        .limit(wanted.most)
+    )
+    with database.reading() as connection:
+        rows = connection.execute(query).mappings().all()
+    return [
+        Opinion(
+            row["id"], row["disposition_id"], row["advisory_id"], row["reference"],
+            SecondView(row["by"], row["agrees"], content.unpacked(row["content"])["note"], row["at"]),
+            published(row["server"]),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def outcomes(database: Database, wanted: Wanted) -> list[Outcome]:
+    """What was stated of how patients did, the newest first."""
+    outcome, person = tables.outcome, tables.patient
+    before = outcome.alias("before")
+    amended = and_(
+        before.c.advisory_id == outcome.c.advisory_id,
+        before.c.months == outcome.c.months,
+        before.c.number == outcome.c.number - 1,
+    )
+    query = (
+        select(outcome, before.c.id.label("previous"), person.c.server, person.c.reference)
+        .join(person, person.c.id == outcome.c.patient_id)
+        .outerjoin(before, amended)
+        .where(*_asked(wanted, outcome.c.id, outcome.c.at))
+        .order_by(outcome.c.at.desc(), outcome.c.id)
+        .limit(wanted.most)
+    )
+    with database.reading() as connection:
+        rows = connection.execute(query).mappings().all()
+    return [
+        Outcome(
+            row["id"], row["advisory_id"], row["reference"], row["months"], (row["response"], RESPONSES[row["response"]]),
+            (row["resistance"], RESISTANCE[row["resistance"]]), row["by"], row["at"], row["previous"] or "",
+            published(row["server"]),
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def errands(database: Database, wanted: Wanted) -> list[Errand]:

@@ -252,7 +252,7 @@ def decided(connection: Connection, advisories: Sequence[str]) -> dict[str, list
     wanted = select(table).where(table.c.disposition_id.in_([row["id"] for row in rows])).order_by(table.c.at)
     for row in connection.execute(wanted).mappings():
         note = content.unpacked(row["content"])["note"]
-        readings[row["disposition_id"]].append(SecondReading(row["by"], row["agrees"], note, row["at"]))
+        readings[row["disposition_id"]].append(SecondReading(row["id"], row["by"], row["agrees"], note, row["at"]))
     found: dict[str, list[Decided]] = defaultdict(list)
     newest = {row["advisory_id"]: row["id"] for row in rows}
     for row in rows:

@@ -19,7 +19,7 @@ from cds.reasoning.rulebook import Rule, RuleBook
 from cds.record.audit import instant
 from cds.record.database import Database
 from cds.record.identity import AmbiguousPatient, Identity, NoSuchPatient, identified
-from cds.record.listing import Wanted, audited, errands, guidance, impressions, issues
+from cds.record.listing import Wanted, audited, errands, guidance, impressions, issues, opinions, outcomes
 from cds.service.problems import Problem
 from cds.settings import Settings, software
 
@@ -128,7 +128,7 @@ class FhirEndpoint:
         if kind == "Provenance":
             return [self._advice.provenance(issue) for issue in issues(self._database, wanted)]
         if kind == "ClinicalImpression":
-            return [self._reviews.impression(one) for one in impressions(self._database, wanted)]
+            return sorted(self._said(wanted), key=lambda one: str(one["date"]), reverse=True)
         if kind == "Task":
             return [self._reviews.task(one) for one in errands(self._database, wanted)]
         if kind in ("GuidanceResponse", "RequestGroup"):
@@ -138,6 +138,12 @@ class FhirEndpoint:
         if kind == "Device":
             return [self._advice.device()]
         raise Problem(404, "not-supported", f"there is no {kind} here; see /fhir/metadata")
+
+    def _said(self, wanted: Wanted) -> Iterator[Resource]:
+        """What people say: decisions, second readings of them, and outcomes."""
+        yield from map(self._reviews.impression, impressions(self._database, wanted))
+        yield from map(self._reviews.opinion, opinions(self._database, wanted))
+        yield from map(self._reviews.outcome, outcomes(self._database, wanted))
 
 
 def _span(text: str) -> tuple[str, str]:

@@ -21,11 +21,11 @@ from cds.publish.advice import AdvicePublisher, Answered, Issue, Mitigation
 from cds.publish.check import problems
 from cds.publish.endpoint import Audited, audit_event, capability_statement, searchset
 from cds.publish.knowledge import RulePublisher
-from cds.publish.reviews import Errand, Impression, ReviewPublisher, SecondView
+from cds.publish.reviews import Errand, Impression, Opinion, Outcome, ReviewPublisher, SecondView
 from cds.reasoning.loading import default_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import Rule
-from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS
+from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
 from cds.record.followup import Status
 from tests.patients.archetypes import patients
 
@@ -78,6 +78,11 @@ def of_people(reviews: ReviewPublisher, key: str, patient: str, results: tuple[s
     yield reviews.impression(
         full if number % 3 else Impression(key, key, patient, coded("watch", DISPOSITIONS), "board-7", NOW)
     )
+    yield reviews.opinion(Opinion(key, key, key, patient, full.views[0]))
+    yield reviews.opinion(Opinion(key, key, key, patient, SecondView("prof-2", False, "I <see> & doubt", NOW)))
+    for response, resistance in zip(RESPONSES, [*RESISTANCE, *RESISTANCE], strict=True):
+        said = coded(response, RESPONSES), coded(resistance, RESISTANCE)
+        yield reviews.outcome(Outcome(key, key, patient, 3, *said, "nurse-1", NOW, key if number % 2 else ""))
     for status in STATUSES:
         closed = ("nurse-1", NOW) if status != "open" else ("", "")
         reason = coded("patient-wish", NOT_DONE) if status in ("not-done", "partly") else ("", "")
@@ -231,8 +236,11 @@ def test_decisions_and_actions_are_peoples_and_authorise_nobody() -> None:
         assert "owner" not in one
     for one in emitted():
         if one["resourceType"] == "ClinicalImpression":
-            assert one["assessor"]["identifier"] == {"system": f"{CANONICAL}/identifier/reviewer", "value": "board-7"}
-            assert ("note" in one) == (one["finding"][0]["itemCodeableConcept"]["coding"][0]["code"] == "reject")
+            (kind,) = one["code"]["coding"]
+            by = {"decision": "board-7", "second-reading": "prof-2", "outcome": "nurse-1"}[kind["code"]]
+            assert one["assessor"]["identifier"] == {"system": f"{CANONICAL}/identifier/reviewer", "value": by}
+            if kind["code"] == "decision":
+                assert ("note" in one) == (one["finding"][0]["itemCodeableConcept"]["coding"][0]["code"] == "reject")
 
 
 def test_a_patients_own_record_is_referred_to_where_it_is() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from cds.publish.check import problems
+from cds.publish.reviews import AGREEMENT, ASSESSMENTS
 from cds.publish.vocabulary import ISSUES
-from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RETIRED
+from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES, RETIRED
 from cds.record.database import Database
 from cds.record.decisions import Decision, Planned
 from cds.record.followup import FollowUp
@@ -139,6 +140,7 @@ def test_every_code_that_is_emitted_has_a_meaning() -> None:
     assert codes("exowatch-audit-action") == actions_of_the_audit()
     for name, known in (
         ("decision-reason", REASONS), ("evidence-level", {*LEVELS, "R"}), ("board-action", ACTIONS), ("not-done", NOT_DONE),
+        ("assessment", ASSESSMENTS), ("agreement", AGREEMENT), ("response", RESPONSES), ("resistance", RESISTANCE),
     ):  # fmt: skip
         assert codes(f"exowatch-{name}") == set(known)
 
@@ -179,7 +181,25 @@ def test_what_a_board_did_is_read_back(ehr: Ehr, database: Database) -> None:
     reviews.second(second, "prof-2", agrees=False, note="Too early")
     imaging = next(one for one in follow_up.actions("default", advisory=listed.id) if one.kind == "imaging")
     follow_up.close("default", imaging.id, "not-done", "nurse-1", reason="patient-wish")
-    newest, oldest = entries(ehr.client.get("/fhir/ClinicalImpression?patient=a01"))
+    for resistance in ("unclear", "yes"):
+        follow_up.state("default", listed.id, 3, "PD", resistance, "nurse-1", seen=resistance == "yes")
+    said = entries(ehr.client.get("/fhir/ClinicalImpression?patient=a01"))
+    assert [one["date"] for one in said] == sorted((one["date"] for one in said), reverse=True)
+    kinds = [one["code"]["coding"][0]["code"] for one in said]
+    assert kinds == ["outcome", "outcome", "second-reading", "decision", "decision"]
+    last, first_said, view, newest, oldest = said
+    assert (last["previous"]["reference"], "previous" in first_said) == (
+        f"ClinicalImpression/{first_said['id']}",
+        False,
+    )
+    assert [one["itemCodeableConcept"]["coding"][0]["code"] for one in last["finding"]] == ["PD", "yes"]
+    assert last["description"] == "3 months after the advisory"
+    assert (view["assessor"]["display"], view["note"][0]["text"]) == ("prof-2", "Too early")
+    assert view["finding"][0]["itemCodeableConcept"]["coding"][0]["code"] == "disagrees"
+    assert [one["reference"] for one in view["supportingInfo"]] == [
+        f"ClinicalImpression/{second}", f"DetectedIssue/{listed.id}",
+    ]  # fmt: skip
+    assert all(problems(one) == [] for one in said)
     assert (newest["id"], oldest["id"]) == (second, first)
     assert newest["previous"]["reference"] == f"ClinicalImpression/{first}"
     assert newest["assessor"]["display"] == "board-7"
@@ -195,7 +215,8 @@ def test_what_a_board_did_is_read_back(ehr: Ehr, database: Database) -> None:
     (issue,) = entries(ehr.client.get("/fhir/DetectedIssue?patient=a01"))
     assert issue["status"] == "final"
     assert [one["action"]["coding"][0]["code"] for one in issue["mitigation"]] == ["watch", "accept"]
-    for kind, key in (("Task", imaging.id), ("ClinicalImpression", first)):
+    impressions = (("ClinicalImpression", key) for key in (first, view["id"], last["id"]))
+    for kind, key in (("Task", imaging.id), *impressions):
         assert ehr.client.get(f"/fhir/{kind}/{key}").json()["id"] == key
         assert entries(ehr.client.get(f"/fhir/{kind}?date=lt2020-01-01")) == []
     reviews.decide(Decision(listed.id, listed.revision, "reject", "chair", 2, "assay-artefact"))
