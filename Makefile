@@ -57,9 +57,10 @@ validate-fhir: $(READY) ## HAPI's instance validator over everything emitted, sn
 	$(BIN)/python -m tests.publish.examples build/fhir
 	cd tools/validate-fhir && mvn -q -B compile exec:java -Dexec.args="$(CURDIR)/fhir $(CURDIR)/build/fhir"
 
-artefacts: $(READY) ## value sets, concept maps, examples of output schemas for editors and docs/codes.md, anew from rules and code
+artefacts: $(READY) ## value sets, concept maps, examples of output schemas for editors and docs/codes.md and the index of docs/lint, anew from rules and code
 	$(BIN)/python -m tools.artefacts
 	$(BIN)/python -m tools.schemas
+	$(BIN)/python -m tools.lint_pages
 	$(BIN)/python -m tools.code_tables
 
 snapshots: ## the snapshots of the profiles, anew from their differentials (needs Java 17 and Maven)

@@ -77,15 +77,16 @@ class RuleFile:
         return (self.path,) if self.over is None else (self.path, self.over.path)
 
     def covered(self) -> str:
-        """A digest of what the shipped file says where the overlay speaks too; "" if nothing is laid over it."""
+        """A digest of what the shipped file says where the overlay speaks too; "" if they speak of different things."""
         if self.over is None:
             return ""
         unread: list[Problem] = []
         base, over = read_yaml(self.path, unread), read_yaml(self.over.path, unread)
         if base is None or over is None:
             return ""
-        said = json.dumps(_covered(base.value, over.value), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(said.encode()).hexdigest()[:12]
+        covered = _covered(base.value, over.value)
+        said = json.dumps(covered, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(said.encode()).hexdigest()[:12] if covered else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,13 @@ class RuleFiles:
     made_for: Mapping[str, str] = field(default_factory=dict)  # file laid over -> digest of what was shipped then
 
     def of(self, folder: str, *, tests: bool = False) -> list[RuleFile]:
-        """The files of a folder, sorted by name: the tests in it, or everything else."""
-        return [
+        """The files of a folder: the tests in it, or everything else; what a site added comes last, so that it is blamed."""
+        found = [
             file
             for name, file in self.files.items()
             if name.startswith(f"{folder}/") and name.endswith(".test.yaml") is tests
         ]
+        return sorted(found, key=lambda file: file.own)
 
     def content(self) -> Iterator[RuleFile]:
         """The files that decide what the rule book says: all but tests."""
@@ -160,8 +162,9 @@ def _names(root: Path) -> Iterator[tuple[str, Path]]:
 
 def _covered(base: Any, over: Any) -> Any:
     """What the shipped value says where the overlay speaks too; what is only added to conflicts with nothing."""
-    if isinstance(over, dict):
-        return {key: _covered(base.get(key) if isinstance(base, dict) else None, value) for key, value in over.items()}
+    if isinstance(over, dict) and isinstance(base, dict):
+        both = {key: _covered(base[key], value) for key, value in over.items() if key in base}
+        return {key: value for key, value in both.items() if value not in (None, {})}
     return None if isinstance(over, list) else base
 
 
@@ -180,7 +183,7 @@ def _refuse(over: Section, base: Mapping[str, Any], name: str) -> None:
             over.problem(
                 f"'{key}' of the shipped {name} stays as it is", known, at=key, mistake=Mistake.NOT_TO_BE_OVERLAID
             )
-            del over.value[key]
+            over.value = {name: value for name, value in over.value.items() if name != key}
         elif folder == "resistance":
             if over.text(key) not in _QUIETER:
                 over.problem(

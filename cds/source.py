@@ -15,6 +15,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Section:
             return default
         if isinstance(value, str):
             return value
-        self.problem(f"'{key}' is to be a text", at=key, mistake=Mistake.NOT_A_TEXT)
+        self.problem(f"'{key}' is to be a text", "one value on the line", at=key, mistake=Mistake.NOT_A_TEXT)
         return default
 
     def choice(self, key: str, choices: Sequence[str], default: str = "") -> str:
@@ -159,12 +160,15 @@ class Section:
         if isinstance(value, str):
             return (value,)
         if not isinstance(value, list):
-            self.problem(f"'{key}' is to be a list of texts", at=key, mistake=Mistake.NOT_A_LIST)
+            self.problem(f"'{key}' is to be a list of texts", "write [one, two]", at=key, mistake=Mistake.NOT_A_LIST)
             return ()
         for number, item in enumerate(value):
             if not isinstance(item, str):
                 self.problem(
-                    f"item {number + 1} of '{key}' is to be a text", at=(key, number), mistake=Mistake.NOT_A_TEXT
+                    f"item {number + 1} of '{key}' is to be a text",
+                    "put quotes around it",
+                    at=(key, number),
+                    mistake=Mistake.NOT_A_TEXT,
                 )
         return tuple(item for item in value if isinstance(item, str))
 
@@ -184,14 +188,24 @@ class Section:
         if isinstance(value, dict):
             return [self.section(key)]
         if not isinstance(value, list):
-            self.problem(f"'{key}' is to be a list of mappings", at=key, mistake=Mistake.NOT_A_LIST)
+            self.problem(
+                f"'{key}' is to be a list of mappings",
+                "lines like '- {name: value}'",
+                at=key,
+                mistake=Mistake.NOT_A_LIST,
+            )
             return []
         found = []
         for number, item in enumerate(value):
             if isinstance(item, dict):
                 found.append(Section(self.file, item, (*self._path, key, number), self._marks, self._problems))
             else:
-                self.problem(f"item {number + 1} of '{key}' is to be a mapping", at=key, mistake=Mistake.NOT_A_MAPPING)
+                self.problem(
+                    f"item {number + 1} of '{key}' is to be a mapping",
+                    "lines like '- {name: value}'",
+                    at=key,
+                    mistake=Mistake.NOT_A_MAPPING,
+                )
         return found
 
     def named(self, key: str) -> Iterator[tuple[str, Section]]:
@@ -244,49 +258,34 @@ def _laid_over(base: Any, over: Any, path: Path_, own: Path_, marks: Marks, own_
 
 def parse_yaml(text: str, problems: list[Problem], name: str) -> Section | None:
     """Like `read_yaml`, from text."""
+    value, marks, own = _parsed(text, name)
+    problems.extend(own)
+    return None if value is None else Section(name, value, (), marks, problems)
+
+
+@lru_cache(maxsize=512)
+def _parsed(text: str, name: str) -> tuple[dict[str, Any] | None, Marks, tuple[Problem, ...]]:
+    """What a text says, where each value stands, and what is wrong with it. Nobody changes the value: it is remembered."""
+    problems: list[Problem] = []
+    marks: Marks = {}
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problems.append(
-            Problem(
-                name,
-                line,
-                column,
-                f"not YAML: {error.problem}",
-                "often a missing space after ':' or a wrong indent",
-                mistake=Mistake.NOT_YAML,
-            )
+        said, hint = (
+            f"not YAML: {error.problem}",
+            "often a missing space after ':', a ':' in a text without quotes, or a wrong indent",
         )
-        return None
+        return None, marks, (Problem(name, line, column, said, hint, Mistake.NOT_YAML),)
     except yaml.YAMLError as error:
-        problems.append(
-            Problem(
-                name,
-                1,
-                1,
-                f"not YAML: {error}",
-                "save the file as UTF-8 without control characters",
-                mistake=Mistake.NOT_YAML,
-            )
-        )
-        return None
-    marks: Marks = {}
+        hint = "save the file as UTF-8 without control characters"
+        return None, marks, (Problem(name, 1, 1, f"not YAML: {error}", hint, Mistake.NOT_YAML),)
     if not isinstance(node, yaml.MappingNode):
-        problems.append(
-            Problem(
-                name,
-                1,
-                1,
-                "the file is to hold a mapping",
-                "it starts with lines like 'rule: name'",
-                mistake=Mistake.NOT_A_MAPPING,
-            )
-        )
-        return None
+        hint = "it starts with lines like 'rule: name'"
+        return None, marks, (Problem(name, 1, 1, "the file is to hold a mapping", hint, Mistake.NOT_A_MAPPING),)
     value = _plain(node, (), marks, name, problems, frozenset())
-    return Section(name, value, (), marks, problems)
+    return value, marks, tuple(problems)
 
 
 def _plain(
@@ -316,7 +315,11 @@ def _plain(
         for key_node, value_node in node.value:
             line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                problems.append(Problem(name, line, column, "a key is to be a text", mistake=Mistake.NOT_A_TEXT))
+                problems.append(
+                    Problem(
+                        name, line, column, "a key is to be a text", "put quotes around it", mistake=Mistake.NOT_A_TEXT
+                    )
+                )
                 continue
             key = str(key_node.value)
             if key in found:

@@ -55,6 +55,11 @@ def test_nothing_lands_beside_the_package(unpacked: Path) -> None:
         assert (unpacked / "cds" / "_data" / inside).exists()
 
 
+def test_the_rule_book_travels_whole_and_no_mistakes_with_it(unpacked: Path) -> None:
+    packed = {path.name for path in (unpacked / "cds" / "_data" / "rules").iterdir()}
+    assert packed == {path.name for path in (ROOT / "rules").iterdir()} - {"bad"}
+
+
 def test_it_uses_its_own_rules(unpacked: Path) -> None:
     done = run(unpacked, "rules", "list", "--json")
     assert done.returncode == 0, done.stderr

@@ -100,7 +100,9 @@ def read_catalogue(rules: Rules, problems: list[Problem]) -> Catalogue:
             continue
         marker = _marker(section)
         if marker.name in markers:
-            section.problem(f"the marker '{marker.name}' has two files", at="marker", mistake=Mistake.MARKER_TWICE)
+            section.problem(
+                f"the marker '{marker.name}' has two files", "keep one", "marker", mistake=Mistake.MARKER_TWICE
+            )
         elif marker.name != Path(file.name).stem:
             section.problem(
                 f"the marker is called '{marker.name}', its file is not", "name file and marker alike", "marker",
@@ -198,7 +200,10 @@ def _family(name: str, entry: Section) -> Family:
     canonical = entry.text("canonical")
     if factors.get(normalised(canonical)) != 1:
         entry.problem(
-            "the canonical unit is to be accepted with factor 1", at="accepts", mistake=Mistake.CANONICAL_UNIT
+            "the canonical unit is to be accepted with factor 1",
+            f"add '{canonical}: 1'",
+            "accepts",
+            mistake=Mistake.CANONICAL_UNIT,
         )
     return Family(
         name,
@@ -216,7 +221,10 @@ def _codes(section: Section, marker: Marker, codes: dict[tuple[str, str], Meanin
             key = entry.text("system", MARKER_SYSTEM), entry.text("code")
             if key in codes and not (kind == "ignored" and codes[key].ignored):
                 entry.problem(
-                    f"code '{key[1]}' already means {codes[key].marker}", at="code", mistake=Mistake.CODE_TWICE
+                    f"code '{key[1]}' already means {codes[key].marker}",
+                    "a code has one meaning",
+                    "code",
+                    mistake=Mistake.CODE_TWICE,
                 )
             codes[key] = Meaning(
                 marker.name,

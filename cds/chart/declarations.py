@@ -192,6 +192,7 @@ def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarati
         if identifier in found.by_identifier:
             entry.problem(
                 f"identifier {identifier[1]} is that of another laboratory",
+                "a laboratory is told by it, so each has its own",
                 at="value",
                 mistake=Mistake.OF_ANOTHER_LABORATORY,
             )
@@ -201,6 +202,7 @@ def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarati
         if system in found.by_code_system:
             section.problem(
                 f"the code system {system} is that of another laboratory",
+                "a laboratory is told by it, so each has its own",
                 at="code_system",
                 mistake=Mistake.OF_ANOTHER_LABORATORY,
             )
@@ -209,7 +211,10 @@ def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarati
     for entry, local_system, local, marker, scale in codes:
         if known.setdefault((local_system, local), (marker, scale)) != (marker, scale):
             entry.problem(
-                f"code '{local}' already means {known[local_system, local][0]}", at="code", mistake=Mistake.CODE_TWICE
+                f"code '{local}' already means {known[local_system, local][0]}",
+                "a code has one meaning",
+                "code",
+                mistake=Mistake.CODE_TWICE,
             )
         found.codes.append(LocalCode(local_system, local, marker, scale, laboratory, (entry.file, *entry.place)))
     parts = section.section("parts")
@@ -293,7 +298,9 @@ def _limit_of_detection(entry: Section, units: Units) -> tuple[Decimal, str] | N
     value = Decimal(repr(lod.number("value")))
     scales = [scale for scale, known in units if known == unit]
     if scales == ["linear"] and (value <= 0 or linear(value, units["linear", unit]) is None):
-        lod.problem("a limit of detection is a number above 0", at="value", mistake=Mistake.LIMIT_OF_DETECTION)
+        lod.problem(
+            "a limit of detection is a number above 0", "such as 0.5", "value", mistake=Mistake.LIMIT_OF_DETECTION
+        )
         return None
     return figure(value) or Decimal(0), unit
 

@@ -145,7 +145,9 @@ def load_therapies(rules: Rules, problems: list[Problem]) -> TherapyCatalogue:
             continue
         found = _class(section, drugs, procedures)
         if found.name in classes:
-            section.problem(f"the therapy '{found.name}' has two files", at="therapy", mistake=Mistake.THERAPY_TWICE)
+            section.problem(
+                f"the therapy '{found.name}' has two files", "keep one", "therapy", mistake=Mistake.THERAPY_TWICE
+            )
         classes[found.name] = found
     ordered = {name: classes[name] for name in sorted(classes)}
     return TherapyCatalogue(ordered, drugs, procedures, intents, judgements, worse, within, _names(drugs))

@@ -56,6 +56,7 @@ def read_rulebook(rules: Rules, problems: list[Problem], *, drafts: bool = False
     rules_read: list[Rule] = []
     sections: dict[str, Section] = {}
     withheld: dict[str, str] = {}
+    resting: set[str] = set()
     loaded = ("draft", "shadow", "active") if drafts else ("shadow", "active")
     for file in book.of("resistance"):
         section = file.read(problems)
@@ -66,6 +67,7 @@ def read_rulebook(rules: Rules, problems: list[Problem], *, drafts: bool = False
         rule = RuleReader(section, gates, states, catalogue, evidence, wording).read()
         retracted = [key for key in rule.evidence if key in evidence.studies and evidence.studies[key].retracted]
         if rule.status not in loaded:
+            resting.add(rule.name)
             continue
         if retracted:
             withheld[rule.name] = f"rests on retracted evidence: {', '.join(retracted)}"
@@ -89,6 +91,7 @@ def read_rulebook(rules: Rules, problems: list[Problem], *, drafts: bool = False
         wording,
         _hash_of(book.content()),
         {rule.name: rule for rule in rules_read},
+        frozenset(resting),
     )
 
 
@@ -176,7 +179,7 @@ def _gates(
             continue
         section.keys("gate", "title", "because", "asked", "state", optional=("of", "windows", "fails_on", "facts"))
         asked = ASKED[section.choice("asked", list(ASKED), "always")]
-        state = section.choice("state", known_states)
+        state = section.choice("state", known_states) if states else ""
         if any(section.text("gate") == gate.name for gate in gates):
             section.problem(
                 f"the gate '{section.text('gate')}' has two files", "rename one", "gate", mistake=Mistake.GATE_TWICE
@@ -184,7 +187,7 @@ def _gates(
         context = Context({}, {}, "")
         fails: list[tuple[FactSpec, str, bool]] = []
         for name, entry in section.named("fails_on"):
-            own = entry.choice("state", known_states, state)
+            own = entry.choice("state", known_states, state) if states else ""
             spec = read_fact(name, _without(entry, "state"), context, asked)
             if spec is not None:
                 fails.append((spec, own, spec.can_be_unknown))
@@ -269,13 +272,7 @@ def _check_together(
 ) -> None:
     from cds.reasoning.compilation import check_limits  # compiles only to see that the engine will take the rule
 
-    names: dict[str, str] = {}
-    for rule in rules:
-        if rule.name in names:
-            sections[rule.file].problem(
-                f"'{rule.name}' is also the rule of {names[rule.name]}", "rename one", "rule", Mistake.RULE_TWICE
-            )
-        names[rule.name] = rule.file
+    names = {rule.name for rule in rules}
     for rule in rules:
         section = sections[rule.file]
         for key, part in rule.combines.items():

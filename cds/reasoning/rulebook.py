@@ -168,6 +168,7 @@ class RuleBook:
     wording: Mapping[str, Any]
     hash: str
     _by_name: Mapping[str, Rule] = field(default_factory=dict, repr=False)
+    resting: frozenset[str] = frozenset()  # rules that are retired, or still being written, and so are not asked
 
     def rule(self, name: str) -> Rule:
         """The rule called `name`; KeyError if there is none."""

@@ -98,7 +98,8 @@ class RuleReader:
                         at=key,
                         mistake=Mistake.UNKNOWN_STUDY,
                     )
-        if not set(section.texts("evidence")) - set(section.texts("contradicting")):
+        support = section.texts("evidence")
+        if isinstance(section.value.get("evidence"), str | list) and not {*support} - {*section.texts("contradicting")}:
             section.problem(
                 "no study supports the rule",
                 "name one that does not contradict it",
@@ -122,7 +123,7 @@ class RuleReader:
                     mistake=Mistake.NOT_A_DATE,
                 )
         limits = self._limits()
-        context = Context(limits, self.facts, marker)
+        context = Context(limits, self.facts, marker if marker in self.catalogue.markers else "")
         anchor = self._anchor()
         for gate in gates:
             for spec in (*(failing for failing, _, _ in gate.fails_on), *gate.facts):
@@ -152,8 +153,7 @@ class RuleReader:
                         mistake=Mistake.OTHER_REFERENCE,
                     )
                 fact = read_fact(fact_name, entry, context)
-                if fact is not None:
-                    self.facts[fact_name] = fact
+                self.facts[fact_name] = fact or FactSpec(fact_name, "unread", None, True, "always")
         only_if = self._literals(section, "only_if")
         clauses = ([] if combination else self._gate_clauses(gates)) + self._clauses(reference, combination)
         if anchor.second_of and anchor.second_of not in self.facts:
@@ -201,10 +201,8 @@ class RuleReader:
                 )
         spoken = [state for state in self.section.section("conclude").value if state in self.cards]
         needed = [gate.name for gate in self.gates if self.section.text("reference") != "none" or not gate.of_reference]
-        left_out = [
-            name for name in needed if asked and spoken and name not in asked and "combines" not in self.section
-        ]
-        if left_out:
+        left_out = [name for name in needed if spoken and name not in asked and "combines" not in self.section]
+        if left_out and asked and {*asked} <= {*known}:
             self.section.problem(
                 f"the gates {', '.join(left_out)} are left out of a rule that concludes {', '.join(spoken)}",
                 "take 'gates' away: then all are asked",

@@ -15,7 +15,8 @@ from cds.source import Section
 
 def _read_change(section: Section, context: Context) -> Change:
     section.keys("value", "over", optional=("per", "at_least", "not_fallen_by"))
-    section.choice("value", [context.marker])
+    if context.marker:
+        section.choice("value", [context.marker])
     section.choice("over", ["baseline", "nadir"])
     section.choice("per", ["total-ev"])
     key = "not_fallen_by" if "not_fallen_by" in section else "at_least"
@@ -25,6 +26,7 @@ def _read_change(section: Section, context: Context) -> Change:
             "add 'at_least: …' or 'not_fallen_by: …' with the name of a limit",
             mistake=Mistake.NO_LIMIT_NAMED,
         )
+        return Change(Rise(2.0, 1.645))
     return Change(context.limit(section, key, Rise), per_ev="per" in section, not_fallen=key == "not_fallen_by")
 
 

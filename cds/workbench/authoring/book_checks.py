@@ -23,8 +23,11 @@ def check_files(files: RuleFiles, problems: list[Problem]) -> None:
     """Note files that nothing reads, and what an upgrade changed under an overlay; for any book."""
     for path, meant in _unread(files.root):
         problems.append(Problem(str(path), 1, 1, "nothing reads this file", meant, Mistake.READ_BY_NOBODY))
+    mistaken = {problem.file for problem in problems}
     for name, made_for in files.outdated().items():
         over = files.files[name].over
+        if over is not None and over.shown in mistaken:
+            continue
         said = (
             f"the shipped {name} says something else where this speaks too than when it was written"
             if made_for

@@ -101,6 +101,8 @@ class _Reader:
         section = self.section
         section.keys("rule", "cases", optional=("given",))
         rule = section.text("rule")
+        if rule in self.rulebook.withheld or rule in self.rulebook.resting:
+            return []  # nobody asks the rule
         if rule not in {known.name for known in self.rulebook.rules}:
             section.problem(
                 f"'{rule}' is no rule of this book",

@@ -1,0 +1,117 @@
+"""Lint: every mistake of an author is found by the code that its file or page says, with the way out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from cds.layers import shipped_rules
+from cds.mistakes import Mistake
+from cds.workbench.authoring import report
+from cds.workbench.authoring.lint import lint, lint_book
+from tests.authoring.examples import BAD, EXAMPLE, PAGES, blocks, written
+from tests.test_cli import exowatch
+from tools.lint_pages import INDEX, index
+
+TODAY = date(2026, 11, 26)
+BY_CODE = {mistake.code: mistake for mistake in Mistake}
+CASES = sorted(path for path in BAD.iterdir() if path.name != "README.md")
+COMES_WITH = {
+    "EX306": {"EX307"},  # a book without states has no gates that could state windows
+    "EX710": {"EX711"},  # a quiet state that nobody expects is untested too
+    "EX712": {"EX720"},  # words of a single file's suspicion stand in another file
+}
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_a_mistake_is_caught_by_the_code_that_its_name_says(path: Path) -> None:
+    code, _, slug = path.stem.partition("-")
+    assert BY_CODE[code].slug == slug
+    problems = lint([path], TODAY)
+    found = {problem.mistake.code for problem in problems}
+    assert code in found
+    assert found - {code} <= COMES_WITH.get(code, set()), "\n".join(map(str, problems))
+    for problem in problems:
+        assert problem.hint, f"nothing says how to mend: {problem}"
+        if code not in ("EX306", "EX307"):
+            assert str(path) in problem.file
+
+
+def test_every_mistake_has_its_file() -> None:
+    assert {path.stem[:5] for path in CASES} == BY_CODE.keys() - {"EX114"}  # that one is a folder without files
+    assert len(CASES) >= 60
+
+
+@pytest.mark.parametrize("mistake", Mistake, ids=lambda mistake: mistake.code)
+def test_the_page_of_a_code_shows_it_and_its_way_out(tmp_path: Path, mistake: Mistake) -> None:
+    page = (PAGES / f"{mistake.code}.md").read_text("utf-8")
+    assert page.startswith(f"# {mistake.code}: {mistake.slug.replace('-', ' ')}\n\n**{mistake.severity}.** ")
+    for heading in ("Bad", "Good", "Why", "How to mend it"):
+        assert f"\n## {heading}\n" in page
+    bad, good = blocks(page, "Bad"), blocks(page, "Good")
+    assert bool(bad) == bool(good) == (mistake.code not in ("EX114", "EX226", "EX306", "EX307"))
+    if bad:
+        assert mistake in {problem.mistake for problem in lint_book(written(tmp_path / "bad", bad), TODAY)}
+        after = {problem.mistake for problem in lint_book(written(tmp_path / "good", good), TODAY)}
+        assert mistake not in after
+        assert not [one for one in after if one.severity == "error"]
+
+
+def test_no_page_is_of_no_code_and_the_index_is_current() -> None:
+    assert {path.stem for path in PAGES.glob("EX*.md")} == BY_CODE.keys()
+    assert INDEX.read_text("utf-8") == index()
+
+
+def test_the_shipped_rules_and_the_example_have_nothing_to_mend() -> None:
+    assert lint([shipped_rules()], TODAY) == []
+    assert lint([EXAMPLE], TODAY) == []
+
+
+def test_all_problems_of_all_files_are_named_at_once_and_in_order(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLE, tmp_path / "site")
+    rule, marker = tmp_path / "site/resistance/example.yaml", tmp_path / "site/markers/example-ev.yaml"
+    rule.write_text(rule.read_text("utf-8").replace("[risen]", "[rissen]").replace("2027-11-26", "soon"), "utf-8")
+    marker.write_text(marker.read_text("utf-8").replace("10 %", "0.1"), "utf-8")
+    problems = lint([tmp_path / "site"], TODAY)
+    assert [problem.mistake.code for problem in problems] == ["EX110", "EX112", "EX203"]
+    assert [Path(problem.file).name for problem in problems] == ["example-ev.yaml", "example.yaml", "example.yaml"]
+    assert "did you mean" in problems[2].hint or "risen" in problems[2].hint
+    assert lint([rule], TODAY) == problems[1:]
+
+
+def test_the_command_speaks_to_people_to_programs_and_to_code_hosts() -> None:
+    bad = "rules/bad/EX203-unknown-fact.yaml"
+    done = exowatch("rules", "lint", bad)
+    assert done.returncode == 1
+    assert (
+        f"{bad}:20:18: error EX203: 'rise' is no fact of this rule" in done.stdout.replace("\n", " ")
+        or "EX203" in done.stdout
+    )
+    assert done.stdout.rstrip().endswith("1 error; docs/lint/EX203.md")
+    done = exowatch("rules", "lint", bad, "--format", "github")
+    assert done.stdout.startswith(f"::error file={bad},line=")
+    assert "title=EX203 unknown-fact::'rise' is no fact of this rule" in done.stdout
+    (problem,) = json.loads(exowatch("rules", "lint", bad, "--json").stdout)["problems"]
+    assert (problem["code"], problem["severity"], problem["page"]) == ("EX203", "error", "docs/lint/EX203.md")
+
+
+def test_advice_alone_is_no_failure_and_a_wrong_call_is_told() -> None:
+    done = exowatch("rules", "lint", "rules/bad/EX722-title-names-a-fear.yaml")
+    assert (done.returncode, "advice EX722" in done.stdout) == (0, True)
+    done = exowatch("rules", "lint", "rules/nowhere.yaml")
+    assert (done.returncode, "no such file or folder" in done.stderr) == (2, True)
+    done = exowatch("rules", "lint")
+    assert (done.returncode, done.stdout) == (0, "nothing to mend\n")
+
+
+def test_annotations_cannot_be_broken_by_what_a_file_says() -> None:
+    from cds.errors import Problem
+
+    said = report.as_github([Problem("a,b:c.yaml", 1, 2, "50 %\n::error::x", "", Mistake.NOT_YAML)])
+    assert said.count("\n") == 0
+    assert "file=a%2Cb%3Ac.yaml" in said
+    assert "50 %25%0A" in said
