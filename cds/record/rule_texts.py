@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -50,11 +51,18 @@ class RuleTexts:
         self._kept = True
 
 
+def recorded(database: Database, keys: Iterable[str]) -> frozenset[str]:
+    """Those of the hashes of rules whose texts are recorded, because they were used. Raises `RecordUnavailable`."""
+    table = tables.rule_text
+    wanted = select(table.c.id).where(table.c.id.in_(tuple(keys)))
+    return database.asked(lambda connection: frozenset(connection.execute(wanted).scalars()))
+
+
 def rule_text(database: Database, key: str) -> RuleText | None:
     """The rule of that hash as it read then; None if the record has never used it. Raises `RecordUnavailable`."""
     table = tables.rule_text
-    with database.reading() as connection:
-        row = connection.execute(select(table).where(table.c.id == key)).mappings().first()
+    wanted = select(table).where(table.c.id == key)
+    row = database.asked(lambda connection: connection.execute(wanted).mappings().first())
     return None if row is None else RuleText(row["id"], row["name"], row["text"], row["at"])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from urllib.parse import quote
 
 from fastapi import Response
 
@@ -16,7 +15,7 @@ from cds.service.access.roles import ROLES, Act
 from cds.service.access.visitor import Visit
 from cds.service.pages.rendering import page
 
-_MADE, _CHANGED = ("add", "password"), ("roles", "disable", "enable")
+_MADE, _CHANGED, _RENEWED = ("add", "password"), ("roles", "disable", "enable"), "renewed"
 
 
 class AccountPages:
@@ -30,8 +29,8 @@ class AccountPages:
         gate.add(OWN_ACCOUNT, "POST", Act.KEEP_OWN_ACCOUNT, self._renewed)
 
     def _list(self, visit: Visit) -> Response:
-        done = visit.query.get("done", "")
-        return self._shown(visit, done=done if done in _CHANGED else "", name=visit.query.get("name", ""))
+        done, _, name = visit.done.partition(":")
+        return self._shown(visit, done=done if done in _CHANGED else "", name=name)
 
     def _changed(self, visit: Visit) -> Response:
         """What an admin asked for; a password that was made is shown in the answer, and nowhere again."""
@@ -52,7 +51,8 @@ class AccountPages:
                 raise AccountRefused("The form does not say what is to be done: load the page again")
         except (AccountRefused, NoSuchAccount) as error:
             return self._shown(visit, wrong=str(error))
-        return redirect(f"/accounts?done={what}&name={quote(name, safe='')}")
+        visit.done = f"{what}:{name}"
+        return redirect("/accounts")
 
     def _made(self, visit: Visit, what: str, name: str) -> str:
         """A new password, with a new account if there is to be one. Raises `AccountRefused`, `NoSuchAccount`."""
@@ -80,7 +80,7 @@ class AccountPages:
         account = self._accounts.one(visit.visitor.tenant, visit.visitor.account)
         return page(
             "account", HTTPStatus.CONFLICT if wrong else HTTPStatus.OK, visitor=visit.visitor, account=account, wrong=wrong,
-            done=visit.query.get("done") == "yes",
+            done=visit.done == _RENEWED,
         )  # fmt: skip
 
     def _renewed(self, visit: Visit) -> Response:
@@ -97,7 +97,8 @@ class AccountPages:
             return self._own_shown(
                 visit, "The present password is not that. After several wrong ones it is taken no more for a while."
             )
-        response = redirect(f"{OWN_ACCOUNT}?done=yes")
+        visit.done = _RENEWED
+        response = redirect(OWN_ACCOUNT)
         self._gate.browser.give(response, SESSION, token)
         return response
 

@@ -34,6 +34,8 @@ __all__ = ["Act", "Gate", "Handler", "NotThere", "Role", "Route", "Visit", "Visi
 
 SESSION = ""
 """The cookie with the token of a session."""
+_DONE, _SECONDS = "done", 60
+"""The cookie with what a page is to say that was done: no link can make a page say it, and none says it twice."""
 SIGN_IN = "/sign-in"
 OWN_ACCOUNT = "/account"
 _HOMES = ("/board", "/accounts", "/audit", "/board/rules", OWN_ACCOUNT)
@@ -174,7 +176,8 @@ class Gate:
             if isinstance(sent, Response):
                 return sent
             form = sent
-        return await run_in_threadpool(self._handled, route, handler, Visit(visitor, path, query, form))
+        done = self.browser.cookie(request, _DONE) if request.method == "GET" else ""
+        return await run_in_threadpool(self._handled, route, handler, Visit(visitor, path, query, form, done))
 
     async def _kept(self, route: Route | None, request: Request) -> Kept | None:
         """What a form holds whose session has ended: only of one that a page of that very session sent."""
@@ -193,7 +196,12 @@ class Gate:
     def _handled(self, route: Route, handler: Handler, visit: Visit) -> Response:
         visitor = visit.visitor
         try:
+            told = visit.done
             response = handler(visit)
+            if told:
+                self.browser.take(response, _DONE)
+            elif visit.done:
+                self.browser.give(response, _DONE, visit.done, _SECONDS)
             if not HTTPStatus.MULTIPLE_CHOICES <= response.status_code < HTTPStatus.BAD_REQUEST:
                 # What is not on record is not shown: also where a form is shown again.
                 self._trail.looked(visitor.tenant, visitor.name, route.path, visit.patient)

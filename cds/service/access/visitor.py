@@ -38,6 +38,7 @@ class Visit:
     path: Mapping[str, str]  # path parameters
     query: Mapping[str, str]  # first value of each
     form: Mapping[str, list[str]]  # all values of each field of a POST, already checked for CSRF; {} otherwise
+    done: str = ""  # what was done: set by a POST that leads on to a page, which is given it and says it once
     _patient: str = field(default="", init=False)
 
     @property

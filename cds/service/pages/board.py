@@ -10,6 +10,7 @@ from cds.service.pages.deciding import DecisionPages
 from cds.service.pages.meetings import MeetingPages
 from cds.service.pages.overview import OverviewPages
 from cds.service.pages.patients import PatientPages
+from cds.service.pages.rules import RulePages
 from cds.service.pages.worklist import WorklistPages
 from cds.settings import Settings
 
@@ -25,4 +26,5 @@ def add_board(
     worklist.add_to(gate)
     DecisionPages(cases, reviews, follow_up, meetings).add_to(gate)
     MeetingPages(meetings, worklist.markers | worklist.therapies).add_to(gate)
-    OverviewPages(follow_up).add_to(gate)
+    RulePages(reasoner.rulebook, recorder.database).add_to(gate)
+    OverviewPages(follow_up, {rule.name: rule.title for rule in reasoner.rulebook.rules}).add_to(gate)

@@ -53,6 +53,7 @@ NAVIGATION = (
     ("view", "/board/meetings", "meetings"),
     ("view", "/board/follow-up", "follow_up"),
     ("view", "/board/precision", "precision"),
+    ("read-rules", "/board/rules", "rules"),
     ("keep-accounts", "/accounts", "accounts"),
     ("read-audit", "/audit", "audit"),
 )
@@ -92,9 +93,9 @@ def page(name: str, status: HTTPStatus = HTTPStatus.OK, **shown: Any) -> Respons
     return Response(content, status, headers=HEADERS, media_type="text/html")
 
 
-def done_of(query: Mapping[str, str]) -> str:
-    """What a page says was done just before: its address names it; "" for nothing, or what is no name of ours."""
-    return str(vars(words().done).get(query.get("done", ""), ""))
+def done_of(done: str) -> str:
+    """What a page says was done just before, by its name among the words; "" for nothing."""
+    return str(vars(words().done).get(done, ""))
 
 
 def file(content: bytes, kind: str, name: str) -> Response:
