@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from cds.record import content, tables
+from cds.record.accounts import is_one_person
 from cds.record.agendas import AlreadyHeld, NoSuchMeeting, held_seats, planned, seat
 from cds.record.answers import urgency
 from cds.record.audit import Checkpoints, Entry, salted
@@ -118,8 +119,8 @@ class Reviews:
             newest = _of_advisories(connection, [key])[-1]
             if newest["id"] != decision:
                 raise AlreadyDecided(newest["by"], newest["code"], newest["at"])
-            if newest["by"].casefold() == by.casefold():
-                raise NotAccepted("by", "the author of a decision cannot be its second reader")
+            if is_one_person(connection, patient["tenant"], newest["by"], by):
+                raise NotAccepted("by", "the author of a decision cannot be its second reader, by another account neither")
             table = tables.second_reading
             mine = select(table).where(table.c.disposition_id == decision, table.c.by == by)
             said = connection.execute(mine).mappings().first()

@@ -38,6 +38,9 @@ def test_an_admin_keeps_accounts(house: House) -> None:
     assert password not in listed  # it was shown once
     anna = house.browser()
     assert anna.signs_in("anna", password).status_code == 303
+    same = anna.post("/account", csrf=anna.csrf(), old=password, new=password, again=password)
+    assert (same.status_code, "That is the present password" in same.text) == (409, True)
+    assert anna.get("/board").status_code == 303  # a password that somebody else made opens nothing but its change
     assert anna.get("/board").headers["Location"] == "/account"
     renewed = anna.post("/account", csrf=anna.csrf(), old=password, new=PASSWORD, again=PASSWORD)
     assert "Everywhere else you are signed out" in anna.follows(renewed).text
@@ -69,6 +72,8 @@ def test_what_cannot_be_done_is_said(house: House) -> None:
     for what, name, more, words in (
         ("add", "anna", {"role": "reader"}, "There is an account &#39;anna&#39; already"),
         ("add", "b c", {"role": "reader"}, "is no login name"),
+        ("add", "b" * 80, {"role": "reader"}, "at most 64"),
+        ("add", "b", {"role": "reader", "shown": "B" * 129}, "at most 128"),
         ("add", "berta", {}, "at least one role"),
         ("add", "berta", {"role": "emperor"}, "at least one role"),
         ("roles", "anna", {}, "at least one role"),
@@ -87,7 +92,17 @@ def test_what_cannot_be_done_is_said(house: House) -> None:
     assert [one.name for one in house.accounts.listed("default")] == ["anna", "root"]
     status, text = does(admin, "add", "<script>", role="reader")
     assert "<script>" not in text
-    assert "<script>" not in admin.get("/accounts?done=roles&name=<script>").text
+
+
+def test_no_link_makes_a_page_say_that_something_was_done(house: House) -> None:
+    admin = house.signed_in("root", "admin")
+    house.add("anna")
+    assert "is let in no more" not in admin.get("/accounts?done=disable&name=anna").text
+    assert "The password was changed" not in admin.get("/account?done=yes").text
+    sent = admin.post("/accounts", csrf=admin.csrf(), do="disable", name="anna")
+    assert sent.headers["Location"] == "/accounts"
+    assert "anna</bdi> is let in no more" in admin.get("/accounts").text
+    assert "is let in no more" not in admin.get("/accounts").text  # it is said once
 
 
 def test_a_locked_account_is_shown_and_let_in_again(house: House) -> None:
@@ -111,10 +126,12 @@ def test_one_s_own_password(house: House) -> None:
         (PASSWORD, "short", "short", "at least 12"),
         (PASSWORD, "x" * 129, "x" * 129, "at most 128"),
         (PASSWORD, "Anna-of-the-Board", "Anna-of-the-Board", "choose another"),
+        (PASSWORD, PASSWORD, PASSWORD, "That is the present password"),
     ):
         answer = browser.post("/account", csrf=browser.csrf(), old=old, new=first, again=again)
         assert (answer.status_code, words in answer.text) == (409, True), words
         assert new not in answer.text
+        assert "<title>Error: " in answer.text
     token = browser.token()
     answer = browser.post("/account", csrf=browser.csrf(), old=PASSWORD, new=new, again=new)
     assert browser.follows(answer).status_code == 200
