@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import date
 
@@ -32,9 +32,11 @@ from cds.record.database import Database
 from cds.record.identity import Identity
 from cds.record.lines import span_of
 from cds.record.names import Named
+from cds.record.passwords import TooManyAtOnce
 from cds.record.replay import moment_of
 
-_THREADS = 2
+_THREADS, _LONGEST = 2, 10.0
+"""How many cases are made at a time, and how many seconds anybody waits for one."""
 _QUIET = ("not-applicable", "out-of-scope")
 """States of questions that are not about this patient: they are told in one line, not in a section each."""
 
@@ -165,10 +167,14 @@ class Cases:
     def case(self, tenant: str, key: str, evaluation: str = "") -> Case:
         """The case of the patient with that row id; `evaluation` is an earlier one that is to be shown.
 
-        Raises `NoSuchPatient`, `RecordUnavailable`.
+        Raises `NoSuchPatient`, `RecordUnavailable`, and of the latter `TooManyAtOnce`.
         """
         stored = stored_case(self.database, tenant, key, evaluation)
-        return self._threads.submit(self._made, stored).result()
+        making = self._threads.submit(self._made, stored)
+        if not wait([making], _LONGEST).done:
+            making.cancel()
+            raise TooManyAtOnce("more cases are looked at than this process has turns for")
+        return making.result()
 
     def _made(self, stored: StoredCase) -> Case:
         reasoner = self._reasoner

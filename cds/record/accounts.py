@@ -73,15 +73,15 @@ class Accounts:
     def listed(self, tenant: str) -> list[Account]:
         """The accounts of a tenant by name. Raises `RecordUnavailable`."""
         account = tables.account
-        with self.trail.database.reading() as connection:
-            rows = connection.execute(select(account).where(account.c.tenant == tenant).order_by(account.c.name))
-            return [account_of(dict(row)) for row in rows.mappings()]
+        wanted = select(account).where(account.c.tenant == tenant).order_by(account.c.name)
+        rows = self.trail.database.asked(lambda connection: connection.execute(wanted).mappings().all())
+        return [account_of(dict(row)) for row in rows]
 
     def one(self, tenant: str, key: str) -> Account:
         """The account of that id. Raises `NoSuchAccount`, `RecordUnavailable`."""
         account = tables.account
-        with self.trail.database.reading() as connection:
-            row = first(connection, select(account).where(account.c.tenant == tenant, account.c.id == key))
+        wanted = select(account).where(account.c.tenant == tenant, account.c.id == key)
+        row = self.trail.database.asked(lambda connection: first(connection, wanted))
         if row is None:
             raise NoSuchAccount("There is no such account")
         return account_of(row)

@@ -87,7 +87,8 @@ def stored_case(database: Database, tenant: str, key: str, evaluation: str = "")
 
     Raises `NoSuchPatient` if the tenant has no such patient, or no such evaluation of them, and `RecordUnavailable`.
     """
-    with database.reading() as connection:
+
+    def work(connection: Connection) -> StoredCase:
         row = _patient(connection, tenant, key)
         patient = row["id"]
         table = tables.evaluation
@@ -121,6 +122,8 @@ def stored_case(database: Database, tenant: str, key: str, evaluation: str = "")
             _advisories(connection, patient),
         )
 
+    return database.asked(work)
+
 
 _OF_CASE = {"advisory": tables.advisory, "decision": tables.disposition, "action": tables.action}
 
@@ -133,12 +136,15 @@ def owner(
     Raises `NoSuchPatient` if the tenant has no such patient, or it is not theirs, and `RecordUnavailable`.
     """
     table = _OF_CASE[kind]
-    with database.reading() as connection:
+
+    def work(connection: Connection) -> str:
         found: str = _patient(connection, tenant, patient)["id"]
         theirs = select(table.c.id).where(table.c.id == key, table.c.patient_id == found)
         if connection.execute(theirs).first() is None:
             raise NoSuchPatient(f"The record holds no such {kind} of this patient")
         return found
+
+    return database.asked(work)
 
 
 def _patient(connection: Connection, tenant: str, key: str) -> RowMapping:

@@ -26,7 +26,7 @@ class WeakPassword(ExowatchError):
 
 
 class TooManyAtOnce(RecordUnavailable):
-    """More passwords are checked than this process has turns for."""
+    """More is asked for at once than this process has turns for."""
 
 
 def hashed(password: str, name: str) -> str:

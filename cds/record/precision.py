@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from cds.record import tables
 from cds.record.database import Database
-from cds.record.lifecycle import Kind, Standing
+from cds.record.lifecycle import Kind
 
 FLAGS = ("suspected", "persistent")
 """States that suspect resistance."""
@@ -76,32 +76,37 @@ def precision(database: Database, tenant: str) -> list[Precision]:
     advisory, event, outcome, decision = tables.advisory, tables.event, tables.outcome, tables.disposition
     version = func.coalesce(event.c.rule_hash, advisory.c.rule_hash)
     flagged = (
-        select(advisory.c.id, advisory.c.question, advisory.c.standing, version.label("version"))
+        select(advisory.c.id, advisory.c.question, version.label("version"), func.max(event.c.number))
         .join(event, event.c.advisory_id == advisory.c.id)
         .where(
             advisory.c.tenant == tenant,
             event.c.state.in_(FLAGS),
             event.c.kind.in_([Kind.OPENED.value, Kind.UPDATED.value, Kind.CONFIRMED.value]),
         )
-        .distinct()
+        .group_by(advisory.c.id, advisory.c.question, version)
     )
     of_tenant = select(advisory.c.id).where(advisory.c.tenant == tenant)
     stated = select(outcome.c.advisory_id, outcome.c.resistance).where(outcome.c.advisory_id.in_(of_tenant))
     stated = stated.order_by(outcome.c.months, outcome.c.number)
+    taken_back = select(event.c.advisory_id, func.max(event.c.number)).where(
+        event.c.kind == Kind.WITHDRAWN.value, event.c.advisory_id.in_(of_tenant)
+    )
+    taken_back = taken_back.group_by(event.c.advisory_id)
     made = select(decision.c.advisory_id, decision.c.code).where(decision.c.advisory_id.in_(of_tenant))
     made = made.order_by(func.coalesce(decision.c.number, 0), decision.c.at)
-    rows, last, decided = database.asked(
+    rows, gone, last, decided = database.asked(
         lambda connection: (
             connection.execute(flagged).all(),
+            {key: number for key, number in connection.execute(taken_back).all()},
             {key: found for key, found in connection.execute(stated).all()},
             {key: code for key, code in connection.execute(made).all()},
         ),
         longest=_LONGEST,
     )
     counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for key, question, standing, hash_ in rows:
+    for key, question, hash_, flag in rows:
         count = counted[question, hash_]
-        if standing == Standing.WITHDRAWN:
+        if gone.get(key, 0) > flag:  # also if less than a flag is claimed since
             count["withdrawn"] += 1
             continue
         count["flags"] += 1

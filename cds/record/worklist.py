@@ -96,7 +96,6 @@ class Row:
     latest: str
     advisory: str
     standing: str
-    advised: str  # state that the advisory claimed last
     revision: int
     opened: str
     decision: LastDecision | None
@@ -325,7 +324,6 @@ def _row(tenant: str, row: RowMapping, decided: RowMapping | None, due: Mapping[
         latest=row["latest"],
         advisory=row["advisory_id"] or "",
         standing=row["standing"],
-        advised=row["advised"] or "",
         revision=row["revision"] or 0,
         opened=row["opened"] or "",
         decision=last,

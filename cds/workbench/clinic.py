@@ -36,6 +36,8 @@ PATIENTS = (
 """Numbers of that cohort who, with one more, are found in every state that there is."""
 _IN_SITU = 1
 """The one more: taken to have a carcinoma in situ, about which no rule asks."""
+_TAKEN_BACK = 76
+"""Of them the laboratory took a result back after advice that rests on it was seen."""
 _DAY = re.compile(r'(?<=")(\d{4}-\d{2}-\d{2})')
 
 
@@ -64,8 +66,18 @@ class Patient:
 def patients(today: date) -> list[Patient]:
     """The patients, all days moved so that the cohort's last day is `today`."""
     people = [make_person(SEED, index)[0] for index in PATIENTS]
+    people[PATIENTS.index(_TAKEN_BACK)] = _with_last_result_taken_back(people[PATIENTS.index(_TAKEN_BACK)])
     people.append(replace(make_person(SEED, _IN_SITU)[0], disease="dcis", metastasis=None))
     return [Patient(person, today - REFERENCE_DATE) for person in people]
+
+
+def _with_last_result_taken_back(person: Person) -> Person:
+    """The person, of whose newest sample the laboratory says three days before the cohort's last that it was entered in error."""
+    last = max(person.measurements, key=lambda one: one.collected or "")
+    version = last.versions[-1]
+    issued = (REFERENCE_DATE - timedelta(days=3)).isoformat() + version.issued[10:]
+    undone = replace(last, versions=(*last.versions, replace(version, status="entered-in-error", issued=issued)))
+    return replace(person, measurements=tuple(undone if one is last else one for one in person.measurements))
 
 
 def play(desk: Desk, clock: Clock, catalogue: Catalogue, patient: Patient, caller: Caller, today: date) -> int:

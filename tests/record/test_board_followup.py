@@ -208,6 +208,8 @@ def test_precision_counts_nothing_that_nobody_said(database: Database) -> None:
     for day in ("2025-03-31", "2025-04-28", "2025-05-02"):
         visit(recorder, "A29", day)  # withdrawn: its data were wrong, not the rule
     visit(recorder, "A28", "2025-04-07")  # a watch is no flag
+    for day in ("2025-03-31", "2025-04-28", "2025-04-30"):
+        visit(recorder, "A30", day)  # withdrawn too, though less is claimed since
     state, decide = recorder.follow_up.state, recorder.reviews.decide
     for key, months, resistance in (
         (keys[0], 3, "yes"), (keys[1], 3, "no"), (keys[1], 12, "yes"), (keys[2], 6, "no"), (keys[3], 3, "yes"),
@@ -221,7 +223,7 @@ def test_precision_counts_nothing_that_nobody_said(database: Database) -> None:
     decide(Decision(keys[3], 1, "not-discussed", "board", reason="no-time"))
     (found,) = precision(database, TENANT)
     assert (found.rule, found.hash) == ("trpc5-rise-on-chemotherapy", BOOK.rule("trpc5-rise-on-chemotherapy").hash)
-    assert (found.flags, found.withdrawn) == (8, 1)
+    assert (found.flags, found.withdrawn) == (8, 2)
     assert (found.confirmed, found.refuted, found.unclear, found.unknown) == (2, 1, 1, 4)
     assert (found.accepted, found.rejected, found.otherwise, found.unanswered) == (2, 0, 1, 5)
     assert found.share == pytest.approx(2 / 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from cds.record.erasure import export
 from cds.record.identity import Identity
 from cds.record.recorder import Recorder
 from cds.record.replay import moment_of, replay
+from cds.record.worklist import Filter, listed
 from cds.service.desk import Caller, Desk
 from cds.settings import load_settings
 from cds.workbench.clinic import TENANT, Clock, patients, play
@@ -23,7 +24,7 @@ REASONER = Reasoner(default_rulebook())
 TODAY = date(2026, 6, 1)
 
 
-@pytest.mark.parametrize("number", [0, 5, 20])
+@pytest.mark.parametrize("number", [0, 4, 20])
 def test_no_visit_knows_of_later_ones(tmp_path: Path, number: int) -> None:
     database = Database(f"sqlite:///{tmp_path}/clinic.sqlite", deadline=10)
     database.upgrade()
@@ -43,4 +44,20 @@ def test_no_visit_knows_of_later_ones(tmp_path: Path, number: int) -> None:
         assert replay(database, REASONER, one["id"]).same
     assert seen == sorted(seen)
     assert seen[0] < seen[-1]
+    database.close()
+
+
+def test_advice_that_was_seen_is_withdrawn_and_waits_for_somebody(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/clinic.sqlite", deadline=10)
+    database.upgrade()
+    clock, today = Clock(), date.today()  # what was withdrawn is told for ninety days
+    desk = Desk(load_settings(open_mode=True), REASONER, clock, Recorder(database, REASONER.rulebook, clock=clock))
+    (patient,) = [one for one in patients(today) if one.person.id == "s2026-000077"]
+    play(desk, clock, REASONER.rulebook.catalogue, patient, Caller("ehr", TENANT), today)
+    listing = listed(database, TENANT, Filter())
+    assert listing.counts.withdrawn == 1
+    (row,) = [one for one in listing.rows if one.withdrawn]
+    assert row.withdrawn[:10] == str(today - timedelta(days=3))
+    stored = export(database, Identity(TENANT, "", f"Patient/{patient.person.id}"))
+    assert {"advice", "withdrawal"} <= {one["kind"] for one in stored["card"]}
     database.close()

@@ -165,7 +165,8 @@ class DecisionPages:
         self._of_this_patient(visit, "advisory")
         self._reviews.acknowledge(visit.visitor.tenant, visit.path["advisory"], visit.visitor.name)
         if one_field(visit.form, "from") == "list" and not visit.visitor.patient:
-            return redirect("/board?done=acknowledged")
+            visit.done = "acknowledged"
+            return redirect("/board")
         return _back(visit, "acknowledged")
 
     def _of_this_patient(self, visit: Visit, kind: Literal["advisory", "decision", "action"]) -> None:
@@ -194,7 +195,8 @@ def problem(error: NotAccepted) -> str:
 
 def _back(visit: Visit, done: str, place: str = "") -> Response:
     """To the case; so that loading the page again repeats nothing."""
-    return redirect(f"/board/patients/{visit.patient}?done={done}" + (f"#{place}" if place else ""))
+    visit.done = done
+    return redirect(f"/board/patients/{visit.patient}" + (f"#{place}" if place else ""))
 
 
 def _came_first(error: AlreadyDecided | Reassessed | Ended) -> str:

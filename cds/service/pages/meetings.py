@@ -71,7 +71,8 @@ class MeetingPages:
             )
         except NotAccepted as error:
             return self._list(visit, (problem(error),), HTTPStatus.UNPROCESSABLE_ENTITY)
-        return redirect(f"/board/meetings/{key}?done=planned")
+        visit.done = "planned"
+        return redirect(f"/board/meetings/{key}")
 
     def _page(self, visit: Visit) -> Response:
         return self._shown(visit)
@@ -98,7 +99,7 @@ class MeetingPages:
             "meeting", status, visitor=visit.visitor, here="meetings", meeting=meeting, cases=cases,
             others=sorted((one for one in planned if one.id != meeting.id), key=lambda one: one.day), problem=problem,
             draft=standing if draft is None else replace(draft, revision=standing.revision) if first else draft,
-            conflict=first and draft is not None, markers=self._titles, done=done_of(visit.query),
+            conflict=first and draft is not None, markers=self._titles, done=done_of(visit.done),
         )  # fmt: skip
 
     # what a chair does ---------------------------------------------------------------------------------------------
@@ -119,7 +120,8 @@ class MeetingPages:
             return self._shown(visit, problem=w.closed_meanwhile, status=HTTPStatus.CONFLICT)
         except NoSuchMeeting:
             raise NotThere from None
-        return redirect(f"/board/meetings/{meeting}?done={_ARRANGED.get(do, 'carried')}")
+        visit.done = _ARRANGED.get(do, "carried")
+        return redirect(f"/board/meetings/{meeting}")
 
     def _arrange(self, visit: Visit, do: str) -> None:
         """Change the agenda by one case. Raises `NoSuchMeeting` if it is not there (any more), and `AlreadyHeld`."""
@@ -155,7 +157,8 @@ class MeetingPages:
             return self._shown(visit, draft, why, HTTPStatus.CONFLICT)
         except NotAccepted as error:
             return self._shown(visit, draft, problem(error), HTTPStatus.UNPROCESSABLE_ENTITY)
-        return redirect(f"/board/meetings/{meeting}?done={'held' if close else 'saved'}")
+        visit.done = "held" if close else "saved"
+        return redirect(f"/board/meetings/{meeting}")
 
 
 def _as_it_stands(meeting: Meeting) -> Draft:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 from fastapi import Response
@@ -15,8 +16,9 @@ from cds.service.pages.rendering import page
 class OverviewPages:
     """Follow-ups that are due, and the record of each version of each rule."""
 
-    def __init__(self, follow_up: FollowUp):
+    def __init__(self, follow_up: FollowUp, titles: Mapping[str, str]):
         self._follow_up = follow_up
+        self._titles = titles  # of rules, by their names
 
     def add_to(self, gate: Gate) -> None:
         gate.add("/board/follow-up", "GET", Act.VIEW, self._due)
@@ -25,8 +27,8 @@ class OverviewPages:
     def _due(self, visit: Visit) -> Response:
         today = date.today()
         found = self._follow_up.overdue(visit.visitor.tenant, today)
-        return page("follow_up", visitor=visit.visitor, here="follow_up", overdue=found)
+        return page("follow_up", visitor=visit.visitor, here="follow_up", overdue=found, titles=self._titles)
 
     def _precision(self, visit: Visit) -> Response:
         rows = precision(self._follow_up.database, visit.visitor.tenant)
-        return page("precision", visitor=visit.visitor, here="precision", rows=rows)
+        return page("precision", visitor=visit.visitor, here="precision", rows=rows, titles=self._titles)

@@ -70,7 +70,7 @@ class PatientPages:
             drawing=Markup(svg(case.scene, styled=False)),  # noqa: S704 - our own, with every text of a record escaped
             table=table_of(case.scene), decisions=decisions, may_second=may_second(visit.visitor),
             actions=self._follow_up.actions(tenant, patient=case.key), outcomes=tuple(self._outcomes(tenant, case.titles)),
-            done=done_of(visit.query),
+            done=done_of(visit.done),
         )  # fmt: skip
 
     def _outcomes(self, tenant: str, titles: Mapping[str, str]) -> Iterator[OutcomeRow]:

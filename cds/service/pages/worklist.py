@@ -116,7 +116,7 @@ class WorklistPages:
             "worklist", status, visitor=visit.visitor, here="patients", chosen=chosen, rows=listing.rows, total=listing.total,
             pages=listing.pages, counts=listing.counts, withdrawn=withdrawn, last_meeting=last,
             meetings=sorted(planned, key=lambda one: one.day), markers=self.markers, therapies=self.therapies,
-            sorts=[(key, label("sorts", key)) for key in SORTS], today=today.isoformat(), problem=problem, done=done_of(visit.query),
+            sorts=[(key, label("sorts", key)) for key in SORTS], today=today.isoformat(), problem=problem, done=done_of(visit.done),
         )  # fmt: skip
 
     def _table(self, visit: Visit) -> Response:
@@ -137,4 +137,5 @@ class WorklistPages:
         except NoSuchMeeting:
             raise NotThere from None
         query = chosen_of(visit.query, self._book).query
-        return redirect("/board?done=picked" + (f"&{query}" if query else ""))
+        visit.done = "picked"
+        return redirect("/board" + (f"?{query}" if query else ""))

@@ -1,0 +1,122 @@
+"""The list and the pages over all patients: nothing that waits is out of reach, and every number is that of what there is."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from sqlalchemy import insert, select
+
+from cds.record import tables
+from cds.record.database import Database
+from cds.record.decisions import Decision, Planned
+from cds.record.followup import FollowUp
+from cds.record.identity import Identity
+from tests.pages.boards import FLAGGED, WATCHED, House, text_of
+from tests.pages.test_board import DAYS
+from tests.patients.archetypes import patient
+from tests.record.conftest import *  # noqa: F403 - the record on both databases
+from tests.record.visits import asked
+
+TODAY = date.today()
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    found = House(database)
+    found.now = datetime.now(UTC)
+    return found
+
+
+def tiles(page: str) -> dict[str, tuple[str, str]]:
+    """Of each count on top of the list its number, and where it leads."""
+    found = re.findall(r'<li><a href="([^"]+)"[^>]*><strong>(\d+)</strong>([^<]+)', page)
+    return {name: (number, to) for to, number, name in found}
+
+
+def test_patients_whose_record_was_never_read_are_told_apart(house: House) -> None:
+    for name in ("A01", "A02"):
+        work = asked(patient(name).bundle(), "2025-12-31")
+        work.who = Identity("default", work.who.server, work.who.reference)
+        house.recorder.record(work)
+    reader = house.browser("reader")
+    page = reader.get("/board")
+    assert re.findall(r'class="line">no\. <bdi>([^<]*)', page) == ["a01", "a02"]
+    assert 'datetime=""' not in page
+    table = reader.http.get("/board/list.csv").text
+    assert [line.split(",")[2] for line in table.splitlines()[1:]] == ['"a01"', '"a02"']
+
+
+def test_all_withdrawn_advice_is_reached(house: House) -> None:
+    house.visit("A30", "2025-04-28", family="Withdrawn")
+    house.visit("A30", "2025-04-30", family="Withdrawn")
+    with house.database.writing() as connection:
+        row = connection.execute(select(tables.answer).where(tables.answer.c.withdrawn != "")).mappings().one()
+        connection.execute(insert(tables.answer), [{**row, "id": str(uuid.uuid4())} for _ in range(59)])
+    chair = house.browser("chair")
+    page = chair.get("/board")
+    assert "nobody has acknowledged (60)" in page
+    assert tiles(page)["withdrawn"] == ("60", "/board?state=withdrawn")
+    assert page.count("/acknowledge") == 5
+    assert '<a href="/board?state=withdrawn">All 60</a>' in page
+    first, second = chair.get("/board?state=withdrawn"), chair.get("/board?state=withdrawn&page=2")
+    assert (first.count("/acknowledge"), second.count("/acknowledge")) == (50, 10)
+    assert "nobody has acknowledged (60)" in second
+    assert "/acknowledge" not in chair.get("/board?state=withdrawn&text=nobody")
+    assert "Nothing matches" in chair.get("/board?state=withdrawn&text=nobody")
+
+
+@pytest.mark.parametrize(("days", "late"), [(0, False), (-1, True)])
+def test_what_is_due_today_is_not_overdue(house: House, days: int, late: bool) -> None:
+    key = house.visit(FLAGGED, family="Due")
+    (row,) = [one for one in house.recorder.meetings.agenda("default", _meeting(house, key))[0].found or ()]
+    due = (TODAY + timedelta(days=days)).isoformat()
+    decision = Decision(row.advisory, row.revision, "watch", "chair", actions=(Planned("imaging", due),))
+    house.recorder.reviews.decide(decision)
+    reader = house.browser("reader")
+    assert tiles(reader.get("/board")).get("Follow-ups overdue") == (("1", "/board/follow-up") if late else None)
+    assert ('class="name"' in reader.get("/board?due=overdue")) == late
+    said = text_of(reader.get("/board/follow-up"))
+    assert ("Actions overdue (1)" in said, "imaging TRPC5" in said, "Nothing is overdue." in said) == (
+        late,
+        late,
+        not late,
+    )
+
+
+def _meeting(house: House, patient: str) -> str:
+    meeting = house.recorder.meetings.plan("default", "Board", TODAY.isoformat(), "chair")
+    house.recorder.meetings.add("default", meeting, patient, "chair")
+    return meeting
+
+
+def test_what_is_left_out_of_a_long_list_is_counted(house: House, database: Database) -> None:
+    for name in (FLAGGED, WATCHED):
+        house.now = datetime(2025, 12, 1, tzinfo=UTC)
+        house.visit(name, DAYS.get(name, ""))
+    found = FollowUp(database).overdue("default", date(2026, 6, 1), most=1)
+    assert (len(found.outcomes), found.all_outcomes) == (1, 2)
+    found = FollowUp(database).overdue("default", date(2026, 6, 1))
+    assert (len(found.outcomes), found.all_outcomes) == (2, 2)
+
+
+def test_the_record_of_the_rules_tells_no_decision_from_another(house: House) -> None:
+    for name, code in (("A01", "watch"), ("A03", "accept"), ("A08", "")):
+        key = house.visit(name)
+        if code:
+            (row, *_) = house.recorder.meetings.agenda("default", _meeting(house, key))[0].found or ()
+            if row.advisory:
+                house.recorder.reviews.decide(Decision(row.advisory, row.revision, code, "chair"))
+    page = house.browser("reader").get("/board/precision")
+    cells = [
+        re.findall(r'<td data-label="([^"]+)" class="number">(\d+)', one) for one in re.findall("<tr>.*?</tr>", page)
+    ]
+    counted = [dict(one) for one in cells if one]
+    for one in counted:
+        decided = [int(one[name]) for name in ("Accepted", "Rejected", "Otherwise decided", "Not decided")]
+        assert sum(decided) == int(one["Flags"])
+    assert any(one["Otherwise decided"] == "1" for one in counted)
+    assert all(one["Withdrawn"] == "0" for one in counted)
+    assert "TRPC5-positive" in text_of(page)  # the rule's title, not its name

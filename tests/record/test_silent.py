@@ -1,0 +1,72 @@
+"""A database server that has stopped without saying so keeps nobody who looks at a board waiting."""
+
+from __future__ import annotations
+
+import signal
+import time
+import uuid
+from collections.abc import Callable
+from datetime import date
+
+import pytest
+
+from cds.record.cases import owner, stored_case
+from cds.record.database import Database, RecordUnavailable
+from cds.record.recorder import Recorder
+from cds.record.rule_texts import rule_text
+from cds.record.worklist import Filter, listed, of_patient
+from tests.record.boards import TENANT, rows
+from tests.record.conftest import *  # noqa: F403 - the record on both databases
+from tests.record.postgresql import Cluster
+from tests.record.visits import REASONER, visit
+
+TODAY = date(2026, 1, 5)
+
+
+def test_whoever_reads_hears_that_the_record_is_away(cluster: Cluster) -> None:
+    address = cluster.new(f"t{uuid.uuid4().hex}")
+    first = Database(address, deadline=30)
+    first.upgrade()
+    visit(Recorder(first, REASONER.rulebook), "A01", "2025-12-31")
+    ((patient, advisory, rule),) = [(row.patient, row.advisory, row.rule_hash) for row in rows(first)]
+    meeting = Recorder(first, REASONER.rulebook).meetings.plan(TENANT, "Board", "2026-01-05", "chair")
+    first.close()
+    database = Database(address, deadline=0.3)
+    recorder = Recorder(database, REASONER.rulebook)
+    reads: dict[str, Callable[[], object]] = {
+        "list": lambda: listed(database, TENANT, Filter(), today=TODAY),
+        "answers": lambda: of_patient(database, TENANT, patient),
+        "case": lambda: stored_case(database, TENANT, patient),
+        "owner": lambda: owner(database, TENANT, patient, "advisory", advisory),
+        "rule": lambda: rule_text(database, rule),
+        "decisions": lambda: recorder.reviews.decisions(TENANT, patient=patient),
+        "actions": lambda: recorder.follow_up.actions(TENANT, patient=patient),
+        "outcomes": lambda: recorder.follow_up.outcomes(TENANT, advisory),
+        "clock": lambda: recorder.follow_up.clock(TENANT, advisory),
+        "overdue": lambda: recorder.follow_up.overdue(TENANT, TODAY),
+        "meetings": lambda: recorder.meetings.meetings(TENANT),
+        "meeting": lambda: recorder.meetings.meeting(TENANT, meeting),
+        "agenda": lambda: recorder.meetings.agenda(TENANT, meeting),
+        "last": lambda: recorder.meetings.last_held(TENANT),
+    }
+    for read in reads.values():
+        read()
+    cluster.signal(signal.SIGSTOP)
+    try:
+        for name, read in reads.items():
+            started = time.monotonic()
+            with pytest.raises(RecordUnavailable):
+                read()
+            assert time.monotonic() - started < 3, name
+    finally:
+        cluster.signal(signal.SIGCONT)
+    while not _answers(reads["list"]):
+        time.sleep(0.2)
+    database.close()
+
+
+def _answers(read: Callable[[], object]) -> bool:
+    try:
+        return read() is not None
+    except RecordUnavailable:
+        return False
