@@ -120,6 +120,20 @@ class RuleFiles:
         """A file without what a site lays over it."""
         return replace(self.files[name], over=None).read(problems)
 
+    def origin(self, name: str) -> str:
+        """Where a file comes from: the name of the overlay, "shipped", or both; "this folder" for a book by itself."""
+        file = self.files[name]
+        if not self.site:
+            return "this folder" if self.root != shipped_rules() else "shipped"
+        if file.own:
+            return self.site
+        return f"shipped, {self.site}" if file.over is not None else "shipped"
+
+    def laid_over(self) -> dict[str, list[str]]:
+        """The shipped files over which the overlay lays something, with the keys of which it speaks."""
+        over = {name: file.over.read([]) for name, file in self.files.items() if file.over is not None}
+        return {name: list(section.value) for name, section in over.items() if section is not None}
+
     def outdated(self) -> dict[str, str]:
         """Shipped files that say something else, where the overlay speaks too, than when it was made; "" if it never said."""
         return {
@@ -211,4 +225,4 @@ def _may_correct(path: Path_, value: Any, base: Any) -> bool:
     """Of a shipped study a site may say that it fell, and when it looked."""
     if path[-1] == "status" and value in _WORSE and base in _WORSE:
         return _WORSE.index(value) > _WORSE.index(base)
-    return path[-1] == "last_checked"
+    return path[-1] == "last_checked" or (path[-1] == "disposition" and value == "must-not-use")

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from cds import terminal
 from cds.cli.options import AsJson, rules_folder
-from cds.layers import shipped_rules
+from cds.layers import OVERLAY, rule_files, shipped_rules
 
 
 class Format(StrEnum):
@@ -45,3 +46,36 @@ def lint(
             typer.echo(report.as_text(problems))
         typer.echo(report.summary(problems))
     raise typer.Exit(1 if any(one.mistake.severity != "advice" for one in problems) else 0)
+
+
+def overlay(
+    folder: Annotated[Path, typer.Argument(help="The site's folder; it is begun if it is none yet.")],
+    accept: Annotated[
+        bool, typer.Option("--accept", help="You have compared: what is shipped now is what the overlay is made for.")
+    ] = False,
+) -> None:
+    """Say what a site's folder lays over the shipped rules; exit code 1 if a shipped file has changed under it."""
+    from cds.workbench.authoring.overlay import accept as accept_shipped
+    from cds.workbench.authoring.overlay import begin, laid
+
+    if not (folder / OVERLAY).is_file():
+        begin(folder, folder.resolve().name)
+        accept_shipped(folder)
+        typer.echo(f"{folder / OVERLAY} written. Next step: put rules, markers, laboratories or wording beside it;")
+        typer.echo(f"exowatch rules new {folder} writes a rule. To use it: EXOWATCH_RULES_DIR={folder}")
+        return
+    if accept:
+        typer.echo(f"accepted: {accept_shipped(folder)} shipped file(s), as they are now")
+    found = laid(rule_files(folder))
+    terminal.table(
+        ["file", "", ""],
+        [
+            (
+                terminal.as_it_is(one.name),
+                terminal.as_it_is(f"over the shipped one: {', '.join(one.keys)}" if one.keys else "added"),
+                one.doubt,
+            )
+            for one in found
+        ],
+    )
+    raise typer.Exit(1 if any(one.doubt for one in found) else 0)

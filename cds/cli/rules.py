@@ -11,21 +11,27 @@ from cds import terminal
 from cds.cli import authoring, proving, publishing, trials
 from cds.cli.options import AsJson, RulesDir, rules_folder
 from cds.errors import InputError
+from cds.layers import rule_files, shipped_rules
 from cds.reasoning.loading import load_rulebook
 
 rules_app = typer.Typer(no_args_is_help=True, help="The rule book: list its rules, run the tests beside them.")
 rules_app.command("noise")(trials.noise)
+rules_app.command("diff")(trials.diff)
+rules_app.command("shadow")(trials.shadow)
 rules_app.command("lint")(authoring.lint)
+rules_app.command("overlay")(authoring.overlay)
 rules_app.command("new-key")(publishing.new_key)
 rules_app.command("publish")(publishing.publish)
 rules_app.command("use")(publishing.use)
 rules_app.command("releases")(publishing.releases)
+rules_app.command("docs")(publishing.docs)
 
 
 @rules_app.command("list")
 def rules_list(rules: RulesDir = None, as_json: AsJson = False) -> None:
-    """List the rules with marker, therapy, status and hash; what is withheld and why."""
-    book = load_rulebook(rules_folder(rules))
+    """List the rules with marker, therapy, status, origin and hash; what is withheld and why; what a site lays over what."""
+    files = rule_files(rules_folder(rules) or shipped_rules())
+    book = load_rulebook(files)
     rows = [
         {
             "rule": rule.name,
@@ -33,17 +39,25 @@ def rules_list(rules: RulesDir = None, as_json: AsJson = False) -> None:
             "watches": rule.watches or " + ".join(rule.combines.values()),
             "during": ", ".join(rule.anchor.therapies) or ("curative operation" if rule.anchor.operation else ""),
             "status": rule.status,
+            "from": files.origin(rule.file),
             "review_by": rule.review_by,
             "hash": rule.hash[:12],
         }
         for rule in book.rules
     ]
     if as_json:
-        typer.echo(json.dumps({"hash": book.hash, "rules": rows, "withheld": dict(book.withheld)}))
+        told = {"hash": book.hash, "rules": rows, "withheld": dict(book.withheld), "resting": sorted(book.resting)}
+        typer.echo(json.dumps(told | ({"overlay": files.site, "laid_over": files.laid_over()} if files.site else {})))
         return
     terminal.table(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
     for name, reason in book.withheld.items():
         terminal.say(f"withheld: {name}: {reason}")
+    for name in sorted(book.resting):
+        terminal.say(f"not asked, for it is a draft or retired: {name}")
+    for name, keys in files.laid_over().items():
+        terminal.say(f"{files.site} lays over the shipped {name}: {', '.join(keys)}")
+    for name in files.outdated():
+        terminal.say(f"{files.site} has to be compared with the shipped {name}: exowatch rules overlay {files.root}")
 
 
 rules_app.command("test")(proving.rules_test)

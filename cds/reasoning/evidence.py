@@ -348,7 +348,10 @@ def _check_ids(
                 )
             elif studies[other][0].retracted and item.disposition != "must-not-use":
                 section.problem(
-                    f"'{other}' is retracted", "the item must not be used", "studies", mistake=Mistake.RETRACTED_IN_USE
+                    f"'{other}' is retracted",
+                    "set the item's disposition to must-not-use",
+                    "studies",
+                    mistake=Mistake.RETRACTED_IN_USE,
                 )
 
 

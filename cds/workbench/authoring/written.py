@@ -45,11 +45,16 @@ class Written:
 def written_rules(
     files: RuleFiles, book: RuleBook, tests: Sequence[RuleTest], problems: list[Problem]
 ) -> list[Written]:
-    """Every rule of the book with its text, but those whose file has a mistake already; notes go to `problems`."""
+    """Every rule of the book with its text, but those whose file has a mistake already; notes go to `problems`.
+
+    Of a site's overlay only its own rules.
+    """
     mistaken = {problem.file for problem in problems if problem.mistake.severity == "error"}
     found = []
     for rule in book.rules:
         file = files.files[rule.file]
+        if files.site and not file.own:
+            continue
         shown = {file.shown, *([file.over.shown] if file.over is not None else [])}
         section = file.read(problems) if not shown & mistaken else None
         if section is not None:

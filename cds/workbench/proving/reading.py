@@ -41,6 +41,8 @@ _SPAN = re.compile(r"(-?\d+|\?)?\.\.(-?\d+|\?)?")
 def load_tests(rules: Rules, rulebook: RuleBook) -> list[RuleTest]:
     """Every case of the tests beside the rules; of a folder that is no rule book, of every test in it.
 
+    Of a site's overlay only its own: the shipped ones prove the shipped rules with the shipped coefficients of variation.
+
     Raises `RuleBookError` with all mistakes found.
     """
     problems: list[Problem] = []
@@ -52,7 +54,7 @@ def load_tests(rules: Rules, rulebook: RuleBook) -> list[RuleTest]:
 def read_tests(rules: Rules, rulebook: RuleBook, problems: list[Problem]) -> list[RuleTest]:
     """Like `load_tests`, but mistakes are added to `problems`."""
     book = rule_files(rules)
-    files = book.of("resistance", tests=True)
+    files = [file for file in book.of("resistance", tests=True) if file.own or not book.site]
     if not book.files:
         files = [
             RuleFile(path.name, path, str(path.relative_to(book.root)))
