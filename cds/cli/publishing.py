@@ -103,3 +103,21 @@ def releases(to: Shelf, keys: Annotated[Path | None, typer.Option(help="Public k
     else:
         terminal.say(f"{to} holds no release")
     raise typer.Exit(1 if any(row["signature"] not in ("as signed", "not verified") for row in rows) else 0)
+
+
+def docs(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pages.")],
+    rules: RulesDir = None,
+) -> None:
+    """Write the rule book as pages that a clinician can check: rules in sentences, markers, gates, evidence, codes of lint."""
+    from cds.errors import InputError
+    from cds.reasoning.loading import load_rulebook
+    from cds.settings import load_settings
+    from cds.workbench.site.site import Site
+
+    site = Site(load_rulebook(rules_folder(rules)), load_settings().about())
+    try:
+        count = site.write(out)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror}. Name another folder") from error
+    typer.echo(f"{count} pages; open {out / 'index.html'}")

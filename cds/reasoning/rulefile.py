@@ -239,7 +239,7 @@ class RuleReader:
                         at="to",
                         mistake=Mistake.WINDOW_BACKWARDS,
                     )
-                limits[name] = Days(first, last)
+                limits[name] = Days(first, last, entry.text("because"))
         return limits
 
     def _anchor(self) -> Anchor:

@@ -24,6 +24,7 @@ class Days:
 
     first: int | None = None
     last: int | None = None
+    because: str = ""
 
     def holds(self, day: int) -> bool:
         return (self.first is None or day >= self.first) and (self.last is None or day <= self.last)
