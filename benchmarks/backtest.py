@@ -17,12 +17,13 @@ from cds.chart import read
 from cds.workbench.synth import Design, make_patient
 from cds.workbench.trials.backtest import backtest
 from cds.workbench.trials.cohorts import Synthetic
-from cds.workbench.trials.lives import lives, reasoner_in, visits
+from cds.workbench.trials.lives import lives, reasoner_of, visits
+from cds.workbench.trials.versions import Version
 
 
 def parts(patients: int, months: int) -> tuple[float, float, float, float]:
     """Processor seconds for a patient: made, read; for an evaluation; and how many evaluations a patient has."""
-    reasoner, design = reasoner_in(None), Design(months=months)
+    reasoner, design = reasoner_of(Version()), Design(months=months)
     making: list[float] = []
     reading: list[float] = []
     evaluating: list[float] = []
@@ -55,7 +56,7 @@ def main() -> None:
     before = sum(os.times()[:4])
     started = time.perf_counter()
     found = backtest(
-        (life for (life,) in lives(cohort, [None], given.workers)), reasoner_in(None).rulebook, cohort.name
+        (life for (life,) in lives(cohort, [Version()], given.workers)), reasoner_of(Version()).rulebook, cohort.name
     )
     wall, spent = time.perf_counter() - started, sum(os.times()[:4]) - before
     each = spent / found.evaluations / evaluated

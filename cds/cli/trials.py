@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from cds.reasoning.rulebook import RuleBook
 
 if TYPE_CHECKING:
     from cds.workbench.trials.cohorts import Cohort
+    from cds.workbench.trials.comparison import Comparison
 
 T = TypeVar("T")
 Percent = Annotated[float | None, typer.Option(min=0, max=300, help="In per cent; default: the marker's file.")]
@@ -83,13 +85,16 @@ def backtest(
     from cds.workbench.trials.backtest import backtest as counted
     from cds.workbench.trials.lives import lives
     from cds.workbench.trials.report import data, headline, page, tables
+    from cds.workbench.trials.versions import Version
 
     patients = _cohort(cohort, synthetic, seed, months, design)
     book = rulebook_of(rules)
     prevalences = [one / 100 for one in at_prevalence or (10.0,)]
     with terminal.progress("asking about patients", len(patients)) as step:
         found = counted(
-            _stepping((life for (life,) in lives(patients, [rules_folder(rules)], workers)), step), book, patients.name
+            _stepping((life for (life,) in lives(patients, [Version(folder=rules_folder(rules))], workers)), step),
+            book,
+            patients.name,
         )
     if report is not None:
         report.write_text(page(found, prevalences, [("rules", str(len(book.rules)))]), encoding="utf-8")
@@ -106,6 +111,140 @@ def backtest(
         terminal.table(heads, [list(map(terminal.as_it_is, row)) for row in rows])
     if report is not None:
         terminal.say(f"\nreport: {report}")
+
+
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="A folder of rules, a rule file, or a revision of git.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The same, of the newer version.")],
+    cohort: Annotated[Path | None, typer.Option(help="Folder with patients and truth.jsonl: who changes.")] = None,
+    synthetic: Annotated[int | None, typer.Option(min=1, help="Instead: so many synthetic patients.")] = None,
+    seed: Annotated[int, typer.Option(help="Of synthetic patients.")] = 1,
+    months: Annotated[int | None, typer.Option(help="Months of follow-up of synthetic patients; default: 24.")] = None,
+    design: Annotated[Path | None, typer.Option(help="YAML with what synthetic patients are to be like; see synth.")] = None,
+    names: Annotated[int, typer.Option(min=0, help="How many patients of each change are named.")] = 5,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; changes nothing but the time.")] = 1,
+    rules: RulesDir = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Say in words what changed between two versions of the rules, and which patients of a cohort they see otherwise.
+
+    A rule file stands for the rules (--rules, or the shipped ones) with that file in the place of its namesake; a revision
+    for the folder as it was then.
+    """
+    from cds.workbench.trials.comparison import compared
+    from cds.workbench.trials.lives import lives, reasoner_of
+    from cds.workbench.trials.versions import version
+    from cds.workbench.trials.wording import changes
+
+    with TemporaryDirectory() as room:
+        versions = [version(text, rules_folder(rules), Path(room)) for text in (before, after)]
+        reworded = changes(*(one.files() for one in versions))
+        found: Comparison | None = None
+        if cohort is not None or synthetic is not None:
+            books = [reasoner_of(one).rulebook for one in versions]
+            flags = {state.name for book in books for state in book.states if state.indicator == "warning"}
+            patients = _cohort(cohort, synthetic, seed, months, design)
+            with terminal.progress("comparing patients", len(patients)) as step:
+                found = compared(_stepping(lives(patients, versions, workers), step), flags)
+    if as_json:
+        told = {"changes": [{"name": one.name, **one._asdict()} for one in reworded], "patients": found}
+        typer.echo(msgspec.json.encode(told).decode())
+        return
+    for changed in reworded:
+        terminal.say(f"{changed.name}: {changed.fate}")
+        for line in changed.changes:
+            terminal.say(f"  {line}")
+    if not reworded:
+        terminal.say(
+            "the two say the same" + ("" if versions[0] == versions[1] else "; at most comments and layout differ")
+        )
+    if found is not None:
+        _say_flips(found, names)
+
+
+def shadow(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[RULE…]", help="Rules; default: all in shadow.")] = None,
+    cohort: Annotated[Path | None, typer.Option(help="Folder with patients and truth.jsonl, instead of the record.")] = None,
+    synthetic: Annotated[int | None, typer.Option(min=1, help="Instead of the record: so many synthetic patients.")] = None,
+    seed: Annotated[int, typer.Option(help="Of synthetic patients.")] = 1,
+    months: Annotated[int | None, typer.Option(help="Months of follow-up of synthetic patients; default: 24.")] = None,
+    design: Annotated[Path | None, typer.Option(help="YAML with what synthetic patients are to be like; see synth.")] = None,
+    show: Annotated[bool, typer.Option("--names", help="Name the patients of each state.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; changes nothing but the time.")] = 1,
+    rules: RulesDir = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Show what rules in shadow have said on the record's stored evaluations, or would say on a cohort; nobody was shown it."""
+    from cds.workbench.trials.lives import lives
+    from cds.workbench.trials.shadow import Heard, in_shadow, listened, of_lives
+    from cds.workbench.trials.versions import Version
+
+    book = rulebook_of(rules)
+    asked = _rules(book, names) if names else in_shadow(book)
+    if not asked:
+        terminal.say("no rule is in shadow: `status: shadow` in a rule's file has it evaluated and shown to nobody")
+        return
+    if cohort is not None or synthetic is not None:
+        patients = _cohort(cohort, synthetic, seed, months, design)
+        with terminal.progress("asking about patients", len(patients)) as step:
+            made = lives(patients, [Version(folder=rules_folder(rules))], workers)
+            found = listened(of_lives(_stepping((life for (life,) in made), step)), asked, book)
+        where = patients.name
+    else:
+        from cds.cli.record import opened
+        from cds.record.stored import answered
+
+        with opened() as (database, settings):
+            stored = answered(database, settings.tenant)
+            states = (
+                Heard(one.patient, one.as_of, {name: said for name, (said, _) in one.answers.items()}) for one in stored
+            )
+            found = listened(states, asked, book)
+        where = "the record"
+    order = [state.name for state in book.states]
+    if as_json:
+        typer.echo(msgspec.json.encode({"of": where, "rules": found}).decode())
+        return
+    for one in found:
+        terminal.say(
+            f"{one.rule} ({book.rule(one.rule).status}): {one.evaluations:,} evaluations of {len(one.last):,} patients of {where}"
+        )
+        for state, evaluations, patients_now in one.by_state(order):
+            terminal.say(f"  {state}: {evaluations:,} evaluations, last state of {len(patients_now):,} patients")
+            if show and patients_now:
+                terminal.say(f"    {', '.join(patients_now)}")
+        flagged = ", ".join(f"{patient} ({day})" for patient, day in one.flagged.items()) if show else ""
+        terminal.say(
+            f"  would have flagged {len(one.flagged):,} patients, {len(one.alone):,} of them flagged by no shown rule of the marker"
+            + (f": {flagged}" if flagged else "")
+        )
+
+
+def _rules(book: RuleBook, names: list[str]) -> list[str]:
+    known = {rule.name for rule in book.rules if not rule.part}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise InputError(
+                f"there is no rule '{name}'{f'; likely {near[0]} is meant' if near else ''}. Rules: {', '.join(sorted(known))}"
+            )
+    return names
+
+
+def _say_flips(found: Comparison, names: int) -> None:
+    terminal.say(f"\n{found.changed:,} of {found.patients:,} patients change")
+    for rule in found.rules:
+        terminal.say(f"{rule.rule}: {len(rule.flips):,} patients, {rule.visits:,} visits")
+        for before, after, flips in rule.kinds():
+            named = ", ".join(f"{flip.patient} ({flip.day})" for flip in flips[:names])
+            more = f" and {len(flips) - names:,} more" if named and len(flips) > names else ""
+            terminal.say(f"  {before} → {after}: {len(flips):,}{f': {named}{more}' if named else ''}")
+        for word, flips in (("newly flagged", rule.newly), ("flagged no more", rule.no_more)):
+            if flips:
+                has = sum(flip.has for flip in flips)
+                terminal.say(
+                    f"  {word}: {len(flips):,}, of whom {has:,} have the condition and {len(flips) - has:,} do not"
+                )
 
 
 def _cohort(folder: Path | None, synthetic: int | None, seed: int, months: int | None, design: Path | None) -> Cohort:

@@ -24,6 +24,7 @@ from cds.workbench.trials.backtest import MONTH, Backtest, backtest
 from cds.workbench.trials.cohorts import Folder, Synthetic
 from cds.workbench.trials.lives import Life, lived, lives, visits
 from cds.workbench.trials.report import data, headline, page
+from cds.workbench.trials.versions import Version
 
 BOOK = default_rulebook()
 TRPC5 = "trpc5-rise-on-chemotherapy"
@@ -110,8 +111,8 @@ def recount(found: Backtest, several: list[Life]) -> tuple[int, int, int, int]:
 
 def test_a_cohort_is_counted_as_a_recount_has_it_with_any_number_of_workers() -> None:
     cohort = Synthetic(3, 60, DESIGN)
-    one = [found for (found,) in lives(cohort, [None], 1)]
-    two = [found for (found,) in lives(cohort, [None], 2)]
+    one = [found for (found,) in lives(cohort, [Version()], 1)]
+    two = [found for (found,) in lives(cohort, [Version()], 2)]
     assert one == two
     found = backtest(one, BOOK, cohort.name)
     assert found.whole.confusion == recount(found, one)
@@ -149,8 +150,8 @@ def test_visits_are_the_days_on_which_results_became_known() -> None:
 
 def test_a_folder_and_the_same_patients_made_on_the_way_are_the_same(tmp_path: Path) -> None:
     write_cohort(3, 15, 1, tmp_path, design=DESIGN)
-    assert [found for (found,) in lives(Folder(tmp_path), [None], 1)] == [
-        found for (found,) in lives(Synthetic(3, 15, DESIGN), [None], 1)
+    assert [found for (found,) in lives(Folder(tmp_path), [Version()], 1)] == [
+        found for (found,) in lives(Synthetic(3, 15, DESIGN), [Version()], 1)
     ]
 
 
@@ -179,7 +180,7 @@ def test_a_patient_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text("nothing", encoding="utf-8")
     (tmp_path / "truth.jsonl").write_text('{"patient": "p", "resistant": true, "file": "p.json"}\n', encoding="utf-8")
     with pytest.raises(InputError, match=r"p\.json"):
-        list(lives(Folder(tmp_path), [None], 1))
+        list(lives(Folder(tmp_path), [Version()], 1))
 
 
 # report -------------------------------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def test_a_patient_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def found() -> Backtest:
-    return backtest((one for (one,) in lives(Synthetic(3, 60, DESIGN), [None], 1)), BOOK, "60 <patients>")
+    return backtest((one for (one,) in lives(Synthetic(3, 60, DESIGN), [Version()], 1)), BOOK, "60 <patients>")
 
 
 class _Page(HTMLParser):

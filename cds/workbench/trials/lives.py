@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ from cds.reasoning.loading import load_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.workbench.ordered import in_order
 from cds.workbench.trials.cohorts import Cohort, Truth
+from cds.workbench.trials.versions import Version
 
 
 class Life(msgspec.Struct, frozen=True):
@@ -44,21 +44,21 @@ def lived(reasoner: Reasoner, record: Record, truth: Truth) -> Life:
     return Life(truth, tuple(days), {name: tuple([one.get(name, "") for one in said]) for name in rules})
 
 
-def lives(cohort: Cohort, folders: Sequence[Path | None], workers: int) -> Iterator[tuple[Life, ...]]:
-    """Every patient's life under each of the rule books in these folders (None: the shipped one), in the cohort's order."""
-    return in_order(partial(_lived, cohort, tuple(folders)), cohort.items(), workers)
+def lives(cohort: Cohort, versions: Sequence[Version], workers: int) -> Iterator[tuple[Life, ...]]:
+    """Every patient's life under each version of the rules, in the cohort's order."""
+    return in_order(partial(_lived, cohort, tuple(versions)), cohort.items(), workers)
 
 
-def _lived(cohort: Cohort, folders: tuple[Path | None, ...], item: Any) -> tuple[Life, ...]:
+def _lived(cohort: Cohort, versions: tuple[Version, ...], item: Any) -> tuple[Life, ...]:
     found = []
-    for folder in folders:
-        reasoner = reasoner_in(folder)
+    for version in versions:
+        reasoner = reasoner_of(version)
         record, truth = cohort.patient(item, reasoner.rulebook.catalogue)
         found.append(lived(reasoner, record, truth))
     return tuple(found)
 
 
 @cache
-def reasoner_in(folder: Path | None) -> Reasoner:
-    """The reasoner over a folder's rules, one for each process. Raises `RuleBookError`."""
-    return Reasoner(load_rulebook(folder))
+def reasoner_of(version: Version) -> Reasoner:
+    """The reasoner over a version of the rules, one for each process. Raises `RuleBookError`."""
+    return Reasoner(load_rulebook(version.files(), drafts=version.drafts))
