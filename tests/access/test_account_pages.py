@@ -183,7 +183,7 @@ def test_it_turns_pages(house: House) -> None:
     earlier = auditor.get(found[1]).text
     assert earlier.count("<tr>") == 1 + 132 - 100
     assert "before=" not in earlier
-    for odd in ("x", "-1", "9" * 40, "0", ""):
+    for odd in ("x", "-1", "9" * 40, "²", "0", ""):
         assert auditor.get(f"/audit?before={odd}").status_code == 200
 
 

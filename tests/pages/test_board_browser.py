@@ -109,10 +109,10 @@ def test_a_case_from_the_list_to_the_follow_up(browser: Browser, address: str, w
         arrives(page, "Patients with marker findings")
         assert not page.evaluate(WIDE)
         page.goto("/board?state=watch&decided=no")  # what no other way has decided about
-        name = page.locator("a.name").first.inner_text()
+        name = page.locator("td a.name").first.inner_text()
         page.get_by_label("Name or record number").fill(name.partition(",")[0])
         page.get_by_role("button", name="Filter").click()
-        page.locator("a.name", has_text=name).first.click()
+        page.locator("td a.name", has_text=name).first.click()
         arrives(page, name)
         for words in ("It rests on", "Numbers", "What would change it", "Gates", "Evidence"):
             assert page.get_by_text(words, exact=False).first.is_visible(), words
@@ -150,7 +150,25 @@ def test_a_case_from_the_list_to_the_follow_up(browser: Browser, address: str, w
         page.emulate_media(media="print")
         assert page.locator(".person").is_visible()
         assert page.get_by_role("navigation").count() == 0
+        assert [one for one in page.get_by_role("button").all() if one.is_visible()] == []
         assert page.get_by_text("Do not start, stop or change treatment").first.is_visible()
+
+
+def test_the_drawing_that_is_kept_looks_as_it_does_on_the_page(browser: Browser, address: str, tmp_path: Path) -> None:
+    def looks(page: Page) -> str:
+        script = "[...document.querySelectorAll('svg .c-limit, svg .c-expected, svg .c-axis')].map((one) => {"
+        script += " const look = getComputedStyle(one); return [look.stroke, look.fill, look.strokeDasharray] })"
+        return str(page.evaluate(script))
+
+    with opened(browser, address, "reader") as page:
+        page.goto("/board?state=suspected")
+        page.locator("td a.name").first.click()
+        with page.expect_download() as kept:
+            page.get_by_role("link", name="The drawing (SVG)").click()
+        kept.value.save_as(tmp_path / "course.svg")
+        on_the_page = looks(page)
+        page.goto((tmp_path / "course.svg").as_uri())
+        assert looks(page) == on_the_page
 
 
 def test_everything_by_keyboard(browser: Browser, address: str) -> None:
@@ -166,7 +184,7 @@ def test_everything_by_keyboard(browser: Browser, address: str) -> None:
     page.keyboard.press("Tab")
     assert page.locator(":focus").inner_text() == "To the content"
     page.goto("/board?state=discordant&decided=no")
-    tab_to(page, page.locator("a.name").first)
+    tab_to(page, page.locator("td a.name").first)
     page.keyboard.press("Enter")
     page.locator(".person").wait_for()
     tab_to(page, page.locator(".course svg"))
@@ -206,10 +224,10 @@ def test_a_meeting_by_its_chair(browser: Browser, address: str) -> None:
         arrives(page, "Meetings")
         page.locator("main table").first.get_by_role("link").first.click()
         arrives(page, "Breast tumour board")
-        second = page.locator("tbody tr").nth(1).locator("a.name").inner_text()
+        second = page.locator("tbody tr").nth(1).locator("td a.name").inner_text()
         page.get_by_role("button", name="Earlier").nth(1).click()
         assert "The order is changed." in page.locator(".done").inner_text()
-        assert page.locator("tbody tr").first.locator("a.name").inner_text() == second
+        assert page.locator("tbody tr").first.locator("td a.name").inner_text() == second
         page.get_by_label("Who is there").fill("oncologist\nsurgeon")
         page.get_by_label("There is a quorum").check()
         page.get_by_role("textbox", name="Minutes").fill("All cases were heard.")
@@ -238,16 +256,16 @@ def test_axe_finds_nothing_serious(browser: Browser, address: str, way: str) -> 
     with opened(browser, address, "chair", way) as page:
         for state in ("suspected", "persistent", "discordant", "hold", "not-evaluable", "data-quality", "no-flag"):
             page.goto(f"/board?state={state}")
-            page.locator("a.name").first.click()
+            page.locator("td a.name").first.click()
             page.locator(".person").wait_for()
             is_accessible(page, state)
         page.goto("/board?state=suspected")
-        page.locator("a.name").first.click()
+        page.locator("td a.name").first.click()
         page.get_by_role("link", name="The rule as it read").first.click()
         page.locator("pre").wait_for()
         is_accessible(page, "rule")
         page.goto("/board?state=suspected")
-        page.locator("a.name").last.click()
+        page.locator("td a.name").last.click()
         page.get_by_role("link", name="Decide", exact=False).or_(page.get_by_role("link", name="Amend")).first.click()
         page.get_by_role("button", name="Record the decision").wait_for()
         is_accessible(page, "decision")
@@ -279,7 +297,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_says_nothing_to_the_console(b
         page.on("request", lambda one: asked.append(one.url))
         page.on("console", lambda one: said.append(one.text))
         page.goto("/board?state=suspected")
-        page.locator("a.name").first.click()
+        page.locator("td a.name").first.click()
         page.locator(".person").wait_for()
         assert [one for one in asked if not one.startswith(address)] == []
         assert said == []
