@@ -27,13 +27,14 @@ from cds.record.accounts import Accounts
 from cds.record.answers import urgency
 from cds.record.audit import canonical, instant
 from cds.record.database import Database
+from cds.record.decisions import Decision, Planned
 from cds.record.followup import FollowUp
 from cds.record.lifecycle import CLAIMS
 from cds.record.names import sought_by
 from cds.record.precision import precision
 from cds.record.recorder import Recorder
 from cds.record.reviews import Reviews
-from cds.record.worklist import SORTS, Filter, listed, of_patient
+from cds.record.worklist import SORTS, Filter, every, listed, of_patient
 from cds.service.app import create_app
 from cds.service.desk import Caller, Desk
 from cds.settings import Settings
@@ -41,6 +42,7 @@ from cds.workbench.clinic import Clock, patients, play
 
 TENANT = "bench"
 _BATCH = 1_000
+_MEETINGS = 100
 _EVALUATIONS = 10
 _FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 _TODAY = date(2026, 11, 1)
@@ -209,6 +211,7 @@ def cases(database: Database, keys: list[str]) -> dict[str, Callable[[int], obje
         found[f"filter {name}"] = listing(**wanted)
     found |= {f"sort {sort}": listing(sort=sort) for sort in SORTS[1:]}
     found["search name"] = lambda n: listing(text=("muller4", "gar", "nguyen1 given2")[n % 3])(n)
+    found["search three words"] = lambda n: listing(text=f"nguyen{n % 97} given{n} 19")(n)
     found["search record number"] = lambda n: listing(text=f"{1_000_000 + n * 37 % len(keys)}")(n)
     found["search id"] = lambda n: listing(text=f"Patient/{n * 37 % len(keys)}")(n)
     reviews, follow_up = Reviews(database), FollowUp(database)
@@ -222,13 +225,14 @@ def cases(database: Database, keys: list[str]) -> dict[str, Callable[[int], obje
         )
 
     found["one patient"] = one_patient
+    found["every row"] = lambda _: every(database, TENANT, Filter())
     found["overdue"] = lambda _: follow_up.overdue(TENANT, _TODAY)
     found["precision"] = lambda _: precision(database, TENANT)
     return found
 
 
-def pages(database: Database) -> dict[str, Callable[[int], object]]:
-    """The pages as a browser asks for them, in the same process: the list, and cases that were really evaluated."""
+def pages(database: Database, keys: list[str]) -> dict[str, Callable[[int], object]]:
+    """The pages as a browser asks for them, in the same process: lists, a meeting, and cases that were really evaluated."""
     reasoner, clock = Reasoner(default_rulebook()), Clock()
     recorder, settings = Recorder(database, reasoner.rulebook, clock=clock), Settings(open_mode=True, tenant=TENANT)
     desk = Desk(settings, reasoner, clock, recorder)
@@ -241,9 +245,11 @@ def pages(database: Database) -> dict[str, Callable[[int], object]]:
     csrf = page.partition('name="csrf" value="')[2].partition('"')[0]
     form = {"csrf": csrf, "name": "reader", "password": "correct horse battery staple", "next": "/board"}
     assert browser.post("/sign-in", data=form).status_code == 303
-    found = browser.get("/board?text=" + quote("s2026")).text
+    found = browser.get("/board?text=" + quote("s2026")).text.partition("<table")[2]
     cases = sorted(set(re.findall(r'class="name" href="(/board/patients/[0-9a-f-]+)"', found)))
     assert cases
+
+    meeting = _meetings(recorder, keys)
 
     def asked(path: str) -> None:
         answer = browser.get(path)
@@ -252,9 +258,33 @@ def pages(database: Database) -> dict[str, Callable[[int], object]]:
     return {
         "page: worklist": lambda _: asked("/board"),
         "page: worklist, search": lambda n: asked(f"/board?text={1_000_000 + n}"),
+        "page: list.csv": lambda _: asked("/board/list.csv"),
+        "page: meetings": lambda _: asked("/board/meetings"),
+        "page: meeting": lambda _: asked(f"/board/meetings/{meeting}"),
+        "page: meeting as PDF": lambda _: asked(f"/board/meetings/{meeting}/sheet.pdf"),
+        "page: follow-up": lambda _: asked("/board/follow-up"),
+        "page: precision": lambda _: asked("/board/precision"),
         "page: patient": lambda n: asked(cases[n % len(cases)]),
         "page: patient as PDF": lambda n: asked(f"{cases[n % len(cases)]}/sheet.pdf"),
     }
+
+
+def _meetings(recorder: Recorder, keys: list[str]) -> str:
+    """A hundred meetings of forty patients each, of which every second was decided about at the last; the id of that one."""
+    meetings, decided = recorder.meetings, 0
+    for number in range(_MEETINGS):
+        first = 40 * number % len(keys)
+        chosen = keys[first : first + 40]
+        meeting = meetings.plan(TENANT, "Breast board", (_TODAY - timedelta(days=7 * number)).isoformat(), "chair")
+        meetings.add_all(TENANT, meeting, chosen, "chair")
+        for key in chosen if number == _MEETINGS - 1 else ():
+            for row in of_patient(recorder.database, TENANT, key)[:1]:
+                if row.claim and row.decision is None and decided < 20:
+                    actions = (Planned("imaging", "2026-12-01"),)
+                    decision = Decision(row.advisory, row.revision, "watch", "chair", actions=actions, meeting=meeting)
+                    recorder.reviews.decide(decision, TENANT)
+                    decided += 1
+    return meeting
 
 
 def measure(database: Database, patients: int, tries: int) -> None:
@@ -262,7 +292,7 @@ def measure(database: Database, patients: int, tries: int) -> None:
     print(
         f"  {patients:,} patients, {3 * patients:,} answers, {_EVALUATIONS * patients:,} evaluations; ms, p50 and p95"
     )
-    for name, work in (cases(database, keys) | pages(database)).items():
+    for name, work in (cases(database, keys) | pages(database, keys)).items():
         took = []
         for n in range(tries):
             started = time.perf_counter()

@@ -22,6 +22,7 @@ Cell = str | int | float | Decimal | date | None
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 # What a spreadsheet takes for the begin of a formula, also in the wide forms of East Asian keyboards, or of a command.
 _RUNS = "=+\\-@|\t\r\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}\N{MINUS SIGN}"
+_UNSEEN = ("Cc", "Cf", "Cs", "Co")
 _QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}"
 _BEGINS = re.compile(rf"[\s{_QUOTES}]*[{_RUNS}]")
 _WITHIN = re.compile(
@@ -79,7 +80,9 @@ def _listed(row: Row, titles: Mapping[str, str]) -> Sequence[Cell]:
 
 def guarded(text: str) -> str:
     """The text so that no spreadsheet runs it: inert, and still what a person reads."""
-    said = "".join(one for one in text if one in "\t\r\n" or unicodedata.category(one) not in ("Cc", "Cf", "Cs", "Co"))
+    said = text
+    if not (text.isascii() and text.isprintable()):  # most are, and a long list has many
+        said = "".join(one for one in text if one in "\t\r\n" or unicodedata.category(one) not in _UNSEEN)
     if _NUMBER.fullmatch(said):
         return said
     said = _WITHIN.sub(r"\1'", said)
