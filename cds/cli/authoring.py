@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Annotated
 import typer
 
 from cds import terminal
-from cds.cli.options import AsJson, rules_folder
+from cds.cli.options import AsJson, reasoner_of, rules_folder
 from cds.layers import OVERLAY, rule_files, shipped_rules
+from cds.reasoning.loading import load_rulebook
 
 
 class Format(StrEnum):
@@ -79,3 +81,49 @@ def overlay(
         ],
     )
     raise typer.Exit(1 if any(one.doubt for one in found) else 0)
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(help="The site's overlay, begun if there is none, or a rule book.")],
+    given: Annotated[
+        list[str] | None, typer.Option("--with", metavar="QUESTION=ANSWER", help="An answer, so that it is not asked.")
+    ] = None,
+    list_questions: Annotated[bool, typer.Option("--questions", help="Only list what is asked.")] = False,
+) -> None:
+    """Ask what a rule needs, and write it with its tests as a draft; a marker and a study that are new, too."""
+    from cds.workbench.authoring.lint import lint as problems_of
+    from cds.workbench.authoring.new_rule import write_rule
+    from cds.workbench.authoring.questions import QUESTIONS, Question, answered
+    from cds.workbench.authoring.report import as_text
+    from cds.workbench.proving.reading import load_tests
+    from cds.workbench.proving.running import run
+
+    if list_questions:
+        terminal.table(["question", ""], [(one.key, terminal.as_it_is(one.text)) for one in QUESTIONS])
+        return
+
+    def ask(question: Question, proposed: str, wrong: str) -> str:
+        if wrong:
+            terminal.say(f"  {wrong}")
+        return str(typer.prompt(question.text, default=proposed or None)).strip()
+
+    stated = dict(one.partition("=")[::2] for one in given or ())
+    there = (folder / OVERLAY).is_file() or (folder / "states.yaml").is_file()
+    book = load_rulebook(folder if there else None, drafts=True)
+    answers = answered(stated, book, ask if sys.stdin.isatty() else None)
+    written = write_rule(folder, answers, book, date.today())
+    for path in written:
+        terminal.say(f"written: {path}")
+    problems = problems_of(written, date.today())
+    if problems:
+        terminal.say(as_text(problems))
+    reasoner = reasoner_of(folder, drafts=True)
+    tests = [test for test in load_tests(folder, reasoner.rulebook) if test.rule == answers["name"]]
+    failures = run(tests, reasoner)
+    for failure in failures:
+        terminal.say(str(failure))
+    terminal.say(
+        f"{len(tests) - len(failures)} of {len(tests)} tests pass; {len(problems)} problem(s). The rule is a draft: nobody is shown it."
+    )
+    terminal.say(f"Next step: read it, add cases of your own, then: exowatch rules test --rules {folder}")
+    raise typer.Exit(1 if problems or failures else 0)
