@@ -23,10 +23,10 @@ def day(stated: str | date | None) -> str:
     text = stated.isoformat() if isinstance(stated, date) else stated
     year, _, rest = text[:10].partition("-")
     month, _, number = rest.partition("-")
-    if not (year.isdigit() and month.isdigit() and 1 <= int(month) <= 12):
+    if not (year.isdecimal() and month.isdecimal() and 1 <= int(month) <= 12):
         return text
     name = MONTHS[int(month) - 1]
-    return f"{int(number)} {name} {year}" if number.isdigit() else f"{name} {year}"
+    return f"{int(number)} {name} {year}" if number.isdecimal() else f"{name} {year}"
 
 
 def number_of(named: Named, who: Identity) -> str:

@@ -73,9 +73,9 @@ class Accounts:
     def listed(self, tenant: str) -> list[Account]:
         """The accounts of a tenant by name. Raises `RecordUnavailable`."""
         account = tables.account
-        wanted = select(account).where(account.c.tenant == tenant).order_by(account.c.name)
+        wanted = select(account).where(account.c.tenant == tenant)
         rows = self.trail.database.asked(lambda connection: connection.execute(wanted).mappings().all())
-        return [account_of(dict(row)) for row in rows]
+        return sorted((account_of(dict(row)) for row in rows), key=lambda one: one.name)
 
     def one(self, tenant: str, key: str) -> Account:
         """The account of that id. Raises `NoSuchAccount`, `RecordUnavailable`."""

@@ -190,7 +190,7 @@ def test_an_auditor_finds_what_was_done(board: Board) -> None:
     together = rows(f"about={about}")
     assert {row[4] for row in together} == {digest}
     assert {row[3].partition(":")[0] for row in together} >= {"evaluated a patient", "saw of a patient", "decided"}
-    assert [row[2:4] for row in rows("action=view-refused")] == [["auditor", "was not shown it: the list of patients"]]
+    assert [row[2:4] for row in rows("action=view-refused")] == [["auditor", "was kept out of: the list of patients"]]
     day = rows("actor=chair")[0][1]
     with board.database.reading() as connection:
         today = str(connection.execute(select(tables.audit.c.at)).scalars().first())[:10]

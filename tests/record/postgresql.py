@@ -17,6 +17,10 @@ from typing import Any
 import psycopg
 
 
+_LOCALE = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
+"""Text is ordered and compared as a hospital's server does it, not byte by byte: by the rules of a language, whichever the system has."""
+
+
 def binaries() -> Path | None:
     """Where the server's programs are; None if it is not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
@@ -40,7 +44,7 @@ class Cluster:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         data = str(self.folder / "data")
-        command = ["initdb", "-D", data, "-U", "exowatch", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"]
+        command = ["initdb", "-D", data, "-U", "exowatch", "-A", "trust", "-E", "UTF8", "-N", *_LOCALE]
         subprocess.run([str(programs / command[0]), *command[1:]], check=True, capture_output=True, **self._as_user())
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
