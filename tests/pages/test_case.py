@@ -220,11 +220,11 @@ def test_amending_a_decision_opens_nothing_again_that_was_done(house: House) -> 
 
 def filled(page: str) -> dict[str, Any]:
     """What a browser sends of the form of a decision if nothing is changed in it."""
-    kept = re.findall(r'name="kept" value="([^"]*)"', page)
+    kept = re.findall(r'name="stated" value="([^"]*)"', page)
     actions = re.findall(r'name="action" value="([\w-]+)" checked', page)
     due = {f"due-{kind}": day for kind, day in re.findall(r'name="due-([\w-]+)" value="([^"]*)"', page)}
     (code,) = re.findall(r'name="disposition" value="([\w-]+)" required checked', page)
-    return {**seen_in(page), "kept": kept, "action": actions, **due, "disposition": code}
+    return {**seen_in(page), "stated": kept, "action": actions, **due, "disposition": code}
 
 
 def test_on_paper_the_decision_that_holds_stands_first_whatever_was_decided_before(house: House) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cds.service.access.browser import is_text, own_path
 
-_OURS = ("csrf", "do", "item", "meeting", "patient", "revision", "seen")
+_OURS = ("csrf", "do", "from", "item", "meeting", "patient", "revision", "seen", "stated")
 """Fields that tell nobody what they wrote."""
 
 

@@ -216,7 +216,7 @@ def _draft(visit: Visit) -> Draft:
         one_field(form, "reason"),
         one_field(form, "note"),
         {kind: one_field(form, f"due-{kind}") for kind in ACTIONS if kind in form.get("action", ())},
-        tuple(Planned(*one.partition(" ")[::2]) for one in form.get("kept", ())),
+        tuple(Planned(*one.partition(" ")[::2]) for one in form.get("stated", ())),
         one_field(form, "level"),
         one_field(form, "resistance") == "yes",
         tuple(line for line in lines if line),
