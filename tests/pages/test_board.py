@@ -135,7 +135,7 @@ def test_advice_about_an_earlier_line_is_not_taken_for_that_of_this_line(house: 
     browser = house.browser("chair")
     of_this_line, _, rest = browser.get(f"/board/patients/{key}").partition("</article>")
     assert "no advice stands" in of_this_line
-    assert "advice still open:" in rest.partition("</article>")[0]
+    assert "Advice still open:" in rest.partition("</article>")[0]
     assert f"/board/patients/{key}/advisories/{advisory}/decision" in rest.partition("</article>")[0]
 
 
