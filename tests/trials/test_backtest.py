@@ -231,7 +231,7 @@ def test_the_page_stands_by_itself(found: Backtest) -> None:
     assert "60 &lt;patients&gt;" in shown
     for name, value, _ in headline(found, [0.1]):
         assert name in shown
-        assert value.partition(" (")[0] in shown
+        assert value.partition(" (")[0].replace(" %", "\u00a0%") in shown
     assert page(found, [0.1], []) == shown
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cds.workbench.trials.intervals import Interval
 
-_WIDTH, _LEFT, _RIGHT = 640, 56, 16
+_WIDTH, _LEFT, _RIGHT = 640, 56, 24
 _TOP, _PLOT = 14, 210
 
 

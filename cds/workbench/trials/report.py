@@ -14,7 +14,7 @@ from cds.workbench.trials.intervals import Interval
 from cds.workbench.trials.survival import share_by_time
 
 _BY = {"rule": "Rule", "scenario": "Marker and therapy", "subtype": "Subtype", "course": "True course of the marker"}
-_HEADS = ["patients", "with condition", "sensitivity", "specificity", "alerts per 100 months", "lead, days"]
+_HEADS = ["patients", "with it", "sensitivity", "specificity", "alerts/100 months", "lead, days"]
 NOTICE = (
     "Where the cohort is synthetic, markers move as they were made to and vary as is assumed: these figures compare rules with each other and "
     "show where they fail. They say nothing of how well a rule does in patients."
@@ -71,9 +71,13 @@ def tables(found: Backtest) -> Iterator[tuple[list[str], list[list[str]]]]:
 
 def _cells(of: Figures) -> list[str]:
     return [
-        f"{of.patients:,}", f"{of.with_condition:,}", share(of.sensitivity), share(of.specificity),
-        number(of.alerts_per_100_months), number(of.lead_days, 0),
-    ]  # fmt: skip
+        f"{of.patients:,}",
+        f"{of.with_condition:,}",
+        share(of.sensitivity, "–"),
+        share(of.specificity, "–"),
+        number(of.alerts_per_100_months, between="–"),
+        number(of.lead_days, 0),
+    ]
 
 
 def data(found: Backtest, prevalences: Sequence[float]) -> dict[str, Any]:
@@ -110,7 +114,7 @@ def _data(of: Figures, prevalences: Sequence[float]) -> dict[str, Any]:
 def page(found: Backtest, prevalences: Sequence[float], asked: Sequence[tuple[str, str]]) -> str:
     """The report as one HTML file without script or address; `asked` are further words on how it was made."""
     css = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
-    body = "".join(_parts(found, prevalences, asked))
+    body = "".join(_parts(found, prevalences, asked)).replace(" %", "\u00a0%")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>Back-test: {escape(found.cohort)}</title><style>{css}</style></head><body>{body}</body></html>\n"
@@ -233,16 +237,17 @@ def _step(values: Sequence[int]) -> int:
     return next((step for step in (7, 14, 28, 56, 112) if wide / step <= 40), 224)
 
 
-def share(interval: Interval | None) -> str:
+def share(interval: Interval | None, between: str = " to ") -> str:
     """A share in per cent with its interval."""
     if interval is None:
         return "–"
-    return "{:.1f} % ({:.1f} to {:.1f})".format(*(100 * one for one in interval))
+    estimate, low, high = (f"{100 * one:.1f}".replace("100.0", "100") for one in interval)
+    return f"{estimate} % ({low}{between}{high})"
 
 
-def number(interval: Interval | None, digits: int = 2) -> str:
+def number(interval: Interval | None, digits: int = 2, between: str = " to ") -> str:
     """A figure with its interval; with no digits wanted, as it is."""
     if interval is None:
         return "–"
-    shown = [f"{one:.{digits}f}" if digits else f"{one:g}" for one in interval]
-    return "{} ({} to {})".format(*shown).replace("-", "−")
+    estimate, low, high = ((f"{one:.{digits}f}" if digits else f"{one:g}").replace("-", "−") for one in interval)
+    return f"{estimate} ({low}{between}{high})"
