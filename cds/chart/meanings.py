@@ -13,7 +13,7 @@ from cds.mistakes import Mistake
 Meaning = tuple[str, str]
 """What a code is about (disease, spread, receptor, operation, event, imaging), and which of these."""
 
-_KNOWN: Mapping[str, frozenset[str]] = {
+KINDS_OF_EVENT: Mapping[str, frozenset[str]] = {
     "disease": frozenset({"invasive-breast", "in-situ-breast", "metastatic", "nodes-or-doubtful", "other-cancer"}),
     "spread": frozenset({"stage", "distant", "site"}),
     "receptor": frozenset({"er", "pr", "her2", "her2-fish"}),
@@ -60,12 +60,12 @@ def load_events(rules: Rules, problems: list[Problem]) -> EventCatalogue:
         if section is None:
             continue
         section.keys("events", "title", "codes", optional=("answers", "intents", "longest"))
-        what = section.choice("events", tuple(_KNOWN), "event")
+        what = section.choice("events", tuple(KINDS_OF_EVENT), "event")
         for detail, entry in section.named("codes"):
-            if detail not in _KNOWN[what]:
+            if detail not in KINDS_OF_EVENT[what]:
                 section.section("codes").problem(
                     f"'{detail}' is no kind of {what}",
-                    f"one of: {', '.join(sorted(_KNOWN[what]))}",
+                    f"one of: {', '.join(sorted(KINDS_OF_EVENT[what]))}",
                     at=detail,
                     mistake=Mistake.UNKNOWN_KIND_OF_EVENT,
                 )

@@ -15,7 +15,16 @@ from cds.reasoning.rulebook import Anchor, Clause, FactSpec, Gate, Literal, Rise
 from cds.source import Section
 
 ASKED = {"always": "always", "if the rule applies": "applies", "if the sample is judged": "judged"}
-_STATUS = ("draft", "shadow", "active", "retired")
+STATUS = ("draft", "shadow", "active", "retired")
+CERTAINTY = ("very-low", "low")
+CONFIDENCE = {"one-sided 95 %": 1.645, "two-sided 95 %": 1.96, "one-sided 99 %": 2.326}
+NEEDED = ("rule", "title", "status", "since", "review_by", "summary", "evidence", "conclude")
+OPTIONAL = (
+    "contradicting", "part_of", "during", "after", "reference", "nadir", "stale_after", "only_if", "limits", "facts",
+    "notes", "advise", "false_alarms", "not_for", "gates",
+)  # fmt: skip
+"""Keys of a rule file, beside `watches` (a marker) or `combines` (rules)."""
+
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 
 APPLIES = FactSpec("applies", "applies", None, True, "always")
@@ -73,14 +82,7 @@ class RuleReader:
     def read(self) -> Rule:
         section = self.section
         combination = "combines" in section
-        section.keys(
-            "rule", "title", "status", "since", "review_by", "summary", "evidence", "conclude",
-            *(("combines",) if combination else ("watches",)),
-            optional=(
-                "contradicting", "part_of", "during", "after", "reference", "nadir", "stale_after", "only_if", "limits",
-                "facts", "notes", "advise", "false_alarms", "not_for", "gates",
-            ),
-        )  # fmt: skip
+        section.keys(*NEEDED, "combines" if combination else "watches", optional=OPTIONAL)
         name = section.text("rule")
         if name and name != Path(section.file).stem:
             section.problem(
@@ -168,7 +170,7 @@ class RuleReader:
         return Rule(
             name=name,
             title=section.text("title"),
-            status=section.choice("status", _STATUS, "draft"),
+            status=section.choice("status", STATUS, "draft"),
             since=section.text("since"),
             review_by=section.text("review_by"),
             summary=section.text("summary"),
@@ -217,8 +219,7 @@ class RuleReader:
             if "ratio" in entry:
                 entry.keys("ratio", "floor", "confidence", "because")
                 entry.choice("ratio", ["reference-change"])
-                z = {"one-sided 95 %": 1.645, "two-sided 95 %": 1.96, "one-sided 99 %": 2.326}
-                confidence = entry.choice("confidence", list(z), "one-sided 95 %")
+                confidence = entry.choice("confidence", list(CONFIDENCE), "one-sided 95 %")
                 floor = entry.number("floor", 1.0)
                 if floor < 1:
                     entry.problem(
@@ -227,7 +228,7 @@ class RuleReader:
                         at="floor",
                         mistake=Mistake.FLOOR_BELOW_ONE,
                     )
-                limits[name] = Rise(floor, z[confidence], entry.text("because"))
+                limits[name] = Rise(floor, CONFIDENCE[confidence], entry.text("because"))
             else:
                 entry.keys("because", optional=("from", "to"))
                 first = entry.days("from") if "from" in entry else None
@@ -316,7 +317,7 @@ class RuleReader:
                 )
             for number, entry in enumerate(conclude.sections(state), 1):
                 entry.keys("all", optional=("id", "unless", "certainty", "note", "asked"))
-                certainty = entry.choice("certainty", ["very-low", "low"])
+                certainty = entry.choice("certainty", CERTAINTY)
                 if state in ("suspected", "persistent") and not certainty:
                     entry.problem(
                         f"'{state}' states no certainty",

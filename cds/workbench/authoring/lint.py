@@ -42,7 +42,7 @@ def lint(places: Sequence[Path], today: date) -> list[Problem]:
             book = rule_files(root)
             found += [one for one in lint_book(book, today) if Path(one.file).resolve() == place.resolve()]
         else:
-            loose[_name_in_a_book(place)] = place
+            loose[name_in_a_book(place)] = place
     if loose:
         book = rule_files(shipped_rules()).with_files(loose)
         found += [one for one in lint_book(book, today) if Path(one.file) in loose.values()]
@@ -93,7 +93,7 @@ def _book_of(file: Path) -> Path | None:
     return None
 
 
-def _name_in_a_book(file: Path) -> str:
+def name_in_a_book(file: Path) -> str:
     """Where a file that is part of no book would stand in one: by the key that says what it is."""
     section = read_yaml(file, [])
     keys = section.value if section is not None else {}
