@@ -284,6 +284,7 @@ def noise(
     thresholds: Annotated[str, typer.Option(help="Flat ratios of the operating curve; '' for none.")] = "1.5 1.75 2 2.25 2.5 3 3.5 4 5",
     floor: Annotated[OnOff, typer.Option(help="off: without the floor under the reference change.")] = "on",
     gates: Annotated[OnOff, typer.Option(help="off: without the shared gates, and with all windows of days open.")] = "on",
+    svg: Annotated[Path | None, typer.Option(help="File for the operating curve as a picture; of several rules, a folder.")] = None,
     runs: Annotated[int, typer.Option(min=100, help="Patients drawn for each figure.")] = 20_000,
     seed: Annotated[int, typer.Option(help="Same seed, same draws.")] = 1,
     rules: RulesDir = None,
@@ -308,6 +309,11 @@ def noise(
     with terminal.progress("drawing patients", len(asked) * steps(flat)) as step:
         for name in asked:
             found.append(under_noise(book, name, conditions, course, variant, flat, runs, seed, step))
+    if svg is not None and flat:
+        for one in found:
+            file = svg if len(found) == 1 else svg / f"{one.trial.rule.name}.svg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(one.picture(), encoding="utf-8")
     if as_json:
         typer.echo(msgspec.json.encode([one.data() for one in found]).decode())
         return

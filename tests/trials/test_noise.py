@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -132,6 +133,19 @@ def test_no_schedules(text: str) -> None:
 def test_a_rule_for_nobody_says_so() -> None:
     with pytest.raises(InputError, match="applied to no patient"):
         Trial(BOOK, "hotair-after-surgery", Conditions(days=(400,)))
+
+
+def test_the_operating_curve_as_a_picture(tmp_path: Path) -> None:
+    file = tmp_path / "pictures" / "curve.svg"
+    call = ["rules", "noise", TRPC5, "--runs", "200", "--thresholds", "2 3", "--svg", str(file)]
+    assert CliRunner().invoke(app, call).exit_code == 0
+    root = ElementTree.fromstring(file.read_text(encoding="utf-8"))  # noqa: S314 - our own
+    told = "".join(root.itertext())
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "suspected: stable at 2×" in told
+    assert "or watch: change to 3× at 3×" in told
+    assert "the rule's own: 2.26×" in told
+    assert len(root.findall(".//{*}circle")) == 4 * 2
 
 
 def test_the_command() -> None:

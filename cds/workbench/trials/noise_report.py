@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cds.reasoning.rulebook import RuleBook
+from cds.workbench.trials import plots
 from cds.workbench.trials.noise import STABLE, Conditions, Course, Estimate, Outcome, Trial
 from cds.workbench.trials.variants import Variant
 
@@ -89,6 +90,19 @@ class Noise:
         ]  # fmt: skip
         flag = " or ".join(self.flags)
         return ["threshold", f"{flag}: stable", f"{flag}: changing", "or watch: stable", "or watch: changing"], rows
+
+    def picture(self) -> str:
+        """The operating curve as SVG: how often stable and changing patients are flagged, or only watched, by the limit."""
+        flag, change = " or ".join(self.flags), f"change to {self.course.height:g}×"
+        lines = [
+            plots.Steps(f"{name}: {whose}", [(one.threshold, getattr(one, of).share) for one in self.curve], look)
+            for name, whose, of, look in (
+                (flag, change, "changed_flagged", "a"), (flag, "stable", "stable_flagged", "b"),
+                ("or watch", change, "changed_crossed", "c"), ("or watch", "stable", "stable_crossed", "d"),
+            )
+        ]  # fmt: skip
+        title = f"{self.trial.rule.name}: share of patients flagged, by a flat limit in the place of the rule's own"
+        return plots.by_limit(title, lines, self.trial.thresholds()) + "\n"
 
     def data(self) -> dict[str, Any]:
         """The same for a program; probabilities with their Monte-Carlo standard errors."""

@@ -136,6 +136,34 @@ def histogram(title: str, values: Sequence[int], step: int, middle: Interval | N
     return _picture(title, told, _TOP + _PLOT + 44, parts)
 
 
+def by_limit(title: str, lines: Sequence[Steps], own: Sequence[float]) -> str:
+    """Shares by where a limit lies; `own` limits are marked. The picture stands alone: colours are in it."""
+    limits = sorted({across for one in lines for across, _ in one.points})
+    across, up = _scale(limits[0], limits[-1], _LEFT, _WIDTH - _RIGHT), _scale(0, 1, _TOP + _PLOT, _TOP)
+    parts = [*_grid(across, up, [(limit, f"{limit:g}×") for limit in limits])]
+    parts.append(_text(_WIDTH - _RIGHT, _TOP + _PLOT + 34, "flat limit over the reference", "p-dim", "end"))
+    for limit in own:
+        if limits[0] <= limit <= limits[-1]:
+            parts.append(f'<path class="p-mark" d="M{across(limit):.1f} {_TOP}V{_TOP + _PLOT}"/>')
+            parts.append(_text(across(limit) + 5, up(0.4), f"the rule's own: {limit:.2f}×", "p-dim"))
+    for one in lines:
+        points = [(across(limit), up(share)) for limit, share in one.points]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f'<polyline class="p-curve p-{one.look}" points="{line}"/>')
+        parts += [f'<circle class="p-small p-{one.look}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points]
+    parts += _legend([(one.name, one.look) for one in lines])
+    told = "; ".join(f"{one.name} at {limit:g}×: {share:.1%}" for one in lines for limit, share in one.points)
+    picture = _picture(title, told, _TOP + _PLOT + 80, parts)
+    return picture.replace("><title>", f' xmlns="http://www.w3.org/2000/svg"><style>{_ALONE}</style><title>', 1)
+
+
+_ALONE = (
+    "svg{background:#fff;font:12px system-ui,sans-serif}text{fill:#1a2027}.p-dim{fill:#515d69;font-size:11px}"
+    ".p-grid{stroke:#dfe4e9;fill:none}.p-curve{fill:none;stroke-width:2}.p-a,.p-c{stroke:#0b5c8a}.p-b,.p-d{stroke:#a3322a}"
+    ".p-c,.p-d{stroke-dasharray:6 4}.p-small{fill:#fff;stroke-dasharray:none}.p-mark{stroke:#515d69;stroke-dasharray:2 3;fill:none}"
+)
+
+
 # parts --------------------------------------------------------------------------------------------------------------
 
 
@@ -172,11 +200,10 @@ def _ticks_across(
 
 
 def _legend(entries: Sequence[tuple[str, str]]) -> Iterator[str]:
-    place = float(_LEFT)
-    for name, look in entries:
-        y = _TOP + _PLOT + 52
-        yield f'<path class="p-curve p-{look}" d="M{place:.1f} {y - 4}h26"/>' + _text(place + 32, y, name, "p-name")
-        place += 48 + 6.6 * len(name)
+    """Two in a row."""
+    for number, (name, look) in enumerate(entries):
+        place, y = _LEFT + 290 * (number % 2), _TOP + _PLOT + 52 + 18 * (number // 2)
+        yield f'<path class="p-curve p-{look}" d="M{place} {y - 4}h26"/>' + _text(place + 32, y, name, "p-name")
 
 
 def _text(x: float, y: float, words: str, look: str, anchor: str = "start") -> str:
