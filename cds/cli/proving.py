@@ -81,7 +81,7 @@ def rules_cover(
     from cds.workbench.proving.reading import load_tests
 
     folder = rules_folder(rules) or shipped_rules()
-    reasoner = reasoner_of(folder)
+    reasoner = reasoner_of(folder, drafts=True)
     tests = load_tests(folder, reasoner.rulebook)
     names = _targets(named, reasoner.rulebook)
     found: list[Coverage] = []

@@ -300,7 +300,7 @@ def noise(
     from cds.workbench.trials.noise_report import steps, under_noise
     from cds.workbench.trials.variants import Variant
 
-    book = rulebook_of(rules)
+    book = rulebook_of(rules, drafts=True)
     variation = [None if cv is None else cv / 100 for cv in (cva, cvi)]
     conditions = Conditions(days_of(schedule), baselines, variation[0], variation[1], total_ev_cv / 100, not assumed)
     course, variant, flat = Course(rise, onset, over), Variant(floor == "on", gates == "on"), _ratios(thresholds)
