@@ -151,9 +151,9 @@ def actions_of_the_audit() -> set[str]:
     for path in (Path(__file__).parents[2] / "cds" / "record").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in _ENTRIES:
-                found |= {
-                    one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)
-                }
+                chosen = [(one.body, one.orelse) if isinstance(one, ast.IfExp) else (one,) for one in node.args]
+                stated = [each for ways in chosen for each in ways if isinstance(each, ast.Constant)]
+                found |= {one.value for one in stated if isinstance(one.value, str)}
     return found - {"exowatch"}
 
 
