@@ -25,8 +25,8 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 
 from cds.conformance.probe import Probe
-from cds.workbench.clinic import hook_request
 from cds.workbench.synth import make_patient
+from cds.workbench.synth.requests import hook_request
 
 _PATH = "/cds-services/exowatch-patient-view"
 _CONNECTIONS = 8

@@ -120,7 +120,9 @@ class Reviews:
             if newest["id"] != decision:
                 raise AlreadyDecided(newest["by"], newest["code"], newest["at"])
             if is_one_person(connection, patient["tenant"], newest["by"], by):
-                raise NotAccepted("by", "the author of a decision cannot be its second reader, by another account neither")
+                raise NotAccepted(
+                    "by", "the author of a decision cannot be its second reader, by another account neither"
+                )
             table = tables.second_reading
             mine = select(table).where(table.c.disposition_id == decision, table.c.by == by)
             said = connection.execute(mine).mappings().first()

@@ -28,7 +28,7 @@ from sqlalchemy import select
 from cds.record import tables
 from cds.record.audit import Checkpoints, verify
 from cds.record.database import Database
-from cds.workbench.clinic import hook_request
+from cds.workbench.synth.requests import hook_request
 from tests.patients.archetypes import patient
 from tests.record.postgresql import Cluster, binaries
 

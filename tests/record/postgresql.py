@@ -16,7 +16,6 @@ from typing import Any
 
 import psycopg
 
-
 _LOCALE = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
 """Text is ordered and compared as a hospital's server does it, not byte by byte: by the rules of a language, whichever the system has."""
 

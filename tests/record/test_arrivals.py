@@ -27,7 +27,7 @@ from cds.record.ownership import Owner, Person
 from cds.record.recorder import Overtaken, Recorder
 from cds.service.app import create_app
 from cds.settings import Settings
-from cds.workbench.clinic import hook_request
+from cds.workbench.synth.requests import hook_request
 from tests.intake.test_hl7v2 import obx
 from tests.intake.test_labs import SERIES, order
 from tests.intake.test_three_labs import bundle, observation

@@ -26,7 +26,7 @@ from cds.service.discovery import templates
 from cds.service.keys import KeyRing
 from cds.service.trust import Trust
 from cds.settings import Settings
-from cds.workbench.clinic import hook_request
+from cds.workbench.synth.requests import hook_request
 from tests.intake.test_three_labs import observation
 from tests.record.test_arrivals import MRN, PATIENT, SERVER, SERVICE, Clinic, code_of, one, sent_until
 from tests.record.visits import REASONER

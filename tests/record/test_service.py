@@ -29,7 +29,7 @@ from cds.record.responses import Answer, Responses
 from cds.service.app import create_app
 from cds.service.metrics import exposition
 from cds.settings import Settings
-from cds.workbench.clinic import hook_request
+from cds.workbench.synth.requests import hook_request
 from tests.patients.archetypes import patient
 from tests.record.postgresql import Cluster
 from tests.record.visits import REASONER, asked, who

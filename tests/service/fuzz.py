@@ -25,8 +25,8 @@ from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.service.app import create_app
 from cds.settings import Settings
-from cds.workbench.clinic import hook_request
 from cds.workbench.synth import make_patient
+from cds.workbench.synth.requests import hook_request
 from tests.service.conftest import local
 
 Path_ = tuple[str | int, ...]
