@@ -67,6 +67,8 @@ def synth(
     shown = ", ".join(files[:6]) + (f" and {len(files) - 6} more" if len(files) > 6 else "")
     where = f"{out} ({shown})" if files else f"{out}"
     typer.echo(f"{patients} patients in {where}, what is true of them in {out / 'truth.jsonl'}")
+    if form in ("csv", "hl7v2"):
+        typer.echo("faults and results that this form has no words for are named there as unsaid")
 
 
 def backtest(

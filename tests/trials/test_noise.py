@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from cds.cli import app
 from cds.errors import Disagreement, InputError
 from cds.reasoning.loading import default_rulebook
+from cds.workbench.trials import noise
 from cds.workbench.trials.noise import STABLE, Conditions, Course, Trial, schedule
 from cds.workbench.trials.noise_table import any_crossing, markdown, table, two_in_a_row
-from cds.workbench.trials.patterns import Drawn
+from cds.workbench.trials.patterns import limits
 from cds.workbench.trials.variants import Variant, varied
 
 BOOK = default_rulebook()
@@ -63,11 +64,11 @@ def test_the_shortcut_says_what_the_rule_says(name: str) -> None:
         assert sum(outcome.sequences.values()) == 200
 
 
-def test_a_shortcut_that_is_wrong_is_found() -> None:
-    trial = Trial(BOOK, TRPC5, Conditions())
-    trial._limits = trial._limits[:1]  # it now sees but one of the samples
+def test_a_shortcut_that_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patterns that know of one sample only hold draws for alike that the rule tells apart."""
+    monkeypatch.setattr(noise, "limits", lambda *asked: limits(*asked)[:1])
     with pytest.raises(Disagreement, match="its pattern"):
-        trial.run(Course(3.0), 400, 1)
+        Trial(BOOK, TRPC5, Conditions()).run(Course(3.0), 400, 1)
 
 
 def test_the_same_seed_draws_the_same() -> None:
@@ -110,11 +111,15 @@ def test_a_variant_leaves_the_book_as_it_is() -> None:
     assert other.rule(TRPC5).fact("risen").params.rise is other.rule(TRPC5).fact("confirmed").params.changes[0].rise
 
 
-def test_a_limit_counts_from_its_reference() -> None:
-    trial = Trial(BOOK, TRPC5, Conditions(days=(63,)))
-    above, below = math.log(2.3), math.log(2.2)
-    assert trial._ask(Drawn([[0.0, above]], [0.0, 0.0])) == ("watch",)
-    assert trial._ask(Drawn([[0.0, below]], [0.0, 0.0])) == ("no-flag",)
+def test_without_variation_every_draw_is_the_course() -> None:
+    """The rule goes by its marker's file, so that its limit stays at 2.26."""
+    exact = Conditions(days=(63, 91), cva=0.0, cvi=0.0, stated=False)
+    for height, said in ((2.3, ("watch", "suspected")), (2.2, ("no-flag", "no-flag"))):
+        assert Trial(BOOK, TRPC5, exact).run(Course(height), 100, 1).sequences == {said: 100}
+    late = Trial(BOOK, TRPC5, exact).run(Course(9.0, onset=80), 100, 1)
+    assert late.sequences == {("no-flag", "watch"): 100}
+    half = Trial(BOOK, TRPC5, exact).run(Course(4.0, onset=43, over=40), 100, 1)  # on day 63 half of the way: twice
+    assert half.sequences == {("no-flag", "watch"): 100}
 
 
 @pytest.mark.parametrize(

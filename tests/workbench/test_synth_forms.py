@@ -54,6 +54,22 @@ def test_one_worker_or_two_and_again_the_same_bytes(form: str, tmp_path: Path) -
     assert len({digest(folder) for folder in folders}) == 1
 
 
+BYTES = {
+    "collection": "68a3a37c26a2e43e",
+    "bundle": "62ea05c8c861ea48",
+    "bulk": "048ce710ec3feb8f",
+    "csv": "e0e64a7f0fc03d88",
+    "hl7v2": "2b93c5ab13d7c846",
+}
+
+
+@pytest.mark.parametrize("form", BYTES)
+def test_the_bytes_are_those_of_every_machine(form: str, tmp_path: Path) -> None:
+    """Whoever changes what is generated renews these digests. Hook requests also follow the codes that rules know."""
+    write_cohort(7, 30, 1, tmp_path, form=form, design=HARD)
+    assert digest(tmp_path)[:16] == BYTES[form]
+
+
 # read ---------------------------------------------------------------------------------------------------------------
 
 
