@@ -83,18 +83,23 @@ def backtest(
     rules: RulesDir = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Ask the rules about a cohort whose truth is known, as of each visit: sensitivity, specificity, lead time, alerts, with intervals."""
+    """Ask the rules about a cohort whose truth is known, as of each visit: sensitivity, specificity, lead time, alerts, with intervals.
+
+    Drafts and rules in shadow have a line of their own, and count in nothing else.
+    """
     from cds.workbench.trials.backtest import backtest as counted
     from cds.workbench.trials.lives import lives
     from cds.workbench.trials.report import data, headline, page, tables
     from cds.workbench.trials.versions import Version
 
     patients = _cohort(cohort, synthetic, seed, months, design)
-    book = rulebook_of(rules)
+    book = rulebook_of(rules, drafts=True)
     prevalences = [one / 100 for one in at_prevalence or (10.0,)]
     with terminal.progress("asking about patients", len(patients)) as step:
         found = counted(
-            _stepping((life for (life,) in lives(patients, [Version(folder=rules_folder(rules))], workers)), step),
+            _stepping(
+                (life for (life,) in lives(patients, [Version(folder=rules_folder(rules), drafts=True)], workers)), step
+            ),
             book,
             patients.name,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from datetime import date, timedelta
 from html.parser import HTMLParser
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 from cds.chart import read
 from cds.cli import app
 from cds.errors import InputError
+from cds.layers import shipped_rules
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.workbench.synth import Design, make_patient, to_json, write_cohort
@@ -270,3 +272,20 @@ def test_a_patient_as_sent_is_a_patient_as_made() -> None:
     patient = make_patient(3, 5, design=DESIGN)
     left, right = (read(one, BOOK.catalogue) for one in (patient.bundle, to_json(patient.bundle)))
     assert lived(Reasoner(BOOK), left, patient.truth) == lived(Reasoner(BOOK), right, patient.truth)
+
+
+def test_a_draft_has_a_line_of_its_own_and_counts_in_nothing_else(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    shutil.copytree(shipped_rules(), rules)
+    file = rules / "resistance" / f"{TRPC5}.yaml"
+    file.write_text(file.read_text("utf-8").replace("status: active", "status: draft", 1), "utf-8")
+    call = ["backtest", "--synthetic", "25", "--months", "9", "--json"]
+    whole, without = (
+        json.loads(CliRunner().invoke(app, [*call, *more]).output) for more in ([], ["--rules", str(rules)])
+    )
+    lines = [next(one for one in told["groups"] if one["name"] == TRPC5) for told in (whole, without)]
+    assert lines[0] == lines[1]
+    assert without["shadow"] == [TRPC5]
+    assert without["whole"]["alerts"] < whole["whole"]["alerts"]
+    shown = CliRunner().invoke(app, ["backtest", "--synthetic", "25", "--months", "9", "--rules", str(rules)]).output
+    assert f"{TRPC5} (not shown)" in shown

@@ -93,18 +93,20 @@ class Backtest:
     evaluations: int
     order: tuple[str, ...]  # of the states
     unmeasured: int  # patients without any result: they are in no figure
-    shadow: tuple[str, ...] = field(default=())  # rules in shadow: they are in the groups, and in no other figure
+    shadow: tuple[str, ...] = field(
+        default=()
+    )  # drafts and rules in shadow: they are in the groups, and in no other figure
 
 
 def backtest(lives: Iterable[Life], book: RuleBook, cohort: str) -> Backtest:
-    """Count. Rules in shadow have groups of their own and count in nothing else.
+    """Count. Drafts and rules in shadow have groups of their own and count in nothing else.
 
     A rule's own group are the patients whom the truth says it is for; if it says so of none, all whom the rule judged.
     """
     flags = tuple(state.name for state in book.states if state.indicator == "warning")
     crosses = (*flags, "watch")
     shown = tuple(rule.name for rule in book.rules if rule.status == "active" and not rule.part)
-    shadow = tuple(rule.name for rule in book.rules if rule.status == "shadow" and not rule.part)
+    shadow = tuple(rule.name for rule in book.rules if rule.status != "active" and not rule.part)
     flagged: list[Watched] = []
     crossed: list[Watched] = []
     meant: dict[str, list[Watched]] = {}  # by the rule that the truth says is for them

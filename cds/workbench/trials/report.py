@@ -64,9 +64,14 @@ def headline(found: Backtest, prevalences: Sequence[float]) -> list[tuple[str, s
 def tables(found: Backtest) -> Iterator[tuple[list[str], list[list[str]]]]:
     """Every subgroup table: heads, rows."""
     for by, title in _BY.items():
-        rows = [[group.name, *_cells(group.figures)] for group in found.groups if group.by == by]
+        rows = [[_called(found, group), *_cells(group.figures)] for group in found.groups if group.by == by]
         if rows:
             yield [title, *_HEADS], rows
+
+
+def _called(found: Backtest, group: Group) -> str:
+    """A group's name; of a draft or a rule in shadow with the word that nobody is shown it."""
+    return f"{group.name} (not shown)" if group.by == "rule" and group.name in found.shadow else group.name
 
 
 def _cells(of: Figures) -> list[str]:
@@ -142,8 +147,8 @@ def _parts(found: Backtest, prevalences: Sequence[float], asked: Sequence[tuple[
     yield f" {found.unmeasured:,} patients without any result are in no figure." if found.unmeasured else ""
     yield "</p></section>"
     yield _section("Which rules find it, and stay quiet", [
-        _figure(plots.intervals("Sensitivity by group", _rows(found.groups, "sensitivity")), "Sensitivity, with 95 % Wilson intervals."),
-        _figure(plots.intervals("Specificity by group", _rows(found.groups, "specificity")), "Specificity, with 95 % Wilson intervals."),
+        _figure(plots.intervals("Sensitivity by group", _rows(found, "sensitivity")), "Sensitivity, with 95 % Wilson intervals."),
+        _figure(plots.intervals("Specificity by group", _rows(found, "specificity")), "Specificity, with 95 % Wilson intervals."),
     ])  # fmt: skip
     if found.found_after:
         last = max(1, *found.watched_for)
@@ -223,10 +228,10 @@ def _states(found: Backtest) -> tuple[list[str], list[list[str]]]:
     return ["Rule", *states], [[rule, *(f"{ever.get((rule, state), 0):,}" for state in states)] for rule in rules]
 
 
-def _rows(groups: Sequence[Group], figure: str) -> list[plots.Row]:
+def _rows(found: Backtest, figure: str) -> list[plots.Row]:
     rows: list[plots.Row] = []
     for by, title in _BY.items():
-        of = [plots.Row(one.name, getattr(one.figures, figure)) for one in groups if one.by == by]
+        of = [plots.Row(_called(found, one), getattr(one.figures, figure)) for one in found.groups if one.by == by]
         told = [row for row in of if row.interval is not None]
         rows += [plots.Row(title, None, heading=True), *told] if told else []
     return rows
