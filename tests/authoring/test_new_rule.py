@@ -17,6 +17,7 @@ from cds.reasoning.reasoner import Reasoner
 from cds.workbench.authoring.lint import lint
 from cds.workbench.authoring.new_rule import write_rule
 from cds.workbench.authoring.questions import QUESTIONS, answered
+from cds.workbench.proving.covering import cover
 from cds.workbench.proving.reading import load_tests
 from cds.workbench.proving.running import run
 from tests.test_cli import exowatch
@@ -60,10 +61,19 @@ def made(folder: Path, given: dict[str, str]) -> tuple[list[str], list[str], int
 def test_what_is_written_has_nothing_to_mend_and_its_tests_pass(tmp_path: Path, given: dict[str, str]) -> None:
     problems, failures, count = made(tmp_path / "site", given)
     assert (problems, failures) == ([], [])
-    assert count >= 7
+    assert count >= 11
     (rule,) = (path for path in (tmp_path / "site/resistance").glob("*.yaml") if ".test." not in path.name)
     assert "status: draft" in rule.read_text("utf-8")
     assert "TODO" not in rule.read_text("utf-8")
+
+
+def test_the_tests_that_come_with_it_show_every_condition(tmp_path: Path) -> None:
+    made(tmp_path / "site", MARKER | KNOWN)
+    book = load_rulebook(tmp_path / "site", drafts=True)
+    coverage = cover(
+        book.rule("uchl1-rise-on-cytotoxic-chemotherapy"), load_tests(tmp_path / "site", book), Reasoner(book)
+    )
+    assert coverage.missing == ()
 
 
 def test_a_second_rule_joins_the_first_in_the_same_files(tmp_path: Path) -> None:

@@ -174,7 +174,36 @@ def _tests(answers: Answers, book: RuleBook) -> str:
         f"    {marker}: {{-4: 2.0, {first}: 2.1}}",
         f"    imaging: {{{first + 1}: PD}}",
         f"    expect: {{{first + 1}: discordant silent-in-progression}}",
+        "  imaging that agrees changes nothing:",
+        f"    {marker}: {{-4: 2.0, {first}: 2.1, {again}: {high}}}",
+        f"    imaging: {{{first + 1}: PR, {again + 28}: PD}}",
+        f"    expect: {{{first + 1}: no-flag no-rise, {again + 28}: watch rise}}",
+        "  below the limit of detection a rise cannot be excluded:",
+        f"    {marker}: {{-4: <0.5, {first}: 0.55}}",
+        f"    expect: {{{first}: no-flag cannot-be-excluded-below-lod}}",
+        "  a drift below the limit is told:",
+        f"    {marker}: {{-4: 2.0, {first}: 2.02, {first + 14}: 2.04, {again}: 2.06}}",
+        f"    expect: {{{again}: no-flag drift-below-limit}}",
+        "  what drifted and then rose has risen:",
+        f"    {marker}: {{-4: 2.0, {first}: 2.02, {first + 14}: 2.04, {again}: {high}}}",
+        f"    expect: {{{again}: watch rise not drift-below-limit}}",
+        "  an old result is called so:",
+        f"    {marker}: {{-4: 2.0, {first}: 2.1}}",
+        f"    expect: {{{first + 120}: no-flag not stale, {first + 121}: no-flag stale}}",
+        "  a treatment without a recorded end is taken as going on:",
+        f"    {therapy}: 0.. assumed",
+        f"    {marker}: {{-4: 2.0, {first}: 2.1}}",
+        f"    expect: {{{first}: no-flag assumed-ongoing}}",
     ]
+    if suspects and answers["reference"] == "baseline":
+        lines += [
+            "  a reference drawn after the first dose leads to watch at most:",
+            f"    {marker}: {{5: 2.0, {first}: {high}, {again}: {high + 1}}}",
+            f"    expect: {{{again}: watch late-baseline}}",
+            "  two samples of the first days are references and nothing more:",
+            f"    {marker}: {{5: 2.0, 10: 2.0}}",
+            "    expect: {10: background not late-baseline}",
+        ]
     return "\n".join(lines) + "\n"
 
 
