@@ -22,6 +22,7 @@ from cds.workbench.authoring.lint import lint
 from cds.workbench.authoring.overlay import accept, begin
 from cds.workbench.proving.reading import load_tests
 from cds.workbench.proving.running import run
+from cds.workbench.publishing import objections
 from tests.authoring.examples import EXAMPLE
 from tests.service.test_serving import served
 from tests.test_cli import exowatch
@@ -200,3 +201,18 @@ def test_the_service_speaks_with_the_overlay(site: Path, tmp_path: Path, request
         assert any("a loss of response to chemotherapy" in card["summary"] for card in said), said
         libraries = [one["resource"]["name"] for one in client.get("/fhir/Library").json()["entry"]]
     assert len(libraries) == len(load_rulebook(site).rules)
+
+
+def test_a_site_hears_of_the_reviews_of_shipped_rules_too(site: Path) -> None:
+    late = {(one.mistake, Path(one.file).name) for one in lint([site], date(2028, 1, 1))}
+    assert (Mistake.REVIEW_PAST, "trpc5-rise-on-chemotherapy.yaml") in late
+    assert (Mistake.REVIEW_PAST, "example.yaml") in late
+    assert {mistake for mistake, _ in late} == {Mistake.REVIEW_PAST}
+
+
+def test_an_overlay_is_published_by_its_own_tests(site: Path) -> None:
+    rule = (site / "resistance/example.yaml").read_text("utf-8").replace("status: draft", "status: active")
+    put(site, "resistance/example.yaml", rule)
+    assert not objections(rule_files(site), TODAY)
+    (site / "resistance/example.test.yaml").unlink()
+    assert objections(rule_files(site), TODAY).untested == ("example",)

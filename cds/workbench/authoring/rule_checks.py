@@ -32,12 +32,14 @@ _NAMES_A_LIMIT = ("at_least", "not_fallen_by", "first", "second", "apart", "befo
 
 
 def check_rule(written: Written, book: RuleBook, today: date) -> None:
-    """Note everything at the rule's own text."""
+    """Note everything at the rule's own text; of one that is shipped, what time and a site's evidence change."""
+    _dates(written.section, today)
+    _evidence(written, book)
+    if not written.own:
+        return
     _uses(written)
     _logic(written, book)
     _windows(written)
-    _dates(written.section, today)
-    _evidence(written, book)
     _tests(written, book)
     _advice(written, book)
     _words(written, book)

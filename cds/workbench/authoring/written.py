@@ -14,11 +14,12 @@ from cds.workbench.proving.cases import RuleTest
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One rule of a book: what it says, its text, the tests beside it."""
+    """One rule of a book: what it says, its text, the tests beside it. `own`: not shipped under a site's overlay."""
 
     rule: Rule
     section: Section
     tests: Sequence[RuleTest]
+    own: bool = True
 
     def clauses(self) -> Iterator[tuple[Clause, Path_]]:
         """The rule's own clauses and notes, each with the way to it in the text."""
@@ -45,18 +46,14 @@ class Written:
 def written_rules(
     files: RuleFiles, book: RuleBook, tests: Sequence[RuleTest], problems: list[Problem]
 ) -> list[Written]:
-    """Every rule of the book with its text, but those whose file has a mistake already; notes go to `problems`.
-
-    Of a site's overlay only its own rules.
-    """
+    """Every rule of the book with its text, but those whose file has a mistake already; notes go to `problems`."""
     mistaken = {problem.file for problem in problems if problem.mistake.severity == "error"}
     found = []
     for rule in book.rules:
         file = files.files[rule.file]
-        if files.site and not file.own:
-            continue
         shown = {file.shown, *([file.over.shown] if file.over is not None else [])}
         section = file.read(problems) if not shown & mistaken else None
         if section is not None:
-            found.append(Written(rule, section, [test for test in tests if test.rule == rule.name]))
+            own = [test for test in tests if test.rule == rule.name]
+            found.append(Written(rule, section, own, file.own or not files.site))
     return found
