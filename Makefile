@@ -11,7 +11,7 @@ EXAMPLES ?= 1500
 ROUNDS ?= 50
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz million soak faults noise-table validate-fhir artefacts snapshots pictures lock clean
+.PHONY: help proof demo test check bench fuzz million soak faults noise-table validate-fhir artefacts snapshots pictures lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -56,6 +56,9 @@ validate-fhir: $(READY) ## HAPI's instance validator over everything emitted, sn
 	rm -rf build/fhir
 	$(BIN)/python -m tests.publish.examples build/fhir
 	cd tools/validate-fhir && mvn -q -B compile exec:java -Dexec.args="$(CURDIR)/fhir $(CURDIR)/build/fhir"
+
+proof: $(READY) ## docs/proof.md, anew from the rules and the tests beside them
+	$(BIN)/python -m tools.proof
 
 artefacts: $(READY) ## value sets, concept maps, examples of output schemas for editors and docs/codes.md and the index of docs/lint, anew from rules and code
 	$(BIN)/python -m tools.artefacts

@@ -63,6 +63,8 @@ def rules_list(rules: RulesDir = None, as_json: AsJson = False) -> None:
 
 rules_app.command("test")(proving.rules_test)
 rules_app.command("cover")(proving.rules_cover)
+rules_app.command("mutate")(proving.rules_mutate)
+rules_app.command("boundaries")(proving.rules_boundaries)
 
 
 def evidence(

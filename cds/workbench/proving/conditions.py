@@ -93,6 +93,10 @@ class Table:
         """The table of the same rule with these clauses alone."""
         return Table(replace(self.rule, clauses=tuple(clauses)), self._book)
 
+    def rank(self, clause: Clause) -> int:
+        """The place of the clause's state in the order of precedence, 0 first; -1 for a note."""
+        return self._book.rank(clause.state) if clause.state else -1
+
     def truths(self, facts: Facts) -> list[Tri]:
         """The truth of every clause."""
         return [clause_truth(row.clause, facts) for row in self.rows]

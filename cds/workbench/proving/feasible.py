@@ -6,7 +6,7 @@ the smallest set of implications with which it still ends so is the proof.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -27,21 +27,21 @@ class Proof(NamedTuple):
         said = [str(one) for one in self.implications]
         if self.masking:
             said.append(f"{' or '.join(self.masking)} then decides, or says the same")
-        return "; ".join(said)
+        return "; ".join(said) or "its clause says the same of both"
 
 
-_STAGES: tuple[tuple[Tri, bool], ...] = ((True, True), (True, False), (None, False), (False, False))
+STAGES: tuple[tuple[Tri, bool], ...] = ((True, True), (True, False), (None, False), (False, False))
 """(applies, judged): how far the asking went."""
 
 
 class Search:
     """All assignments of a rule's facts that its implications allow."""
 
-    def __init__(self, rule: Rule, table: Table, known: Sequence[Implication]):
+    def __init__(self, rule: Rule, table: Table, known: Sequence[Implication], also: Sequence[Clause] = ()):
         self.rule = rule
         self.table = table
         self.known = known
-        self._positive = self._only_positive()
+        self._positive = self._only_positive((*rule.clauses, *also))
         self._clauses = {clause.key: clause for clause in rule.clauses}
 
     def deciding(self, condition: Condition, value: Tri, other: Tri) -> Facts | None:
@@ -50,9 +50,9 @@ class Search:
 
     def proof(self, condition: Condition, value: Tri, other: Tri) -> Proof:
         """The smallest set of implications (no one of them can be left out) with which there are no such facts."""
-        needed = [one for one in self.known if self._touches(one, condition)]
-        if self._deciding(condition, value, other, needed) is not None:
-            needed = list(self.known)
+        needed: list[Implication] = []
+        while (facts := self._deciding(condition, value, other, needed)) is not None:
+            needed.append(next(one for one in self.known if not one.holds(facts)))
         for one in list(needed):
             fewer = [kept for kept in needed if kept is not one]
             if self._deciding(condition, value, other, fewer) is None:
@@ -61,26 +61,28 @@ class Search:
 
     def _masking(self, condition: Condition, value: Tri, other: Tri, known: Sequence[Implication]) -> tuple[str, ...]:
         """The other clauses without which the condition would decide (no one of them can be left out)."""
-        masking = [clause for clause in self.rule.clauses if clause.key != condition.clause]
+
+        def deciding(masking: Sequence[Clause]) -> Facts | None:
+            own = [clause for clause in self.rule.clauses if clause in masking or clause.key == condition.clause]
+            lesser = Search(replace(self.rule, clauses=tuple(own)), self.table.without(own), self.known)
+            return lesser._deciding(condition, value, other, known)
+
+        masking: list[Clause] = []
+        while (facts := deciding(masking)) is not None:
+            there = [clause for clause in self.rule.clauses if clause not in masking and clause.key != condition.clause]
+            speaking = [clause for clause in there if clause_truth(clause, facts)]
+            masking += speaking[:1] or [clause for clause in there if clause_truth(clause, facts) is None] or there
         for clause in list(masking):
             fewer = [kept for kept in masking if kept is not clause]
-            own = [kept for kept in self.rule.clauses if kept in fewer or kept.key == condition.clause]
-            lesser = Search(replace(self.rule, clauses=tuple(own)), self.table.without(own), self.known)
-            if lesser._deciding(condition, value, other, known) is None:
+            if deciding(fewer) is None:
                 masking = fewer
         return tuple(clause.key for clause in masking)
-
-    def _touches(self, one: Implication, condition: Condition) -> bool:
-        names = {atom.fact for atom in one.atoms}
-        clause = self._clauses.get(condition.clause)
-        own = {literal.fact for literal in (*clause.asked, *clause.all, *clause.unless)} if clause else set()
-        return bool(names & (own | {condition.literal.fact, "judged"}))
 
     def _deciding(self, condition: Condition, value: Tri, other: Tri, known: Sequence[Implication]) -> Facts | None:
         clause = self._clauses.get(condition.clause)
         own = [literal.fact for literal in (*clause.all, *clause.unless)] if clause else []
         own += [literal.fact for literal in self.rule.only_if]
-        for applies, judged in _STAGES:
+        for applies, judged in STAGES:
             if (
                 condition.part == "only_if"
                 and condition.literal.wanted is not None
@@ -88,11 +90,11 @@ class Search:
                 and applies is not None
             ):
                 continue
-            fixed, free, first = self._domains(own, applies, judged, known)
+            fixed, free, first = self.domains(own, applies, judged, known)
             if condition.part == "only_if":
                 fixed[ANCHOR] = True
             table = self.table.without(
-                [one for one in self.rule.clauses if one is clause or _may_hold(one, fixed, free)]
+                [one for one in self.rule.clauses if one is clause or may_hold(one, fixed, free)]
             )
 
             def turns(facts: Facts, clause: Clause | None = clause) -> bool:
@@ -104,13 +106,24 @@ class Search:
                 force = (condition.part, condition.number, other)
                 return clause_truth(clause, facts) is not clause_truth(clause, facts, force)
 
-            for facts in _walk(fixed, free, known, first, turns):
+            for facts in walk(fixed, free, known, first, turns, self._stronger(clause)):
                 truths = table.truths(facts)
                 if table.forced(condition, other, facts, truths) != table.said(truths):
                     return facts
         return None
 
-    def _domains(
+    def _stronger(self, clause: Clause | None) -> list[Clause]:
+        """The clauses of which each, being true, leaves nothing for this one to decide."""
+        if clause is None or not clause.state:
+            return []
+        rank = self.table.rank(clause)
+        return [
+            one
+            for one in self.rule.clauses
+            if one.state and one is not clause and self.table.rank(one) < rank + (not clause.note)
+        ]
+
+    def domains(
         self, own: Sequence[str], applies: Tri, judged: bool, known: Sequence[Implication]
     ) -> tuple[dict[str, Tri], list[tuple[str, tuple[Tri, ...]]], int]:
         """What is fixed, and what is free with its values, the condition's own facts (so many) first.
@@ -145,11 +158,11 @@ class Search:
             return facts[ANCHOR] is False or False in truths
         return facts[ANCHOR] is None or (False not in truths and None in truths)
 
-    def _only_positive(self) -> set[str]:
+    def _only_positive(self, clauses: Sequence[Clause]) -> set[str]:
         """Facts that, being false, make no clause true: whatever decides with them true decides with them false."""
         negative = {
             literal.fact
-            for clause in self.rule.clauses
+            for clause in clauses
             for literal, positive in (
                 *((lit, lit.wanted is not False) for lit in clause.all),
                 *((lit, False) for lit in clause.unless),
@@ -159,31 +172,38 @@ class Search:
         return {spec.name for spec in self.rule.facts} - negative
 
 
-def _may_hold(clause: Clause, fixed: Facts, free: Sequence[tuple[str, tuple[Tri, ...]]]) -> bool:
+def may_hold(clause: Clause, fixed: Facts, free: Sequence[tuple[str, tuple[Tri, ...]]]) -> bool:
     """Whether the clause is not false already, by what is fixed or not formed."""
     open_ = {name for name, _ in free}
     return all(lit.fact in open_ or literal_truth(lit, fixed) is not False for lit in (*clause.asked, *clause.all))
 
 
-def _walk(
+def walk(
     fixed: Facts,
     free: Sequence[tuple[str, tuple[Tri, ...]]],
     known: Sequence[Implication],
     first: int,
     turns: Callable[[Facts], bool],
+    never: Iterable[Clause] = (),
 ) -> Iterator[dict[str, Tri]]:
-    """Every assignment of the free facts that the implications allow and of which the `first` pass `turns`."""
+    """Every assignment of the free facts that the implications allow, of which the `first` pass `turns`, and none of `never` is true."""
     order = {name: place for place, (name, _) in enumerate(free)}
     checks: list[list[Implication]] = [[] for _ in range(len(free) + 1)]
     for one in known:
         if all(atom.fact in fixed or atom.fact in order for atom in one.atoms):
             checks[max((order[atom.fact] + 1 for atom in one.atoms if atom.fact in order), default=0)].append(one)
+    ends: list[list[Clause]] = [[] for _ in range(len(free) + 1)]
+    for clause in never:
+        names = {literal.fact for literal in (*clause.asked, *clause.all, *clause.unless)}
+        ends[max((order[name] + 1 for name in names if name in order), default=0)].append(clause)
     facts: dict[str, Tri] = dict(fixed)
 
     def step(place: int) -> Iterator[dict[str, Tri]]:
         if not all(any(facts[atom.fact] in atom.values for atom in one.atoms) for one in checks[place]):
             return
         if place == first and not turns(facts):
+            return
+        if any(clause_truth(clause, facts) for clause in ends[place]):
             return
         if place == len(free):
             yield dict(facts)

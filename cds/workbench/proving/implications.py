@@ -108,6 +108,8 @@ def _references(facts: Sequence[FactSpec], _marker: Marker) -> Iterator[Implicat
             for name in missing:
                 yield Implication((unless(spec.name, True), unless(name, True)), "a baseline is compared with nothing")
         if spec.params[0] == "late":
+            reason = "what is only a baseline is compared with none, and confirms nothing"
+            yield Implication((unless(spec.name, True), Atom("judged", (True,))), reason)
             pair = _name_of(facts, spec.params[1])
             if pair:
                 for name in missing:
@@ -172,7 +174,9 @@ def _therapy(facts: Sequence[FactSpec], _marker: Marker) -> Iterator[Implication
     for bound, about in product(_of(facts, "interference"), _of(facts, "bound_drug")):
         reason = "the latest sample is one of those on which the state rests"
         yield Implication((unless(bound.name, True), Atom(about.name, (True,))), reason)
-        yield Implication((unless(bound.name, None), unless(about.name, False)), reason)
+        reason = "a sample of which it is unknown is of no use, so it confirms nothing and the state rests on it alone"
+        yield Implication((unless(bound.name, None), Atom(about.name, (None,))), reason)
+        yield Implication((unless(about.name, None), Atom(bound.name, (None,))), reason)
 
 
 def _name_of(facts: Iterable[FactSpec], params: object) -> str:
@@ -237,6 +241,14 @@ def _of_combination(rule: Rule, book: RuleBook) -> Iterator[Implication]:
         domain = [state for state in states if state in can_be]
         tests = {spec.name: partial(_among, spec.params.states) for spec in specs}
         yield from _excluded(tests, [*domain, "not measured"], f"{name} has one state")
+    speaking = [spec for specs in by_part.values() for spec in specs]
+    said = {state for spec in speaking for state in spec.params.states}
+    silent = {
+        clause.state for part in rule.combines.values() for clause in book.rule(part).clauses if clause.state
+    } - said
+    if silent <= {"not-applicable"}:
+        reason = "of parts that all do not apply nothing is asked"
+        yield Implication(tuple(Atom(spec.name, (True,)) for spec in speaking), reason)
     for one, other in combinations(by_part, 2):
         for left, right in product(by_part[one], by_part[other]):
             scopes = ("out-of-scope" in left.params.states, "out-of-scope" in right.params.states)

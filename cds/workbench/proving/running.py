@@ -10,6 +10,7 @@ from cds.reasoning.findings import Evaluation, Finding
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import Clause, RuleBook
 from cds.workbench.proving.cases import QUIET, Expectation, RuleTest
+from cds.workbench.proving.timeline import drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,12 @@ class Failure:
 
     def __str__(self) -> str:
         head = f"{self.test.file}:{self.test.line}: {self.test.name}\n  day {self.day}: expected {self.wanted}, got {self.got}"
-        return "\n".join((head, *(f"  {line}" for line in self.trace)))
+        because = [f"because: {self.test.because}"] if self.test.because else []
+        return "\n".join((head, *(f"  {line}" for line in (*because, *self.trace))))
+
+    def timeline(self) -> list[str]:
+        """The case drawn as it was known on the day, in plain text of at most 100 columns."""
+        return drawn(self.day, self.evaluation, answer_of(self.evaluation, self.test.rule))
 
 
 def run(tests: Iterable[RuleTest], reasoner: Reasoner) -> list[Failure]:
