@@ -71,6 +71,19 @@ def test_a_shortcut_that_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> N
         Trial(BOOK, TRPC5, Conditions()).run(Course(3.0), 400, 1)
 
 
+def test_a_rule_that_waits_for_a_fall_is_told_apart() -> None:
+    trial = Trial(BOOK, "hotair-after-surgery", Conditions(days=(80, 108)))
+    assert trial.waits_for_fall
+    assert (
+        trial.run(STABLE, 300, 1).ever(("persistent",)).share
+        > 0.9
+        > trial.run(Course(0.1), 300, 1).ever(("watch",)).share
+    )
+    call = ["rules", "noise", "hotair-after-surgery", "--runs", "100", "--schedule", "80,108", "--thresholds", ""]
+    assert "waits for a fall" in CliRunner().invoke(app, call).output
+    assert not Trial(BOOK, TRPC5, Conditions()).waits_for_fall
+
+
 def test_the_same_seed_draws_the_same() -> None:
     first, again = (Trial(BOOK, TRPC5, Conditions()).run(STABLE, 300, 9).sequences for _ in range(2))
     assert first == again

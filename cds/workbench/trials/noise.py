@@ -22,7 +22,7 @@ from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import RuleBook
 from cds.workbench.trials.patterns import Drawn, limits
 from cds.workbench.trials.stand_in import StandIn
-from cds.workbench.trials.variants import Variant, varied
+from cds.workbench.trials.variants import Variant, changes, leaves, varied
 
 _CHECKED = 200  # so many draws of a trial are asked in full
 _MOST = 60  # follow-ups
@@ -135,6 +135,8 @@ class Trial:
         even = Drawn([[0.0] * len(self._all_days) for _ in self.variation], [0.0] * len(self._all_days))
         chart = self._chart(conditions.days[-1], even)
         self._limits = limits(book, self.rule, chart, self._patient.markers)
+        self.waits_for_fall = any(one.not_fallen for leaf in leaves(book, self.rule) for one in changes(leaf))
+        """Whether the rule flags who has not changed, as one does that looks for what an operation has left behind."""
         self._known: dict[tuple[bool, ...], tuple[str, ...]] = {}
 
     def run(self, course: Course, runs: int, seed: int) -> Outcome:

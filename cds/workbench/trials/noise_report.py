@@ -63,6 +63,8 @@ class Noise:
         yield f"  limits      {limits} times the reference{f'; {chr(32).join(off)} off' if off else ''}"
         over = f" over {self.course.over} days" if self.course.over else ""
         yield f"  change      to {self.course.height:g} times as much from day {self.course.onset} on{over}"
+        if self.trial.waits_for_fall:
+            yield "  note        the rule waits for a fall: of patients who are stable a flag is right; try --rise 0.2"
         asked = self.stable.patterns + self.changed.patterns
         checked = self.stable.checked + self.changed.checked
         yield f"  asked       the rule itself, once for each of {asked:,} patterns; {checked:,} draws in full besides, all alike"
