@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from cds.advice.wording import Wording
 from cds.board.words import label, words
 from cds.reasoning.loading import default_rulebook
 from cds.record.codes import ACTIONS, DISPOSITIONS, NOT_DONE, REASONS, RESISTANCE, RESPONSES, RETIRED
@@ -56,6 +57,13 @@ def test_every_code_has_a_label() -> None:
     for section, codes in expected.items():
         known = getattr(words(), section)
         assert [code for code in codes if not hasattr(known, str(code))] == [], section
+
+
+def test_a_state_is_called_the_same_in_lists_as_on_pages_and_cards() -> None:
+    book = default_rulebook()
+    assert {one.name: label("states", one.name) for one in book.states} == {
+        one.name: Wording(book).state(one.name) for one in book.states
+    }
 
 
 def test_a_code_without_a_label_is_shown_as_words() -> None:

@@ -57,7 +57,7 @@ def squeezed(text: str) -> str:
 @pytest.mark.parametrize(
     ("person", "why"),
     [
-        ({"disease": "dcis", "metastasis": None}, "out of scope"),
+        ({"disease": "dcis", "metastasis": None}, "outside the scope"),
         ({"measurements": ()}, "results are not in the newest data"),
         ({"therapies": ()}, "newest data cannot be judged"),
     ],
