@@ -34,6 +34,11 @@ def say(text: str, *, error: bool = False) -> None:
     console(error=error).print(text, markup=False)
 
 
+def say_marked(markup: str) -> None:
+    """A text with rich markup; plain where there is no terminal."""
+    console().print(markup)
+
+
 def state_text(state: str) -> str:
     """A state in its colour (markup; plain where there is no terminal)."""
     colour = _COLOURS.get(state, "green" if state == "no-flag" else "dim")

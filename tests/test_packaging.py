@@ -60,6 +60,11 @@ def test_the_rule_book_travels_whole_and_no_mistakes_with_it(unpacked: Path) -> 
     assert packed == {path.name for path in (ROOT / "rules").iterdir()} - {"bad"}
 
 
+def test_pages_of_lint_are_at_hand(unpacked: Path) -> None:
+    done = run(unpacked, "rules", "lint", "--explain", "EX203")
+    assert done.stdout.startswith("# EX203: unknown fact"), done.stderr
+
+
 def test_it_uses_its_own_rules(unpacked: Path) -> None:
     done = run(unpacked, "rules", "list", "--json")
     assert done.returncode == 0, done.stderr

@@ -32,11 +32,15 @@ def lint(
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="github: annotations of a workflow.")] = Format.TEXT,
     as_json: AsJson = False,
+    explain: Annotated[str, typer.Option(metavar="CODE", help="Only show the page of a code.")] = "",
 ) -> None:
     """Name every problem of rules, tests and all that they rest on; exit code 1 if there is an error or a warning."""
     from cds.workbench.authoring import report
     from cds.workbench.authoring.lint import lint as problems_of
 
+    if explain:
+        terminal.say(report.explained(explain.upper()).rstrip())
+        return
     problems = problems_of(places or [rules_folder(None) or shipped_rules()], date.today())
     if as_json:
         typer.echo(report.as_json(problems))
@@ -45,7 +49,7 @@ def lint(
             typer.echo(report.as_github(problems))
     else:
         if problems:
-            typer.echo(report.as_text(problems))
+            terminal.say_marked(report.as_markup(problems))
         typer.echo(report.summary(problems))
     raise typer.Exit(1 if any(one.mistake.severity != "advice" for one in problems) else 0)
 

@@ -99,6 +99,19 @@ def test_the_command_speaks_to_people_to_programs_and_to_code_hosts() -> None:
     assert (problem["code"], problem["severity"], problem["page"]) == ("EX203", "error", "docs/lint/EX203.md")
 
 
+def test_why_and_what_next_stand_below_each_problem_and_the_page_is_at_hand() -> None:
+    done = exowatch("rules", "lint", "rules/bad/EX203-unknown-fact.yaml")
+    assert (
+        "\n    why:  A typing error, often the name of a limit in the place of a fact's.\n    next: facts: "
+        in done.stdout
+    )
+    done = exowatch("rules", "lint", "--explain", "ex203")
+    assert (done.returncode, done.stdout.startswith("# EX203: unknown fact")) == (0, True)
+    done = exowatch("rules", "lint", "--explain", "EX999")
+    assert (done.returncode, "there is no code 'EX999'" in done.stderr) == (2, True)
+    assert all(report.cause(mistake.code) for mistake in Mistake)
+
+
 def test_advice_alone_is_no_failure_and_a_wrong_call_is_told() -> None:
     done = exowatch("rules", "lint", "rules/bad/EX722-title-names-a-fear.yaml")
     assert (done.returncode, "advice EX722" in done.stdout) == (0, True)

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
-from cds.errors import Problem
+from cds import terminal
+from cds.errors import InputError, Problem
 
+_COLOURS = {"error": "bold red", "warning": "yellow", "advice": "cyan"}
 _GITHUB = {"error": "error", "warning": "warning", "advice": "notice"}
 
 
 def page(code: str) -> str:
     """Where a code is explained."""
     return f"docs/lint/{code}.md"
+
+
+@cache
+def explained(code: str) -> str:
+    """The page of a code, from the package or the checkout. Raises `InputError` for no code of ours."""
+    packaged = Path(str(files("cds") / "_data" / "lint"))
+    folder = packaged if packaged.is_dir() else Path(__file__).resolve().parents[3] / "docs" / "lint"
+    path = folder / f"{code}.md"
+    if not re.fullmatch(r"EX\d{3}", code) or not path.is_file():
+        raise InputError(f"there is no code '{code}'. Next step: write it as in EX203; docs/lint/ lists them")
+    return path.read_text("utf-8")
+
+
+def cause(code: str) -> str:
+    """The likely cause of a mistake, or why it is one."""
+    return explained(code).split("\n## Why\n\n")[1].split("\n\n## ")[0].strip()
 
 
 def shown_path(file: str) -> str:
@@ -26,13 +47,26 @@ def shown_path(file: str) -> str:
 
 
 def as_text(problems: Sequence[Problem]) -> str:
-    """For people: one paragraph a problem, the next step below it."""
-    return "\n".join(_paragraph(one) for one in problems)
+    """For people: one paragraph a problem, with its likely cause and the next step."""
+    return "\n".join(
+        f"{_place(one)}: {one.mistake.severity} {one.mistake.code}: {one.message}"
+        f"\n    why:  {cause(one.mistake.code)}\n    next: {one.hint}"
+        for one in problems
+    )
 
 
-def _paragraph(one: Problem) -> str:
-    head = f"{shown_path(one.file)}:{one.line}:{one.column}: {one.mistake.severity} {one.mistake.code}: {one.message}"
-    return f"{head}\n    {one.hint}" if one.hint else head
+def as_markup(problems: Sequence[Problem]) -> str:
+    """The same for a terminal that has colours."""
+    plain = terminal.as_it_is
+    return "\n".join(
+        f"[bold]{plain(_place(one))}[/]: [{_COLOURS[one.mistake.severity]}]{one.mistake.severity} {one.mistake.code}[/]: "
+        f"{plain(one.message)}\n    [dim]why:  {plain(cause(one.mistake.code))}[/]\n    next: {plain(one.hint)}"
+        for one in problems
+    )
+
+
+def _place(one: Problem) -> str:
+    return f"{shown_path(one.file)}:{one.line}:{one.column}"
 
 
 def as_github(problems: Sequence[Problem]) -> str:
@@ -65,6 +99,7 @@ def as_json(problems: Sequence[Problem]) -> str:
                     "name": one.mistake.slug,
                     "severity": one.mistake.severity,
                     "message": one.message,
+                    "cause": cause(one.mistake.code),
                     "next": one.hint,
                     "page": page(one.mistake.code),
                 }
