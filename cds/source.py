@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,17 @@ Marks = dict[Path_, tuple[str, int, int]]
 """Where each value stands: its file as messages call it, line and column."""
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+def likely(value: str, known: Iterable[str], what: str) -> str:
+    """The next step about a word that is not known: the one likely meant, or all there are."""
+    names = list(known)
+    close = difflib.get_close_matches(value, names, n=1)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return (
+        f"{what}: {', '.join(names) or 'none'}" if len(names) < 50 else f"{what}: {len(names)}, none of a name like it"
+    )
 
 
 class Section:

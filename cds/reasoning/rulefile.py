@@ -12,7 +12,7 @@ from cds.mistakes import Mistake
 from cds.reasoning.evidence import EvidenceCatalogue
 from cds.reasoning.kinds import KINDS, Context, Days
 from cds.reasoning.rulebook import Anchor, Clause, FactSpec, Gate, Literal, Rise, Rule, State
-from cds.source import Section
+from cds.source import Section, likely
 
 ASKED = {"always": "always", "if the rule applies": "applies", "if the sample is judged": "judged"}
 STATUS = ("draft", "shadow", "active", "retired")
@@ -96,7 +96,7 @@ class RuleReader:
                 if study not in self.evidence.studies:
                     section.problem(
                         f"'{study}' is no record in evidence/",
-                        "add the study there first",
+                        likely(study, self.evidence.studies, "add it there first; records"),
                         at=key,
                         mistake=Mistake.UNKNOWN_STUDY,
                     )
@@ -110,10 +110,8 @@ class RuleReader:
             )
         marker = section.text("watches")
         if not combination and marker not in self.catalogue.markers:
-            known = ", ".join(sorted(self.catalogue.markers))
-            section.problem(
-                f"'{marker}' is no marker", f"markers: {known}", at="watches", mistake=Mistake.UNKNOWN_MARKER
-            )
+            hint = likely(marker, sorted(self.catalogue.markers), "markers")
+            section.problem(f"'{marker}' is no marker", hint, at="watches", mistake=Mistake.UNKNOWN_MARKER)
         gates = self._gates_asked()
         reference = section.choice("reference", ["baseline", "nadir", "none"], "baseline")
         for key in ("since", "review_by"):
@@ -199,7 +197,7 @@ class RuleReader:
         for name in asked:
             if name not in known:
                 self.section.problem(
-                    f"'{name}' is no gate", f"gates: {', '.join(known)}", at="gates", mistake=Mistake.UNKNOWN_GATE
+                    f"'{name}' is no gate", likely(name, known, "gates"), at="gates", mistake=Mistake.UNKNOWN_GATE
                 )
         spoken = [state for state in self.section.section("conclude").value if state in self.cards]
         needed = [gate.name for gate in self.gates if self.section.text("reference") != "none" or not gate.of_reference]
@@ -263,10 +261,8 @@ class RuleReader:
         for key in ("therapy", "not_beside"):
             for name in during.texts(key):
                 if name not in self.catalogue.therapies.classes:
-                    known = ", ".join(sorted(self.catalogue.therapies.classes))
-                    during.problem(
-                        f"'{name}' is no therapy class", f"classes: {known}", at=key, mistake=Mistake.UNKNOWN_THERAPY
-                    )
+                    hint = likely(name, sorted(self.catalogue.therapies.classes), "classes")
+                    during.problem(f"'{name}' is no therapy class", hint, at=key, mistake=Mistake.UNKNOWN_THERAPY)
         return Anchor(during.texts("therapy"), during.texts("not_beside"))
 
     def _literals(self, section: Section, key: str) -> tuple[Literal, ...]:
@@ -278,7 +274,7 @@ class RuleReader:
             if fact not in self.facts:
                 section.problem(
                     f"'{fact}' is no fact of this rule",
-                    "facts: " + ", ".join(sorted(self.facts)),
+                    likely(fact, sorted(self.facts), "facts"),
                     at=key,
                     mistake=Mistake.UNKNOWN_FACT,
                 )
@@ -311,7 +307,7 @@ class RuleReader:
             if state not in self.states:
                 conclude.problem(
                     f"'{state}' is no state",
-                    f"states: {', '.join(self.states)}",
+                    likely(state, self.states, "states"),
                     at=state,
                     mistake=Mistake.UNKNOWN_STATE,
                 )
@@ -385,7 +381,7 @@ class RuleReader:
             if state not in self.states:
                 advise.problem(
                     f"'{state}' is no state",
-                    f"states: {', '.join(self.states)}",
+                    likely(state, self.states, "states"),
                     at=state,
                     mistake=Mistake.UNKNOWN_STATE,
                 )

@@ -102,7 +102,7 @@ def test_the_command_speaks_to_people_to_programs_and_to_code_hosts() -> None:
 def test_why_and_what_next_stand_below_each_problem_and_the_page_is_at_hand() -> None:
     done = exowatch("rules", "lint", "rules/bad/EX203-unknown-fact.yaml")
     assert (
-        "\n    why:  A typing error, often the name of a limit in the place of a fact's.\n    next: facts: "
+        "\n    why:  A typing error, often the name of a limit in the place of a fact's.\n    next: did you mean 'risen'?"
         in done.stdout
     )
     done = exowatch("rules", "lint", "--explain", "ex203")
