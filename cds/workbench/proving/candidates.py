@@ -32,6 +32,7 @@ _SPANS = (
     "0..", "0.. assumed", "0.. planned", "?..", "0..?", "0..60", "0..100", "20..", "60..", "?..200", "-200..-30", "-100..-10", "0.. at=09:00",
     "30..60",
 )  # fmt: skip
+_FAR = 1000  # days: a window that is not bounded
 _BASE = {"trpc5-ev": 2.0, "hotair-ev": 1.0, "pdl1-ev": 100.0, "tgfb1-ev": 200.0}
 
 
@@ -52,8 +53,11 @@ class Candidates:
 
     def __iter__(self) -> Iterator[Case]:
         while True:
-            case = self._fresh() if self.rng.random() < 0.35 else _copied(self.rng.choice(self.tests))
-            for _ in range(self.rng.choice((0, 1, 1, 2, 3))):
+            kind = self.rng.random()
+            case = (
+                self._paired() if kind < 0.15 else self._fresh() if kind < 0.4 else _copied(self.rng.choice(self.tests))
+            )
+            for _ in range(self.rng.choice((0, 0, 1, 2, 3) if kind < 0.15 else (0, 1, 1, 2, 3))):
                 self._edit(case)
             yield case
 
@@ -94,6 +98,24 @@ class Candidates:
                     case[marker][str(day)] = f"{base * self.rng.choice(self.ratios):.6g}"
         return case
 
+    def _paired(self) -> Case:
+        """Two plain changes at the edges of the windows of a pair."""
+        pairs = [spec.params for one in self.rules for spec in one.facts if isinstance(spec.params, Pair)]
+        if not pairs:
+            return self._fresh()
+        pair, step = self.rng.choice(pairs), self.rng.choice
+        first = max(1, step([day for day in (pair.first_from, pair.first_to, 70) if day < _FAR]) + step((-1, 0, 0, 1)))
+        seconds = [first + pair.apart_from, first + pair.apart_to, pair.second_from, pair.second_to, first + 21]
+        second = max(first + 1, step([day for day in seconds if day < _FAR]) + step((-1, 0, 0, 1)))
+        case = self._fresh_base()
+        for marker in self.markers:
+            base = _BASE.get(marker, 1.0)
+            changed = 1.0 if any(change.not_fallen for change in pair.changes) else 3.5
+            case[marker] |= {"20": f"{base:g}"} if step((True, False)) and first > 20 else {}
+            days = [first, second, *([second + step((1, 11, 30, 60))] if step((True, False, False)) else [])]
+            case[marker] |= {str(day): f"{base * changed:g}" for day in days}
+        return case
+
     def _edit(self, case: Case) -> None:
         edits = (self._day, self._value, self._value, self._word, self._word, self._drop, self._add, self._imaging, self._event, self._patient,
                  self._therapy, self._operation, self._late, self._precise)  # fmt: skip
@@ -130,7 +152,8 @@ class Candidates:
         days = sorted((day for day in series if day.lstrip("-").isdigit()), key=int)
         base = _number(series[days[0]]) if days else None
         if floors and len(days) > 1 and base:
-            ratio = self.rng.choice(floors) * self.rng.choice((1, 1, 0.999, 1.02, 0.98))
+            floor = self.rng.choice(floors)
+            ratio = self.rng.choice((floor, 1 / floor)) * self.rng.choice((1, 1, 0.999, 1.02, 0.98))
             series[days[-1]] = f"{base * ratio:.12g} cva=5 cvi=5"
 
     def _drop(self, case: Case) -> None:
