@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 from datetime import date
@@ -13,7 +14,7 @@ from cds.layers import shipped_rules
 from cds.mistakes import Mistake
 from cds.workbench.authoring import report
 from cds.workbench.authoring.lint import lint, lint_book
-from tests.authoring.examples import BAD, EXAMPLE, PAGES, blocks, written
+from tests.authoring.examples import BAD, EXAMPLE, PAGES, ROOT, blocks, written
 from tests.test_cli import exowatch
 from tools.lint_pages import INDEX, index
 
@@ -128,3 +129,16 @@ def test_annotations_cannot_be_broken_by_what_a_file_says() -> None:
     assert said.count("\n") == 0
     assert "file=a%2Cb%3Ac.yaml" in said
     assert "50 %25%0A" in said
+
+
+def test_no_problem_of_a_rule_book_is_without_its_code() -> None:
+    calls = [
+        (path.name, call.lineno)
+        for folder in ("chart", "reasoning", "workbench")
+        for path in sorted((ROOT / "cds" / folder).rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+        if getattr(call.func, "attr", getattr(call.func, "id", "")) in ("problem", "Problem")
+        if "Mistake." not in ast.unparse(call)
+    ]
+    assert calls == []
