@@ -118,7 +118,7 @@ class Candidates:
 
     def _edit(self, case: Case) -> None:
         edits = (self._day, self._value, self._value, self._word, self._word, self._drop, self._add, self._imaging, self._event, self._patient,
-                 self._therapy, self._operation, self._late, self._precise)  # fmt: skip
+                 self._therapy, self._operation, self._late, self._precise, self._noisy)  # fmt: skip
         self.rng.choice(edits)(case)
 
     def _series(self, case: Case) -> dict[str, str]:
@@ -155,6 +155,21 @@ class Candidates:
             floor = self.rng.choice(floors)
             ratio = self.rng.choice((floor, 1 / floor)) * self.rng.choice((1, 1, 0.999, 1.02, 0.98))
             series[days[-1]] = f"{base * ratio:.12g} cva=5 cvi=5"
+
+    def _noisy(self, case: Case) -> None:
+        """A value about its limit, measured so badly that the reference change is what counts, whatever the floor."""
+        limits = [limit for one in self.rules for limit in one.limits.values() if isinstance(limit, Rise)]
+        series = self._series(case)
+        days = sorted((day for day in series if day.lstrip("-").isdigit()), key=int)
+        base = _number(series[days[0]]) if days else None
+        marker = next((self.book.catalogue.markers[name] for name in self.markers if case.get(name) is series), None)
+        if not limits or len(days) < 2 or not base or marker is None:
+            return
+        word, cva, cvi = self.rng.choice((("cva=60", 0.6, marker.cvi), ("cvi=60", marker.cva, 0.6)))
+        ratio = reference_change(cva, cvi, self.rng.choice(limits).z, 1) * self.rng.choice(
+            (0.998, 1.002, 1.02, 1.1, 1.4)
+        )
+        series[days[-1]] = f"{base * ratio:.6g} {word}"
 
     def _drop(self, case: Case) -> None:
         series = self._series(case)
