@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 
@@ -253,6 +254,15 @@ def _next_pair(finding: Finding) -> Iterator[str]:
         opens, closes, pair = found
         also = ", if it exceeds the limit over the lowest value on treatment too" if pair.over_lowest else ""
         yield f"a second such sample from {opens.isoformat()} to {closes.isoformat()} would confirm it{also}"
+
+
+_LAST = re.compile(r" (?:to|by) (\d{4}-\d{2}-\d{2})(?= would confirm it|: later ones are not judged)")
+
+
+def last_day(said: str) -> date | None:
+    """The last day on which a sample could do what a sentence of `would_change` says; None if it names none."""
+    found = _LAST.search(said)
+    return date.fromisoformat(found[1]) if found else None
 
 
 def second_sample(finding: Finding) -> tuple[date, date, Pair] | None:

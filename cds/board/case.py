@@ -116,6 +116,11 @@ class Case:
     silent: tuple[tuple[str, str], ...]
     digest: str
 
+    @property
+    def sampled(self) -> date | None:
+        """The day of the newest sample of a marker; None where none has a day."""
+        return max((point.day for panel in self.scene.panels for point in panel.points), default=None)
+
     def advised(self, advisory: str) -> Answer | Former | None:
         """An advisory of the patient, with what is said of it."""
         carried = (one for one in self.answers if one.advisory is not None and one.advisory.id == advisory)

@@ -23,7 +23,7 @@ _MOST = 320
 _LONGEST = {
     "name": 90, "born": 30, "number": 50, "age": 30, "sex": 30, "board": 120, "about": 130, "word": 40, "certainty": 60,
     "standing": 80, "headline": 260, "changes": 240, "limits": 120, "missing": 160, "treatments": 160, "receptors": 60,
-    "spread": 80, "others": 120, "decisions": 200, "earlier": 200, "rule": 240, "day": 30, "of_line": 12, "value": 60, "part": 80, "note": 90,
+    "spread": 80, "age_told": 120, "age_warning": 240, "withdrawn": 300, "others": 120, "decisions": 200, "earlier": 200, "rule": 240, "day": 30, "of_line": 12, "value": 60, "part": 80, "note": 90,
     "findings": 110, "actions": 130, "attendees": 90, "told": 6000, "rulebook": 12, "digest": 16,
 }  # fmt: skip
 """How long a text is at most, by its field: what is longer ends with an ellipsis, so that a page holds what it must hold."""
@@ -79,6 +79,7 @@ class Question:
     failed: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
+    not_asked: tuple[str, ...] = ()
     values: tuple[Value, ...] = ()
     studies: tuple[Study, ...] = ()
     options: tuple[str, ...] = ()
@@ -101,6 +102,9 @@ class PatientSheet:
     others: tuple[str, ...] = ()  # questions that are not about this patient, a line each
     age: str = ""
     sex: str = ""
+    age_told: str = ""  # as of which day it is, and how long ago that was on the day of the sheet
+    age_warning: str = ""  # what is to be said first of a case that is old
+    withdrawn: tuple[str, ...] = ()  # advice that was taken back, a line each
     receptors: tuple[str, ...] = ()
     spread: str = ""
     treatments: tuple[str, ...] = ()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
-from cds.advice.advisory import Advisory, ChangeFromReference, Reading, Reference
+from cds.advice.advisory import Advisory, Reading, Reference
+from cds.board.age import Age
 from cds.board.case import Answer, Case, Former, about, full_name
+from cds.board.figures import Figure, figures_of
 from cds.board.legible import day, legible, number_of
 from cds.board.paper import AgendaLine, MeetingSheet, PatientSheet, Question, Study, Value
 from cds.board.words import label, words
 from cds.drawing import described, svg
 from cds.record.agendas import Found
 from cds.record.decisions import Decided, Planned
+from cds.record.lifecycle import Kind
 from cds.record.meetings import Case as OnAgenda
 from cds.record.meetings import Meeting
 from cds.record.worklist import Row
@@ -21,19 +24,26 @@ from cds.record.worklist import Row
 _VERSION = 12
 
 
-def patient_sheet(case: Case, decisions: Iterable[Decided] = ()) -> PatientSheet:
-    """The sheet of a case, with what was decided so far: first what holds of advice that stands, then the newest first."""
+def patient_sheet(case: Case, decisions: Iterable[Decided] = (), today: date | None = None) -> PatientSheet:
+    """The sheet of a case as printed `today`, with what was decided so far: first what holds of advice that stands, then the newest first.
+
+    Without `today` it is as of the day of the evaluation.
+    """
     w, header = words().patient, case.header
     newest = sorted(decisions, key=lambda one: (one.at, one.number), reverse=True)
     ended = {one.advisory.id for one in case.earlier}
     holding = [one for one in newest if one.newest and one.advisory not in ended]
-    spread = {None: w.spread_unknown, True: w.metastatic, False: w.not_metastatic}[header.metastatic]
+    age = Age(today or case.as_of, case.as_of, case.sampled)
+    spread = {None: f"{w.spread} {w.spread_unknown}", True: w.metastatic, False: w.not_metastatic}[header.metastatic]
     return PatientSheet(
         name=header.name or words().common.unknown,
         born=day(header.born) or words().common.unknown,
         number=header.number,
         as_of=case.as_of,
-        questions=(*map(question, case.answers), *map(_unanswered, case.unanswered)),
+        age_told="; ".join(filter(None, (age.evaluation, age.sample))),
+        age_warning=age.warning if case.latest else "",
+        withdrawn=tuple(_withdrawn(case)),
+        questions=(*(question(one, age) for one in case.answers), *map(_unanswered, case.unanswered)),
         others=tuple(f"{one.title}: {one.said.word}" for one in case.quiet),
         age=w.age.format(age=header.age) if header.age is not None else "",
         sex=label("sexes", header.sex) if header.sex else "",
@@ -42,18 +52,29 @@ def patient_sheet(case: Case, decisions: Iterable[Decided] = ()) -> PatientSheet
         treatments=tuple(legible(one) for one in header.treatments),
         drawing=svg(case.scene, printed=True) if case.scene.panels else "",
         told=legible(described(case.scene)),
-        decisions=tuple(f"{case.titles[one.advisory]}: {decision_line(one)}" for one in holding),
+        decisions=tuple(f"{case.titles[one.advisory]}: {decision_line(one)}{_follows(one)}" for one in holding),
         earlier=tuple(_earlier(one, case.titles[one.advisory]) for one in newest if one not in holding),
         rulebook=case.rulebook,
         digest=case.digest,
     )
 
 
-def question(answer: Answer) -> Question:
+def _withdrawn(case: Case) -> Iterator[str]:
+    """All advice that was withdrawn: what it said, when and why it was taken back, the last first."""
+    w = words()
+    gone = [one.advisory for one in case.earlier if one.advisory.standing == "withdrawn"]
+    gone += [advisory for one in case.unacknowledged if (advisory := one.advisory) is not None and advisory not in gone]
+    for one in gone:
+        event = next(each for each in reversed(one.events) if each.kind == Kind.WITHDRAWN)
+        said = legible(event.said.headline) if event.said is not None else case.titles[one.id]
+        yield f"{day(event.at[:10])}: {said}. {w.patient.because}: {label('reasons', event.reason)}"
+
+
+def question(answer: Answer, age: Age | None = None) -> Question:
     """What is printed of one answer; what its advisory still claims too, if the newest data say something else."""
     w, advice = words().patient, answer.advisory
     since = f"{w.open_since} {day(advice.opened[:10])}" if advice is not None else ""
-    asked = question_of(answer.said, why=answer.why, standing=since)
+    asked = question_of(answer.said, why=answer.why, standing=since, age=age)
     if answer.claimed is None:
         return asked
     return replace(asked, headline=f"{asked.headline}. {w.still_open} {answer.claimed.word}")
@@ -71,13 +92,14 @@ def _unanswered(former: Former) -> Question:
     return replace(asked, headline=f"{w.still_open} {asked.headline or asked.word}. {why}")
 
 
-def question_of(said: Advisory, why: Iterable[str] = (), standing: str = "") -> Question:
+def question_of(said: Advisory, why: Iterable[str] = (), standing: str = "", age: Age | None = None) -> Question:
     """What is printed of an advisory; `why` is the trace of its finding, `standing` since when it stands."""
     outcomes: dict[str, list[str]] = {}
     for check in said.checks:
         reasons = f" ({'; '.join(check.why)})" if check.why and check.outcome != "passed" else ""
         outcomes.setdefault(check.outcome, []).append(legible(f"{check.title}{reasons}"))
-    w, rule = words().patient, said.rule
+    w, rule, figures = words().patient, said.rule, figures_of(said)
+    per_ev = any(one.total_ev for one in figures)
     excluded = (f"{w.not_excluded.format(word=one.word)} {'; '.join(one.missing)}" for one in said.cannot_exclude)
     return Question(
         state=said.state,
@@ -86,17 +108,18 @@ def question_of(said: Advisory, why: Iterable[str] = (), standing: str = "") -> 
         headline=legible(said.headline),
         explanation=said.explanation,
         certainty=f"{w.evidence_certainty.lower()} {said.certainty}" if said.certainty else "",
-        changes=tuple(_change(one) for one in said.changes),
-        limits=tuple(legible(one.limit) for one in said.changes),
+        changes=tuple(map(_change, figures)),
+        limits=tuple(one.limit for one in figures),
         built=tuple(dict.fromkeys(legible(one.built) for one in said.changes)),
         why=tuple(legible(one) for one in (*said.reasons, *why)),
         missing=tuple(legible(one) for one in (*said.missing, *excluded)),
         why_not=tuple(legible(f"{one.word}: {'; '.join(one.kept_by)}") for one in said.why_not),
-        would_change=tuple(legible(one) for one in said.would_change),
+        would_change=tuple(legible(age.judged(one) if age is not None else one) for one in said.would_change),
         failed=tuple(outcomes.get("failed", ())),
         unknown=tuple(outcomes.get("unknown", ())),
         passed=tuple(outcomes.get("passed", ())),
-        values=tuple(_value(one) for one in _by_weight(said.readings)),
+        not_asked=tuple(outcomes.get("not asked", ())),
+        values=tuple(_value(one, len(said.markers) > 1, per_ev) for one in _by_weight(said.readings)),
         studies=tuple(
             _study(one, against)
             for against, found in ((False, said.evidence), (True, said.contradicting))
@@ -113,7 +136,12 @@ def question_of(said: Advisory, why: Iterable[str] = (), standing: str = "") -> 
 
 def _earlier(one: Decided, title: str) -> str:
     amended = "" if one.newest else f" ({words().paper.amended})"
-    return f"{title}: {decision_line(one)}{amended}"
+    return f"{title}: {decision_line(one)}{_follows(one)}{amended}"
+
+
+def _follows(one: Decided) -> str:
+    """What a decision asked for, after its line; "" for nothing."""
+    return f". {words().decision.actions}: {', '.join(map(_action, one.actions))}" if one.actions else ""
 
 
 def decision_line(one: Decided) -> str:
@@ -184,9 +212,13 @@ def _receptor(name: str, positive: bool | None) -> str:
     return f"{name} {w.common.unknown if positive is None else w.patient.positive if positive else w.patient.negative}"
 
 
-def _change(one: ChangeFromReference) -> str:
-    of = words().paper.of_reference
-    return legible(f"{one.marker}, {one.quantity}: {one.fold} {of} {one.reference_value}, {one.reference}")
+def _change(one: Figure) -> str:
+    """A number in a line: "TRPC5-EV 3.84 × 10⁶ particles/mL, 21 Apr 2025 (value): 3.32 × of the reference …"."""
+    counted = f"; {words().patient.total_ev} {one.total_ev}" if one.total_ev else ""
+    sample = ", ".join(filter(None, (f"{one.marker} {one.value or words().common.unknown}", one.day)))
+    if not one.fold:
+        return sample
+    return f"{sample} ({one.quantity}{counted}): {one.fold} {words().paper.of_reference} {one.reference}, {one.of}"
 
 
 def _by_weight(readings: Sequence[Reading]) -> list[Reading]:
@@ -195,14 +227,16 @@ def _by_weight(readings: Sequence[Reading]) -> list[Reading]:
     return sorted(newest, key=lambda one: not one.roles)
 
 
-def _value(one: Reading) -> Value:
+def _value(one: Reading, named: bool, counted: bool) -> Value:
+    """A result; `named`: with its marker, where there are several; `counted`: with its total EV count, over which it is taken."""
+    total = f"{words().patient.total_ev} {legible(one.total_ev)}" if counted and one.total_ev else ""
     by = "; ".join(part for part in (one.laboratory, one.method, one.lot and f"lot {one.lot}") if part)
     return Value(
         day=day(one.collected) or words().common.unknown,
         order=one.collected.isoformat() if one.collected else "",
         of_line=str(one.day) if one.day is not None else "",
-        value=legible(one.value),
-        part=", ".join(part for part in (*one.roles, *one.flaws, one.undated) if part),
+        value=f"{one.marker if named else ''} {legible(one.value)}".strip(),
+        part=", ".join(filter(None, (*one.roles, *one.flaws, one.undated, total))),
         by=by,
     )
 

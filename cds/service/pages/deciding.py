@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Literal
 
@@ -29,7 +29,7 @@ from cds.record.reviews import Reviews
 from cds.service.access.browser import field as one_field
 from cds.service.access.browser import number
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
-from cds.service.pages.patients import CODES, case_of, may_second
+from cds.service.pages.patients import CODES, age_of, case_of, may_second
 from cds.service.pages.rendering import page
 
 
@@ -68,8 +68,8 @@ class DecisionPages:
     def _form(self, visit: Visit) -> Response:
         self._of_this_patient(visit, "advisory")
         earlier = self._earlier(visit)
-        draft = self._as_decided(visit, earlier[-1]) if earlier else Draft(meeting=visit.query.get("meeting", ""))
-        return self._shown(visit, draft)
+        draft, at = self._as_decided(visit, earlier[-1]) if earlier else Draft(), visit.query.get("meeting", "")
+        return self._shown(visit, replace(draft, meeting=at) if at else draft)
 
     def _decide(self, visit: Visit) -> Response:
         self._of_this_patient(visit, "advisory")
@@ -88,6 +88,10 @@ class DecisionPages:
             return self._shown(visit, draft, problem=problem(error), status=HTTPStatus.UNPROCESSABLE_ENTITY)
         except (AlreadyDecided, Reassessed, Ended) as error:
             return self._shown(visit, draft, conflict=_came_first(error), status=HTTPStatus.CONFLICT)
+        at = visit.query.get("meeting", "")
+        if at and at == draft.meeting:  # whoever came from an agenda goes on with it
+            visit.done = "decided"
+            return redirect(f"/board/meetings/{at}")
         return _back(visit, "decided")
 
     def _shown(
@@ -99,9 +103,9 @@ class DecisionPages:
             raise NotThere
         advisory, earlier = advised.advisory, self._earlier(visit)
         return page(
-            "decision", status, visitor=visit.visitor, header=case.header, patient=case.key, advised=advised,
+            "decision", status, visitor=visit.visitor, header=case.header, patient=case.key, age=age_of(case), advised=advised,
             said=advised.said if isinstance(advised, Answer) else None, advisory=advisory, earlier=earlier, seen=len(earlier),
-            draft=draft, written=bool(visit.form), done=self._done(visit), codes=CODES, problem=problem,
+            draft=draft, at=visit.query.get("meeting", ""), written=bool(visit.form), done=self._done(visit), codes=CODES, problem=problem,
             conflict=conflict if advisory.is_open else words().decision.ended,
             meetings=self._meetings.meetings(visit.visitor.tenant, status="planned"), may_second=may_second(visit.visitor),
         )  # fmt: skip

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from fastapi import Response
 from markupsafe import Markup
 
+from cds.board.age import Age
 from cds.board.case import Case, Cases
 from cds.board.export import course_csv
 from cds.board.paper import patient_pdf
@@ -66,7 +67,8 @@ class PatientPages:
         for one in self._reviews.decisions(tenant, patient=case.key):
             decisions[one.advisory].append(one)
         return page(
-            "patient", visitor=visit.visitor, case=case, here="", today=date.today().isoformat(), codes=CODES,
+            "patient", visitor=visit.visitor, case=case, here="", at=visit.query.get("meeting", ""), today=date.today().isoformat(), codes=CODES,
+            age=age_of(case),
             drawing=Markup(svg(case.scene, styled=False)),  # noqa: S704 - our own, with every text of a record escaped
             table=table_of(case.scene), decisions=decisions, may_second=may_second(visit.visitor),
             actions=self._follow_up.actions(tenant, patient=case.key), outcomes=tuple(self._outcomes(tenant, case.titles)),
@@ -87,7 +89,7 @@ class PatientPages:
     def _sheet(self, visit: Visit) -> Response:
         case = self._case(visit)
         decisions = self._reviews.decisions(visit.visitor.tenant, patient=case.key)
-        return file(patient_pdf(patient_sheet(case, decisions)), "application/pdf", "patient.pdf")
+        return file(patient_pdf(patient_sheet(case, decisions, date.today())), "application/pdf", "patient.pdf")
 
     def _table(self, visit: Visit) -> Response:
         case = self._case(visit)
@@ -110,6 +112,11 @@ def case_of(cases: Cases, visit: Visit, evaluation: str = "") -> Case:
     found = cases.case(visit.visitor.tenant, visit.path["patient"], evaluation)
     visit.about(found.key)
     return found
+
+
+def age_of(case: Case) -> Age:
+    """How old the case is today."""
+    return Age(date.today(), case.as_of, case.sampled)
 
 
 def may_second(visitor: Visitor) -> Callable[[Decided], bool]:

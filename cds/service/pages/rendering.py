@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cds.board.case import full_name
+from cds.board.figures import figures_of
 from cds.board.legible import day, legible, number_of
 from cds.board.words import label, words
 from cds.drawing import cursor_script, drawing_style
@@ -78,6 +79,7 @@ _ENVIRONMENT.filters |= {
     "day": day,
     "legible": legible,
     "fullname": full_name,
+    "figures": figures_of,
 }
 _ENVIRONMENT.globals |= {
     "w": words(),

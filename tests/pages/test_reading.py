@@ -1,0 +1,118 @@
+"""What page, form and paper say so that nobody reads a case wrong: its age, what was taken back, and whose each number is."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+
+import pytest
+
+from cds.board.case import Case, Cases
+from cds.board.legible import day
+from cds.board.paper import patient_pdf
+from cds.board.sheets import patient_sheet
+from cds.record.database import Database
+from tests.board.test_paper import pages_of
+from tests.pages.boards import FLAGGED, TENANT, TWO, WATCHED, House, text_of
+from tests.pages.test_board import SOON, deciding, seen_in
+from tests.pages.test_case import paper, squeezed
+from tests.record.conftest import *  # noqa: F403 - the record on both databases
+from tests.record.visits import REASONER
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    return House(database)
+
+
+def case_of(house: House, key: str) -> Case:
+    return Cases(house.database, REASONER).case(TENANT, key)
+
+
+def printed(case: Case, today: date) -> str:
+    (said,) = pages_of(patient_pdf(patient_sheet(case, (), today)))
+    return " ".join(said.split())
+
+
+def test_a_case_says_how_old_it_is_on_the_day_on_which_it_is_read(house: House) -> None:
+    key = house.visit(FLAGGED, "2025-04-21")
+    days = (date.today() - date(2025, 4, 21)).days
+    browser = house.browser("chair")
+    for said in (text_of(browser.get(f"/board/patients/{key}")), text_of(browser.get(deciding(house, key)))):
+        assert f"data as of 21 Apr 2025, {days} days before {day(date.today())}" in said
+        assert f"newest sample 21 Apr 2025, {days} days before" in said
+        assert "This evaluation is old" in said
+    assert squeezed(f"data as of 21 Apr 2025, {days} days before {day(date.today())}") in squeezed(paper(house, key))
+    assert squeezed("This evaluation is old") in squeezed(paper(house, key))
+    case = case_of(house, key)
+    fresh = printed(case, case.as_of + timedelta(days=1))
+    assert squeezed("data as of 21 Apr 2025, 1 day before 22 Apr 2025") in squeezed(fresh)
+    assert squeezed("is old") not in squeezed(fresh)
+    one, same, other = (patient_pdf(patient_sheet(case, (), case.as_of + timedelta(days=after))) for after in (1, 1, 2))
+    assert one == same
+    assert one != other
+
+
+def test_days_for_a_second_sample_that_are_over_are_said_to_be(house: House) -> None:
+    key = house.visit(WATCHED, "2025-04-21")
+    found = re.search(
+        r"would confirm it \(past: these days ended (\d+) days ago\)",
+        house.browser("reader").get(f"/board/patients/{key}"),
+    )
+    assert found
+    case = case_of(house, key)
+    (last,) = [panel.second.last for panel in case.scene.panels if panel.second is not None]
+    assert int(found[1]) == (date.today() - last).days
+    assert "past:" not in printed(case, last)
+    assert squeezed("past: these days ended 1 day ago") in squeezed(printed(case, last + timedelta(days=1)))
+
+
+def test_the_sheet_says_that_advice_about_which_a_board_decided_was_withdrawn(house: House) -> None:
+    house.visit("A29", "2025-03-31")
+    key = house.visit("A29", "2025-04-28", family="Aalto")
+    browser, path = house.browser("chair"), deciding(house, key)
+    decided = {"disposition": "accept", "action": ["imaging"], "due-imaging": SOON}
+    browser.done(path, **seen_in(browser.get(path)), **decided)
+    assert squeezed(f"What follows: imaging by {day(SOON)}") in squeezed(paper(house, key))
+    assert "withdrawn" not in paper(house, key)
+    house.visit("A29", "2025-05-02", family="Aalto")
+    said = squeezed(paper(house, key))
+    assert squeezed("withdrawn 1 Dec 2025: TRPC5-EV") in said
+    assert squeezed("Because: a result on which it rested was") in said
+    for words in ("(withdrawn): accepted", "suspected acquired resistance to chemotherapy"):
+        assert squeezed(words) in said, words
+
+
+def test_every_number_of_two_markers_has_the_name_of_its_marker(house: House) -> None:
+    key = house.visit(TWO)
+    browser = house.browser("chair")
+    page = browser.get(f"/board/patients/{key}")
+    names = ("EV-TGF-β1", "EV-PD-L1")
+    for source in (page, browser.get(deciding(house, key))):
+        figures = [text_of(f"<main>{one}") for one in re.findall(r'<p class="figure">.*?</p>', source, re.S)]
+        assert len(figures) >= 2
+        assert all(one.startswith(names) and "of the reference" in one for one in figures)
+    said = squeezed(paper(house, key))
+    case = case_of(house, key)
+    (answer,) = case.answers
+    for reading in answer.said.readings:
+        assert squeezed(f"{reading.marker} {reading.value}") in said
+
+
+def test_a_number_stands_with_its_value_and_its_day(house: House) -> None:
+    key = house.visit(FLAGGED, "2025-04-21")
+    said = text_of(house.browser("reader").get(f"/board/patients/{key}")).replace(" ,", ",").replace(" :", ":")
+    assert "TRPC5-EV 6.3 × 10⁶ particles/mL, 21 Apr 2025: 3.32 × of the reference 1.90 × 10⁶ particles/mL" in said
+    assert "21 Apr 2025 (total EV 12 × 10⁹ particles/mL): 2.9 × of the reference 1.81 × 10⁻⁴ per EV" in said
+    assert squeezed("6.3 × 10⁶ particles/mL second of the pair, latest, total EV 12 × 10⁹") in squeezed(
+        paper(house, key)
+    )
+
+
+def test_an_earlier_evaluation_says_which_part_of_its_page_is_of_later(house: House) -> None:
+    house.visit(FLAGGED, "2025-03-24")
+    key = house.visit(FLAGGED)
+    browser = house.browser("reader")
+    (old,) = set(re.findall(r"\?evaluation=([0-9a-f-]{36})", browser.get(f"/board/patients/{key}")))
+    said = text_of(browser.get(f"/board/patients/{key}?evaluation={old}"))
+    assert "Advice, decisions and follow-up are shown as they stand today" in said
