@@ -153,8 +153,8 @@ class Meetings:
             if row["revision"] != revision:
                 raise ChangedMeanwhile(row["by"], row["at"])
             changed = {**row, **stated, "revision": revision + 1, "at": self.trail.now()}
-            if close and changed["day"] > self._begun():
-                raise NotAccepted("close", f"its day, {changed['day']}, is still to come")
+            if close:
+                self.may_close(changed["day"])
             connection.execute(update(tables.meeting).where(tables.meeting.c.id == meeting), changed)
             entry = Entry(tenant, stated["by"][:64], "meeting")
             entry.wrote(tables.meeting, changed, "")
@@ -164,20 +164,27 @@ class Meetings:
 
         return self.trail.write(work)
 
+    def may_close(self, day: str) -> None:
+        """Raises `NotAccepted` for a meeting of a day that has begun nowhere on earth yet."""
+        if day > self._begun():
+            raise NotAccepted("close", f"its day, {day}, is still to come")
+
     # the agenda ----------------------------------------------------------------------------------------------------
 
     def add(self, tenant: str, meeting: str, patient: str, by: str) -> None:
         """Put a patient at the end of an agenda: see `add_all`."""
         self.add_all(tenant, meeting, [patient], by)
 
-    def add_all(self, tenant: str, meeting: str, patients: Sequence[str], by: str) -> None:
-        """Put patients (by row id) at the end of an agenda, all of them or none; who stands on it stays where they are.
+    def add_all(self, tenant: str, meeting: str, patients: Sequence[str], by: str) -> int:
+        """Put patients (by row id) at the end of an agenda, all of them or none; how many were put there.
+
+        Who stands on it already stays where they are.
 
         Raises `NoSuchPatient`, and `AlreadyHeld`.
         """
         by, table = somebody(by), tables.patient.c
 
-        def work(connection: Connection) -> tuple[None, Entry | None]:
+        def work(connection: Connection) -> tuple[int, Entry | None]:
             theirs = select(table.id).where(table.id.in_(patients), table.tenant == tenant)
             known = set(connection.execute(theirs).scalars())
             for key in patients:
@@ -193,9 +200,9 @@ class Meetings:
                 entries += [entry] if entry.rows else []
             for entry in entries[:-1]:
                 append(self.database, connection, entry)  # one for each patient
-            return None, entries[-1] if entries else None
+            return len(entries), entries[-1] if entries else None
 
-        self.trail.write(work)
+        return self.trail.write(work)
 
     def remove(self, tenant: str, meeting: str, case: str, by: str) -> None:
         """Take a case off an agenda. Raises `AlreadyHeld`, and `NotAccepted` for one about which the meeting has decided."""

@@ -22,7 +22,17 @@ TEMPLATES = sorted((ROOT / "cds" / "service" / "pages" / "templates").glob("*.ht
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
 _SHOWN = re.compile(r'\b(?:aria-label|title|alt|placeholder|data-label|value)="([^"]*)"')
 _COMMAND = re.compile(r"<code>exowatch [a-z ]+</code>")
-_SETS = {"yes", "no", "en", "UTC"} | {"save", "hold", "up", "down", "discussed", "undiscussed", "remove", "carry"}
+_SETS = {"yes", "no", "en", "UTC"} | {
+    "save",
+    "hold",
+    "close",
+    "up",
+    "down",
+    "discussed",
+    "undiscussed",
+    "remove",
+    "carry",
+}
 """Values that forms send, which nobody reads."""
 
 

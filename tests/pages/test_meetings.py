@@ -65,13 +65,13 @@ def test_a_meeting_from_plan_to_minutes(house: House) -> None:
 
     assert agenda() == [FLAGGED, WATCHED, TWO]
     items = [one.id for one in meetings.agenda("default", meeting.id)]
-    chair.done(here, do="down", item=items[0])
+    chair.done(here, do=f"down {items[0]}")
     assert agenda() == [WATCHED, FLAGGED, TWO]
-    chair.done(here, do="up", item=items[2])
+    chair.done(here, do=f"up {items[2]}")
     assert agenda() == [WATCHED, TWO, FLAGGED]
-    chair.done(here, do="remove", item=items[2])
-    assert "discussed" in text_of(chair.done(here, do="discussed", item=items[1]))
-    chair.done(here, do="undiscussed", item=items[1])
+    chair.done(here, do=f"remove {items[2]}")
+    assert "discussed" in text_of(chair.done(here, do=f"discussed {items[1]}"))
+    chair.done(here, do=f"undiscussed {items[1]}")
     path = deciding(house, keys[0])
     chair.done(path, **seen_in(chair.get(path)), disposition="watch", meeting=meeting.id)
     assert "watch 2" in text_of(house.browser("reader").get(here))
@@ -80,7 +80,7 @@ def test_a_meeting_from_plan_to_minutes(house: House) -> None:
     chair.done(here, do="carry", to=other.id)
     assert [one.named.family for one in meetings.agenda("default", other.id)] == [f"Family{WATCHED}"]
     assert "from the meeting of" in text_of(chair.get(f"/board/meetings/{other.id}"))
-    chair.done(here, do="hold", **seen(chair.get(here)), **{**FORM, "minutes": "<b>Two</b> cases"})
+    chair.done(here, do="close", **seen(chair.get(here)), **{**FORM, "minutes": "<b>Two</b> cases"})
     page = house.browser("reader").get(here)
     assert "&lt;b&gt;Two&lt;/b&gt; cases" in page
     assert "oncologist" in page
@@ -96,14 +96,14 @@ def test_a_meeting_from_plan_to_minutes(house: House) -> None:
 
 def test_a_meeting_is_moved_and_closed_on_its_day_only(house: House) -> None:
     chair, here = house.browser("chair"), planned(house, day=SOON)
-    early = chair.post(here, do="hold", **seen(chair.get(here)), **{**FORM, "day": SOON})
+    early = chair.post(here, do="close", **seen(chair.get(here)), **{**FORM, "day": SOON})
     assert early.status_code == 422
     assert "The day of this meeting is still to come" in early.text
     assert "Two cases" in early.text
     moved = {**FORM, "board": "Thoracic board", "minutes": ""}
     assert "Thoracic board" in text_of(chair.done(here, do="save", **seen(early.text), **moved))
     assert chair.post(here, do="save", revision="2", **{**moved, "day": "soon"}).status_code == 422
-    said = text_of(chair.done(here, do="hold", revision="2", **moved))
+    said = text_of(chair.done(here, do="close", revision="2", **moved))
     assert "The meeting is closed." in said
     (meeting,) = house.recorder.meetings.meetings("default", status="held")
     assert (meeting.board, meeting.day) == ("Thoracic board", TODAY)
@@ -146,20 +146,20 @@ def test_what_was_written_when_a_meeting_was_closed_can_be_copied(house: House) 
     (item, _) = house.recorder.meetings.agenda("default", key_of(here))
     chair, second = house.browser("chair"), house.browser("chair2")
     saw = seen(second.get(here))
-    chair.done(here, do="hold", **saw, **{**FORM, "minutes": "As it was"})
-    for do in ("save", "hold"):
+    chair.done(here, do="close", **saw, **{**FORM, "minutes": "As it was"})
+    for do in ("save", "close"):
         late = second.post(here, do=do, **saw, **{**FORM, "minutes": "What I wrote"})
         assert late.status_code == 409
         said = text_of(late.text)
         for words in ("The meeting was closed meanwhile", "As it was", "What I wrote", "It is recorded nowhere"):
             assert words in said, words
         assert re.findall(r"<textarea[^>]*", late.text) == re.findall(r"<textarea[^>]*readonly", late.text)
-    for sent in ({"do": "up"}, {"do": "discussed"}, {"do": "remove"}):
-        late = second.post(here, item=item.id, **sent)
+    for sent in ("up", "discussed", "remove"):
+        late = second.post(here, do=f"{sent} {item.id}")
         assert (late.status_code, "The meeting was closed meanwhile" in late.text) == (409, True), sent
     assert second.post(other, do="carry", to=key_of(here)).status_code == 409
     assert second.post(other, do="carry", to=key_of(other)).status_code == 422
-    assert second.post(here, do="nothing", item=item.id).status_code == 404
+    assert second.post(here, do=f"nothing {item.id}").status_code == 404
     late = second.post("/board/agenda", meeting=key_of(here), patient=keys)
     assert (late.status_code, "Choose a meeting that is planned" in late.text) == (409, True)
 
@@ -177,7 +177,7 @@ def test_a_closed_meeting_stays_as_it_was(house: House) -> None:
         **{"due-imaging": SOON},
     )
     form = seen_in(chair.get(path))
-    chair.done(here, do="hold", **seen(chair.get(here)), **FORM)
+    chair.done(here, do="close", **seen(chair.get(here)), **FORM)
     page, sheet = chair.get(here), chair.http.get(f"{here}/sheet.pdf").content
     assert re.findall(r'class="chip (\S+)"', page) == ["watch"]
     refused = chair.post(path, **form, disposition="reject", reason="assay-artefact", meeting=key_of(here))
@@ -199,7 +199,7 @@ def test_every_decision_of_a_meeting_is_in_its_minutes(house: House) -> None:
             assert words in said, words
     assert "Take off" not in said
     (item,) = house.recorder.meetings.agenda("default", key_of(here))
-    refused = chair.post(here, do="remove", item=item.id)
+    refused = chair.post(here, do=f"remove {item.id}")
     assert (refused.status_code, "The meeting has decided about this patient" in refused.text) == (422, True)
 
 
@@ -233,3 +233,90 @@ def test_new_since_the_last_meeting(house: House) -> None:
     page = chair.get("/board?new=yes")
     assert "New since the meeting of 5 Dec 2025" in text_of(page)
     assert page.count('class="name"') == 1
+
+
+def drafted(page: str) -> dict[str, str]:
+    """What the form of a meeting brings along unseen."""
+    return dict(re.findall(r'name="(revision|was)" value="([^"]+)"', page))
+
+
+@pytest.mark.parametrize("do", ["up", "down", "discussed", "remove", "carry", "hold"])
+def test_no_button_of_a_meeting_loses_what_was_written(house: House, do: str) -> None:
+    keys = [house.visit(name, DAYS.get(name, "")) for name in (FLAGGED, WATCHED, TWO)]
+    here, other, chair = planned(house, *keys), planned(house, day=SOON), house.browser("chair")
+    meetings = house.recorder.meetings
+    item = meetings.agenda("default", key_of(here))[1].id
+    form = {**FORM, "minutes": "Two cases\r\n\r\nwere heard", "do": f"{do} {item}", "to": key_of(other)}
+    answer = chair.post(here, **drafted(chair.get(here)), **form)
+    assert answer.status_code == (200 if do == "hold" else 303)
+    meeting = meetings.meeting("default", key_of(here))
+    assert (meeting.minutes, meeting.attendees, meeting.status) == (
+        "Two cases\n\nwere heard",
+        ("oncologist", "surgeon"),
+        "planned",
+    )
+
+
+def test_a_button_of_a_meeting_overwrites_nothing_of_another(house: House) -> None:
+    key = house.visit(FLAGGED)
+    here, first, second = planned(house, key), house.browser("chair"), house.browser("chair2")
+    (item,) = house.recorder.meetings.agenda("default", key_of(here))
+    page = second.get(here)
+    shown = {"board": "Breast board", "day": TODAY, "attendees": "", "minutes": ""}
+    first.done(here, **drafted(first.get(here)), **{**FORM, "do": "save"})
+    second.done(here, **drafted(page), **shown, do=f"discussed {item.id}")  # nothing was written, so nothing is saved
+    assert house.recorder.meetings.meeting("default", key_of(here)).minutes == "Two cases"
+    late = second.post(here, **drafted(page), **{**shown, "minutes": "Mine"}, do=f"undiscussed {item.id}")
+    assert late.status_code == 409
+    assert "Mine" in late.text.rpartition("What you wrote")[2]
+    assert house.recorder.meetings.meeting("default", key_of(here)).minutes == "Two cases"
+    assert [one.status for one in house.recorder.meetings.agenda("default", key_of(here))] == ["discussed"]
+
+
+def test_closing_asks_and_names_who_is_left(house: House) -> None:
+    keys = [house.visit(name, DAYS.get(name, ""), family=f"Family{name}") for name in (FLAGGED, WATCHED)]
+    here, chair = planned(house, *keys), house.browser("chair")
+    (first, _) = house.recorder.meetings.agenda("default", key_of(here))
+    chair.done(here, do=f"discussed {first.id}")
+    asked = chair.post(here, **drafted(chair.get(here)), **FORM, do="hold")
+    question = text_of(asked.text).partition("Not yet")[0]
+    for words in ("Close this meeting for good?", "cannot be opened again", f"Family{WATCHED}, Anna"):
+        assert words in question, words
+    assert f"Family{FLAGGED}" not in question
+    assert house.recorder.meetings.meeting("default", key_of(here)).status == "planned"
+    assert "(held)" in text_of(chair.done(here, **drafted(asked.text), **FORM, do="close"))
+    early = planned(house, day=SOON)
+    refused = chair.post(early, **drafted(chair.get(early)), **{**FORM, "day": SOON}, do="hold")
+    assert (refused.status_code, "still to come" in refused.text) == (422, True)
+    assert house.recorder.meetings.meeting("default", key_of(early)).minutes == "Two cases"
+    assert "The meeting was closed meanwhile" in chair.post(here, do="hold").text
+
+
+def test_who_decides_from_an_agenda_decides_at_the_meeting_and_comes_back(house: House) -> None:
+    key = house.visit(FLAGGED, family="Aalto")
+    here, chair = planned(house, key), house.browser("chair")
+    path = deciding(house, key) + f"?meeting={key_of(here)}"
+    page = chair.get(here)
+    assert f'href="{path}"' in page
+    (case,) = re.findall(r'class="name" href="([^"]+)"', page)
+    assert f'href="{path}"' in chair.get(case)
+    form = chair.get(path)
+    assert f'action="{path}"' in form
+    assert f'value="{key_of(here)}" selected' in form
+    answer = chair.post(path, **seen_in(form), disposition="watch", meeting=key_of(here))
+    assert answer.headers["Location"] == here
+    said = text_of(chair.get(here))
+    assert "The decision is recorded." in said
+    assert "Amend" in said
+    plain = path.partition("?")[0]
+    form = chair.get(path)
+    answer = chair.post(path, **seen_in(form), disposition="accept", meeting="")  # outside the meeting after all
+    assert answer.headers["Location"].partition("#")[0] == plain.partition("/advisories")[0]
+
+
+def test_what_was_on_an_agenda_before_is_not_said_to_be_put_there(house: House) -> None:
+    keys = [house.visit(name, DAYS.get(name, "")) for name in (FLAGGED, WATCHED)]
+    chair, here = house.browser("chair"), planned(house, keys[0])
+    assert "Nobody was put" in chair.done("/board/agenda", meeting=key_of(here), patient=keys[:1])
+    assert "Who stood on it already" in chair.done("/board/agenda", meeting=key_of(here), patient=keys)
+    assert "Nobody was put" in chair.done("/board/agenda", meeting=key_of(here), patient=keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from http import HTTPStatus
 
 from fastapi import Response
@@ -20,14 +21,17 @@ from cds.service.pages.deciding import problem
 from cds.service.pages.rendering import done_of, file, page
 
 _MOST_HELD = 500
-_ARRANGED = {
+_DONE = {
+    "save": "saved",
+    "close": "held",
+    "carry": "carried",
     "remove": "removed",
     "discussed": "discussed",
     "undiscussed": "undiscussed",
     "up": "moved",
     "down": "moved",
 }
-"""What a chair does to one case of an agenda, and how the page says that it was done."""
+"""What the buttons of a meeting do, and how the page says that it was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,18 @@ class MeetingPages:
             raise NotThere from None
 
     def _shown(
-        self, visit: Visit, draft: Draft | None = None, problem: str = "", status: HTTPStatus = HTTPStatus.OK
+        self,
+        visit: Visit,
+        draft: Draft | None = None,
+        problem: str = "",
+        status: HTTPStatus = HTTPStatus.OK,
+        *,
+        closing: bool = False,
     ) -> Response:
-        """The meeting as it stands. `draft`: what was written and not recorded; where somebody else was first, beside what stands."""
+        """The meeting as it stands. `draft`: what was written and not recorded; where somebody else was first, beside what stands.
+
+        `closing`: it is asked whether the meeting is really to be closed.
+        """
         meeting, cases = self._sitting(visit)
         standing, first = _as_it_stands(meeting), status == HTTPStatus.CONFLICT
         planned = self._meetings.meetings(visit.visitor.tenant, status="planned")
@@ -99,34 +112,46 @@ class MeetingPages:
             "meeting", status, visitor=visit.visitor, here="meetings", meeting=meeting, cases=cases,
             others=sorted((one for one in planned if one.id != meeting.id), key=lambda one: one.day), problem=problem,
             draft=standing if draft is None else replace(draft, revision=standing.revision) if first else draft,
-            conflict=first and draft is not None, markers=self._titles, done=done_of(visit.done),
+            conflict=first and draft is not None, markers=self._titles, done=done_of(visit.done), closing=closing,
+            was=_digest(standing), waiting=[one for one in cases if one.status == "open" and not one.decisions],
         )  # fmt: skip
 
     # what a chair does ---------------------------------------------------------------------------------------------
 
     def _change(self, visit: Visit) -> Response:
-        tenant, name, do, w = visit.visitor.tenant, visit.visitor.name, field(visit.form, "do"), words().meetings
-        meeting = visit.path["meeting"]
+        """Do what one of the buttons says. Whichever it is, what was written beside it is saved first, so that none loses it."""
+        tenant, name, w = visit.visitor.tenant, visit.visitor.name, words().meetings
+        meeting, (do, _, item) = visit.path["meeting"], field(visit.form, "do").partition(" ")
         try:
-            if do in ("save", "hold"):
-                return self._keep(visit, close=do == "hold")
+            keep = do in ("save", "close") or _written(visit)
+            if keep and (refused := self._keep(visit, close=do == "close")) is not None:
+                return refused
+            if do == "hold":
+                return self._ask(visit)
             if do == "carry":
                 self._meetings.carry(tenant, meeting, field(visit.form, "to"), name)
-            else:
-                self._arrange(visit, do)
+            elif do not in ("save", "close"):
+                self._arrange(visit, do, item)
         except NotAccepted as error:
             return self._shown(visit, problem=problem(error), status=HTTPStatus.UNPROCESSABLE_ENTITY)
         except AlreadyHeld:
             return self._shown(visit, problem=w.closed_meanwhile, status=HTTPStatus.CONFLICT)
         except NoSuchMeeting:
             raise NotThere from None
-        visit.done = _ARRANGED.get(do, "carried")
+        visit.done = _DONE[do]
         return redirect(f"/board/meetings/{meeting}")
 
-    def _arrange(self, visit: Visit, do: str) -> None:
+    def _ask(self, visit: Visit) -> Response:
+        """Ask whether the meeting is really to be closed. Raises `NotAccepted` before its day, and `AlreadyHeld`."""
+        meeting, _ = self._sitting(visit)
+        if meeting.status == "held":
+            raise AlreadyHeld(meeting.id)
+        self._meetings.may_close(meeting.day)
+        return self._shown(visit, closing=True)
+
+    def _arrange(self, visit: Visit, do: str, item: str) -> None:
         """Change the agenda by one case. Raises `NoSuchMeeting` if it is not there (any more), and `AlreadyHeld`."""
         tenant, name, meeting = visit.visitor.tenant, visit.visitor.name, visit.path["meeting"]
-        item = field(visit.form, "item")
         if do == "remove":
             self._meetings.remove(tenant, meeting, item, name)
         elif do in ("discussed", "undiscussed"):
@@ -142,7 +167,8 @@ class MeetingPages:
         else:
             raise NotThere
 
-    def _keep(self, visit: Visit, *, close: bool) -> Response:
+    def _keep(self, visit: Visit, *, close: bool) -> Response | None:
+        """Record what was written; None, or the page that says why it was not."""
         meeting, draft, w = visit.path["meeting"], _draft(visit), words().meetings
         revision = number(draft.revision, 8)
         if revision is None:
@@ -157,8 +183,18 @@ class MeetingPages:
             return self._shown(visit, draft, why, HTTPStatus.CONFLICT)
         except NotAccepted as error:
             return self._shown(visit, draft, problem(error), HTTPStatus.UNPROCESSABLE_ENTITY)
-        visit.done = "held" if close else "saved"
-        return redirect(f"/board/meetings/{meeting}")
+        return None
+
+
+def _written(visit: Visit) -> bool:
+    """Whether a form that was sent holds anything but what its author was shown."""
+    return "was" in visit.form and field(visit.form, "was") != _digest(_draft(visit))
+
+
+def _digest(draft: Draft) -> str:
+    """The same for two drafts that say the same, whatever their lines end with."""
+    texts = ["\n".join(text.strip().splitlines()) for text in (draft.board, draft.day, draft.attendees, draft.minutes)]
+    return sha256(repr((texts, draft.quorum)).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _as_it_stands(meeting: Meeting) -> Draft:

@@ -131,11 +131,13 @@ class WorklistPages:
         if not patients:
             return self._page(visit, w.patient, HTTPStatus.UNPROCESSABLE_ENTITY)
         try:
-            self._meetings.add_all(visit.visitor.tenant, field(visit.form, "meeting"), patients, visit.visitor.name)
+            put = self._meetings.add_all(
+                visit.visitor.tenant, field(visit.form, "meeting"), patients, visit.visitor.name
+            )
         except AlreadyHeld:
             return self._page(visit, w.meeting, HTTPStatus.CONFLICT)
         except NoSuchMeeting:
             raise NotThere from None
         query = chosen_of(visit.query, self._book).query
-        visit.done = "picked"
+        visit.done = "picked" if put == len(set(patients)) else "picked-some" if put else "picked-none"
         return redirect("/board" + (f"?{query}" if query else ""))
