@@ -38,11 +38,12 @@ _PLAIN = str.maketrans(
     {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"}
 )
 """Letters that Unicode does not take apart into a plain one and an accent."""
+_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u02bb\u00b4\u2032`"), "'")
 
 
 def folded(text: str) -> str:
     """A text as it is compared: without capitals and accents, so that a keyboard without them finds everybody."""
-    return _without_accents(text).translate(_PLAIN)
+    return _without_accents(text).translate(_PLAIN | _APOSTROPHES)
 
 
 def _without_accents(text: str) -> str:
@@ -54,11 +55,15 @@ _MOST_SOUGHT = 500
 """More would be no name; and an index cannot hold it."""
 
 
+_SIGNS = re.compile(r"[\W_]+")
+
+
 def sought_by(reference: str, family: str, given: str, number: str) -> str:
     """The words by which a patient is found, each with a blank before it: names, record number, id."""
     key = reference.removeprefix("Patient/")
-    stated = [folded(one) for one in (family, given, number, "".join(number.split()), key)]
-    words = [word for text in stated for word in (*text.split(), *text.replace("-", " ").split())]
+    stated = [folded(one) for one in (family, given, number, "".join(number.split()), _SIGNS.sub("", number), key)]
+    spelled = (one for text in stated for one in (text, text.replace("-", " "), text.replace("'", "")))
+    words = [word for text in spelled for word in text.split()]
     return "".join(f" {word}" for word in dict.fromkeys(words))[:_MOST_SOUGHT]
 
 
@@ -76,7 +81,9 @@ def patients_named(tenant: str, words: Sequence[str]) -> Select[Any]:
 
     def is_called(word: str) -> ColumnElement[bool]:
         # What was stored before a letter became plain is found by it as it was, and by both from when the patient is read again.
-        spelled = sorted({folded(word), _without_accents(word)})
+        spelled = sorted(
+            {folded(word), _without_accents(word), folded(word).replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")}
+        )
         has = select(identifier.patient_id).where(identifier.tenant == tenant, identifier.value == word)
         return or_(*(person.sought.contains(f" {one}", autoescape=True) for one in spelled), person.patient_id.in_(has))
 

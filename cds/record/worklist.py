@@ -29,10 +29,13 @@ from cds.record.followup import Status, overdue_actions, overdue_outcomes
 from cds.record.identity import Identity
 from cds.record.names import NAMED, named, patients_named
 from cds.record.names import Named as Named
+from cds.record.withdrawals import Withdrawal, withdrawals
 
 PAGE = 50
 SORTS = ("rank", "slope", "fold", "since", "due", "name")
-"""By urgency, then the oldest flag; steepest first; largest change first; oldest first; first due first; by family name."""
+"""What nobody has decided about, by urgency, then the oldest flag; steepest first; largest change first; oldest first; first due first; by family name."""
+_URGENT = ("suspected", "discordant", "persistent", "watch", "hold", "data-quality", "not-evaluable")
+"""States in the order in which a board looks at them: what may be resistance first, then what cannot be judged, then the rest."""
 _WORDS = 6
 _AT_ONCE = 500  # rows that are read by one statement
 _LONGEST = 60.0  # seconds
@@ -40,11 +43,11 @@ _LONGEST = 60.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a list shows; blank means: whatever it is. Without `states` all are listed but not-applicable and out-of-scope.
+    """What a list shows; blank means: whatever it is.
 
     A state is that of the last answer, or that which an open advisory claims. `standing` is one of an advisory; "withdrawn": advice
     was withdrawn and nobody acknowledged it. `text` is searched in names, record numbers and patients' ids. `since` is an
-    instant or a day: answers that changed their state since then. `due` is a day: an action is open that was due before it.
+    instant or a day: answers that changed their state since then, to one that is about the patient. `due` is a day: an action is open that was due before it.
     `decided` is "yes" or "no": whether there is a decision about the advisory as it stands; or the code of that decision.
     """
 
@@ -89,6 +92,7 @@ class Row:
     since: str
     claim: str  # state of the advisory while it is open: it may still claim what the newest data cannot confirm
     withdrawn: str  # since when advice is withdrawn and nobody acknowledged it
+    withdrawal: Withdrawal | None  # what was withdrawn then
     headline: str
     missing: tuple[str, ...]
     fold: float | None
@@ -106,12 +110,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What there is in the whole list, whatever is filtered: answers by state (twice where an open advisory claims another).
+    """What there is in the whole list, whatever is filtered: `all` answers; by state (twice where an open advisory claims another).
 
     `new` since the instant that was asked for; `overdue` are actions, `outcomes` advisories of which one is due and not stated.
     """
 
     states: Mapping[str, int] = field(default_factory=dict)
+    all: int = 0
     new: int = 0
     withdrawn: int = 0
     overdue: int = 0
@@ -184,7 +189,7 @@ def _in_order(tenant: str, filter: Filter) -> Select[Any]:
         found = found.outerjoin(due, due.c.advisory_id == answer.advisory_id)
     if filter.sort == "name":
         found = found.outerjoin(tables.person, person.patient_id == answer.patient_id)
-    return found.order_by(*_order(filter.sort, due), answer.id)
+    return found.order_by(*_order(tenant, filter.sort, due), answer.id)
 
 
 def _conditions(tenant: str, filter: Filter) -> list[ColumnElement[bool]]:
@@ -192,8 +197,6 @@ def _conditions(tenant: str, filter: Filter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [answer.tenant == tenant, answer.spoken]
     if filter.states:
         found.append(or_(answer.state.in_(filter.states), answer.claim.in_(filter.states)))
-    else:
-        found.append(answer.rank < HIDDEN)
     if filter.marker:
         found.append(answer.markers.contains(f" {filter.marker} ", autoescape=True))
     if filter.therapy:
@@ -203,13 +206,13 @@ def _conditions(tenant: str, filter: Filter) -> list[ColumnElement[bool]]:
     elif filter.standing:
         found.append(answer.standing == filter.standing)
     if filter.since:
-        found.append(answer.since >= filter.since)
+        found += [answer.since >= filter.since, answer.rank < HIDDEN]
     if filter.due:
         due = _due(tenant)
         found.append(answer.advisory_id.in_(select(due.c.advisory_id).where(due.c.due < filter.due)))
     if filter.decided:
         found.append(_is_decided(tenant, filter.decided))
-    if words := filter.text.split()[:_WORDS]:
+    if words := filter.text.replace(",", " ").split()[:_WORDS]:
         found.append(answer.patient_id.in_(patients_named(tenant, words)))
     return found
 
@@ -245,7 +248,7 @@ def _is_decided(tenant: str, what: str) -> ColumnElement[bool]:
     )
 
 
-def _order(sort: str, due: Subquery) -> Sequence[ColumnElement[Any]]:
+def _order(tenant: str, sort: str, due: Subquery) -> Sequence[ColumnElement[Any]]:
     answer = tables.answer.c
 
     def absent(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -261,7 +264,10 @@ def _order(sort: str, due: Subquery) -> Sequence[ColumnElement[Any]]:
         return absent(due.c.due), due.c.due
     if sort == "name":
         return absent(tables.person.c.sought), tables.person.c.sought
-    return answer.rank, answer.since
+    undecided = case((answer.claim == "", 2), (_is_decided(tenant, "no"), 0), else_=1)
+    places = {one: place for place, one in enumerate(_URGENT)}
+    claim = func.coalesce(func.nullif(answer.claim, ""), answer.state)
+    return undecided, case(places, value=claim, else_=len(_URGENT)), answer.rank, answer.since
 
 
 # what is shown ---------------------------------------------------------------------------------------------------------
@@ -276,7 +282,6 @@ def _rows(connection: Connection, tenant: str, keys: Sequence[str]) -> list[Row]
             patient.c.reference,
             advisory.c.revision,
             advisory.c.opened,
-            advisory.c.state.label("advised"),
             *NAMED,
         )
         .join(patient, patient.c.id == answer.c.patient_id)
@@ -293,10 +298,17 @@ def _rows(connection: Connection, tenant: str, keys: Sequence[str]) -> list[Row]
     open_ = action.c.advisory_id.in_(about), action.c.status == Status.OPEN, action.c.due != ""
     first = select(action.c.advisory_id, func.min(action.c.due)).where(*open_).group_by(action.c.advisory_id)
     due = {key: day for key, day in connection.execute(first).all()}
-    return [_row(tenant, rows[key], decided.get(rows[key]["advisory_id"]), due) for key in keys]
+    gone = withdrawals(connection, [row["advisory_id"] for row in rows.values() if row["withdrawn"]])
+    return [_row(tenant, rows[key], decided.get(rows[key]["advisory_id"]), due, gone) for key in keys]
 
 
-def _row(tenant: str, row: RowMapping, decided: RowMapping | None, due: Mapping[str, str]) -> Row:
+def _row(
+    tenant: str,
+    row: RowMapping,
+    decided: RowMapping | None,
+    due: Mapping[str, str],
+    gone: Mapping[str, Withdrawal],
+) -> Row:
     last = None
     if decided is not None:
         current = decided["revision"] == row["revision"]
@@ -317,6 +329,7 @@ def _row(tenant: str, row: RowMapping, decided: RowMapping | None, due: Mapping[
         since=row["since"],
         claim=row["claim"],
         withdrawn=row["withdrawn"],
+        withdrawal=gone.get(row["advisory_id"]),
         headline=row["headline"],
         missing=tuple(json.loads(row["missing"])),
         fold=row["fold"],
@@ -348,14 +361,14 @@ def _counts(connection: Connection, tenant: str, since: str, today: date) -> Cou
         .group_by(answer.state, answer.claim)
     )
     states: dict[str, int] = {}
-    new = withdrawn = 0
+    new = withdrawn = everything = 0
     for state, claim, count, fresh, gone in connection.execute(wanted):
         for one in {state, claim or state}:
             states[one] = states.get(one, 0) + count
-        new, withdrawn = new + int(fresh), withdrawn + int(gone)
+        everything, new, withdrawn = everything + count, new + int(fresh), withdrawn + int(gone)
 
     def number(*conditions: ColumnElement[bool]) -> int:
         return int(connection.execute(select(func.count()).where(*conditions)).scalar_one())
 
     overdue, outcomes = number(*overdue_actions(tenant, today)), number(*overdue_outcomes(tenant, today))
-    return Counts(states, new if since else 0, withdrawn, overdue, outcomes)
+    return Counts(states, everything, new if since else 0, withdrawn, overdue, outcomes)

@@ -83,7 +83,13 @@ def test_filters_search_and_order_say_what_they_do(house: House) -> None:
 
     assert shown("state=suspected") == [FLAGGED]
     assert shown("text=angstrom") == [FLAGGED]
-    assert shown("text=MRN-Zh") == [WATCHED]
+    assert (
+        shown("text=MRN-Zh")
+        == shown("text=no.+MRN-Zh")
+        == shown("text=Zhang,+Anna")
+        == shown("text=mrnzh")
+        == [WATCHED]
+    )
     assert shown("text=nobody") == []
     assert shown("sort=name") == [FLAGGED, UNJUDGED, WATCHED]
     assert shown("decided=no") == [FLAGGED, WATCHED]
@@ -335,6 +341,13 @@ def test_withdrawn_advice_stands_on_top_until_somebody_acknowledges_it(house: Ho
     house.visit("A30", "2025-04-30", family="Withdrawn")
     browser = house.browser("chair")
     page = browser.get("/board")
+    box = text_of(page[page.index("<main") :].partition("</section>")[0])
+    for said in (
+        "withdrawn is suspected , a result on which it rested was entered in error.",
+        "Nothing was decided on it",
+        "found now:",
+    ):
+        assert said in box, box
     found = re.search(rf"/board/patients/{key}/advisories/([0-9a-f-]+)/acknowledge", page)
     assert found, text_of(page)
     assert "Withdrawn advice that nobody has acknowledged" in page

@@ -114,6 +114,9 @@ def test_no_patient_is_too_odd(resource: dict[str, Any]) -> None:
 def test_accents_and_capitals_do_not_matter() -> None:
     assert folded("Müller ÉMILIE Straße") == "muller emilie strasse"
     assert folded("Łysek Øre Đorđe Yıldız Ærø") == "lysek ore dorde yildiz aero"
+    assert sought_by("Patient/1", "O\u2019Brien", "Anna", "143-000 7") == (
+        " o'brien obrien anna 143-000 7 143 000 143-0007 0007 1430007 1"
+    )
     assert sought_by("Patient/Ab1", "Müller-Lüdenscheid", "Anna", "12 34") == (
         " muller-ludenscheid muller ludenscheid anna 12 34 1234 ab1"
     )

@@ -24,6 +24,7 @@ from cds.record.lifecycle import CLAIMS
 from cds.record.recorder import Recorder
 from cds.record.rule_texts import rule_text, versions
 from cds.record.worklist import PAGE, SORTS, Filter, Row, every, listed, of_patient
+from cds.record.withdrawals import Withdrawal
 from tests.patients.archetypes import patient, patients
 from tests.record.boards import TENANT, called, named_visit, rows
 from tests.record.visits import REASONER, asked, visit, who
@@ -85,12 +86,17 @@ def test_what_cannot_be_judged_is_listed_with_what_is_missing(board: Database) -
     assert held.missing == ("specimen haemolysed",)
 
 
-def test_what_does_not_apply_is_listed_only_if_asked_for(board: Database) -> None:
-    default = rows(board)
+def test_what_does_not_apply_is_listed_last_and_is_no_news(board: Database) -> None:
+    everything = rows(board)
     hidden = rows(board, states=("not-applicable", "out-of-scope"))
     assert hidden
-    assert not {row.id for row in default} & {row.id for row in hidden}
-    assert {row.state for row in default}.isdisjoint({"not-applicable", "out-of-scope"})
+    assert everything[-len(hidden) :] == hidden
+    assert listed(board, TENANT, Filter()).counts.all == len(everything)
+    news = rows(board, since="2000-01-01")
+    assert {row.state for row in news}.isdisjoint({"not-applicable", "out-of-scope"})
+    assert listed(board, TENANT, Filter(), new_since="2000-01-01").counts.new == len(news)
+    for row in hidden:
+        assert row.id in {one.id for one in rows(board, text=f"{row.named.family}, {row.named.given}")}
 
 
 def test_the_same_evaluation_again_writes_no_answer(database: Database) -> None:
@@ -180,14 +186,15 @@ def test_a_rule_is_kept_as_it_read(database: Database, tmp_path: Path) -> None:
 # withdrawn advice --------------------------------------------------------------------------------------------------------
 
 
-def test_withdrawn_advice_is_listed_first_until_somebody_acknowledges_it(database: Database) -> None:
+def test_withdrawn_advice_is_listed_with_what_it_was_until_somebody_acknowledges_it(database: Database) -> None:
     recorder = Recorder(database, BOOK)
     visit(recorder, "A08", "2025-05-15")
     for day in ("2025-03-31", "2025-04-28", "2025-05-02"):
         named_visit(recorder, "A29", day)
-    first, *_ = rows(database)
+    (first,) = (row for row in rows(database) if row.withdrawn)
     assert (first.named.family, first.state, first.standing) == ("A29", "no-flag", "withdrawn")
-    assert first.withdrawn
+    assert rows(database)[0].state == rows(database)[0].claim  # that is not in the box on top
+    assert first.withdrawal == Withdrawal("suspected", "corrected", "", 0)
     assert [one.id for one in rows(database, standing="withdrawn")] == [first.id]
     assert listed(database, TENANT, Filter()).counts.withdrawn == 1
     named_visit(recorder, "A29", "2025-05-03")
@@ -258,9 +265,11 @@ def test_filters(board: Database) -> None:
 def test_search(board: Database) -> None:
     found: dict[str, set[str]] = {
         "MRN-A29": {"A29"},
-        "mrn-a3": {"A30", "A32a", "A34", "A35", "A36"},
+        "mrn-a3": {"A30", "A32a", "A34", "A35", "A36", "A39"},
         "A01": {"A01"},
         "anna a01": {"A01"},
+        "A01, Anna": {"A01"},
+        "MRNA29": {"A29"},
         "Patient/a01": {"A01"},
         "https://ehr.example/fhir/Patient/a01": {"A01"},
         **{text: set() for text in ("nna", "%", "_01", "'; DROP TABLE person; --", "\\")},
@@ -277,10 +286,21 @@ def test_search_by_an_identifier_whole(database: Database) -> None:
     assert rows(database, text="K-7") == []
 
 
+_PLACES = {
+    "suspected": 0,
+    "discordant": 1,
+    "persistent": 2,
+    "watch": 3,
+    "hold": 4,
+    "data-quality": 5,
+    "not-evaluable": 6,
+}
+
+
 def test_every_sort_has_its_order_and_the_same_rows(board: Database) -> None:
     everything = {row.id for row in rows(board)}
     keys: dict[str, Any] = {
-        "rank": lambda row: (urgency(row.state, row.claim, row.withdrawn), row.since),
+        "rank": lambda row: (not row.claim, _PLACES.get(row.claim or row.state, 9)),
         "slope": lambda row: (row.slope is None, -(row.slope or 0)),
         "fold": lambda row: (row.fold is None, -(row.fold or 0)),
         "since": lambda row: row.since,
@@ -292,7 +312,12 @@ def test_every_sort_has_its_order_and_the_same_rows(board: Database) -> None:
         assert {row.id for row in found} == everything, sort
         assert [keys[sort](row) for row in found] == sorted(keys[sort](row) for row in found), sort
         assert found == rows(board, sort=sort)
-    assert next(row.state for row in rows(board) if not row.withdrawn) == "persistent"
+    (first, *_) = rows(board)
+    assert first.claim == "suspected"
+    decision = Decision(first.advisory, first.revision, "accept", "chair")
+    Recorder(board, BOOK).reviews.decide(decision)
+    open_ = [row for row in rows(board) if row.claim]
+    assert open_[-1].id == first.id  # what is decided stands below what is not
 
 
 def test_decisions_and_due_days(board: Database) -> None:

@@ -61,7 +61,9 @@ class Chosen:
             standing=WITHDRAWN if withdrawn else "",
             marker=self.marker,
             therapy=self.therapy,
-            text=self.text,
+            text=" ".join(
+                word for word in self.text.split() if word != words().worklist.number
+            ),  # as the list shows it
             since=last_meeting if self.new else "",
             due=today.isoformat() if self.due else "",
             decided=self.decided,

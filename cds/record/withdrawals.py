@@ -1,0 +1,51 @@
+"""What was taken back: which claim, why, what a board had said of it, and whether what it asked for is still open."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from cds.record import tables
+from cds.record.followup import Status
+from cds.record.lifecycle import Kind
+
+_CLAIMING = (Kind.OPENED, Kind.UPDATED, Kind.CONFIRMED)
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """The last withdrawal of an advisory. `decided` is the code of the last decision about what was withdrawn; "" for none."""
+
+    state: str  # that was claimed until then
+    reason: str
+    decided: str
+    actions: int  # that were decided on it and are open
+
+
+def withdrawals(connection: Connection, advisories: Collection[str]) -> dict[str, Withdrawal]:
+    """By advisory what was withdrawn of it last; those of which nothing was are not there."""
+    event, decision, action = tables.event.c, tables.disposition.c, tables.action.c
+    claimed: dict[str, str] = {}
+    gone: dict[str, tuple[int, str, str]] = {}
+    wanted = select(event.advisory_id, event.number, event.kind, event.reason, event.state)
+    wanted = wanted.where(event.advisory_id.in_(advisories), event.kind.in_((*_CLAIMING, Kind.WITHDRAWN)))
+    for key, number, kind, reason, state in connection.execute(wanted.order_by(event.number)).all():
+        if kind == Kind.WITHDRAWN:
+            gone[key] = number, reason, claimed.get(key, state)
+        else:
+            claimed[key] = state
+    made = select(decision.advisory_id, decision.revision, decision.code).where(decision.advisory_id.in_(gone))
+    made = made.order_by(func.coalesce(decision.number, 0), decision.at)
+    decided = {key: code for key, revision, code in connection.execute(made).all() if revision < gone[key][0]}
+    waits = (
+        select(action.advisory_id, func.count())
+        .where(action.advisory_id.in_(gone), action.status == Status.OPEN)
+        .group_by(action.advisory_id)
+    )
+    open_ = {key: count for key, count in connection.execute(waits).all()}
+    return {
+        key: Withdrawal(state, reason, decided.get(key, ""), open_.get(key, 0))
+        for key, (_, reason, state) in gone.items()
+    }
