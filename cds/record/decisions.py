@@ -22,11 +22,11 @@ class NoSuchAdvisory(ExowatchError):
 
 
 class NotAccepted(ExowatchError):
-    """A decision, or what became of one, says something that cannot be; `field` is where."""
+    """A decision, or what became of one, says something that cannot be; `field` is where, `also` what is wrong elsewhere."""
 
-    def __init__(self, field: str, why: str):
+    def __init__(self, field: str, why: str, also: tuple[NotAccepted, ...] = ()):
         super().__init__(f"{field}: {why}")
-        self.field, self.why = field, why
+        self.field, self.why, self.also = field, why, also
 
 
 class AlreadyDecided(ExowatchError):
@@ -121,17 +121,38 @@ class Decided:
 
 
 def checked(decision: Decision) -> Decision:
-    """The decision with its texts trimmed and its references in one form. Raises `NotAccepted` for what cannot be."""
-    note = noted(decision.note)
+    """The decision with its texts trimmed and its references in one form. Raises `NotAccepted` for all at once that cannot be."""
+    faults: list[NotAccepted] = []
+    for check in (_code, _reason, _note, _actions, _level, _references):
+        try:
+            check(decision)
+        except NotAccepted as fault:
+            faults.append(fault)
+    if faults:
+        raise NotAccepted(faults[0].field, faults[0].why, tuple(faults[1:]))
+    return replace(decision, by=somebody(decision.by), note=noted(decision.note), references=_references(decision))
+
+
+def _code(decision: Decision) -> None:
     one_of("code", decision.code, DISPOSITIONS)
+
+
+def _reason(decision: Decision) -> None:
     if not decision.reason and decision.code in NEED_A_REASON:
         raise NotAccepted("reason", f"'{decision.code}' needs one of: {', '.join(REASONS)}")
     one_of("reason", decision.reason, ("", *REASONS))
-    if decision.reason == "other" and not note:
+
+
+def _note(decision: Decision) -> None:
+    if not noted(decision.note) and decision.reason == "other":
         raise NotAccepted("note", "the reason 'other' needs a note that says which")
+
+
+def _level(decision: Decision) -> None:
     one_of("level", decision.level, ("", *LEVELS))
-    if len(decision.references) > _MOST_REFERENCES:
-        raise NotAccepted("references", f"at most {_MOST_REFERENCES}")
+
+
+def _actions(decision: Decision) -> None:
     if len(decision.actions) > _MOST_ACTIONS:
         raise NotAccepted("actions", f"at most {_MOST_ACTIONS}")
     for one in decision.actions:
@@ -142,8 +163,12 @@ def checked(decision: Decision) -> Decision:
             a_day("actions", one.due)
     if len(set(decision.actions)) < len(decision.actions):
         raise NotAccepted("actions", "two are the same")
-    references = tuple(dict.fromkeys(map(reference, decision.references)))
-    return replace(decision, by=somebody(decision.by), note=note, references=references)
+
+
+def _references(decision: Decision) -> tuple[str, ...]:
+    if len(decision.references) > _MOST_REFERENCES:
+        raise NotAccepted("references", f"at most {_MOST_REFERENCES}")
+    return tuple(dict.fromkeys(map(reference, decision.references)))
 
 
 def somebody(by: str) -> str:

@@ -13,7 +13,7 @@ from cds.board.case import Answer, Cases
 from cds.board.legible import day
 from cds.board.words import label, words
 from cds.record.cases import owner
-from cds.record.codes import ACTIONS
+from cds.record.codes import ACTIONS, LEVELS
 from cds.record.decisions import (
     AlreadyDecided,
     Decided,
@@ -85,8 +85,13 @@ class DecisionPages:
         try:
             self._reviews.decide(decision, visit.visitor.tenant)
         except NotAccepted as error:
-            return self._shown(visit, draft, problem=problem(error), status=HTTPStatus.UNPROCESSABLE_ENTITY)
+            wrong = _problems(error, draft)
+            return self._shown(visit, draft, problems=wrong, status=HTTPStatus.UNPROCESSABLE_ENTITY)
         except (AlreadyDecided, Reassessed, Ended) as error:
+            if isinstance(error, AlreadyDecided):
+                # What the other asked for goes on, unless its tick is taken away.
+                asked = (one for one in self._earlier(visit)[-1].actions if one not in planned)
+                draft = replace(draft, kept=(*draft.kept, *asked))
             return self._shown(visit, draft, conflict=_came_first(error), status=HTTPStatus.CONFLICT)
         at = visit.query.get("meeting", "")
         if at and at == draft.meeting:  # whoever came from an agenda goes on with it
@@ -95,7 +100,13 @@ class DecisionPages:
         return _back(visit, "decided")
 
     def _shown(
-        self, visit: Visit, draft: Draft, *, problem: str = "", conflict: str = "", status: HTTPStatus = HTTPStatus.OK
+        self,
+        visit: Visit,
+        draft: Draft,
+        *,
+        problems: Mapping[str, str] | None = None,
+        conflict: str = "",
+        status: HTTPStatus = HTTPStatus.OK,
     ) -> Response:
         case = case_of(self._cases, visit)
         advised = case.advised(visit.path["advisory"])
@@ -105,7 +116,8 @@ class DecisionPages:
         return page(
             "decision", status, visitor=visit.visitor, header=case.header, patient=case.key, age=age_of(case), advised=advised,
             said=advised.said if isinstance(advised, Answer) else None, advisory=advisory, earlier=earlier, seen=len(earlier),
-            draft=draft, at=visit.query.get("meeting", ""), written=bool(visit.form), done=self._done(visit), codes=CODES, problem=problem,
+            draft=draft, at=visit.query.get("meeting", ""), written=bool(visit.form), done=self._done(visit), codes=CODES,
+            problems=problems or {}, levels=LEVELS,
             conflict=conflict if advisory.is_open else words().decision.ended,
             meetings=self._meetings.meetings(visit.visitor.tenant, status="planned"), may_second=may_second(visit.visitor),
         )  # fmt: skip
@@ -195,6 +207,14 @@ class DecisionPages:
 def problem(error: NotAccepted) -> str:
     """What is to be mended in a form, in words for whoever filled it in."""
     return str(getattr(words().problems, error.field, error.why))
+
+
+def _problems(error: NotAccepted, draft: Draft) -> Mapping[str, str]:
+    """All that is to be mended in the form of a decision, in words, by field."""
+    found = {one.field: problem(one) for one in (error, *error.also)}
+    if "note" in found and draft.note.strip():
+        found["note"] = words().problems.note_text
+    return found
 
 
 def _back(visit: Visit, done: str, place: str = "") -> Response:

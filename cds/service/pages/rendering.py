@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from http import HTTPStatus
 from typing import Any
 
@@ -66,6 +67,14 @@ def in_words(key: str, named: Mapping[str, str]) -> str:
     return named.get(key, key.replace("-", " "))
 
 
+def is_day(text: str) -> bool:
+    """Whether a field for a day can show it."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 def labelled(code: str, section: str) -> str:
     """What a code is called in a section of the words; the code as words if it has no name there, as states of a site have none."""
     return label(section, code)
@@ -79,6 +88,7 @@ _ENVIRONMENT.filters |= {
     "day": day,
     "legible": legible,
     "fullname": full_name,
+    "is_day": is_day,
     "figures": figures_of,
 }
 _ENVIRONMENT.globals |= {
