@@ -55,27 +55,37 @@ def course_csv(table: Table, name: str, born: str, number: str) -> bytes:
         (name, born, number, row.day, row.end, row.of_line, row.what, row.value, row.by, row.remark)
         for row in table.rows
     )
-    return csv_of(header, rows)
+    return csv_of(header, [*rows, _intended(len(header))])
 
 
 def worklist_csv(rows: Iterable[Row], titles: Mapping[str, str]) -> bytes:
     """The worklist as it is shown, a line for each question. `titles` are those of markers and therapy classes, by their keys."""
     w, of = words(), words().worklist
     header = (
-        of.patient, w.patient.born, w.patient.number, of.question, of.state, w.common.since, of.claimed.strip(": "),
-        w.meetings.finding, w.patient.missing, of.change, of.slope, of.latest, of.decision, w.common.since, of.next,
+        of.patient, w.patient.born, w.patient.number, of.question, of.state, f"{of.state} {w.common.since}", of.claimed.strip(": "),
+        w.meetings.finding, w.patient.missing, of.change, of.slope, of.latest, of.decision, f"{of.decision} {w.meetings.day.lower()}", of.next,
     )  # fmt: skip
-    return csv_of(header, (_listed(row, titles) for row in rows))
+    return csv_of(header, [*(_listed(row, titles) for row in rows), _intended(len(header))])
+
+
+def _intended(width: int) -> Sequence[Cell]:
+    """The last row: what this is for, and what it is not."""
+    return (" ".join((words().common.footer, words().common.fixed)), *[""] * (width - 1))
 
 
 def _listed(row: Row, titles: Mapping[str, str]) -> Sequence[Cell]:
     decision = row.decision
     return (
         full_name(row.named), row.named.born, number_of(row.named, row.who), question_title(row, titles), label("states", row.state),
-        row.since[:10], label("states", row.claim) if row.claim else "", row.headline, "; ".join(row.missing), row.fold,
-        row.slope, row.latest[:10], label("dispositions", decision.code) if decision is not None else "",
+        row.since[:10], label("states", row.claim) if row.claim else "", row.headline, "; ".join(row.missing), _figure(row.fold),
+        _figure(row.slope), row.latest[:10], label("dispositions", decision.code) if decision is not None else "",
         decision.day if decision is not None else "", row.due,
     )  # fmt: skip
+
+
+def _figure(value: float | None) -> float | None:
+    """As many digits as a measurement has, and one more."""
+    return None if value is None else float(f"{value:.4g}")
 
 
 def guarded(text: str) -> str:

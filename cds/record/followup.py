@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from calendar import monthrange
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, insert, or_, select, update
 
 from cds.record import tables
 from cds.record.audit import Checkpoints, Entry
@@ -94,16 +94,24 @@ class Overdue:
     due: str
     action: str = ""  # id
     months: int = 0
+    therapy: str = ""  # class of the line; "" for an operation
+    line_start: str = ""
+    opened: str = ""  # day from which the months of an outcome are counted
 
 
 @dataclass(frozen=True, slots=True)
 class AllOverdue:
-    """What is overdue of a tenant: actions and outcomes, and how many there are of each, also of those that are left out here."""
+    """What is overdue of a tenant, actions and outcomes, and the open actions that are still to come, those without a day last;
+
+    and how many there are of each, also of those that are left out here.
+    """
 
     actions: list[Overdue]
     all_actions: int
     outcomes: list[Overdue]
     all_outcomes: int
+    coming: list[Overdue] = field(default_factory=list)
+    all_coming: int = 0
 
 
 class FollowUp:
@@ -218,39 +226,49 @@ class FollowUp:
         return self.database.asked(work)
 
     def overdue(self, tenant: str, today: date, most: int = 500) -> AllOverdue:
-        """Actions whose day has passed, and outcomes that nobody stated: of each at most so many, the longest overdue first."""
+        """Actions whose day has passed, outcomes that nobody stated, and actions to come: of each at most so many, by day."""
 
         def work(connection: Connection) -> AllOverdue:
             actions, outcomes = overdue_actions(tenant, today), overdue_outcomes(tenant, today)
+            coming = _coming_actions(tenant, today)
 
             def number(conditions: Sequence[ColumnElement[bool]]) -> int:
                 return int(connection.execute(select(func.count()).where(*conditions)).scalar_one())
 
             return AllOverdue(
-                _overdue_actions(connection, tenant, actions, most), number(actions),
+                _due_actions(connection, tenant, actions, most), number(actions),
                 _overdue_outcomes(connection, tenant, today, outcomes, most), number(outcomes),
+                _due_actions(connection, tenant, coming, most), number(coming),
             )  # fmt: skip
 
         return self.database.asked(work)
 
 
-def _overdue_actions(
+def _due_actions(
     connection: Connection, tenant: str, conditions: Sequence[ColumnElement[bool]], most: int
 ) -> list[Overdue]:
     action, advisory, patient, person = tables.action, tables.advisory, tables.patient, tables.person
     wanted = (
-        select(action, advisory.c.question, patient.c.server, patient.c.reference, *NAMED)
+        select(
+            action,
+            advisory.c.question,
+            advisory.c.therapy,
+            advisory.c.line_start,
+            patient.c.server,
+            patient.c.reference,
+            *NAMED,
+        )
         .join(advisory, advisory.c.id == action.c.advisory_id)
         .join(patient, patient.c.id == action.c.patient_id)
         .outerjoin(person, person.c.patient_id == action.c.patient_id)
         .where(*conditions)
-        .order_by(action.c.due, action.c.id)
+        .order_by(case((action.c.due == "", 1), else_=0), action.c.due, action.c.id)
         .limit(most)
     )
     return [
         Overdue(
             row["patient_id"], Identity(tenant, row["server"], row["reference"]), named(row), row["advisory_id"],
-            row["question"], row["kind"], row["due"], row["id"],
+            row["question"], row["kind"], row["due"], row["id"], therapy=row["therapy"], line_start=row["line_start"],
         )
         for row in connection.execute(wanted).mappings()
     ]  # fmt: skip
@@ -272,6 +290,7 @@ def _overdue_outcomes(
         Overdue(
             row["patient_id"], Identity(tenant, row["server"], row["reference"]), named(row), row["id"], row["question"],
             "outcome", months_after(date.fromisoformat(row["opened"][:10]), row["months"]).isoformat(), months=row["months"],
+            therapy=row["therapy"], line_start=row["line_start"], opened=row["opened"][:10],
         )
         for row in connection.execute(wanted).mappings()
     ]  # fmt: skip
@@ -303,6 +322,12 @@ def overdue_actions(tenant: str, today: date) -> Sequence[ColumnElement[bool]]:
     """The open actions of a tenant whose day has passed."""
     table = tables.action.c
     return (table.tenant == tenant, table.status == Status.OPEN, table.due != "", table.due < today.isoformat())
+
+
+def _coming_actions(tenant: str, today: date) -> Sequence[ColumnElement[bool]]:
+    table = tables.action.c
+    is_to_come = or_(table.due == "", table.due >= today.isoformat())
+    return (table.tenant == tenant, table.status == Status.OPEN, is_to_come)
 
 
 def overdue_outcomes(tenant: str, today: date) -> Sequence[ColumnElement[bool]]:

@@ -17,6 +17,8 @@ from cds.record.lifecycle import Kind
 
 FLAGS = ("suspected", "persistent")
 """States that suspect resistance."""
+FEW = 10
+"""Below so many known outcomes a share is no finding: its interval is half as wide as all there is."""
 _Z = 1.959963984540054  # two-sided 95 %
 _LONGEST = 10.0  # seconds
 

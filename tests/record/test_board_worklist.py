@@ -23,8 +23,8 @@ from cds.record.decisions import Decision, NoSuchAdvisory, Planned
 from cds.record.lifecycle import CLAIMS
 from cds.record.recorder import Recorder
 from cds.record.rule_texts import rule_text, versions
-from cds.record.worklist import PAGE, SORTS, Filter, Row, every, listed, of_patient
 from cds.record.withdrawals import Withdrawal
+from cds.record.worklist import PAGE, SORTS, Filter, Row, every, listed, of_patient
 from tests.patients.archetypes import patient, patients
 from tests.record.boards import TENANT, called, named_visit, rows
 from tests.record.visits import REASONER, asked, visit, who

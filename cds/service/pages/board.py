@@ -27,4 +27,5 @@ def add_board(
     DecisionPages(cases, reviews, follow_up, meetings).add_to(gate)
     MeetingPages(meetings, worklist.markers | worklist.therapies).add_to(gate)
     RulePages(reasoner.rulebook, recorder.database).add_to(gate)
-    OverviewPages(follow_up, {rule.name: rule.title for rule in reasoner.rulebook.rules}).add_to(gate)
+    titles = {rule.name: rule.title for rule in reasoner.rulebook.rules}
+    OverviewPages(follow_up, titles, worklist.therapies).add_to(gate)

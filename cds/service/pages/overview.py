@@ -8,7 +8,7 @@ from datetime import date
 from fastapi import Response
 
 from cds.record.followup import FollowUp
-from cds.record.precision import precision
+from cds.record.precision import FEW, precision
 from cds.service.access.gate import Act, Gate, Visit
 from cds.service.pages.rendering import page
 
@@ -16,9 +16,9 @@ from cds.service.pages.rendering import page
 class OverviewPages:
     """Follow-ups that are due, and the record of each version of each rule."""
 
-    def __init__(self, follow_up: FollowUp, titles: Mapping[str, str]):
+    def __init__(self, follow_up: FollowUp, titles: Mapping[str, str], therapies: Mapping[str, str]):
         self._follow_up = follow_up
-        self._titles = titles  # of rules, by their names
+        self._titles, self._therapies = titles, therapies  # of rules and therapy classes, by their names
 
     def add_to(self, gate: Gate) -> None:
         gate.add("/board/follow-up", "GET", Act.VIEW, self._due)
@@ -27,8 +27,15 @@ class OverviewPages:
     def _due(self, visit: Visit) -> Response:
         today = date.today()
         found = self._follow_up.overdue(visit.visitor.tenant, today)
-        return page("follow_up", visitor=visit.visitor, here="follow_up", overdue=found, titles=self._titles)
+        return page(
+            "follow_up",
+            visitor=visit.visitor,
+            here="follow_up",
+            overdue=found,
+            titles=self._titles,
+            therapies=self._therapies,
+        )
 
     def _precision(self, visit: Visit) -> Response:
         rows = precision(self._follow_up.database, visit.visitor.tenant)
-        return page("precision", visitor=visit.visitor, here="precision", rows=rows, titles=self._titles)
+        return page("precision", visitor=visit.visitor, here="precision", rows=rows, titles=self._titles, few=FEW)
