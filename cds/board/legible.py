@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from datetime import date
 
+from cds.advice.advisory import Reference
+from cds.board.words import words
 from cds.drawing.labels import MONTHS
 from cds.record.identity import Identity
 from cds.record.names import Named
@@ -27,6 +29,12 @@ def day(stated: str | date | None) -> str:
         return text
     name = MONTHS[int(month) - 1]
     return f"{int(number)} {name} {year}" if number.isdecimal() else f"{name} {year}"
+
+
+def checked(study: Reference) -> str:
+    """When a study was last looked at for corrections and retractions, or that it never was."""
+    w, last = words().patient, study.last_checked
+    return f"{w.evidence_checked} {day(last)}" if last[:1].isdecimal() else str(w.evidence_unchecked)
 
 
 def number_of(named: Named, who: Identity) -> str:

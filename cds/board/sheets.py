@@ -10,7 +10,7 @@ from cds.advice.advisory import Advisory, Reading, Reference
 from cds.board.age import Age
 from cds.board.case import Answer, Case, Former, about, full_name
 from cds.board.figures import Figure, figures_of
-from cds.board.legible import day, legible, number_of
+from cds.board.legible import checked, day, legible, number_of
 from cds.board.paper import AgendaLine, MeetingSheet, PatientSheet, Question, Study, Value
 from cds.board.words import label, words
 from cds.drawing import described, svg
@@ -242,8 +242,7 @@ def _value(one: Reading, named: bool, counted: bool) -> Value:
 
 
 def _study(one: Reference, against: bool) -> Study:
-    w = words().patient
-    status = f"{one.status}, {w.evidence_checked} {day(one.last_checked)}"
+    status = f"{one.status}, {checked(one)}"
     direct = "; ".join(part for part in (one.breast, one.therapy) if part)
     kind = ", ".join(part for part in (one.design, one.specimen, one.certainty) if part)
     return Study(one.citation, kind, one.n, direct, status, against)

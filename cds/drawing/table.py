@@ -54,7 +54,7 @@ def _rows(scene: Scene) -> Iterator[Row]:
             yield Row(mean.day, None, panel.short, f"{mean.mean:.3g} {panel.unit}", mean.laboratory, said)
         for stop in panel.breaks:
             over = "not comparable with anything before" if stop.whole else "not comparable with the result before"
-            yield Row(stop.day, None, panel.short, "", "", f"{over}: {stop.why}")
+            yield Row(stop.day, None, panel.short, "no result: a break", "", f"{over}: {stop.why}")
     for lane in scene.lanes:
         yield from (_bar(lane, bar) for bar in lane.bars)
         yield from (_mark(lane, mark) for mark in lane.marks)
@@ -64,13 +64,23 @@ def _rows(scene: Scene) -> Iterator[Row]:
 
 
 def _result(panel: Panel, point: Point) -> Row:
-    said = list(remarks(point))
+    said = [*remarks(point), *_passed_over(panel, point)]
     if "latest" in point.roles and panel.decision is not None:
         said.append(f"{panel.decision.fold} of the reference")
         said += [f"per total EV {panel.decision.per_ev[1]}"] if panel.decision.per_ev else []
     by = "; ".join(part for part in (point.laboratory, point.method) if part)
     ev = f" (total EV {point.total_ev})" if point.total_ev else ""
     return Row(point.day, None, panel.short, f"{point.shown or 'no value'}{ev}", by, ", ".join(said))
+
+
+def _passed_over(panel: Panel, point: Point) -> Iterator[str]:
+    """Why a value below the lowest with which the latest is compared is not that."""
+    decision = panel.decision
+    latest = next((one.day for one in panel.points if "latest" in one.roles), None)
+    if decision is None or decision.kind != "nadir" or latest is None or point.roles or point.value is None:
+        return
+    if point.usable and point.day < latest and point.value < decision.reference[1]:
+        yield "lower than the reference and not taken for it: outside the days from which it is taken, or not comparable"
 
 
 def _bar(lane: Lane, bar: Bar) -> Row:

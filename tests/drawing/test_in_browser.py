@@ -117,7 +117,7 @@ def test_the_cursor_names_what_lies_under_the_pointer_on_all_lanes(page: Page) -
     x, y = place(page, "2025-03-24")
     page.mouse.move(x, y + 120)  # anywhere on that day, not on the sign
     assert said.inner_text().startswith(
-        "24 Mar 2025, day 77 · 24 Mar 2025 (day 77): TRPC5-EV 5.6 10*6/mL, first of the pair"
+        "24 Mar 2025, day 77 · 24 Mar 2025 (day 77): TRPC5-EV 5.6 × 10⁶/mL, first of the pair"
     )
     assert "Cytotoxic chemotherapy, paclitaxel: 6 Jan 2025 on, taken as ongoing" in said.inner_text()
     assert line.get_attribute("visibility") == "visible"

@@ -53,6 +53,8 @@ def test_means_breaks_and_what_has_no_day_are_told() -> None:
     remarks = [row.remark for row in table_of(drawn_of_chart(hard_cases.two_laboratories_in_turn())).rows]
     assert "not comparable with the result before: other laboratory" in remarks
     assert "not comparable with anything before: other lot" in remarks
+    rows = table_of(drawn_of_chart(hard_cases.two_laboratories_in_turn())).rows
+    assert {row.value for row in rows if row.remark.startswith("not comparable")} == {"no result: a break"}
     lost = [row for row in table_of(drawn_of_chart(hard_cases.undated())).rows if row.day is None]
     assert ("TRPC5-EV", "4.0 10*6/mL", "no day of collection") in [(row.what, row.value, row.remark) for row in lost]
 

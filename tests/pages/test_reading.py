@@ -14,7 +14,7 @@ from cds.board.sheets import patient_sheet
 from cds.board.words import words
 from cds.record.database import Database
 from tests.board.test_paper import pages_of
-from tests.pages.boards import FLAGGED, TENANT, TWO, WATCHED, House, text_of
+from tests.pages.boards import FLAGGED, TENANT, TWO, UNJUDGED, WATCHED, House, text_of
 from tests.pages.test_board import SOON, deciding, seen_in
 from tests.pages.test_case import paper, squeezed
 from tests.record.conftest import *  # noqa: F403 - the record on both databases
@@ -157,3 +157,19 @@ def test_who_comes_second_keeps_their_draft_and_ends_nothing_of_the_first_unseen
         "repeat-marker": "open", "imaging": "open",
     }  # fmt: skip
     assert 'target="_blank"' not in chair.get(f"/board/patients/{key}")
+
+
+def test_where_nothing_can_be_decided_it_is_said_how_a_board_records_what_it_wants(house: House) -> None:
+    unjudged, flagged = house.visit(UNJUDGED), house.visit(FLAGGED, "2025-04-21")
+    chair, reader = house.browser("chair"), house.browser("reader")
+    how = "put the patient on the agenda of a meeting, mark the case there as discussed"
+    assert how in text_of(chair.get(f"/board/patients/{unjudged}"))
+    assert how not in text_of(reader.get(f"/board/patients/{unjudged}"))
+    assert how not in text_of(chair.get(f"/board/patients/{flagged}"))
+
+
+def test_a_study_that_nobody_checked_says_so_in_words(house: House) -> None:
+    key = house.visit(FLAGGED)
+    assert "checked not checked" not in house.browser("reader").get(f"/board/patients/{key}")
+    assert squeezed("checked not checked") not in squeezed(paper(house, key))
+    assert squeezed("active, not yet checked") in squeezed(paper(house, key))

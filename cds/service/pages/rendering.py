@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from cds.board.case import full_name
 from cds.board.figures import figures_of
-from cds.board.legible import day, legible, number_of
+from cds.board.legible import checked, day, legible, number_of
 from cds.board.words import label, words
 from cds.drawing import cursor_script, drawing_style
 
@@ -89,6 +89,7 @@ _ENVIRONMENT.filters |= {
     "legible": legible,
     "fullname": full_name,
     "is_day": is_day,
+    "checked": checked,
     "figures": figures_of,
 }
 _ENVIRONMENT.globals |= {
