@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -10,7 +11,8 @@ from cds.chart.model import Chart
 from cds.drawing import table_of
 from tests.advice.charts import START
 from tests.drawing import hard_cases
-from tests.drawing.contact_sheet import drawn, drawn_of_chart
+from tests.drawing.contact_sheet import drawn, drawn_of, drawn_of_chart
+from tests.patients.archetypes import patient
 from tests.test_cli import EXAMPLE
 
 
@@ -70,3 +72,14 @@ def test_what_is_planned_unended_or_disturbing_is_told() -> None:
     )
     assert said["Endocrine therapy", "letrozole"][2] == "planned"
     assert said["Operation", "resection"][2] == f"disturbs the marker until {START + timedelta(days=127)}"
+
+
+def test_of_a_lowest_value_it_is_said_why_a_lower_one_is_not_taken() -> None:
+    scene = drawn_of(patient("A11"), "2025-05-12")
+    (panel,) = scene.panels
+    early = replace(panel.points[0], day=date(2024, 3, 1), value=1.2, shown="1.2 {fold}", roles=())
+    table = table_of(replace(scene, panels=(replace(panel, points=(panel.points[0], early, *panel.points[1:])),)))
+    told = {row.day: row.remark for row in table.rows if row.what == panel.short}
+    assert "reference" in told[date(2024, 4, 12)]
+    assert told[early.day].startswith("lower than the reference and not taken for it")
+    assert not any("not taken" in said for day, said in told.items() if day != early.day)
