@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+NEWEST = """() => {
+  const box = document.querySelector(".course").getBoundingClientRect();
+  return Math.abs(document.querySelector(".course svg").getBoundingClientRect().right - box.right) < 2;
+}"""
+"""Whether a drawing, also one that is wider than the page, shows its end."""
 WAYS = {
     "wide": {"viewport": {"width": 1280, "height": 900}},
     "phone": {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True},
@@ -259,6 +264,9 @@ def test_axe_finds_nothing_serious(browser: Browser, address: str, way: str) -> 
             page.locator("td a.name").first.click()
             page.locator(".person").wait_for()
             is_accessible(page, state)
+            if page.locator(".course svg").count():
+                assert page.evaluate(NEWEST)
+                assert page.locator(".sideways").is_visible() == (way == "phone")
         page.goto("/board?state=suspected")
         page.locator("td a.name").first.click()
         page.get_by_role("link", name="The rule as it read").first.click()
