@@ -25,6 +25,14 @@ class AlreadyHeld(ExowatchError):
     """The meeting was held and is closed: nothing of it changes any more."""
 
 
+class ChangedMeanwhile(ExowatchError):
+    """Somebody else changed the meeting first; `by` is who, `at` when."""
+
+    def __init__(self, by: str, at: str):
+        super().__init__(f"{by} changed the meeting at {at}. Look at that first, then change it again")
+        self.by, self.at = by, at
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What was answered to one question about a patient, as minutes keep it."""

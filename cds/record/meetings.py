@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
-from cds.errors import ExowatchError
 from cds.record import tables
 from cds.record.agendas import (
+    ChangedMeanwhile,
     Found,
     NoSuchMeeting,
     Seat,
@@ -40,14 +40,6 @@ from cds.record.trail import Trail
 _EASTERNMOST = timedelta(hours=14)
 MOST_MINUTES = 10_000
 _MOST_ATTENDEES = 100
-
-
-class ChangedMeanwhile(ExowatchError):
-    """Somebody else changed the meeting first; `by` is who, `at` when."""
-
-    def __init__(self, by: str, at: str):
-        super().__init__(f"{by} changed the meeting at {at}. Look at that first, then change it again")
-        self.by, self.at = by, at
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,12 +282,14 @@ class Meetings:
         """One meeting."""
         return self.database.asked(lambda connection: _meeting(connection, tenant, key))
 
-    def meetings(self, tenant: str, *, status: str = "", most: int = 100) -> list[Meeting]:
-        """Meetings, the latest day first; only those planned or held if asked."""
+    def meetings(self, tenant: str, *, status: str = "", day: str = "", most: int = 100) -> list[Meeting]:
+        """Meetings, the latest day first; only those planned or held, or of a day, if asked."""
         table = tables.meeting
         wanted = _MEETING.where(table.c.tenant == tenant)
         if status:
             wanted = wanted.where(table.c.status == status)
+        if day:
+            wanted = wanted.where(table.c.day == day)
         wanted = wanted.order_by(table.c.day.desc(), table.c.id).limit(most)
         return self.database.asked(lambda connection: [_shown(row) for row in connection.execute(wanted).mappings()])
 

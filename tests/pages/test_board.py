@@ -343,7 +343,7 @@ def test_withdrawn_advice_stands_on_top_until_somebody_acknowledges_it(house: Ho
     page = browser.get("/board")
     box = text_of(page[page.index("<main") :].partition("</section>")[0])
     for said in (
-        "withdrawn is suspected , a result on which it rested was entered in error.",
+        "it had said suspected , a result on which it rested was entered in error.",
         "Nothing was decided on it",
         "found now:",
     ):

@@ -320,3 +320,32 @@ def test_what_was_on_an_agenda_before_is_not_said_to_be_put_there(house: House) 
     assert "Nobody was put" in chair.done("/board/agenda", meeting=key_of(here), patient=keys[:1])
     assert "Who stood on it already" in chair.done("/board/agenda", meeting=key_of(here), patient=keys)
     assert "Nobody was put" in chair.done("/board/agenda", meeting=key_of(here), patient=keys)
+
+
+def test_a_day_that_can_hardly_be_is_asked_about(house: House) -> None:
+    chair, meetings = house.browser("chair"), house.recorder.meetings
+    past = chair.post("/board/meetings", board="Board", day="1999-01-01")
+    assert (past.status_code, "This day has passed" in past.text, 'name="sure"' in past.text) == (422, True, True)
+    assert meetings.meetings("default") == []
+    chair.done("/board/meetings", board="Board", day="1999-01-01", sure="yes")  # entered afterwards
+    chair.done("/board/meetings", board="Board", day=SOON)
+    chair.done("/board/meetings", board="Another board", day=SOON)
+    twice = chair.post("/board/meetings", board=" board ", day=SOON)
+    assert (twice.status_code, "has a meeting on that day already" in twice.text) == (422, True)
+    chair.done("/board/meetings", board="Board", day=SOON, sure="yes")
+    assert len(meetings.meetings("default")) == 4
+
+
+def test_an_action_that_is_due_before_today_is_asked_about(house: House) -> None:
+    key = house.visit(FLAGGED)
+    chair, path = house.browser("chair"), deciding(house, key)
+    form = {"disposition": "accept", "note": "Looked at", "action": ["imaging"], "due-imaging": "2020-01-01"}
+    refused = chair.post(path, **seen_in(chair.get(path)), **form)
+    assert (refused.status_code, "by a day that has passed" in refused.text) == (422, True)
+    assert "Looked at" in refused.text
+    assert house.recorder.reviews.decisions("default", patient=key) == []
+    today = chair.post(path, **seen_in(refused.text), **{**form, "due-imaging": TODAY})
+    assert today.status_code == 303
+    chair.done(path, **seen_in(chair.get(path)), **form, late="yes")  # entered afterwards
+    (*_, last) = house.recorder.reviews.decisions("default", patient=key)
+    assert [one.due for one in last.actions] == ["2020-01-01"]

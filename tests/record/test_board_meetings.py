@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import select, update
 
 from cds.record import tables
-from cds.record.agendas import AlreadyHeld, NoSuchMeeting
+from cds.record.agendas import AlreadyHeld, ChangedMeanwhile, NoSuchMeeting
 from cds.record.audit import verify
 from cds.record.database import Database
 from cds.record.decisions import Decision, NotAccepted, Planned
 from cds.record.erasure import merge
 from cds.record.identity import NoSuchPatient
-from cds.record.meetings import MOST_MINUTES, ChangedMeanwhile, Meetings
+from cds.record.meetings import MOST_MINUTES, Meetings
 from cds.record.recorder import Recorder
 from tests.patients.archetypes import patient
 from tests.record.boards import TENANT, called, rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from http import HTTPStatus
 from typing import Literal
 
@@ -30,7 +31,7 @@ from cds.service.access.browser import field as one_field
 from cds.service.access.browser import number
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
 from cds.service.pages.patients import CODES, age_of, case_of, may_second
-from cds.service.pages.rendering import page
+from cds.service.pages.rendering import is_day, page
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class Draft:
     resistance: bool = False
     references: tuple[str, ...] = ()
     meeting: str = ""
+
+    def is_late(self, today: date) -> bool:
+        """Whether something is asked for by a day that has passed: a slip, unless the decision is entered afterwards."""
+        return any(is_day(due) and due < today.isoformat() for due in self.actions.values())
 
 
 class DecisionPages:
@@ -82,6 +87,9 @@ class DecisionPages:
             visit.path["advisory"], revision, draft.disposition, visit.visitor.name, seen, draft.reason, draft.note, planned,
             draft.level, draft.resistance, draft.references, draft.meeting,
         )  # fmt: skip
+        if draft.is_late(date.today()) and one_field(form, "late") != "yes":
+            late = {"late": str(words().problems.late)}
+            return self._shown(visit, draft, problems=late, status=HTTPStatus.UNPROCESSABLE_ENTITY)
         try:
             self._reviews.decide(decision, visit.visitor.tenant)
         except NotAccepted as error:

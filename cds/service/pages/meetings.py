@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from hashlib import sha256
 from http import HTTPStatus
 
@@ -12,9 +13,9 @@ from fastapi import Response
 from cds.board.paper import meeting_pdf
 from cds.board.sheets import meeting_sheet
 from cds.board.words import words
-from cds.record.agendas import AlreadyHeld, NoSuchMeeting
+from cds.record.agendas import AlreadyHeld, ChangedMeanwhile, NoSuchMeeting
 from cds.record.decisions import NotAccepted
-from cds.record.meetings import Case, ChangedMeanwhile, Meeting, Meetings
+from cds.record.meetings import Case, Meeting, Meetings
 from cds.service.access.browser import field, number
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
 from cds.service.pages.deciding import problem
@@ -59,16 +60,20 @@ class MeetingPages:
         gate.add("/board/meetings/{meeting}/sheet.pdf", "GET", Act.VIEW, self._sheet)
         gate.add("/board/meetings/{meeting}", "POST", Act.HOLD_MEETINGS, self._change)
 
-    def _list(self, visit: Visit, problems: Sequence[str] = (), status: HTTPStatus = HTTPStatus.OK) -> Response:
+    def _list(
+        self, visit: Visit, problems: Sequence[str] = (), status: HTTPStatus = HTTPStatus.OK, *, doubtful: bool = False
+    ) -> Response:
         tenant = visit.visitor.tenant
         planned = self._meetings.meetings(tenant, status="planned")
         return page(
             "meetings", status, visitor=visit.visitor, here="meetings", planned=sorted(planned, key=lambda one: one.day),
             held=self._meetings.meetings(tenant, status="held", most=_MOST_HELD), problems=problems,
-            draft={name: field(visit.form, name) for name in ("board", "day")},
+            doubtful=doubtful, draft={name: field(visit.form, name) for name in ("board", "day")},
         )  # fmt: skip
 
     def _plan(self, visit: Visit) -> Response:
+        if (doubts := self._doubts(visit)) and field(visit.form, "sure") != "yes":
+            return self._list(visit, doubts, HTTPStatus.UNPROCESSABLE_ENTITY, doubtful=True)
         try:
             key = self._meetings.plan(
                 visit.visitor.tenant, field(visit.form, "board"), field(visit.form, "day"), visit.visitor.name
@@ -77,6 +82,13 @@ class MeetingPages:
             return self._list(visit, (problem(error),), HTTPStatus.UNPROCESSABLE_ENTITY)
         visit.done = "planned"
         return redirect(f"/board/meetings/{key}")
+
+    def _doubts(self, visit: Visit) -> list[str]:
+        """What is asked before a meeting is planned: one of the past may be entered afterwards, and a board may meet twice a day."""
+        w, board, day = words().meetings, field(visit.form, "board").strip(), field(visit.form, "day")
+        known = self._meetings.meetings(visit.visitor.tenant, day=day)
+        twice = any(one.board.casefold() == board.casefold() for one in known)
+        return [w.is_past] * ("" < day < date.today().isoformat()) + [w.is_there] * twice
 
     def _page(self, visit: Visit) -> Response:
         return self._shown(visit)
