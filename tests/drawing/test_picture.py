@@ -39,7 +39,11 @@ def all_scenes() -> list[tuple[str, Scene]]:
 def test_every_sign_stands_at_its_day_and_value(one: Archetype, day: str, said: str) -> None:
     scene = drawn_of(one, day)
     picture = Picture(scene)
-    signs = [item for item in picture.items() if re.match(r"\d\d? [A-Z][a-z][a-z] \d{4}( \(day -?\d+\))?: (TRPC5|EV-)", item.told)]
+    signs = [
+        item
+        for item in picture.items()
+        if re.match(r"\d\d? [A-Z][a-z][a-z] \d{4}( \(day -?\d+\))?: (TRPC5|EV-)", item.told)
+    ]
     assert len(signs) == sum(len(panel.points) for panel in scene.panels)
     where = iter(signs)
     for number, panel in enumerate(scene.panels):
