@@ -222,7 +222,7 @@ def tab_to(page: Page, wanted: Locator, most: int = 120) -> None:
 def test_a_meeting_by_its_chair(browser: Browser, address: str) -> None:
     with opened(browser, address, "chair") as page:
         picture(page, "worklist")
-        page.get_by_role("checkbox").first.check()
+        page.get_by_role("checkbox").last.check()  # who stands on no agenda yet
         page.get_by_role("button", name="Put on the agenda").click()
         assert "Put on the agenda." in page.locator(".done").inner_text()
         page.get_by_role("link", name="Meetings").click()

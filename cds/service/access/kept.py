@@ -9,7 +9,7 @@ from typing import Any
 
 from cds.service.access.browser import is_text, own_path
 
-_OURS = ("csrf", "do", "from", "item", "meeting", "patient", "revision", "seen", "stated")
+_OURS = ("csrf", "do", "from", "item", "meeting", "patient", "revision", "seen", "stated", "was")
 """Fields that tell nobody what they wrote."""
 
 
