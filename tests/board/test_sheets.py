@@ -103,7 +103,9 @@ def test_the_worklist_and_a_course_as_tables(database: Database) -> None:
     assert unjudged["What is missing"]
     row = next(one for one in rows(database) if one.named.family == "=Berger")
     case = Cases(database, REASONER).case(TENANT, row.patient)
-    head, *lines, intended = read_csv(course_csv(table_of(case.scene), case.header.name, case.header.born, case.header.number))
+    head, *lines, intended = read_csv(
+        course_csv(table_of(case.scene), case.header.name, case.header.born, case.header.number)
+    )
     assert {(line[0], line[1], line[2]) for line in lines} == {("'=Berger, Anna", "1970-01-01", "MRN-=Berger")}
     assert "not a medical device" in intended[0]
     assert [line[3] for line in lines] == sorted(line[3] for line in lines)
