@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from cds.record.database import Database
 from tests.access.clinic import FILE
@@ -33,8 +34,14 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield found
 
 
+class Serving(Protocol):
+    """Whatever has the app of a service."""
+
+    app: FastAPI
+
+
 @contextmanager
-def served(house: House, listening: socket.socket, certificate: tuple[Path, Path] | None = None) -> Iterator[None]:
+def served(house: Serving, listening: socket.socket, certificate: tuple[Path, Path] | None = None) -> Iterator[None]:
     """The service as a process of its own would serve it."""
     files = {} if certificate is None else {"ssl_certfile": certificate[0], "ssl_keyfile": certificate[1]}
     server = uvicorn.Server(uvicorn.Config(house.app, log_config=None, lifespan="off", proxy_headers=False, **files))  # type: ignore[arg-type]  # either of two
