@@ -180,7 +180,7 @@ def told_of(point: Point, panel: Panel, anchor: Anchor | None) -> str:
 def _as_read(shown: str) -> str:
     """A value with its UCUM unit as people write it: `5.6 10*6{particles}/mL` is 5.6 × 10⁶ particles/mL."""
     said = _POWER.sub(lambda found: f"× 10{found[1].translate(_RAISED)}", shown)
-    return said.replace("{", " ").replace("}", "").replace("_", " ")
+    return " ".join(said.replace("{", " ").replace("}", "").replace("_", " ").split()).replace("delta Ct", "ΔCt")
 
 
 def remarks(point: Point) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from cds.record.listing import Counted, standing_counts
 from cds.record.ownership import nobody
 from cds.record.recorder import Recorder
 from cds.selfcheck import Check
-from cds.service.access import mount
+from cds.service.access.mounting import mount
 from cds.service.decisions import decide
 from cds.service.desk import Caller, Clock, Desk
 from cds.service.discovery import templates

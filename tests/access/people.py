@@ -18,8 +18,8 @@ from cds.record.accounts import TERMINAL, Accounts
 from cds.record.database import Database
 from cds.record.identity import Identity, survivor
 from cds.record.recorder import Recorder
-from cds.service.access import mount
 from cds.service.access.gate import Act, Gate, NotThere, Visit
+from cds.service.access.mounting import mount
 from cds.settings import Settings
 from tests.patients.archetypes import patient
 from tests.record.visits import REASONER, asked

@@ -204,7 +204,7 @@ def test_checkpoints_that_cannot_be_read_are_named(house: House, tmp_path: objec
     from fastapi import FastAPI
 
     from cds.record.audit import Checkpoints
-    from cds.service.access import mount
+    from cds.service.access.mounting import mount
 
     points = Path(str(tmp_path)) / "points.jsonl"
     points.write_text("rubbish\n", encoding="utf-8")

@@ -15,8 +15,8 @@ from cds.record.audit import Checkpoints, verify
 from cds.record.database import Database
 from cds.record.identity import Identity
 from cds.record.recorder import Recorder
-from cds.service.access import mount
 from cds.service.access.browser import Browser, own_path
+from cds.service.access.mounting import mount
 from cds.settings import Settings
 from tests.access.people import HOST, MORNING, PASSWORD, House, cookies, known
 from tests.record.visits import REASONER

@@ -8,7 +8,7 @@ import pytest
 
 from cds.exchange import NotPermitted
 from cds.record.recorder import Recorder
-from cds.service.access import mount
+from cds.service.access.mounting import mount
 from cds.service.access.providers import SignInFileError, load_ways
 from cds.settings import Settings
 from tests.access.vouching import SECRET, provider_file

@@ -10,6 +10,7 @@ from time import perf_counter
 
 import pytest
 
+from cds.board.legible import legible
 from cds.chart.model import Line
 from cds.drawing import Scene, drawing_style, svg
 from cds.drawing.axis import Across
@@ -54,7 +55,7 @@ def test_every_sign_stands_at_its_day_and_value(one: Archetype, day: str, said: 
         for point in panel.points:
             item = next(where)
             assert item.day == point.day.isoformat()
-            assert point.shown in item.told
+            assert legible(point.shown) in item.told
             x, y = item.place
             assert x == pytest.approx(across(picture, point.day), abs=0.02)
             if point.value is None:
