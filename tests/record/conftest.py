@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,8 +52,21 @@ def connect(address: str) -> Iterator[Callable[[], Database]]:
 
 
 @pytest.fixture
-def database(connect: Callable[[], Database]) -> Database:
-    """A database with the present schema."""
-    found = connect()
-    found.upgrade()
-    return found
+def database(address: str, request: pytest.FixtureRequest, connect: Callable[[], Database]) -> Database:
+    """A database with the present schema: a copy of one that was migrated once, as `test_migrations` does again and again."""
+    kind, _, place = address.partition(":///")
+    if kind == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_file"), place)
+        return connect()
+    found: Cluster = request.getfixturevalue("cluster")
+    found.fill(address.rpartition("/")[2])
+    return connect()
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("migrated") / "record.sqlite"
+    made = Database(f"sqlite:///{path}", deadline=10)
+    made.upgrade()
+    made.close()
+    return path

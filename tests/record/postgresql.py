@@ -16,6 +16,8 @@ from typing import Any
 
 import psycopg
 
+from cds.record.database import Database
+
 _LOCALE = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
 """Text is ordered and compared as a hospital's server does it, not byte by byte: by the rules of a language, whichever the system has."""
 
@@ -34,6 +36,7 @@ class Cluster:
 
     def __init__(self, programs: Path):
         self._programs = programs
+        self._migrated = False
         self.folder = Path(tempfile.mkdtemp(prefix="exowatch-pg-"))
         # PostgreSQL refuses to run as root.
         self._user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
@@ -57,7 +60,7 @@ class Cluster:
         """Start the server and wait until it answers."""
         options = [
             "-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder), "-c", "listen_addresses=127.0.0.1",
-            "-c", "max_connections=200",
+            "-c", "max_connections=200", "-c", "fsync=off",  # processes are killed here, and never the machine
         ]  # fmt: skip
         self.process = subprocess.Popen(
             [str(self._programs / "postgres"), *options],
@@ -99,6 +102,17 @@ class Cluster:
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return self.address(name)
+
+    def fill(self, name: str) -> None:
+        """Make an empty database anew as a copy of one with the present schema."""
+        if not self._migrated:
+            made = Database(self.new("migrated"), deadline=10)
+            made.upgrade()
+            made.close()
+            self._migrated = True
+        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}"'.encode())
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE migrated'.encode())
 
 
 def _children(parent: int) -> list[int]:
