@@ -147,7 +147,7 @@ def test_what_people_write(house: House) -> None:
         meeting = house.recorder.meetings.plan("default", "Board", SOON, "chair")
         here, written = f"/board/meetings/{meeting}", {"attendees": payload, "minutes": payload}
         inert(browser.done(here, do="save", revision="1", board="Board", day=SOON, **written))
-        inert(browser.done("/board/meetings", board=payload, day=SOON))
+        inert(browser.done("/board/meetings", board=payload, day=SOON, sure="yes"))
         inert(browser.done("/board/agenda", meeting=meeting, patient=[key]))
         for address in (f"/board/patients/{key}", path, here, "/board/meetings"):
             inert(browser.get(address))
