@@ -15,7 +15,8 @@ from cds.reasoning.kinds.imaging import WORSE_RESPONSE
 from cds.reasoning.kinds.sample import CHECKS as CHECKED
 from cds.reasoning.kinds.sample import EVENTS, FAULTS
 from cds.reasoning.loading import default_rulebook
-from cds.reasoning.rulefile import ASKED, CERTAINTY, CONFIDENCE, NEEDED, OPTIONAL, STATUS
+from cds.reasoning.rulefile import ASKED, CERTAINTY, NEEDED, OPTIONAL, STATUS
+from cds.reasoning.statistics import CONFIDENCES
 from tools.schema_parts import DAY, NUMBER, PERCENT, TEXT, YES_NO, Schema, head, object_of, one_of, texts, words_of
 
 _BOOK = default_rulebook()
@@ -124,7 +125,7 @@ def rule() -> Schema:
         ["all"], ("id", "unless", "certainty", "note", "asked"),
     )  # fmt: skip
     ratio = object_of(
-        {"ratio": one_of(("reference-change",)), "confidence": one_of(CONFIDENCE), "floor": NUMBER, "because": TEXT},
+        {"ratio": one_of(("reference-change",)), "confidence": one_of(CONFIDENCES), "floor": NUMBER, "because": TEXT},
         ["ratio", "confidence", "floor", "because"],
     )
     window = object_of({"from": _DAYS, "to": _DAYS, "because": TEXT}, ["because"], ("from", "to"))

@@ -8,19 +8,17 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from cds.advice.advisory import ChangeFromReference, WhyNot
-from cds.advice.checks import is_judged
+from cds.advice.checks import is_about_imaging, is_judged
 from cds.advice.confirmation import LOWEST, over_lowest, pair_over_lowest
 from cds.advice.wording import Wording
 from cds.chart.model import Chart, Result, Tri
 from cds.reasoning.change import Change, Comparison, Pair
-from cds.reasoning.combination import ImagingNear
 from cds.reasoning.explanation import explain, figure, threshold_value
 from cds.reasoning.findings import Finding
 from cds.reasoning.oracle import truth
 from cds.reasoning.rulebook import FactSpec, RuleBook
-from cds.reasoning.statistics import at_least
+from cds.reasoning.statistics import at_least, confidence_of
 
-_CONFIDENCE = {1.645: "one-sided 95 %", 1.96: "two-sided 95 %", 2.326: "one-sided 99 %"}
 _REFERENCE = {
     "baseline": "before the treatment",
     "late-baseline": "after treatment had begun (late reference)",
@@ -103,7 +101,7 @@ def _reference_value(comparison: Comparison) -> str:
 
 
 def _built(comparison: Comparison, change: Change) -> str:
-    confidence = _CONFIDENCE.get(comparison.z, "")
+    confidence = confidence_of(comparison.z)
     result = comparison.sample.result
     n = comparison.reference.n
     said = (
@@ -155,7 +153,7 @@ def would_change(finding: Finding, chart: Chart, book: RuleBook, words: Wording)
 
 def _without_imaging(finding: Finding, book: RuleBook) -> str:
     """The state that the facts give if none of them is about imaging; "" if that is none that claims something."""
-    imaging = {spec.name for spec in finding.rule.facts if _about_imaging(spec)}
+    imaging = {spec.name for spec in finding.rule.facts if is_about_imaging(spec)}
     facts = {name: False if name in imaging else value for name, value in finding.facts.items()}
     held = {
         clause.state
@@ -166,10 +164,6 @@ def _without_imaging(finding: Finding, book: RuleBook) -> str:
     }
     found = min(held, key=book.rank, default="")
     return found if found in ("suspected", "persistent", "watch") else ""
-
-
-def _about_imaging(spec: FactSpec) -> bool:
-    return spec.kind == "imaging" or isinstance(spec.params, ImagingNear)
 
 
 def _judged_from(finding: Finding) -> date | None:

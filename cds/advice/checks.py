@@ -30,7 +30,7 @@ def checks(finding: Finding, chart: Chart, book: RuleBook, words: Wording) -> tu
             for marker, part in named
             for check in part
         ]
-        imaged = [name for name in finding.facts if name in _about_imaging(finding)]
+        imaged = [spec.name for spec in finding.rule.facts if is_about_imaging(spec) and spec.name in finding.facts]
         together = [_imaging(imaged, finding, chart, words)] if imaged and finding.line is not None else []
         return (*of_parts, *together)
     asked = {clause.gate for clause in finding.rule.clauses if clause.gate}
@@ -119,13 +119,13 @@ def imaging_near(finding: Finding, chart: Chart) -> Imaging | None:
     return max(near, key=lambda seen: (seen.day, WORSE_RESPONSE.get(seen.response, -1)), default=None)
 
 
-def _about_imaging(finding: Finding) -> frozenset[str]:
-    """Facts of a combined rule that ask about imaging."""
-    return frozenset(spec.name for spec in finding.rule.facts if isinstance(spec.params, ImagingNear))
+def is_about_imaging(spec: FactSpec) -> bool:
+    """Whether a fact asks about imaging: of a rule about a marker, or of one that combines findings."""
+    return spec.kind == "imaging" or isinstance(spec.params, ImagingNear)
 
 
 def _within(spec: FactSpec) -> int:
     """So many days imaging may lie from a sample, if the fact is about imaging."""
     if isinstance(spec.params, ImagingNear):
         return spec.params.within
-    return int(spec.params[1]) if spec.kind == "imaging" else 0
+    return int(spec.params[1]) if is_about_imaging(spec) else 0

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from cds.advice.changes import last_day
-from cds.board.legible import day
 from cds.board.words import words
+from cds.drawing.legible import day
 
 OLD = timedelta(days=42)
 """What is older says so where nobody can miss it: several visits of a patient under treatment may have come since."""

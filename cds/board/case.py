@@ -19,11 +19,12 @@ from cds.advice.advisory import About, Advisory, LeftOutItem
 from cds.advice.changes import why
 from cds.advice.statements import Advisor
 from cds.advice.wording import Wording
-from cds.board.legible import day, number_of
+from cds.board.legible import number_of
 from cds.board.words import label, words
 from cds.chart import read
 from cds.chart.model import Chart, LeftOut, Line, Tri
 from cds.drawing import Scene, scene_of
+from cds.drawing.legible import day
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.reasoner import Reasoner
 from cds.record import content

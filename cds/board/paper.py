@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cds.board.glyphs import FACES, INSTEAD, compiler, printable, replaced
-from cds.board.legible import day as legible_day
 from cds.board.words import words
+from cds.drawing.legible import day as legible_day
 
 _MOST = 320
 _LONGEST = {

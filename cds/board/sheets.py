@@ -10,10 +10,11 @@ from cds.advice.advisory import Advisory, Reading, Reference
 from cds.board.age import Age
 from cds.board.case import Answer, Case, Former, about, full_name
 from cds.board.figures import Figure, figures_of
-from cds.board.legible import checked, day, legible, number_of
+from cds.board.legible import checked, number_of
 from cds.board.paper import AgendaLine, MeetingSheet, PatientSheet, Question, Study, Value
 from cds.board.words import label, words
 from cds.drawing import described, svg
+from cds.drawing.legible import day, legible
 from cds.record.agendas import Found
 from cds.record.decisions import Decided, Planned
 from cds.record.lifecycle import Kind

@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 from xml.sax.saxutils import escape as _escape
 
 SIZE = 12.0
@@ -32,14 +31,6 @@ _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u
 def escape(words: str) -> str:
     """Text of a record as text of the picture, also inside quotation marks."""
     return _escape(_NO_XML.sub("\ufffd", words), {'"': "&quot;"})
-
-
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-def on(day: date) -> str:
-    """A day as `21 Apr 2025`."""
-    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def width(words: str, size: float = SMALL) -> float:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
 from cds.drawing.axis import LEFT, RIGHT, WIDTH, Across, Up, figure, unit_of, values
-from cds.drawing.labels import Box, Room, escape, on, short, spread, text, width
+from cds.drawing.labels import Box, Room, escape, short, spread, text, width
+from cds.drawing.legible import legible, on
 from cds.drawing.marks import item, shape, sign
 from cds.drawing.scene import Anchor, Panel, Point, Scene, Window
 
@@ -20,8 +20,6 @@ _FEW = 14
 """So many points all have their value written beside them; of more only those with a part in the finding."""
 _UNITS = {"fold": "relative expression", "MFI": "mean fluorescence intensity", "%": "% of vesicles"}
 _FEWER = ("no usable result", "one usable result: nothing to compare", "two results: a trend cannot be judged")
-_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-_POWER = re.compile(r"\b10\*([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +168,11 @@ def _point(plot: _Plot, point: Point, size: float) -> str:
 def told_of(point: Point, panel: Panel, anchor: Anchor | None) -> str:
     """A result in words: when, what, its part in the finding, and who measured it."""
     day = f" (day {(point.day - anchor.day).days})" if anchor is not None else ""
-    said = [f"{on(point.day)}{day}: {panel.short} {_as_read(point.shown) or 'no value'}", *remarks(point)]
+    said = [f"{on(point.day)}{day}: {panel.short} {legible(point.shown) or 'no value'}", *remarks(point)]
     if "latest" in point.roles and panel.decision is not None:
         said.append(f"{panel.decision.fold} of the reference")
         said += [f"per total EV {panel.decision.per_ev[1]}"] if panel.decision.per_ev else []
     return ", ".join([*said, point.laboratory] if point.laboratory else said)
-
-
-def _as_read(shown: str) -> str:
-    """A value with its UCUM unit as people write it: `5.6 10*6{particles}/mL` is 5.6 × 10⁶ particles/mL."""
-    said = _POWER.sub(lambda found: f"× 10{found[1].translate(_RAISED)}", shown)
-    return " ".join(said.replace("{", " ").replace("}", "").replace("_", " ").split()).replace("delta Ct", "ΔCt")
 
 
 def remarks(point: Point) -> tuple[str, ...]:

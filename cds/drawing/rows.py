@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 
 from cds.drawing.axis import LEFT, Across
-from cds.drawing.labels import Box, Room, on, short, text, width
+from cds.drawing.labels import Box, Room, short, text, width
+from cds.drawing.legible import on
 from cds.drawing.marks import item, shape
 from cds.drawing.scene import Bar, Lane, Mark
 from cds.drawing.style import LOOKS

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 
 from cds.drawing.axis import LEFT, RIGHT, WIDTH, Across, days_of_line, figure, months
-from cds.drawing.labels import escape, on, text, width
+from cds.drawing.labels import escape, text, width
+from cds.drawing.legible import on
 from cds.drawing.marks import legend
 from cds.drawing.plot import GAP, HEAD, PLOT, panel_picture, unit_in_words
 from cds.drawing.rows import height, lane_picture, looks, told_of_bar, told_of_mark

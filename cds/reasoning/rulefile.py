@@ -12,12 +12,12 @@ from cds.mistakes import Mistake
 from cds.reasoning.evidence import EvidenceCatalogue
 from cds.reasoning.kinds import KINDS, Context, Days
 from cds.reasoning.rulebook import Anchor, Clause, FactSpec, Gate, Literal, Rise, Rule, State
+from cds.reasoning.statistics import CONFIDENCES
 from cds.source import Section, likely
 
 ASKED = {"always": "always", "if the rule applies": "applies", "if the sample is judged": "judged"}
 STATUS = ("draft", "shadow", "active", "retired")
 CERTAINTY = ("very-low", "low")
-CONFIDENCE = {"one-sided 95 %": 1.645, "two-sided 95 %": 1.96, "one-sided 99 %": 2.326}
 NEEDED = ("rule", "title", "status", "since", "review_by", "summary", "evidence", "conclude")
 OPTIONAL = (
     "contradicting", "part_of", "during", "after", "reference", "nadir", "stale_after", "only_if", "limits", "facts",
@@ -217,7 +217,7 @@ class RuleReader:
             if "ratio" in entry:
                 entry.keys("ratio", "floor", "confidence", "because")
                 entry.choice("ratio", ["reference-change"])
-                confidence = entry.choice("confidence", list(CONFIDENCE), "one-sided 95 %")
+                confidence = entry.choice("confidence", list(CONFIDENCES), "one-sided 95 %")
                 floor = entry.number("floor", 1.0)
                 if floor < 1:
                     entry.problem(
@@ -226,7 +226,7 @@ class RuleReader:
                         at="floor",
                         mistake=Mistake.FLOOR_BELOW_ONE,
                     )
-                limits[name] = Rise(floor, CONFIDENCE[confidence], entry.text("because"))
+                limits[name] = Rise(floor, CONFIDENCES[confidence], entry.text("because"))
             else:
                 entry.keys("because", optional=("from", "to"))
                 first = entry.days("from") if "from" in entry else None

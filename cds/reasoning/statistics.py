@@ -13,13 +13,22 @@ unfavourable ends of the intervals.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
 
 TOLERANCE = 1e-12
 """Relative slack of "at least": far below any measurement, far above what a unit conversion can shift."""
+
+
+CONFIDENCES: Mapping[str, float] = {"one-sided 95 %": 1.645, "two-sided 95 %": 1.96, "one-sided 99 %": 2.326}
+"""Z of each confidence that a rule may ask for."""
+
+
+def confidence_of(z: float) -> str:
+    """What a Z is called; "" for one that no rule can ask for."""
+    return next((name for name, known in CONFIDENCES.items() if known == z), "")
 
 
 class Interval(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from cds.errors import ExowatchError
 from cds.reasoning.releases import Published, ReleaseError, current, read_keys, read_release
 from cds.service.logs import ERROR, note
 from cds.service.reception import Reception
@@ -40,6 +41,7 @@ class Editions:
 
     def __init__(self, first: FastAPI):
         self._app = first
+        self._works = False  # of several processes one alone follows what arrives
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
@@ -58,11 +60,15 @@ class Editions:
 
     def start(self) -> None:
         """Begin to find out whose arrived results are, and to evaluate them."""
+        self._works = True
         self._app.state.follower.start()
         self._app.state.matcher.start()
 
     def stop(self) -> None:
-        _end(self._app)
+        """End that, after what is being done."""
+        self._works = False
+        _rest(self._app)
+        self._app.state.desk.close()
 
     def follow(self, app: FastAPI) -> None:
         """Put another edition into use. Raises `ReleaseError` if it does not pass its self-test: then nothing changes."""
@@ -71,22 +77,23 @@ class Editions:
             app.state.desk.close()
             raise ReleaseError(check.detail)
         before, self._app = self._app, app
-        self.start()
+        if self._works:
+            _rest(before)  # what arrives from now on is evaluated by the new rules alone
+            self.start()
         threading.Thread(target=_retire, args=(before,), name="retire", daemon=True).start()
+
+
+def _rest(app: FastAPI) -> None:
+    app.state.matcher.stop()
+    app.state.follower.stop()
 
 
 def _retire(app: FastAPI) -> None:
     time.sleep(_GRACE)
-    _end(app)
+    app.state.desk.close()
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-
-
-def _end(app: FastAPI) -> None:
-    app.state.matcher.stop()
-    app.state.follower.stop()
-    app.state.desk.close()
 
 
 class Watch:
@@ -110,7 +117,7 @@ class Watch:
         try:
             published = read_release(self._shelf, version, read_keys(self._keys))
             self._editions.follow(self._edition(published))
-        except ReleaseError as error:
+        except ExowatchError as error:
             now.refused, self._look_again = version, time.monotonic() + _AGAIN
             note("release refused", ERROR, release=version, why=str(error), stays=now.version)
             return

@@ -134,11 +134,6 @@ def test_who_signs_in_elsewhere_goes_on_too(near_database: Database, opened: Any
 
 
 @pytest.fixture
-def house(database: Database) -> House:
-    return House(database).open()
-
-
-@pytest.fixture
 def near_database(tmp_path: Path) -> Iterator[Database]:
     found = Database(f"sqlite:///{tmp_path}/near.sqlite", deadline=10)
     with closing(found):

@@ -243,11 +243,11 @@ def environment(tmp_path: Path, key: Path) -> dict[str, str]:
 
 
 @contextmanager
-def serving(environment: dict[str, str], log: Path) -> Iterator[str]:
+def serving(environment: dict[str, str], log: Path, *words: str) -> Iterator[str]:
     """The service with its log in a file: a pipe that nobody empties would stop it."""
     with log.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cds.cli", "serve", "--dev", "--port", "0"], env=environment, stderr=out
+            [sys.executable, "-m", "cds.cli", "serve", "--dev", "--port", "0", *words], env=environment, stderr=out
         )
     try:
         deadline = time.monotonic() + 40
@@ -334,3 +334,30 @@ def test_without_a_release_to_trust_the_service_does_not_start(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_each_of_two_processes_takes_a_release_over_without_a_fault(
+    tmp_path: Path, key: Path, environment: dict[str, str]
+) -> None:
+    shelf, log = tmp_path / "shelf", tmp_path / "log"
+    shelved(shelf, key, "1")
+    other = book_with(tmp_path / "book", change=lambda text: text.replace("floor: 2.0", "floor: 9.0"))
+    shelved(shelf, key, "2", other)
+
+    def taken() -> list[str]:
+        said = [json.loads(line) for line in log.read_text().splitlines()]  # a line that is none is a fault, too
+        assert [one for one in said if one["level"] == "ERROR"] == []
+        return [one["release"] for one in said if one["event"] == "release"]
+
+    with serving(environment, log, "--workers", "2"):
+        for version in ("1", "2", "1", "2"):  # the second process may begin with what the first one took over
+            before = len(taken())
+            put_into_use(shelf, version, by="author", at=NOW)
+            deadline = time.monotonic() + 15
+            while len(taken()) < before + 2 and time.monotonic() < deadline:
+                time.sleep(0.2)
+            if (both := taken()[before:]) == [version, version]:
+                break
+        time.sleep(1)  # what an edition that is followed leaves behind would show by now
+        assert both == [version, version]
+        assert taken()

@@ -11,8 +11,8 @@ from typing import Literal
 from fastapi import Response
 
 from cds.board.case import Answer, Cases
-from cds.board.legible import day
 from cds.board.words import label, words
+from cds.drawing.legible import day
 from cds.record.cases import owner
 from cds.record.codes import ACTIONS, LEVELS
 from cds.record.decisions import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from fastapi import Response
@@ -13,9 +14,10 @@ from markupsafe import Markup
 
 from cds.board.case import full_name
 from cds.board.figures import figures_of
-from cds.board.legible import checked, day, legible, number_of
+from cds.board.legible import checked, number_of
 from cds.board.words import label, words
 from cds.drawing import cursor_script, drawing_style
+from cds.drawing.legible import day, legible
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -135,7 +137,7 @@ def busy() -> Response:
 
 def style() -> Response:
     """The style of all pages and of the drawings in them."""
-    source, _, _ = _ENVIRONMENT.loader.get_source(_ENVIRONMENT, "style.css")  # type: ignore[union-attr]
+    source = (Path(__file__).with_name("templates") / "style.css").read_text("utf-8")
     return Response(source + drawing_style(), headers=HEADERS | _KEPT, media_type="text/css")
 
 

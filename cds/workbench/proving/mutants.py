@@ -13,11 +13,11 @@ from cds.errors import Problem
 from cds.reasoning.kinds.sample import EVENTS
 from cds.reasoning.rulebook import Rule, RuleBook
 from cds.reasoning.rulefile import ASKED, RuleReader
+from cds.reasoning.statistics import CONFIDENCES
 from cds.source import Section, parse_yaml
 from cds.workbench.proving.shared_mutants import of_gates, of_marker
 
 Tree = dict[str, Any]
-_CONFIDENCES = ("one-sided 95 %", "two-sided 95 %", "one-sided 99 %")
 _STEP = 0.1  # of a threshold that is a ratio
 _HAIR = 1e-9  # above a threshold: "more than" in the place of "at least"
 
@@ -198,8 +198,8 @@ def _limits(tree: Tree) -> Iterator[_Change]:
                 yield "threshold", f"limits: {name}: floor {entry['floor']} → {other}", _set(tree, path, str(other))
             more = _set(tree, path, repr(floor * (1 + _HAIR)))
             yield "comparator", f"limits: {name}: at least {entry['floor']} → more than {entry['floor']}", more
-            now = entry.get("confidence", _CONFIDENCES[0])
-            for other_confidence in _CONFIDENCES:
+            now = entry.get("confidence", next(iter(CONFIDENCES)))
+            for other_confidence in CONFIDENCES:
                 if other_confidence != now:
                     changed = _set(tree, ("limits", name, "confidence"), other_confidence)
                     yield "confidence", f"limits: {name}: {now} → {other_confidence}", changed

@@ -13,8 +13,8 @@ from cds.reasoning.combination import ImagingNear, SameDay, StateOf
 from cds.reasoning.explanation import figure
 from cds.reasoning.kinds.kind import Days
 from cds.reasoning.rulebook import Clause, FactSpec, Literal, Rise, Rule, RuleBook
+from cds.reasoning.statistics import confidence_of
 
-_CONFIDENCE = {1.645: "one-sided 95 %", 1.96: "two-sided 95 %", 2.326: "one-sided 99 %"}
 _REFERENCE = {
     "baseline": "the geometric mean of the usable samples from before it",
     "nadir": "the lowest comparable value so far",
@@ -137,7 +137,7 @@ class Teller:
 
     def rise(self, rise: Rise) -> str:
         """How a limit on a change is built."""
-        confidence = _CONFIDENCE.get(rise.z, f"Z {rise.z:g}")
+        confidence = confidence_of(rise.z) or f"Z {rise.z:g}"
         return f"the larger of the reference change value ({confidence}) and {figure(rise.floor)}"
 
     def limit(self, limit: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cds.advice.advisory import FIXED_SENTENCE, About
-from cds.board.legible import day, legible
+from cds.drawing.legible import day, legible
 from cds.mistakes import Mistake
 from cds.reasoning.rulebook import Gate, Rule, RuleBook
 from cds.workbench.site.prose import Fact, Teller
@@ -40,7 +40,7 @@ class Site:
     def write(self, out: Path) -> int:
         """Write the pages into a folder, which is made if need be; how many they are. Raises `OSError`."""
         out.mkdir(parents=True, exist_ok=True)
-        source, _, _ = _ENVIRONMENT.loader.get_source(_ENVIRONMENT, "style.css")  # type: ignore[union-attr]
+        source = (Path(__file__).with_name("templates") / "style.css").read_text("utf-8")
         (out / "style.css").write_text(source, "utf-8")
         count = 0
         for name, content in self.pages():

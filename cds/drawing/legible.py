@@ -1,0 +1,45 @@
+"""Dates, units and figures as clinicians read them; the same for drawings, pages and paper. Nothing is rounded, nothing converted."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_RAISED = str.maketrans("+-0123456789", "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_DAY = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
+_POWER = re.compile(r"\b10\*([+-]?\d+)")  # UCUM: 10*6/mL
+_EXPONENT = re.compile(r"\b(\d+(?:\.\d+)?)e([+-]?\d+)\b")  # 3.84e6
+_ANNOTATION = re.compile(r"\{([A-Za-z_]{1,30})\}")  # UCUM: {particles}/mL
+
+
+def on(day: date) -> str:
+    """A day as `21 Apr 2025`."""
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+
+
+def day(stated: str | date | None) -> str:
+    """A day as `21 Apr 2025`, a month as `Apr 2025`, a year as it is; anything else as it stands, "" for None."""
+    if stated is None:
+        return ""
+    if isinstance(stated, date):
+        return on(stated)
+    year, _, rest = stated[:10].partition("-")
+    month, _, number = rest.partition("-")
+    if not (year.isdecimal() and month.isdecimal() and 1 <= int(month) <= 12):
+        return stated
+    name = MONTHS[int(month) - 1]
+    return f"{int(number)} {name} {year}" if number.isdecimal() else f"{name} {year}"
+
+
+def legible(text: str) -> str:
+    """A sentence with its dates, powers of ten and UCUM annotations as clinicians write them.
+
+    `3.84e6 {particles}/mL` becomes `3.84 × 10⁶ particles/mL`, `5.6 10*6/mL` becomes `5.6 × 10⁶/mL`.
+    """
+    text = _DAY.sub(lambda found: day(found[0]), text)
+    text = _EXPONENT.sub(lambda found: f"{found[1]} × 10{str(int(found[2])).translate(_RAISED)}", text)
+    text = re.sub(r"(?<=\d) (?=10\*[+-]?\d)", " × ", text)
+    text = _POWER.sub(lambda found: f"10{found[1].translate(_RAISED)}", text)
+    text = re.sub(r"(?<=[0-9⁰¹²³⁴⁵⁶⁷⁸⁹])(?=\{)", " ", text)
+    return _ANNOTATION.sub(lambda found: found[1].replace("delta_Ct", "ΔCt").replace("_", " "), text)
