@@ -16,9 +16,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 
 from cds.layers import rule_files, shipped_rules
 from cds.reasoning.loading import default_rulebook, load_rulebook
+from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.releases import (
     Published,
     ReleaseError,
@@ -30,6 +32,11 @@ from cds.reasoning.releases import (
     versions,
     write_release,
 )
+from cds.record.database import Database
+from cds.record.recorder import Recorder
+from cds.service.app import create_app
+from cds.service.editions import Editions
+from cds.settings import Settings
 from tests.test_cli import exowatch
 
 NOW = "2026-11-25T12:00:00+00:00"
@@ -361,3 +368,28 @@ def test_each_of_two_processes_takes_a_release_over_without_a_fault(
         time.sleep(1)  # what an edition that is followed leaves behind would show by now
         assert both == [version, version]
         assert taken()
+
+
+def working() -> list[str]:
+    """What runs in threads of its own beside answering."""
+    return sorted(one.name for one in threading.enumerate() if one.name in ("match", "follow"))
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_what_works_beside_an_edition_is_followed_once_or_not_at_all(tmp_path: Path, works: bool) -> None:
+    database = Database(f"sqlite:///{tmp_path}/record.sqlite", deadline=10)
+    database.upgrade()
+    before, book = working(), default_rulebook()
+
+    def edition() -> FastAPI:
+        return create_app(Settings(open_mode=True), Reasoner(book), recorder=Recorder(database, book))
+
+    editions = Editions(edition())
+    if works:
+        editions.start()
+    editions.follow(edition())
+    assert working() == sorted([*before, *(("match", "follow") if works else ())])
+    if works:
+        editions.stop()
+    assert working() == before
+    database.close()
