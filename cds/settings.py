@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cds.advice.advisory import About
+from cds.calendar import is_zone
 from cds.errors import ExowatchError
 
 PREFIX = "EXOWATCH_"
@@ -32,6 +33,13 @@ def _address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _zone(value: str) -> str:
+    if value:
+        is_zone(value)
+    return value
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
 Address = Annotated[str, AfterValidator(_address)]
 
 
@@ -70,6 +78,10 @@ class Settings(BaseSettings):
     )
     checkpoint_file: Path | None = Field(
         default=None, description="checkpoints of the audit, to be kept where the database's users cannot write"
+    )
+    time_zone: Zone = Field(
+        default="",
+        description="time zone of the place, such as Europe/Berlin, whose days are shown and counted; default: the machine's",
     )
     tenant: str = Field(default="default", max_length=64, description="whose patients these are, where several share")
     sign_in_file: Path | None = Field(

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from cds.calendar import live_in
 
 _SLOW = [HealthCheck.too_slow]
 settings.register_profile("dev", max_examples=50, deadline=None, suppress_health_check=_SLOW)
@@ -19,3 +24,14 @@ settings.register_profile("nightly", max_examples=5000, deadline=None, suppress_
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 os.environ.setdefault("EXOWATCH_DATABASE_URL", f"sqlite:///{tempfile.mkdtemp(prefix='exowatch-')}/record.sqlite")
+
+
+@pytest.fixture
+def place() -> Iterator[Callable[[str], None]]:
+    """Moves the process to another time zone, until the test is over."""
+    before = os.environ.get("TZ")
+    yield live_in
+    os.environ.pop("TZ", None)
+    if before is not None:
+        os.environ["TZ"] = before
+    time.tzset()

@@ -52,6 +52,25 @@ class Age:
         return f", {words().age.ago.format(days=_days(self.today - when), day=day(self.today))}"
 
 
+@dataclass(frozen=True, slots=True)
+class SampleAge:
+    """How long ago a sample was taken, in words; `old` if several visits may have come since."""
+
+    said: str
+    old: bool
+
+
+def sample_age(collected: str, today: str) -> SampleAge | None:
+    """The age of a sample of that day as seen from another; None for a day that is not whole, or to come."""
+    try:
+        span = date.fromisoformat(today) - date.fromisoformat(collected)
+    except ValueError:
+        return None
+    if span < timedelta(0):
+        return None
+    return SampleAge(str(words().age.since.format(days=_days(span))) if span else str(words().age.today), span > OLD)
+
+
 def _days(span: timedelta) -> str:
     w = words().age
     return str(w.one_day) if span.days == 1 else w.days.format(count=span.days)

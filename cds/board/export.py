@@ -14,6 +14,7 @@ from cds.board.case import full_name
 from cds.board.legible import number_of
 from cds.board.sheets import question_title
 from cds.board.words import label, words
+from cds.calendar import day_of
 from cds.drawing import Table
 from cds.record.worklist import Row
 
@@ -77,7 +78,7 @@ def _listed(row: Row, titles: Mapping[str, str]) -> Sequence[Cell]:
     decision = row.decision
     return (
         full_name(row.named), row.named.born, number_of(row.named, row.who), question_title(row, titles), label("states", row.state),
-        row.since[:10], label("states", row.claim) if row.claim else "", row.headline, "; ".join(row.missing), _figure(row.fold),
+        day_of(row.since), label("states", row.claim) if row.claim else "", row.headline, "; ".join(row.missing), _figure(row.fold),
         _figure(row.slope), row.latest[:10], label("dispositions", decision.code) if decision is not None else "",
         decision.day if decision is not None else "", row.due,
     )  # fmt: skip

@@ -13,9 +13,11 @@ from cds.board.figures import Figure, figures_of
 from cds.board.legible import checked, number_of
 from cds.board.paper import AgendaLine, MeetingSheet, PatientSheet, Question, Study, Value
 from cds.board.words import label, words
+from cds.calendar import day_of
 from cds.drawing import described, svg
 from cds.drawing.legible import day, legible
 from cds.record.agendas import Found
+from cds.record.cases import StoredAdvisory
 from cds.record.decisions import Decided, Planned
 from cds.record.lifecycle import Kind
 from cds.record.meetings import Case as OnAgenda
@@ -68,13 +70,21 @@ def _withdrawn(case: Case) -> Iterator[str]:
     for one in gone:
         event = next(each for each in reversed(one.events) if each.kind == Kind.WITHDRAWN)
         said = legible(event.said.headline) if event.said is not None else case.titles[one.id]
-        yield f"{day(event.at[:10])}: {said}. {w.patient.because}: {label('reasons', event.reason)}"
+        yield f"{day(day_of(event.at))}: {said}. {w.patient.because}: {label('reasons', event.reason)}{_seen(one)}"
+
+
+def _seen(advice: StoredAdvisory) -> str:
+    """Who acknowledged that it was withdrawn, and when; that nobody did."""
+    w = words().patient
+    if not advice.acknowledged:
+        return f". {w.not_acknowledged}"
+    return "".join(f". {w.acknowledged} {w.by} {one.by}, {day(day_of(one.at))}" for one in advice.acknowledged)
 
 
 def question(answer: Answer, age: Age | None = None) -> Question:
     """What is printed of one answer; what its advisory still claims too, if the newest data say something else."""
     w, advice = words().patient, answer.advisory
-    since = f"{w.open_since} {day(advice.opened[:10])}" if advice is not None else ""
+    since = f"{w.open_since} {day(day_of(advice.opened))}" if advice is not None else ""
     asked = question_of(answer.said, why=answer.why, standing=since, age=age)
     if answer.claimed is None:
         return asked
@@ -84,7 +94,7 @@ def question(answer: Answer, age: Age | None = None) -> Question:
 def _unanswered(former: Former) -> Question:
     """What is printed of open advice on which nothing is said now: what it claims, and why nothing is said."""
     advice, w = former.advisory, words().patient
-    since = f"{w.open_since} {day(advice.opened[:10])}"
+    since = f"{w.open_since} {day(day_of(advice.opened))}"
     if former.claimed is not None:
         asked = question_of(former.claimed, standing=since)
     else:
@@ -155,9 +165,7 @@ def decision_line(one: Decided) -> str:
         f"; {w.patient.second} {second.by}: {w.patient.agrees if second.agrees else w.patient.disagrees}"
         for second in one.readings
     )
-    return (
-        f"{label('dispositions', one.code)}{reason}{note}{level}, {day(one.at[:10])}, {w.patient.by} {one.by}{seconds}"
-    )
+    return f"{label('dispositions', one.code)}{reason}{note}{level}, {day(day_of(one.at))}, {w.patient.by} {one.by}{seconds}"
 
 
 def meeting_sheet(meeting: Meeting, cases: Iterable[OnAgenda], titles: Mapping[str, str]) -> MeetingSheet:

@@ -12,8 +12,10 @@ from typing import Annotated
 
 import typer
 
+from cds.calendar import live_in
 from cds.cli import accounts, labs, patients, record, rules, service, trials
 from cds.errors import ExowatchError, RuleBookError
+from cds.settings import PREFIX, SettingsError
 
 app = typer.Typer(
     add_completion=False,
@@ -43,6 +45,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _main(show: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
     """Options of the command itself."""
+    try:
+        live_in(os.environ.get(f"{PREFIX}TIME_ZONE", ""))
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}TIME_ZONE: {error}") from None
 
 
 def main() -> None:

@@ -20,6 +20,14 @@ from cds.record.names import NAMED, Named, named
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """That somebody saw that advice was withdrawn; `at` is an instant."""
+
+    by: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredAdvisory:
     """An advisory with everything that happened to it, the first event first."""
 
@@ -37,6 +45,7 @@ class StoredAdvisory:
     changed: str
     unacknowledged: str  # since when it is withdrawn, as long as nobody acknowledged that; else ""
     events: tuple[Event, ...]
+    acknowledged: tuple[Acknowledged, ...] = ()  # each time that its withdrawal was, the first first
 
     @property
     def is_open(self) -> bool:
@@ -176,12 +185,18 @@ def _advisories(connection: Connection, patient: str) -> tuple[StoredAdvisory, .
         answer.patient_id == patient, answer.withdrawn != ""
     )
     withdrawn = {key: since for key, since in connection.execute(gone.group_by(answer.advisory_id))}
+    seen: dict[str, list[Acknowledged]] = defaultdict(list)
+    table = tables.acknowledgement.c
+    for key, by, at in connection.execute(
+        select(table.advisory_id, table.by, table.at).where(table.patient_id == patient).order_by(table.at, table.id)
+    ):
+        seen[key].append(Acknowledged(by, at))
     wanted = select(advisory).where(advisory.c.patient_id == patient).order_by(advisory.c.changed.desc(), advisory.c.id)
     return tuple(
         StoredAdvisory(
             row["id"], row["question"], row["therapy"], row["line_start"], row["line_end"], row["standing"], row["state"],
             row["revision"], row["rule_hash"], row["basis"], row["opened"], row["changed"], withdrawn.get(row["id"], ""),
-            tuple(events[row["id"]]),
+            tuple(events[row["id"]]), tuple(seen[row["id"]]),
         )
         for row in connection.execute(wanted).mappings()
     )  # fmt: skip

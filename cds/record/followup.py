@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, insert, or_, select, update
 
+from cds.calendar import beginning, day_of
 from cds.record import tables
 from cds.record.audit import Checkpoints, Entry
 from cds.record.codes import MONTHS, NOT_DONE, RESISTANCE, RESPONSES
@@ -216,7 +217,7 @@ class FollowUp:
             if row is None:
                 raise NoSuchAdvisory(f"there is no advisory {advisory}")
             said = _outcomes(connection, select(table.id).where(table.id == advisory))
-            stated, opened = {one.months: one for one in said}, date.fromisoformat(row.opened[:10])
+            stated, opened = {one.months: one for one in said}, date.fromisoformat(day_of(row.opened))
             return [
                 OutcomeDue(months, months_after(opened, months).isoformat(), stated.get(months))
                 for months in MONTHS
@@ -289,8 +290,8 @@ def _overdue_outcomes(
     found = [
         Overdue(
             row["patient_id"], Identity(tenant, row["server"], row["reference"]), named(row), row["id"], row["question"],
-            "outcome", months_after(date.fromisoformat(row["opened"][:10]), row["months"]).isoformat(), months=row["months"],
-            therapy=row["therapy"], line_start=row["line_start"], opened=row["opened"][:10],
+            "outcome", months_after(date.fromisoformat(day_of(row["opened"])), row["months"]).isoformat(), months=row["months"],
+            therapy=row["therapy"], line_start=row["line_start"], opened=day_of(row["opened"]),
         )
         for row in connection.execute(wanted).mappings()
     ]  # fmt: skip
@@ -353,7 +354,7 @@ def _bound(today: date, months: int) -> str:
     day = today - timedelta(days=31 * months + 3)
     while months_after(day, months) < today:
         day += timedelta(days=1)
-    return day.isoformat()
+    return beginning(day.isoformat())
 
 
 def _outcomes(connection: Connection, advisories: Select[tuple[str]]) -> list[Outcome]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from sqlalchemy import (
@@ -22,6 +22,8 @@ from sqlalchemy import (
     select,
 )
 
+from cds.calendar import day_of
+from cds.calendar import today as calendar_today
 from cds.record import tables
 from cds.record.answers import HIDDEN
 from cds.record.database import Database
@@ -143,7 +145,7 @@ def listed(
 
     `new_since` is the instant or day since which `Counts.new` counts, if not that of the filter.
     """
-    today = today or datetime.now(UTC).date()
+    today = today or calendar_today()
     total = select(func.count()).select_from(_matching(tenant, filter).subquery())
     page = _in_order(tenant, filter).limit(PAGE).offset(PAGE * (max(1, filter.page) - 1))
 
@@ -313,7 +315,7 @@ def _row(
     if decided is not None:
         current = decided["revision"] == row["revision"]
         last = LastDecision(
-            decided["code"], decided["at"][:10], decided["by"], decided["revision"], current, decided["meeting_id"] or ""
+            decided["code"], day_of(decided["at"]), decided["by"], decided["revision"], current, decided["meeting_id"] or ""
         )  # fmt: skip
     return Row(
         id=row["id"],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from cds.board.age import SampleAge, sample_age
 from cds.board.case import Case, Cases
 from cds.board.paper import patient_pdf
 from cds.board.sheets import patient_sheet
@@ -82,6 +84,12 @@ def test_the_sheet_says_that_advice_about_which_a_board_decided_was_withdrawn(ho
     assert squeezed("Because: a result on which it rested was") in said
     assert squeezed("(withdrawn): accepted") in said
     assert squeezed("suspected acquired resistance to chemotherapy") in said
+    form = re.search(rf"/board/patients/{key}/advisories/[0-9a-f-]+/acknowledge", browser.get("/board"))
+    assert form
+    browser.done(form[0])
+    acknowledged = squeezed(f"Withdrawal acknowledged by chair, {day(house.now.date())}")
+    assert acknowledged not in said
+    assert acknowledged in squeezed(paper(house, key))
 
 
 def test_every_number_of_two_markers_has_the_name_of_its_marker(house: House) -> None:
@@ -173,3 +181,44 @@ def test_a_study_that_nobody_checked_says_so_in_words(house: House) -> None:
     assert "checked not checked" not in house.browser("reader").get(f"/board/patients/{key}")
     assert squeezed("checked not checked") not in squeezed(paper(house, key))
     assert squeezed("active, not yet checked") in squeezed(paper(house, key))
+
+
+def test_who_acknowledged_a_withdrawal_and_when_stays_known(house: House) -> None:
+    key = house.visit("A30", "2025-04-28", family="Withdrawn")
+    house.visit("A30", "2025-04-30", family="Withdrawn")
+    chair, own = house.browser("chair"), f"/board/patients/{key}"
+    assert squeezed("Nobody has acknowledged the withdrawal yet") in squeezed(paper(house, key))
+    form = re.search(rf"{own}/advisories/[0-9a-f-]+/acknowledge", chair.get(own))
+    assert form
+    chair.done(form[0])
+    when = day(house.now.date())
+    assert f"Withdrawal acknowledged, {when} , by chair" in text_of(chair.get(own))
+    assert squeezed("withdrawn 1 Dec 2025") not in squeezed(paper(house, key))  # the advice stands again
+
+
+def test_the_list_says_how_old_the_newest_sample_is(house: House) -> None:
+    house.visit(FLAGGED, "2025-04-21")
+    days = (date.today() - date(2025, 4, 21)).days
+    assert f'<small class="overdue">{days} days ago</small>' in house.browser("reader").get("/board")
+    for collected, said in (
+        ("2025-04-21", SampleAge("today", False)),
+        ("2025-04-20", SampleAge("1 day ago", False)),
+        ("2025-03-10", SampleAge("42 days ago", False)),
+        ("2025-03-09", SampleAge("43 days ago", True)),
+        ("2025-04-22", None),
+        ("2025-04", None),
+    ):
+        assert sample_age(collected, "2025-04-21") == said, collected
+
+
+@pytest.mark.parametrize(("zone", "opened"), [("UTC", "21 Apr 2025"), ("Pacific/Kiritimati", "22 Apr 2025")])
+def test_days_are_those_of_the_place(place: Callable[[str], None], house: House, zone: str, opened: str) -> None:
+    """Recorded at eight in the evening, UTC: on a page, on the list, in the table and on paper it is the day of the place."""
+    place(zone)
+    house.now = datetime(2025, 4, 21, tzinfo=UTC)
+    key = house.visit(FLAGGED, "2025-04-21", family="Local")
+    browser = house.browser("reader")
+    assert f"advice open since {opened}" in text_of(browser.get(f"/board/patients/{key}"))
+    assert squeezed(f"advice open since {opened}") in squeezed(paper(house, key))
+    assert f"since {opened}" in text_of(browser.get("/board"))
+    assert ("2025-04-22" in browser.get("/board/list.csv")) == (opened == "22 Apr 2025")

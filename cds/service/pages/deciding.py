@@ -12,6 +12,7 @@ from fastapi import Response
 
 from cds.board.case import Answer, Cases
 from cds.board.words import label, words
+from cds.calendar import day_of, today
 from cds.drawing.legible import day
 from cds.record.cases import owner
 from cds.record.codes import ACTIONS, LEVELS
@@ -87,7 +88,7 @@ class DecisionPages:
             visit.path["advisory"], revision, draft.disposition, visit.visitor.name, seen, draft.reason, draft.note, planned,
             draft.level, draft.resistance, draft.references, draft.meeting,
         )  # fmt: skip
-        if draft.is_late(date.today()) and one_field(form, "late") != "yes":
+        if draft.is_late(today()) and one_field(form, "late") != "yes":
             late = {"late": str(words().problems.late)}
             return self._shown(visit, draft, problems=late, status=HTTPStatus.UNPROCESSABLE_ENTITY)
         try:
@@ -205,7 +206,7 @@ class DecisionPages:
             why = problem(error)
         except AlreadyDecided as error:
             what = label(codes, error.code)
-            why = words().refused.first.format(by=error.by, what=what, when=day(error.at[:10]))
+            why = words().refused.first.format(by=error.by, what=what, when=day(day_of(error.at)))
         else:
             return _back(visit, done, place)
         back = f"/board/patients/{visit.patient}"
@@ -235,7 +236,9 @@ def _came_first(error: AlreadyDecided | Reassessed | Ended) -> str:
     """What came between, in words: who decided what and when, or that the finding is another."""
     w = words().decision
     if isinstance(error, AlreadyDecided):
-        return str(w.conflict_lead.format(by=error.by, what=label("dispositions", error.code), when=day(error.at[:10])))
+        return str(
+            w.conflict_lead.format(by=error.by, what=label("dispositions", error.code), when=day(day_of(error.at)))
+        )
     return str(w.newer if isinstance(error, Reassessed) else w.ended)
 
 

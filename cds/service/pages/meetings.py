@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from hashlib import sha256
 from http import HTTPStatus
 
@@ -13,6 +12,7 @@ from fastapi import Response
 from cds.board.paper import meeting_pdf
 from cds.board.sheets import meeting_sheet
 from cds.board.words import words
+from cds.calendar import today
 from cds.record.agendas import AlreadyHeld, ChangedMeanwhile, NoSuchMeeting
 from cds.record.decisions import NotAccepted
 from cds.record.meetings import Case, Meeting, Meetings
@@ -88,7 +88,7 @@ class MeetingPages:
         w, board, day = words().meetings, field(visit.form, "board").strip(), field(visit.form, "day")
         known = self._meetings.meetings(visit.visitor.tenant, day=day)
         twice = any(one.board.casefold() == board.casefold() for one in known)
-        return [w.is_past] * ("" < day < date.today().isoformat()) + [w.is_there] * twice
+        return [w.is_past] * ("" < day < today().isoformat()) + [w.is_there] * twice
 
     def _page(self, visit: Visit) -> Response:
         return self._shown(visit)

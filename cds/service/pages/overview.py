@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 
 from fastapi import Response
 
+from cds.calendar import today
 from cds.record.followup import FollowUp
 from cds.record.precision import FEW, precision
 from cds.service.access.gate import Act, Gate, Visit
@@ -25,8 +25,7 @@ class OverviewPages:
         gate.add("/board/precision", "GET", Act.VIEW, self._precision)
 
     def _due(self, visit: Visit) -> Response:
-        today = date.today()
-        found = self._follow_up.overdue(visit.visitor.tenant, today)
+        found = self._follow_up.overdue(visit.visitor.tenant, today())
         return page(
             "follow_up",
             visitor=visit.visitor,

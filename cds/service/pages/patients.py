@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
 from types import SimpleNamespace
 
 from fastapi import Response
@@ -16,6 +15,7 @@ from cds.board.case import Case, Cases
 from cds.board.export import course_csv
 from cds.board.paper import patient_pdf
 from cds.board.sheets import patient_sheet
+from cds.calendar import today
 from cds.drawing import svg, table_of
 from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
 from cds.record.decisions import Decided
@@ -67,7 +67,7 @@ class PatientPages:
         for one in self._reviews.decisions(tenant, patient=case.key):
             decisions[one.advisory].append(one)
         return page(
-            "patient", visitor=visit.visitor, case=case, here="", at=visit.query.get("meeting", ""), today=date.today().isoformat(), codes=CODES,
+            "patient", visitor=visit.visitor, case=case, here="", at=visit.query.get("meeting", ""), today=today().isoformat(), codes=CODES,
             age=age_of(case),
             drawing=Markup(svg(case.scene, styled=False)),  # noqa: S704 - our own, with every text of a record escaped
             table=table_of(case.scene), decisions=decisions, may_second=may_second(visit.visitor),
@@ -89,7 +89,7 @@ class PatientPages:
     def _sheet(self, visit: Visit) -> Response:
         case = self._case(visit)
         decisions = self._reviews.decisions(visit.visitor.tenant, patient=case.key)
-        return file(patient_pdf(patient_sheet(case, decisions, date.today())), "application/pdf", "patient.pdf")
+        return file(patient_pdf(patient_sheet(case, decisions, today())), "application/pdf", "patient.pdf")
 
     def _table(self, visit: Visit) -> Response:
         case = self._case(visit)
@@ -116,7 +116,7 @@ def case_of(cases: Cases, visit: Visit, evaluation: str = "") -> Case:
 
 def age_of(case: Case) -> Age:
     """How old the case is today."""
-    return Age(date.today(), case.as_of, case.sampled)
+    return Age(today(), case.as_of, case.sampled)
 
 
 def may_second(visitor: Visitor) -> Callable[[Decided], bool]:

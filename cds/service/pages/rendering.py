@@ -12,10 +12,12 @@ from fastapi import Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from cds.board.age import sample_age
 from cds.board.case import full_name
 from cds.board.figures import figures_of
 from cds.board.legible import checked, number_of
 from cds.board.words import label, words
+from cds.calendar import clock_of, day_of
 from cds.drawing import cursor_script, drawing_style
 from cds.drawing.legible import day, legible
 
@@ -88,6 +90,9 @@ _ENVIRONMENT.filters |= {
     "label": labelled,
     "moment": moment,
     "day": day,
+    "local_day": day_of,
+    "sample_age": sample_age,
+    "local_time": clock_of,
     "legible": legible,
     "fullname": full_name,
     "is_day": is_day,

@@ -13,6 +13,7 @@ from fastapi import Response
 
 from cds.board.export import worklist_csv
 from cds.board.words import label, words
+from cds.calendar import beginning, today
 from cds.reasoning.rulebook import RuleBook
 from cds.record.agendas import AlreadyHeld, NoSuchMeeting
 from cds.record.meetings import Meetings
@@ -64,7 +65,7 @@ class Chosen:
             text=" ".join(
                 word for word in self.text.split() if word != words().worklist.number
             ),  # as the list shows it
-            since=last_meeting if self.new else "",
+            since=beginning(last_meeting) if self.new else "",
             due=today.isoformat() if self.due else "",
             decided=self.decided,
             sort=self.sort,
@@ -107,24 +108,24 @@ class WorklistPages:
         gate.add("/board/agenda", "POST", Act.HOLD_MEETINGS, self._pick)
 
     def _page(self, visit: Visit, problem: str = "", status: HTTPStatus = HTTPStatus.OK) -> Response:
-        tenant, today, database = visit.visitor.tenant, date.today(), self._meetings.database
+        tenant, day, database = visit.visitor.tenant, today(), self._meetings.database
         chosen, last = chosen_of(visit.query, self._book), self._meetings.last_held(tenant)
-        listing = listed(database, tenant, chosen.filter(today, last), new_since=last, today=today)
+        listing = listed(database, tenant, chosen.filter(day, last), new_since=beginning(last), today=day)
         withdrawn: Sequence[Row] = listing.rows if chosen.state == WITHDRAWN else ()
         if listing.counts.withdrawn and chosen.state != WITHDRAWN:
             withdrawn = every(database, tenant, Filter(standing=WITHDRAWN), _MOST_ON_TOP)
         planned = self._meetings.meetings(tenant, status="planned") if visit.visitor.may(Act.HOLD_MEETINGS) else []
         return page(
             "worklist", status, visitor=visit.visitor, here="patients", chosen=chosen, rows=listing.rows, total=listing.total,
-            pages=listing.pages, counts=listing.counts, withdrawn=withdrawn, last_meeting=last,
+            pages=listing.pages, counts=listing.counts, withdrawn=withdrawn, last_meeting=last, new_from=beginning(last),
             meetings=sorted(planned, key=lambda one: one.day), markers=self.markers, therapies=self.therapies,
-            sorts=[(key, label("sorts", key)) for key in SORTS], today=today.isoformat(), problem=problem, done=done_of(visit.done),
+            sorts=[(key, label("sorts", key)) for key in SORTS], today=day.isoformat(), problem=problem, done=done_of(visit.done),
         )  # fmt: skip
 
     def _table(self, visit: Visit) -> Response:
         """Everything that matches, as a table."""
         tenant = visit.visitor.tenant
-        asked = chosen_of(visit.query, self._book).filter(date.today(), self._meetings.last_held(tenant))
+        asked = chosen_of(visit.query, self._book).filter(today(), self._meetings.last_held(tenant))
         rows = every(self._meetings.database, tenant, asked)
         return file(worklist_csv(rows, self.markers | self.therapies), "text/csv", "patients.csv")
 
