@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 _COLOURS = {
@@ -71,6 +71,30 @@ def progress(title: str, total: int | None) -> Iterator[Step]:
     with shown:
         task = shown.add_task(title, total=total)
         yield lambda: shown.advance(task)
+
+
+class Meter(Protocol):
+    """What a long task calls when so much is done, with a word on how it goes."""
+
+    def __call__(self, much: float, word: str = "") -> None: ...
+
+
+@contextmanager
+def meter(title: str, total: float) -> Iterator[Meter]:
+    """A progress bar on stderr for work that is measured, with its share, rate in words and remaining time; silent where stderr is no terminal."""
+    shown = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[word]}"),
+        TimeRemainingColumn(),
+        console=console(error=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+    with shown:
+        task = shown.add_task(title, total=total, word="")
+        yield lambda much, word="": shown.update(task, advance=much, word=word)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

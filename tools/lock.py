@@ -25,7 +25,7 @@ def main() -> None:
         build.write_text("\n".join(BUILD), encoding="utf-8")
         for source, target, extra in (
             (build, "requirements-build.lock", ()),
-            (ROOT / "pyproject.toml", "requirements.lock", ("--extra", "test")),
+            (ROOT / "pyproject.toml", "requirements.lock", ("--extra", "test", "--extra", "screening")),
         ):
             command = [sys.executable, "-m", "piptools", "compile", *OPTIONS, *extra, "-o", target, str(source)]
             subprocess.run(command, check=True, cwd=ROOT)  # noqa: S603

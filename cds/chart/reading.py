@@ -29,18 +29,20 @@ from cds.chart.values import read_count
 from cds.chart.versions import Version, Versions, rank_of, revision
 from cds.errors import InputError
 
-_SHARED = frozenset(
+SHARED = frozenset(
     {"Medication", "Organization", "Device", "Substance", "Practitioner", "PractitionerRole", "Location"}
 )
-_READ = frozenset(
-    {"Observation", "Patient", "Specimen", "Condition", "Procedure", "MedicationRequest",
+"""Types of resources that belong to nobody in particular, and to which others refer."""
+READ = frozenset(
+    {"Observation", "Patient", "Specimen", "Condition", "Procedure", "Immunization", "MedicationRequest",
                  "MedicationStatement", "MedicationAdministration", "MedicationDispense", "DiagnosticReport"}
 )  # fmt: skip
-_NAMES = {name.lower(): name for name in _READ}
+"""Types of resources from which a record is read."""
+_NAMES = {name.lower(): name for name in READ}
 
 
 @lru_cache(maxsize=256)
-def _meant(kind: str) -> str:
+def meant_type(kind: str) -> str:
     """The type of those read here that a misspelt one means; "" for another type of FHIR."""
     (name, *_) = get_close_matches(kind.lower(), _NAMES, n=1, cutoff=0.85) or [""]
     return _NAMES.get(name, "")
@@ -130,7 +132,7 @@ class _Reading:
         catalogue, index, received = self.catalogue, self.index, self.received
         for entry, whose in zip(entries, owners, strict=True):
             resource, kind, ref, path = entry.resource, entry.kind, entry.ref, entry.path
-            if kind in _SHARED:
+            if kind in SHARED:
                 continue
             if whose != patient and (whose is not None or not alone):
                 left_out.append(_not_theirs(ref, path, whose, patient))
@@ -154,7 +156,7 @@ class _Reading:
                 continue
             elif kind == "Specimen":
                 continue
-            elif kind not in _READ and (meant := _meant(kind)):
+            elif kind not in READ and (meant := meant_type(kind)):
                 hides = meant == "Observation"
                 left_out.append(LeftOut(path, kind, f"'{kind}' is no resource type", f"write {meant}", hides))
                 continue

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from cds.calendar import live_in
-from cds.cli import accounts, labs, patients, record, rules, service, trials
+from cds.cli import accounts, labs, patients, record, rules, screening, service, trials
 from cds.errors import ExowatchError, RuleBookError
 from cds.settings import PREFIX, SettingsError
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 for command in (
     patients.evaluate, patients.explain, patients.draw, record.replay, record.export, rules.evidence, trials.synth, trials.backtest,
-    service.serve, service.demo, service.conform, service.doctor,
+    screening.screen, service.serve, service.demo, service.conform, service.doctor,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(rules.rules_app, name="rules")

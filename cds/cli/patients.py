@@ -23,6 +23,7 @@ from cds.cli.options import AsJson, AsOf, RulesDir, reasoner_of
 from cds.errors import InputError
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.reasoner import Reasoner
+from cds.record.content import answer
 from cds.settings import load_settings
 
 
@@ -72,6 +73,9 @@ def evaluate(
     cards: Annotated[
         bool, typer.Option("--cards", help="CDS Hooks cards instead of a report; with --json a line for each patient.")
     ] = False,
+    findings: Annotated[
+        bool, typer.Option("--findings", help="What a record stores, a line for each patient: as `exowatch screen` writes it.")
+    ] = False,
 ) -> None:
     """Evaluate patients: the state of each question, why, the numbers, what is missing.
 
@@ -93,6 +97,9 @@ def evaluate(
                 records = []
             for record in records:
                 evaluation = reasoner.evaluate(record.as_of(moment))
+                if findings:
+                    typer.echo(answer(evaluation))
+                    continue
                 said = advisor.advisories(evaluation)
                 if cards:
                     _print_cards(evaluation, said, reasoner, as_json)

@@ -79,6 +79,12 @@ def findings(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+def answer(evaluation: Evaluation) -> bytes:
+    """A patient's findings as one line of canonical JSON: what is stored of an evaluation, whose it is, and which rules are shown."""
+    shown = [finding.rule.name for finding in evaluation.findings if finding.rule.status == "active"]
+    return encoded({"patient": evaluation.chart.patient, "shown": shown, **findings(evaluation)})
+
+
 def _finding(finding: Finding) -> dict[str, Any]:
     line, operation = finding.line, finding.operation
     return {

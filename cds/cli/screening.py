@@ -1,0 +1,125 @@
+"""The command about whole populations: evaluate an export of FHIR Bulk Data."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from cds import terminal
+from cds.cli.options import AsJson, RulesDir, rulebook_of
+from cds.errors import InputError
+
+if TYPE_CHECKING:
+    from cds.screening.crew import Crew
+    from cds.screening.summary import Summary
+
+
+def screen(
+    export: Annotated[Path, typer.Argument(help="Folder with an export: NDJSON files, plain or gzip.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the findings; the same one to go on with a run.")],
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes of this machine; default: one for each core.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786, whose workers see both folders.")
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="Day or instant of the evaluation; default: now.")
+    ] = None,
+    since: Annotated[str, typer.Option(help="Only patients of whom something was updated since this instant.")] = "",
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew, and delete what a run left in --out.")
+    ] = False,
+    rules: RulesDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate every patient of a FHIR Bulk Data export, with the rules and the results of the service.
+
+    Exit code 1 if a line could not be used or a patient could not be evaluated: see the files in --out. Interrupted, the same
+    command goes on where it stopped.
+    """
+    try:
+        from cds.screening.outputs import PAGE
+        from cds.screening.run import Asked
+        from cds.screening.run import screen as run
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"`exowatch screen` needs {error.name}, which is not installed: pip install 'exowatch[screening]'"
+        ) from None
+    if cluster is not None and workers is not None:
+        raise InputError("--workers are processes of this machine, --cluster is other machines: name one of the two")
+    asked = Asked(export, out, rulebook_of(rules), as_of, since, restart)
+    try:
+        with _crew(workers, cluster) as crew, ExitStack() as bars:
+            found = run(asked, crew, _Bars(bars), getattr(crew, "check", lambda _work: None))
+    except KeyboardInterrupt:
+        terminal.say(f"Stopped. What is finished stays in {out}: the same command goes on", error=True)
+        raise typer.Exit(130) from None
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+    else:
+        _say(found, out / PAGE)
+    raise typer.Exit(0 if found.is_whole else 1)
+
+
+@contextmanager
+def _crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
+    if cluster is None:
+        from cds.screening.crew import Processes
+
+        yield Processes(workers or len(os.sched_getaffinity(0)))
+        return
+    from cds.screening.cluster import Cluster
+
+    with Cluster(cluster) as crew:
+        yield crew
+
+
+class _Bars:
+    """Shows how far a run is, a bar for each stage."""
+
+    def __init__(self, bars: ExitStack):
+        self._bars = bars
+
+    def begins(self, what: str, of: int) -> None:
+        self._bars.close()
+        self._meter = self._bars.enter_context(terminal.meter(what, max(1, of)))
+        self._patients, self._began = 0, time.monotonic()
+
+    def done(self, much: int, patients: int = 0) -> None:
+        self._patients += patients
+        rate = self._patients / max(0.001, time.monotonic() - self._began)
+        self._meter(much, f"{self._patients:,} patients, {rate:,.0f} a second" if self._patients else "")
+
+
+def _say(found: Summary, page: Path) -> None:
+    say = terminal.say
+    say(f"{found.patients:,} patients as of {found.plan.as_of}, from {found.lines:,} lines of {found.files:,} files")
+    say(f"  {found.measured:,} have a result of a marker, {found.unmeasured:,} have none")
+    if found.plan.since:
+        say(f"  {found.unchanged:,} were not evaluated: nothing of them was updated since {found.plan.since}")
+    if found.unjudged:
+        say(
+            f"  {found.unjudged:,} could not be evaluated, and nothing can be said of them: {page.parent}/unjudged.ndjson"
+        )
+    if found.refused:
+        say(f"  {found.refused:,} lines could not be used: {page.parent}/quarantine.ndjson")
+    for broken in found.broken:
+        say(f"  {broken}")
+    if found.states:
+        terminal.table(
+            ["rule", "state", "patients"],
+            [
+                (rule, terminal.state_text(state), f"{count:,}")
+                for rule, states in found.states.items()
+                for state, count in states.items()
+            ],
+        )
+    say(f"  {page}")

@@ -1,0 +1,110 @@
+"""The workers of a Dask cluster as a crew. All of them see the export and the work folder under the same paths.
+
+Dask gives a job out again when its worker is gone. The rule book goes to each worker once, by its hash.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from cds.errors import InputError
+from cds.screening.crew import MOST_DEATHS, CrewLost, Job, Made, Setup
+
+_PATIENCE = 20
+"""Seconds that a scheduler has to answer, and to have a worker."""
+
+
+class Cluster:
+    """A cluster by the address of its scheduler, `tcp://host:8786` or `tls://…`. Raises `InputError` if it does not answer."""
+
+    def __init__(self, address: str):
+        try:
+            import distributed
+        except ImportError:
+            raise InputError(
+                "`--cluster` needs Dask's distributed, which is not installed: pip install 'exowatch[screening]'"
+            ) from None
+        self.address = address
+        try:
+            self._client: Any = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise InputError(
+                f"{address}: no scheduler of Dask answers there ({type(error).__name__}). Start one with `dask scheduler`, and "
+                "name it as tcp://host:8786"
+            ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._client.close(timeout=5)
+
+    def check(self, work: Path) -> None:
+        """That there are workers, and that they see the work folder. Raises `InputError`."""
+        token = work / f"seen-{uuid.uuid4()}"
+        token.touch()
+        try:
+            try:
+                self._client.wait_for_workers(1, timeout=_PATIENCE)
+            except TimeoutError:
+                raise InputError(
+                    f"{self.address}: the scheduler has no worker. Start some: `dask worker {self.address} --nthreads 1`"
+                ) from None
+            blind = [name for name, sees in self._client.run(_sees, str(token)).items() if not sees]
+        finally:
+            token.unlink()
+        if blind:
+            raise InputError(
+                f"{blind[0]}: this worker does not see {work}. Export and output are to be on a file system that all workers "
+                "share, under the same path"
+            )
+
+    def run(self, work: Callable[[Job, Setup], Made], jobs: Sequence[Job], setup: Setup) -> Iterator[Made]:
+        """As `Crew` has it."""
+        import distributed
+
+        client, deaths = self._client, Counter[int]()
+        try:
+            sent = client.scatter(setup, broadcast=True)
+            futures: dict[Any, int] = {
+                client.submit(work, job, sent, pure=False): number for number, job in enumerate(jobs)
+            }
+            done: Any = distributed.as_completed(futures)
+            for future in done:
+                number = futures.pop(future)
+                try:
+                    made: Made = future.result()
+                except distributed.KilledWorker:
+                    deaths[number] += 1
+                    if deaths[number] > MOST_DEATHS:
+                        raise CrewLost(f"{_DYING}. What is finished stays: the same command goes on") from None
+                    again = client.submit(work, jobs[number], sent, pure=False)
+                    futures[again] = number
+                    done.add(again)
+                    continue
+                future.release()
+                yield made
+        except (OSError, TimeoutError) as error:
+            raise CrewLost(_AWAY.format(address=self.address, why=type(error).__name__)) from error
+        except Exception as error:
+            if type(error).__name__ in ("FutureCancelledError", "CancelledError", "CommClosedError"):
+                raise CrewLost(_AWAY.format(address=self.address, why=type(error).__name__)) from error
+            raise
+
+
+_DYING = "workers of the cluster die whenever they are given one piece of the work. Likely they have too little memory"
+_AWAY = (
+    "{address}: the cluster is away ({why}). What is finished stays on disk: the same command goes on, also with another "
+    "cluster or with none"
+)
+
+
+def _sees(token: str) -> bool:
+    return Path(token).exists()

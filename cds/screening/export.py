@@ -1,0 +1,156 @@
+"""What a folder of FHIR Bulk Data holds: files of NDJSON, plain or compressed, cut into pieces that are read at a time.
+
+A piece begins and ends between lines, so several processes may read a file; a compressed file is one piece. Nothing is read whole.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from cds.errors import InputError
+
+PIECE = 16 * 2**20
+"""Bytes of a plain file that are read at a time."""
+LONGEST = 16 * 2**20
+"""No resource of FHIR is longer; a longer line is no line of an export."""
+_ENDS = (".ndjson", ".ndjson.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of an export, by its name in the folder."""
+
+    name: str
+    size: int
+
+    @property
+    def zipped(self) -> bool:
+        return self.name.endswith(".gz")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a file between two lines: bytes `start` up to `end`; of a compressed file all of it."""
+
+    number: int
+    file: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The files of an export in the order of their names, and the pieces into which they are cut, in that order."""
+
+    folder: Path
+    files: tuple[File, ...]
+    pieces: tuple[Piece, ...]
+    hash: str  # of the names, sizes and times of change of the files: the same for the same folder
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(file.size for file in self.files)
+
+
+def open_export(folder: Path, piece: int = PIECE) -> Export:
+    """What a folder holds, its files cut into pieces of about `piece` bytes.
+
+    Raises `InputError` for a folder that cannot be read or holds no NDJSON, for one whose download is unfinished, and for an
+    export of changes only: rules judge whole records.
+    """
+    try:
+        found = sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror or error}. Name the folder of an export") from error
+    _check_manifest(folder)
+    unfinished = [path.name for path in found if path.name.endswith(".part")]
+    if unfinished:
+        raise InputError(
+            f"{folder / unfinished[0]}: this file is not whole. Likely its download was interrupted: finish it, or delete it"
+        )
+    paths = [path for path in found if path.name.endswith(_ENDS) and not path.name.startswith(".")]
+    if not paths:
+        raise InputError(
+            f"{folder}: there is no .ndjson or .ndjson.gz file in it. Likely it is another folder, or the files stand one "
+            "level deeper; for single files of FHIR JSON there is `exowatch evaluate`"
+        )
+    files, pieces, marks = [], [], []
+    for path in paths:
+        stated = path.stat()
+        files.append(File(path.name, stated.st_size))
+        marks.append((path.name, stated.st_size, stated.st_mtime_ns))
+        cuts = [0, stated.st_size] if path.name.endswith(".gz") else _cuts(path, stated.st_size, piece)
+        pieces += [(path.name, start, end) for start, end in pairwise(cuts) if start < end]
+    numbered = tuple(Piece(number, *one) for number, one in enumerate(pieces))
+    return Export(folder, tuple(files), numbered, hashlib.sha256(json.dumps(marks).encode()).hexdigest())
+
+
+def _check_manifest(folder: Path) -> None:
+    """Of a folder that says how it was fetched: it must be whole, and not only what changed since some day."""
+    for name in ("fetch.json", "manifest.json"):
+        try:
+            stated = json.loads((folder / name).read_bytes())
+        except (OSError, ValueError):
+            continue
+        if isinstance(stated, dict) and "_since=" in str(stated.get("request", "")):
+            raise InputError(
+                f"{folder / name}: this export holds only what changed since some day. Rules judge whole records: fetch "
+                "everything, and let `--since` choose the patients of whom something changed"
+            )
+
+
+def _cuts(path: Path, size: int, piece: int) -> list[int]:
+    """Places between lines, about `piece` bytes apart, from 0 to the end."""
+    cuts = [0]
+    with path.open("rb") as file:
+        while cuts[-1] + piece < size:
+            file.seek(cuts[-1] + piece - 1)
+            while part := file.readline(2**20):
+                if part.endswith(b"\n"):
+                    break
+            cuts.append(file.tell())
+    return [*cuts, size] if cuts[-1] < size or len(cuts) == 1 else cuts
+
+
+class Broken(Exception):
+    """A compressed file that cannot be unpacked to its end; says why."""
+
+
+def lines(folder: Path, piece: Piece) -> Iterator[bytes | None]:
+    """The lines of a piece without their ends, blank ones too; None for one that is longer than `LONGEST`.
+
+    Raises `Broken` after the last line that could be read, and `OSError`.
+    """
+    path = folder / piece.file
+    zipped = piece.file.endswith(".gz")
+    with gzip.open(path) if zipped else path.open("rb") as opened:
+        file = cast(BinaryIO, opened)
+        left = None if zipped else piece.end - piece.start
+        if not zipped:
+            file.seek(piece.start)
+        while left is None or left > 0:
+            try:
+                line = file.readline(LONGEST)
+                taken = len(line)
+                whole = taken < LONGEST or line.endswith(b"\n")
+                while not whole:
+                    part = file.readline(2**20)
+                    taken += len(part)
+                    whole = not part or part.endswith(b"\n")
+                    line = b""
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise Broken("it ends too early" if isinstance(error, EOFError) else "it is damaged") from None
+            if not taken:
+                return
+            if left is not None:
+                left -= taken
+            yield line.rstrip(b"\r\n") if line else None

@@ -1,0 +1,129 @@
+"""What a run came to: figures that add up, as data and as a page that stands by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cds.advice.advisory import FIXED_SENTENCE
+from cds.reasoning.rulebook import RuleBook
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a run is. Two runs with the same plan come to the same bytes."""
+
+    export: str  # hash
+    rulebook: str
+    as_of: str  # a day or an instant
+    live: bool  # as of now, or looking back
+    since: str
+    shards: int
+    software: dict[str, str]
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a run came to. Lines and patients add up: nothing is in two places, nothing in none."""
+
+    plan: Plan
+    files: int
+    bytes: int
+    lines: int
+    blank: int
+    of_patients: int
+    shared: int
+    refused: int
+    unread: dict[str, int]  # by type, of which no rule asks
+    patients: int
+    measured: int
+    unmeasured: int
+    unjudged: int
+    unchanged: int
+    not_used: int
+    states: dict[str, dict[str, int]]  # by rule, how many patients have each
+    broken: list[str]  # compressed files that cannot be read to their end
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every line could be used and every patient evaluated."""
+        return not (self.refused or self.unjudged or self.broken)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a bar: where it begins and how wide it is, in per mille of the bar."""
+
+    state: str
+    patients: int
+    start: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One rule: of the patients whom it is about, how many have each state, what somebody should look at first."""
+
+    rule: str
+    title: str
+    status: str
+    patients: int
+    apart: int  # have a result of its marker, and it is not about them
+    shares: tuple[Share, ...]
+
+
+def page(summary: Summary, book: RuleBook) -> str:
+    """The summary as one HTML file without script or address."""
+    bars = tuple(_bars(summary, book))
+    found = {state for states in summary.states.values() for state in states}
+    states = sorted(found, key=lambda state: _place(state, book))
+    environment = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("summary.html").render(
+        summary=summary, bars=bars, states=states, looks=_LOOKS,
+        flagged=_flagged(summary, book), fixed=FIXED_SENTENCE,
+    )  # fmt: skip
+
+
+_LOOKS = (
+    "suspected", "persistent", "watch", "discordant", "hold", "data-quality", "not-evaluable", "background", "no-flag",
+)  # fmt: skip
+"""States that have a fill of their own, what somebody should look at first; those of a site's own rules share one."""
+_APART = ("not-applicable", "out-of-scope")
+
+
+def _place(state: str, book: RuleBook) -> tuple[int, int]:
+    order = [one.name for one in book.states]
+    place = _LOOKS.index(state) if state in _LOOKS else len(_LOOKS) + (state in _APART)
+    return place, order.index(state)
+
+
+def _bars(summary: Summary, book: RuleBook) -> Iterator[Bar]:
+    for rule in book.rules:
+        states = summary.states.get(rule.name)
+        if not states:
+            continue
+        apart = sum(states.get(state, 0) for state in _APART)
+        whole, start = sum(states.values()) - apart, 0.0
+        shares: list[Share] = []
+        for state in sorted(set(states).difference(_APART), key=lambda one: _place(one, book)):
+            width = 1000 * states[state] / whole
+            shares.append(Share(state, states[state], start, width))
+            start += width
+        yield Bar(rule.name, rule.title, rule.status, whole, apart, tuple(shares))
+
+
+def _flagged(summary: Summary, book: RuleBook) -> Sequence[tuple[str, int]]:
+    """By state that warns, how many findings there are of rules that are shown."""
+    shown = {rule.name for rule in book.rules if rule.status == "active"}
+    return [
+        (state.name, sum(found.get(state.name, 0) for rule, found in summary.states.items() if rule in shown))
+        for state in book.states
+        if state.indicator == "warning"
+    ]
