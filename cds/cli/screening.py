@@ -17,7 +17,7 @@ from cds.cli.options import AsJson, RulesDir, rulebook_of
 from cds.errors import InputError
 
 if TYPE_CHECKING:
-    from cds.screening.crew import Crew
+    from cds.screening.crew import Crew, Processes
     from cds.screening.summary import Summary
 
 
@@ -34,6 +34,13 @@ def screen(
         str | None, typer.Option("--as-of", help="Day or instant of the evaluation; default: now.")
     ] = None,
     since: Annotated[str, typer.Option(help="Only patients of whom something was updated since this instant.")] = "",
+    record: Annotated[
+        str,
+        typer.Option(
+            metavar="BASE",
+            help="Record the findings as advice, as of now, of patients of the FHIR server with this base URL.",
+        ),
+    ] = "",
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew, and delete what a run left in --out.")
     ] = False,
@@ -46,6 +53,7 @@ def screen(
     command goes on where it stopped.
     """
     try:
+        from cds.screening.crew import Processes
         from cds.screening.outputs import PAGE
         from cds.screening.run import Asked
         from cds.screening.run import screen as run
@@ -55,10 +63,20 @@ def screen(
         ) from None
     if cluster is not None and workers is not None:
         raise InputError("--workers are processes of this machine, --cluster is other machines: name one of the two")
-    asked = Asked(export, out, rulebook_of(rules), as_of, since, restart)
+    if record and as_of is not None:
+        raise InputError(
+            "--record writes what is found now; what was to be found on another day is no advice: leave --as-of out"
+        )
+    if record and not record.startswith(("https://", "http://")):
+        raise InputError(
+            f"--record '{record}': write the base URL of the server that the export comes from, https://ehr.example/fhir"
+        )
+    asked = Asked(export, out, rulebook_of(rules), as_of, since, record.rstrip("/"), restart)
+    here = Processes(workers or len(os.sched_getaffinity(0)))
     try:
-        with _crew(workers, cluster) as crew, ExitStack() as bars:
-            found = run(asked, crew, _Bars(bars), getattr(crew, "check", lambda _work: None))
+        with _crew(here, cluster) as crew, ExitStack() as bars:
+            ready = getattr(crew, "check", lambda _work: None)
+            found = run(asked, crew, _Bars(bars), recorders=here, ready=ready)
     except KeyboardInterrupt:
         terminal.say(f"Stopped. What is finished stays in {out}: the same command goes on", error=True)
         raise typer.Exit(130) from None
@@ -70,11 +88,9 @@ def screen(
 
 
 @contextmanager
-def _crew(workers: int | None, cluster: str | None) -> Iterator[Crew]:
+def _crew(here: Processes, cluster: str | None) -> Iterator[Crew]:
     if cluster is None:
-        from cds.screening.crew import Processes
-
-        yield Processes(workers or len(os.sched_getaffinity(0)))
+        yield here
         return
     from cds.screening.cluster import Cluster
 
@@ -122,4 +138,6 @@ def _say(found: Summary, page: Path) -> None:
                 for state, count in states.items()
             ],
         )
+    if found.plan.record:
+        say(f"  {found.recorded:,} stand in the record: `exowatch serve` shows them at /board")
     say(f"  {page}")

@@ -31,7 +31,8 @@ class Cluster:
             ) from None
         self.address = address
         try:
-            self._client: Any = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
+            connect: Any = distributed.Client
+            self._client = connect(address, timeout=_PATIENCE, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise InputError(
                 f"{address}: no scheduler of Dask answers there ({type(error).__name__}). Start one with `dask scheduler`, and "
@@ -72,11 +73,12 @@ class Cluster:
 
         client, deaths = self._client, Counter[int]()
         try:
-            sent = client.scatter(setup, broadcast=True)
+            client.register_plugin(_bringing(setup))
             futures: dict[Any, int] = {
-                client.submit(work, job, sent, pure=False): number for number, job in enumerate(jobs)
+                client.submit(_at_worker, work, job, setup.hash, pure=False): number for number, job in enumerate(jobs)
             }
-            done: Any = distributed.as_completed(futures)
+            in_turn: Any = distributed.as_completed
+            done = in_turn(futures, loop=client.loop)
             for future in done:
                 number = futures.pop(future)
                 try:
@@ -85,7 +87,7 @@ class Cluster:
                     deaths[number] += 1
                     if deaths[number] > MOST_DEATHS:
                         raise CrewLost(f"{_DYING}. What is finished stays: the same command goes on") from None
-                    again = client.submit(work, jobs[number], sent, pure=False)
+                    again = client.submit(_at_worker, work, jobs[number], setup.hash, pure=False)
                     futures[again] = number
                     done.add(again)
                     continue
@@ -104,6 +106,35 @@ _AWAY = (
     "{address}: the cluster is away ({why}). What is finished stays on disk: the same command goes on, also with another "
     "cluster or with none"
 )
+
+
+_KEPT = 8
+_BROUGHT: dict[str, Setup] = {}
+"""At a worker: what was brought to it, by the hash of the rule book."""
+
+
+def _bringing(brought: Setup) -> Any:
+    """What the scheduler brings to each worker once, also to one that comes later."""
+    import distributed
+
+    class Bringing(distributed.WorkerPlugin):
+        name = f"exowatch-{brought.hash}"
+
+        def setup(self, worker: object) -> None:
+            bring(brought)
+
+    return Bringing()
+
+
+def bring(setup: Setup) -> None:
+    """Keep a setup in this process, beside the last few that other runs brought."""
+    while len(_BROUGHT) > _KEPT:
+        del _BROUGHT[next(iter(_BROUGHT))]
+    _BROUGHT[setup.hash] = setup
+
+
+def _at_worker(work: Callable[[Job, Setup], Made], job: Job, hash: str) -> Made:
+    return work(job, _BROUGHT[hash])
 
 
 def _sees(token: str) -> bool:

@@ -26,11 +26,12 @@ from cds.chart import Moment
 from cds.errors import ExowatchError, InputError
 from cds.reasoning.rulebook import RuleBook
 from cds.record.content import versions
-from cds.screening import partition, shard
+from cds.screening import partition, recording, shard
 from cds.screening.crew import Crew, Setup, dealt, evaluated
 from cds.screening.export import Export, open_export
 from cds.screening.outputs import OUTPUTS, PAGE, SUMMARY, put_together
 from cds.screening.partition import Deal, Dealt, adopt, gather, keep, parcels_by_shard, starts_of
+from cds.screening.recording import Recording, recorded
 from cds.screening.shard import Evaluated, Shard, forget_marks
 from cds.screening.summary import Plan, Summary
 
@@ -47,13 +48,17 @@ class LinesLost(ExowatchError):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be screened, and how. `as_of`: None for now; `since`: only patients of whom something was updated since."""
+    """What is to be screened, and how. `as_of`: None for now; `since`: only patients of whom something was updated since; `record`:
+
+    base URL of the FHIR server under which they are to be recorded, "" if they are not.
+    """
 
     export: Path
     out: Path
     book: RuleBook
     as_of: str | None = None
     since: str = ""
+    record: str = ""
     restart: bool = False
     now: Callable[[], datetime] = lambda: datetime.now().astimezone()
 
@@ -78,10 +83,17 @@ class Nobody:
         pass
 
 
-def screen(asked: Asked, crew: Crew, told: Told, ready: Callable[[Path], None] = lambda _work: None) -> Summary:
+def screen(
+    asked: Asked,
+    crew: Crew,
+    told: Told,
+    *,
+    recorders: Crew | None = None,
+    ready: Callable[[Path], None] = lambda _work: None,
+) -> Summary:
     """Run to the end, or go on with what was begun. `ready` is called with the work folder before anybody works.
 
-    Raises `InputError` for an export or an output folder that cannot be used, `CrewLost` if nobody can go on, `LinesLost`.
+    What is to be recorded is by `recorders`, who reach the record of this installation. Raises `InputError` for an export or an output folder that cannot be used, `CrewLost` if nobody can go on, `LinesLost`.
     """
     export = open_export(asked.export)
     plan = _planned(asked, export)
@@ -92,8 +104,10 @@ def screen(asked: Asked, crew: Crew, told: Told, ready: Callable[[Path], None] =
     ready(work)
     setup = Setup.of(asked.book)
     pieces = _deal(export, work, plan, crew, setup, told)
-    shards = _evaluate(export, work, plan, pieces, crew, setup, told)
-    summary = _summary(plan, export, pieces, shards)
+    jobs = _shards(work.resolve(), plan, pieces)
+    shards = _evaluate(work, jobs, crew, setup, told)
+    on_record = _record(plan, work, jobs, shards, recorders, setup, told) if plan.record else 0
+    summary = _summary(plan, export, pieces, shards, on_record)
     put_together(asked.out, work, pieces, shards, asked.book, summary)
     shutil.rmtree(work)
     return summary
@@ -107,7 +121,7 @@ def _planned(asked: Asked, export: Export) -> Plan:
     unpacked = sum(file.size * (_UNPACKED if file.zipped else 1) for file in export.files)
     now = asked.now()
     plan = Plan(
-        export.hash, asked.book.hash, asked.as_of or now.isoformat(), asked.as_of is None, asked.since,
+        export.hash, asked.book.hash, asked.as_of or now.isoformat(), asked.as_of is None, asked.since, asked.record,
         max(_FEWEST, min(SHARDS, unpacked // _OF_SHARD)), versions(),
     )  # fmt: skip
     Moment.parse(plan.as_of)
@@ -151,7 +165,7 @@ def _stated(path: Path, kind: type[Kind]) -> Kind | None:
 
 def _difference(one: Plan, other: Plan) -> str:
     names = {"export": "of another export", "rulebook": "with other rules", "as_of": "as of another moment", "live": "as of another moment",
-             "since": "with another --since", "shards": "of another export", "software": "of other software"}  # fmt: skip
+             "since": "with another --since", "record": "with another --record", "shards": "of another export", "software": "of other software"}  # fmt: skip
     found = [said for name, said in names.items() if getattr(one, name) != getattr(other, name)]
     return ", ".join(dict.fromkeys(found))
 
@@ -184,17 +198,13 @@ def _read(job: Deal, size: Mapping[str, int]) -> int:
     return job.piece.end - job.piece.start if not job.piece.file.endswith(".gz") else size[job.piece.file]
 
 
-def _evaluate(
-    export: Export, work: Path, plan: Plan, pieces: Sequence[Dealt], crew: Crew, setup: Setup, told: Told
-) -> list[Evaluated]:
-    work = work.resolve()
-    forget_marks(work)
+def _shards(work: Path, plan: Plan, pieces: Sequence[Dealt]) -> list[Shard]:
     adopted = adopt(work, pieces, plan.shards)
     shared = gather(work, pieces)
     moment = Moment.live(datetime.fromisoformat(plan.as_of)) if plan.live else Moment.parse(plan.as_of)
     parcels = parcels_by_shard(pieces, adopted, plan.shards)
     starts = starts_of(pieces)
-    jobs = [
+    return [
         Shard(
             number,
             work,
@@ -206,6 +216,10 @@ def _evaluate(
         )
         for number, theirs in enumerate(parcels)
     ]
+
+
+def _evaluate(work: Path, jobs: Sequence[Shard], crew: Crew, setup: Setup, told: Told) -> list[Evaluated]:
+    forget_marks(work)
     found = {job.number: shard.report_of(work, job.number) for job in jobs}
     told.begins("evaluating", sum(job.size for job in jobs))
     for job in jobs:
@@ -218,11 +232,37 @@ def _evaluate(
     return [one for _, one in sorted(found.items()) if one is not None]
 
 
+def _record(
+    plan: Plan,
+    work: Path,
+    jobs: Sequence[Shard],
+    shards: Sequence[Evaluated],
+    crew: Crew | None,
+    setup: Setup,
+    told: Told,
+) -> int:
+    """How many patients are on record. Raises `RecordUnavailable`, `SchemaMismatch`."""
+    if crew is None:
+        raise ValueError("nobody is there to record")
+    found = {job.number: recording.report_of(work, job.number) for job in jobs}
+    told.begins("recording", len(jobs))
+    for before in filter(None, found.values()):
+        told.done(1, before.patients)
+    both = zip(jobs, shards, strict=True)
+    waiting = [Recording(job, done, plan.record) for job, done in both if found[job.number] is None]
+    for made in crew.run(recorded, waiting, setup):
+        found[made.number] = made
+        told.done(1, made.patients)
+    return sum(one.patients for one in found.values() if one is not None)
+
+
 def _patients(done: Evaluated) -> int:
     return done.measured + done.unmeasured + done.unjudged + done.unchanged
 
 
-def _summary(plan: Plan, export: Export, pieces: Sequence[Dealt], shards: Sequence[Evaluated]) -> Summary:
+def _summary(
+    plan: Plan, export: Export, pieces: Sequence[Dealt], shards: Sequence[Evaluated], on_record: int
+) -> Summary:
     """Raises `LinesLost` if something does not add up."""
     states, unread = defaultdict[str, Counter[str]](Counter), Counter[str]()
     for done in shards:
@@ -239,7 +279,7 @@ def _summary(plan: Plan, export: Export, pieces: Sequence[Dealt], shards: Sequen
         unmeasured=sum(done.unmeasured for done in shards), unjudged=sum(done.unjudged for done in shards),
         unchanged=sum(done.unchanged for done in shards), not_used=sum(done.left_out for done in shards),
         states={rule: dict(sorted(found.items())) for rule, found in sorted(states.items())},
-        broken=[f"{one.file}: {one.broken}" for one in pieces if one.broken],
+        recorded=on_record, broken=[f"{one.file}: {one.broken}" for one in pieces if one.broken],
     )  # fmt: skip
     counted = summary.blank + summary.of_patients + summary.shared + summary.refused + sum(unread.values())
     taken = sum(done.items for done in shards)

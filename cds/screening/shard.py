@@ -199,6 +199,13 @@ def _parts(job: Shard) -> Iterator[Sequence[Parcel]]:
         yield [parcel for parcel in dealt if parcel.shard == part]
 
 
+def patients_of(job: Shard) -> Iterator[tuple[str, list[tuple[Place, bool, bytes]]]]:
+    """The patients of a shard, part by part, each with the lines of their record in the order of the export."""
+    for parcels in _parts(job):
+        yield from _patients(job.work, parcels)
+    shutil.rmtree(job.work / f"{_name(job.number)}.split", ignore_errors=True)
+
+
 def _patients(work: Path, parcels: Sequence[Parcel]) -> Iterator[tuple[str, list[tuple[Place, bool, bytes]]]]:
     """The patients of some parcels in their order, each with the lines of their record in the order of the export."""
     items = [

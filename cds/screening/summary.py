@@ -20,6 +20,7 @@ class Plan(msgspec.Struct, frozen=True):
     as_of: str  # a day or an instant
     live: bool  # as of now, or looking back
     since: str
+    record: str  # base URL of the FHIR server under which patients are recorded; "" if they are not
     shards: int
     software: dict[str, str]
 
@@ -43,6 +44,7 @@ class Summary(msgspec.Struct, frozen=True):
     unchanged: int
     not_used: int
     states: dict[str, dict[str, int]]  # by rule, how many patients have each
+    recorded: int  # patients whose evaluation stands in the record
     broken: list[str]  # compressed files that cannot be read to their end
 
     @property

@@ -51,6 +51,8 @@ _THREADS = 8
 _ORDERED = ("MedicationRequest", "Medication")
 _ASKS_NOBODY = "no FHIR server of this client may be asked; see 'fhir' in the file of clients"
 _ATTEMPTS = 4
+SCREENING = "screening"
+"""The occasion of an evaluation that nobody asked for: the patient was in an export."""
 """How often an evaluation is begun anew because more results arrived meanwhile."""
 
 
@@ -210,6 +212,40 @@ class Desk:
             inputs = self._captured(request, sent.data, missing)
             try:
                 recorder.record(Asked(who, inputs, now.isoformat(), "result-arrived", evaluation, said, due=sent.due))
+            except Overtaken:
+                continue
+            return Counter(finding.state for finding in evaluation.findings)
+        raise RecordUnavailable("results keep arriving")
+
+    def screened(self, who: Identity, patient: object, resources: Sequence[Resource]) -> Mapping[str, int]:
+        """Evaluate a patient whose whole record was exported, as of now, and record it; nothing is shown. Findings of each state are counted.
+
+        `patient` is their Patient resource, by which the record knows them, or None. What laboratories have sent of them is
+        read beside `resources`. Raises `RecordUnavailable`, `InputError`.
+        """
+        return self._threads.submit(self._screened, who, patient, resources).result()
+
+    def _screened(self, who: Identity, patient: object, resources: Sequence[Resource]) -> Mapping[str, int]:
+        recorder = self._recorder
+        assert recorder is not None  # noqa: S101 - without a record nothing is screened into it
+        bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": one} for one in resources]}
+        key = who.reference.removeprefix("Patient/")
+        request = HookRequest(SCREENING, str(uuid.uuid4()), key, "", {"export": bundle}, (), who.server)
+        for _ in range(_ATTEMPTS):
+            now = self._clock()
+            known = opened(recorder, who.tenant, who.reference, who.server, None, patient, now)
+            sent = with_sent(recorder, known.meant.who, request.prefetch)
+            missing = (*known.left_out, *sent.left_out)
+            chart = self._chart(request, sent.data, now)
+            evaluation = self._reasoner.evaluate(msgspec.structs.replace(chart, left_out=(*chart.left_out, *missing)))
+            said = self._advisor.advisories(evaluation)
+            inputs = self._captured(request, sent.data, missing)
+            asked = Asked(
+                known.meant.who, inputs, now.isoformat(), SCREENING, evaluation, said,
+                replaces=known.meant.asking.replaces, person=known.person, due=sent.due, meant=known.meant,
+            )  # fmt: skip
+            try:
+                recorder.record(asked)
             except Overtaken:
                 continue
             return Counter(finding.state for finding in evaluation.findings)
