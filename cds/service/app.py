@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from types import MappingProxyType
@@ -24,6 +24,7 @@ from cds.record.listing import Counted, standing_counts
 from cds.record.ownership import nobody
 from cds.record.recorder import Recorder
 from cds.selfcheck import Check
+from cds.service.access.gate import Gate
 from cds.service.access.mounting import mount
 from cds.service.decisions import decide
 from cds.service.desk import Caller, Clock, Desk
@@ -67,6 +68,7 @@ def create_app(
     backends: Mapping[str, tuple[Backend, str]] = MappingProxyType({}),
     candidate: Reasoner | None = None,
     release: str = "",
+    pages: Sequence[Callable[[Gate], None]] = (),
 ) -> FastAPI:
     """The service for a rule book. Raises `RefusedToStart` for settings under which anybody could ask.
 
@@ -75,7 +77,7 @@ def create_app(
     `clock` says as of when requests are answered (default: now). `interfaces` say how laboratories deliver; `backends` are
     the FHIR servers that are asked in the service's own name, by base URL, with their tenants.
     `candidate` holds a rule book that may come next: pages show what it would say. `release`: the version as which the rules were
-    published.
+    published. `pages` add what later stages show to the gate.
     With a record people may sign in to pages (`app.state.gate`), `app.state.reception` takes results by other ways than HTTP,
     `app.state.matcher` finds out whose they are, and `app.state.follower` evaluates what arrived.
     """
@@ -129,6 +131,8 @@ def create_app(
         app.state.gate = mount(app, settings, recorder, clock or _now)
         desk.launches = app.state.gate.launches
         add_board(app.state.gate, settings, recorder, reasoner, candidate)
+        for add in pages:
+            add(app.state.gate)
         app.add_api_route("/script.js", script, methods=["GET"])
         app.include_router(app.state.gate.router())
     app.add_api_route("/rules/{name}", routes.rule, methods=["GET"])
