@@ -5,12 +5,13 @@ So it takes no turn from calls of EHRs: neither the interpreter's lock, nor a pr
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from cds.errors import ExowatchError, RuleBookError
@@ -22,6 +23,7 @@ _NICE = 15
 _WAIT = 0.5
 _TURN = threading.Lock()
 """Of the whole process: two rule books in use one after the other share it."""
+_PROGRAM = "from cds.workbench.bench.aside import child; child()"
 
 
 class Occupied(ExowatchError):
@@ -43,38 +45,40 @@ def beside(work: Callable[..., T], *given: Any, seconds: float = SECONDS) -> T:
 
 
 def _done(work: Callable[..., T], given: tuple[Any, ...], seconds: float) -> T:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_child, args=(theirs, work, given, seconds), daemon=True)
-    child.start()
-    theirs.close()
-    try:
-        if not ours.poll(seconds):
-            raise NotDone("time")
-        made, error = ours.recv()
-    except EOFError:
-        raise NotDone("ended") from None
-    finally:
-        if child.is_alive():
-            child.kill()
-        child.join()
-        child.close()
-        ours.close()
+    # No process of `multiprocessing`: further processes of the service are daemons, which may have none.
+    command = [sys.executable, "-c", _PROGRAM]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:  # noqa: S603 - our own program
+        try:
+            answer, _ = process.communicate(pickle.dumps((work, given, seconds)), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise NotDone("time") from None
+        finally:
+            process.kill()
+    if process.returncode or not answer:
+        raise NotDone("ended")
+    made, error = pickle.loads(answer)  # noqa: S301 - our own child wrote it
     if error is not None:
         raise error
     result: T = made
     return result
 
 
-def _child(answer: Connection, work: Callable[..., Any], given: tuple[Any, ...], seconds: float) -> None:
-    os.nice(_NICE)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who ends the service ends the child
-    signal.alarm(int(seconds) + 5)  # also if the service is gone
+def child() -> None:
+    """What the child process does: read what is to be done, do it, answer."""
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)  # whatever the work prints is no part of its answer
+        os.nice(_NICE)
+        work, given, seconds = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent wrote it
+        signal.alarm(int(seconds) + 5)  # also if the service is gone
+        answers.write(_answered(work, given))
+
+
+def _answered(work: Callable[..., Any], given: tuple[Any, ...]) -> bytes:
     try:
-        answer.send((work(*given), None))
-    except RuleBookError as error:  # holds more than travels
-        answer.send((None, NotDone(str(error))))
+        return pickle.dumps((work(*given), None))
+    except RuleBookError as error:  # it holds more than travels
+        return pickle.dumps((None, NotDone(str(error))))
     except ExowatchError as error:
-        answer.send((None, error))
+        return pickle.dumps((None, error))
     except Exception as error:
-        answer.send((None, NotDone(type(error).__name__)))
+        return pickle.dumps((None, NotDone(type(error).__name__)))

@@ -124,6 +124,7 @@ class AuthorPages:
         return page(
             "try", status, visitor=visit.visitor, here="author", problems=problems, rule=rule, own=_own(rule), groups=_groups(choices),
             patient=patient, rows=rows, watched=self._watched(rule), several=len(self._patients.markers(rule)) > 1, day=typed_day if typed_day or day is None else str(day), result=result, changed=changed, limits=limits,
+            elsewhere=urlencode([(name, value) for name, value in query.items() if name != "day"]),
             asked=f"?{urlencode(limits)}" if limits else "", moved=bool(moves),
             back=urlencode([*([("patient", patient.choice.key)] if patient is not None else []), *limits]),
         )  # fmt: skip
