@@ -39,7 +39,14 @@ _HOLDS: Mapping[Kind, str] = {"output": "", "deleted": "Bundle", "error": "Opera
 
 
 class Stopped(ExowatchError):
-    """The export is not whole on disk. What is there stays; the text says what stands in the way, and what to do."""
+    """The export is not whole on disk. What is there stays; the text says what stands in the way, and what to do.
+
+    `answer` is what the server said to it, if that says more than the text: it may name patients.
+    """
+
+    def __init__(self, text: str, answer: bytes = b""):
+        super().__init__(text)
+        self.answer = answer
 
 
 class Forgotten(Stopped):
@@ -106,7 +113,8 @@ class Bulk:
         if answer.status != 202:
             raise Stopped(
                 f"The server did not start the export: {_refusal(answer)}. "
-                "Does it support this level and these types? `--type` asks for fewer; its CapabilityStatement tells"
+                "Does it support this level and these types? `--type` asks for fewer; its CapabilityStatement tells",
+                answer.body,
             )
         job = answer.headers.get("content-location", "")
         if not job:
@@ -210,15 +218,15 @@ class Bulk:
 
     def _page(self, address: str) -> dict[str, Any]:
         """A page of a manifest, when it is there."""
-        number, shown = 0, ""
+        number, shown = 0, "-"
         while True:
             answer = self._patiently("GET", address, {"Accept": "application/json"}, again=BUSY | {0})
             if answer.status != 202:
                 return _stated(answer)
             number += 1
             progress = _printable(answer.headers.get("x-progress", ""))
-            if progress and progress != shown:
-                self.tell(f"The server is at work: {progress}")
+            if progress != shown:
+                self.tell(f"The server is at work{': ' if progress else ''}{progress}")
                 shown = progress
             time.sleep(self.pace.before(number, answer.headers))
 
@@ -251,7 +259,7 @@ def _stated(answer: Answer) -> dict[str, Any]:
         raise Forgotten(f"The server does not know the job any more ({_refusal(answer)})")
     if answer.status != 200:
         refused = answer.status in (401, 403) or 300 <= answer.status < 400
-        raise (Stopped if refused else Failed)(f"The server did not finish the export: {_refusal(answer)}")
+        raise (Stopped if refused else Failed)(f"The server did not finish the export: {_refusal(answer)}", answer.body)
     try:
         stated: Any = msgspec.json.decode(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -260,7 +268,8 @@ def _stated(answer: Answer) -> dict[str, Any]:
         said = outcome_of(answer.body)
         raise Stopped(
             "The server says that the export is done, and its manifest cannot be read: "
-            + (f"it is an OperationOutcome ({said})" if said else "no JSON with 'output' and 'transactionTime'")
+            + (f"it is an OperationOutcome ({said})" if said else "no JSON with 'output' and 'transactionTime'"),
+            answer.body,
         )
     return stated
 

@@ -44,15 +44,16 @@ def bring(bulk: Bulk, folder: Folder, entry: Entry, *, token: bool, came: Callab
     """
     number, tokens, second, reached = 0, 0, False, _size(folder, entry)
     while True:
+        proved = False
         try:
-            _fetch(bulk, folder, entry, token, came)
+            proved = _fetch(bulk, folder, entry, token, came)
             part = folder.part(entry)
             folder.place(entry, packed=is_gzip(part), resources=checked(part, entry.type, entry.count))
             return
         except NotWhole as error:
             folder.drop(entry)
-            if second:
-                raise Unusable(f"{error}; twice. The server's mistake, or that of something on the way") from None
+            if proved or second:
+                raise Unusable(f"{error}. So the server sent it") from None
             second = True
         except _Broken as error:
             size = _size(folder, entry)
@@ -64,19 +65,23 @@ def bring(bulk: Bulk, folder: Folder, entry: Entry, *, token: bool, came: Callab
             bulk.wait(number, f"{entry.name}: {error}", error.headers)
 
 
-def _fetch(bulk: Bulk, folder: Folder, entry: Entry, token: bool, came: Callable[[int], None]) -> None:
-    """All bytes of the file in its part. Raises `_Broken` and what `bring` does."""
+def _fetch(bulk: Bulk, folder: Folder, entry: Entry, token: bool, came: Callable[[int], None]) -> bool:
+    """All bytes of the file in its part; whether they surely are what the server has: in one piece, of a known length.
+
+    Raises `_Broken` and what `bring` does.
+    """
     sent, begin = folder.sent(entry), _size(folder, entry)
     if sent is None or (sent.total is not None and begin > sent.total):
         begin = 0
     elif sent.total == begin:
-        return  # it was had and not looked at any more
+        return False  # it was had and not looked at any more
     try:
         headers = {"Accept": "application/fhir+ndjson", "Accept-Encoding": "gzip", **bulk.headers(token=token)}
         if begin and sent is not None:
             headers |= _rest(sent, begin)
         with bulk.exchange.stream(bulk.listed(entry.address), seconds=bulk.pace.answer, headers=headers) as answer:
             _land(bulk, folder, entry, answer, begin, headers, came)
+            return answer.status == 200 and "content-length" in answer.headers
     except CannotFetch as error:
         if error.status and error.status not in BUSY:
             raise Stopped(str(error)) from None

@@ -66,19 +66,26 @@ def fetch(wanted: Wanted, path: Path, bulk: Bulk, watching: Watching, *, restart
     """
     with opened(path) as folder:
         state = folder.state()
-        if state is not None and state.request != wanted:
+        begun = state is not None and (state.complete or bool(state.job) or _any_there(folder, state))
+        if state is not None and begun and state.request != wanted:
             raise InputError(f"{path} is of another export: {_difference(state.request, wanted)}. Name another folder")
         if state is not None and restart:
             _end(bulk, state)
             folder.remove(state)
             state = None
-        if state is None or not (state.complete or state.job or _any_there(folder, state)):
+        if state is None or not begun:
             state = _new(folder, wanted)
         try:
-            return _Fetching(folder, state, bulk, watching).go_on()
-        except _Anew as forgotten:
-            watching.tell(f"{forgotten}. Nothing of it is here: a new one is started")
-            return _Fetching(folder, _new(folder, wanted), bulk, watching).go_on()
+            try:
+                return _Fetching(folder, state, bulk, watching).go_on()
+            except _Anew as forgotten:
+                watching.tell(f"{forgotten}. Nothing of it is here: a new one is started")
+                return _Fetching(folder, _new(folder, wanted), bulk, watching).go_on()
+        except Stopped as error:
+            if not error.answer:
+                raise
+            where = folder.keep(error.answer)
+            raise type(error)(f"{error}. What it answered is in {where}; that may name patients") from None
 
 
 def cancel(wanted: Wanted, path: Path, bulk: Bulk) -> str:

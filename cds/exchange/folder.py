@@ -24,6 +24,7 @@ from cds.exchange.bulk import Kind, Manifest, Stopped, Wanted, without_query
 
 STATE = "fetch.json"
 _PARTS, _PLACES = "parts", {"output": "", "error": "errors", "deleted": "deleted"}
+_ANSWER = "errors/answer.txt"
 _FORMAT = 1
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -177,8 +178,18 @@ class Folder:
                 return path
         return None
 
+    def keep(self, answer: bytes) -> Path:
+        """Where what a server answered can be read by whoever may read the export."""
+        path = self.path / _ANSWER
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._write(path, answer)
+        return path
+
     def clean(self) -> None:
-        """Nothing is on its way any more."""
+        """Nothing is on its way any more, and nothing stands in the way."""
+        with suppress(OSError):
+            (self.path / _ANSWER).unlink()
+            (self.path / _ANSWER).parent.rmdir()
         for one in self._parts.iterdir() if self._parts.is_dir() else ():
             one.unlink()
         with suppress(FileNotFoundError):
@@ -245,5 +256,8 @@ def _settle(folder: Path) -> None:
     known = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(known)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that has no such thing
+            raise
     finally:
         os.close(known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import resource
@@ -97,6 +98,8 @@ def client_file(server: ExportServer, folder: Path, **backend: str) -> Path:
     return path
 
 
+STRIDE = os.environ.get("CRASH_STRIDE", "4")
+"""Of the hundred steps of a call, it is killed at every so many-th; 1 for all, which takes a while."""
 OPEN = {"EXOWATCH_OPEN_MODE": "true"}
 
 
@@ -151,7 +154,7 @@ def test_a_call_that_is_stopped_while_the_server_works_polls_on(server: ExportSe
     out, working = tmp_path / "out", always(JOB, lambda r: say(r, 202, x_progress="3 of 9", retry_after="1"))
     server.rules.append(working)
     process = called(server.server, "--out", out)
-    until(lambda: len(server.of(JOB)) > 0)
+    until(lambda: len(server.of(JOB)) > 1)
     process.kill()
     _, err = process.communicate(timeout=60)
     assert "The server is at work: 3 of 9" in err
@@ -232,6 +235,21 @@ def test_the_export_of_another_request_is_refused(server: ExportServer, tmp_path
     assert server.jobs == 1
 
 
+def test_a_request_that_was_not_taken_binds_nobody(server: ExportServer, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    server.rules.append(
+        times(1, "$export", lambda r: say(r, 400, outcome("error", "not-supported", "no Specimen, Jane")))
+    )
+    code, _, err = done(server.server, "--out", out)
+    assert code == 1
+    assert "status 400, error: not-supported. " in err
+    assert f"What it answered is in {out}/errors/answer.txt" in err
+    assert "Jane" not in err
+    assert "Jane" in (out / "errors" / "answer.txt").read_text()
+    assert done(server.server, "--out", out, "--type", "Patient,Observation")[0] == 0
+    assert names(out) == ["Observation.0001.ndjson", "Patient.0001.ndjson", "fetch.json"]
+
+
 def test_a_folder_of_other_origin_is_refused(server: ExportServer, tmp_path: Path) -> None:
     (tmp_path / "Patient.0001.ndjson").write_text("{}\n")
     code, _, err = done(server.server, "--out", tmp_path)
@@ -259,7 +277,6 @@ def test_a_job_is_cancelled(server: ExportServer, tmp_path: Path) -> None:
     assert (code, "nothing was started into it" in err) == (2, True)
     server.rules.append(times(1, "/files/2.ndjson", lambda r: say(r, 403)))
     assert done(server.server, "--out", out)[0] == 1
-    server.rules.append(times(1, JOB, lambda r: None))
     assert done(server.server, "--out", out, "--cancel")[:2] == (0, "The job is ended\n")
     assert (server.paths("DELETE"), (out / "Observation.0001.ndjson").is_file()) == ([JOB], True)
     assert done(server.server, "--out", out, "--cancel")[:2] == (0, "No job is running\n")
@@ -379,3 +396,29 @@ def test_records_are_for_their_owner_alone(server: ExportServer, tmp_path: Path)
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
     assert {stat.S_IMODE(one.stat().st_mode) for one in (tmp_path / "out").iterdir()} == {0o600}
+
+
+def test_killed_at_any_step_it_goes_on_and_what_is_there_is_whole(tmp_path: Path) -> None:
+    bodies = {"Patient.0001.ndjson": resources("Patient", 300), "Patient.0002.ndjson.gz": resources("Patient", 400)}
+    with exporting() as server:
+        server.has("Patient", bodies["Patient.0001.ndjson"], 300)
+        server.has("Patient", bodies["Patient.0002.ndjson.gz"], 400, packed=True)
+        server.has("OperationOutcome", outcome("warning", "value"), section="error")
+        printed = subprocess.run(
+            [sys.executable, "-m", "tests.bulk.crashing", server.server, tmp_path, STRIDE],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        steps = [json.loads(line) for line in printed.splitlines()]
+        assert len(steps) > 90 / int(STRIDE)
+        assert [one["killed"] for one in steps] == [True] * (len(steps) - 1) + [False]
+        assert {one["ended"] for one in steps} == {0}
+        assert {len(one["there"]) for one in steps} == {0, 1, 2}
+        for one in steps:
+            folder = Path(one["folder"])
+            assert names(folder) == [*bodies, "errors", "fetch.json"]
+            assert (folder / "Patient.0001.ndjson").read_bytes() == bodies["Patient.0001.ndjson"]
+            assert gzip.decompress((folder / "Patient.0002.ndjson.gz").read_bytes()) == bodies["Patient.0002.ndjson.gz"]
+            assert state(folder)["complete"] is True
+        lost = server.jobs - len(steps)  # killed after the server had begun and before its job was written down
+        assert 0 <= lost <= 8
+        assert len(server.gone) == len(steps)

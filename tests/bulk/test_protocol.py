@@ -270,6 +270,13 @@ REFUSED: dict[str, tuple[Change, type[ExowatchError], str]] = {
 }  # fmt: skip
 
 
+ANSWERED = (
+    "an answer at once", "a refusal", "no such operation", "the job failed", "a page instead of a manifest",
+    "an outcome instead of a manifest", "deep nonsense for a manifest", "no time",
+)  # fmt: skip
+"""Where the server has said something: for who may read it, in a file."""
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_stands_in_the_way_is_named(server: ExportServer, tmp_path: Path, name: str) -> None:
     change, error, words = REFUSED[name]
@@ -279,6 +286,11 @@ def test_what_stands_in_the_way_is_named(server: ExportServer, tmp_path: Path, n
         fetched(server, tmp_path / "out", shown)
     assert "Roe" not in str(raised.value) + "".join(shown.said)
     assert "Patient.0001.ndjson" not in content(tmp_path / "out")
+    answer = tmp_path / "out" / "errors" / "answer.txt"
+    assert answer.is_file() == (name in ANSWERED)
+    if answer.is_file():
+        assert "errors/answer.txt" in str(raised.value)
+        assert b"Roe" in answer.read_bytes() or name in ("an answer at once", "deep nonsense for a manifest", "no time")
     server.rules.clear()
     server.gone.clear()
     server.change = lambda found: None
@@ -291,6 +303,7 @@ UNUSABLE: dict[str, tuple[Change, str]] = {
     "less than was promised": (lambda s: setattr(s.files[first(s)], "count", 4), "3 resources, and the server said 4"),
     "nothing at all": (body(b""), "0 resources, and the server said 3"),
     "the last line cut off": (body(PEOPLE[:-9], count=None), "its last line, 3, is cut off"),
+    "no length, and the last line cut off": (body(PEOPLE[:-9], count=None, length=False), "its last line, 3, is cut off"),
     "the only line cut off": (body(PEOPLE[:20], count=None), "first line is no resource"),
     "a page of a proxy": (body(b"<html>\nplease sign in\n", count=None), "first line is no resource"),
     "another type": (body(RESULTS, count=5), "first line is no Patient"),
@@ -306,6 +319,10 @@ UNUSABLE: dict[str, tuple[Change, str]] = {
 }  # fmt: skip
 
 
+TWICE = ("no length, and the last line cut off",)
+"""Where another try may bring what the first did not; a whole answer is what the server has."""
+
+
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_a_file_that_is_not_whole_is_not_there_and_the_others_are(
     server: ExportServer, tmp_path: Path, name: str
@@ -318,6 +335,7 @@ def test_a_file_that_is_not_whole_is_not_there_and_the_others_are(
     assert re.search(words, why), why
     assert not found.whole
     assert "Roe" not in why
+    assert len(server.of(first(server))) == (2 if name in TWICE else 1)
     assert {path.name for path in (tmp_path / "out").glob("*")} == {"Observation.0001.ndjson", "fetch.json", "parts"}
     assert server.paths("DELETE") == []  # the server is to keep what is not had yet
     server.rules.clear()
