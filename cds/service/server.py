@@ -41,6 +41,7 @@ from cds.service.clients import Client, load_clients
 from cds.service.connections import Punctual
 from cds.service.editions import Editions, Watch
 from cds.service.keys import KeyRing
+from cds.service.leaving import LONGEST_ANSWER, Leaving
 from cds.service.logs import ERROR, WARNING, configure_logs, note
 from cds.service.mllp import Listener, server_tls
 from cds.service.pages.local import local_pages
@@ -76,10 +77,11 @@ def run_server(
     """
     configure_logs(load_settings().log_level)
     server, editions, watch = _server(reasoner, host, dev, rules=rules, pages=pages)
+    server.supervise()
     with (
         _receiving(editions, watch, host, mllp),
         _listening(host, port) as listening,
-        _helped(workers - 1, rules, host, listening, dev, pages),
+        _helped(workers - 1, rules, host, listening, dev, pages, server),
     ):
         bound = listening.getsockname()[1]
         if dev:
@@ -104,9 +106,15 @@ def run_pages(queue: Queue, tenant: str, *, port: int, say: Callable[[str], None
 
 @contextmanager
 def _helped(
-    count: int, rules: Path | None, host: str, listening: socket.socket, dev: bool, pages: Sequence[AddPages]
+    count: int,
+    rules: Path | None,
+    host: str,
+    listening: socket.socket,
+    dev: bool,
+    pages: Sequence[AddPages],
+    first: Leaving,
 ) -> Iterator[None]:
-    """Further processes that serve the same socket for as long as the context lasts; one that ends is replaced."""
+    """Further processes that serve the same socket until the first one leaves, as they do then; one that ends is replaced."""
     context = multiprocessing.get_context("spawn")
     over = threading.Event()
 
@@ -115,24 +123,28 @@ def _helped(
             process = context.Process(target=_work, args=(rules, host, listening, dev, pages), daemon=True)
             process.start()
             ended = multiprocessing.connection.wait([process.sentinel, stop.fileno()])
-            if process.sentinel in ended:
+            if process.sentinel in ended and not over.is_set():
                 note("worker ended", ERROR, worker=number, code=process.exitcode)
                 over.wait(1)  # one that cannot start is not tried again and again without a pause
             else:
                 process.terminate()
-                process.join(10)
+                process.join(first.longest)
+
+    def leave() -> None:
+        over.set()
+        stopping.close()
 
     stop, stopping = socket.socketpair()
+    first.when_leaving.append(leave)
     keepers = [threading.Thread(target=keep, args=(number,), daemon=True) for number in range(2, count + 2)]
     for keeper in keepers:
         keeper.start()
     try:
         yield
     finally:
-        over.set()
-        stopping.close()
+        leave()
         for keeper in keepers:
-            keeper.join(15)
+            keeper.join(first.longest + 5)
         stop.close()
 
 
@@ -227,7 +239,7 @@ def _server(
     database: str | None = None,
     rules: Path | None = None,
     pages: Sequence[AddPages] = (),
-) -> tuple[uvicorn.Server, Editions, Watch | None]:
+) -> tuple[Leaving, Editions, Watch | None]:
     if dev and not _is_loopback(host):
         raise CannotServe(
             f"--dev answers anybody, so it listens on loopback only; {host} is none. Use --host 127.0.0.1"
@@ -247,6 +259,7 @@ def _server(
                 "around it"
             )
     candidate = Reasoner(load_rulebook(settings.candidate_rules_dir)) if settings.candidate_rules_dir else None
+    leaving = threading.Event()
 
     def edition(reasoner: Reasoner, files: Rules, version: str = "") -> FastAPI:
         return create_app(
@@ -259,6 +272,7 @@ def _server(
             candidate=candidate,
             release=version,
             pages=[_for(add, reasoner, files) for add in pages],
+            leaving=leaving,
         )
 
     def of_release(found: Published) -> FastAPI:
@@ -275,9 +289,9 @@ def _server(
     gc.freeze()  # the rule book lives as long as the process: no collection need look at it again
     config = uvicorn.Config(
         editions, http=Punctual, log_config=None, access_log=False, server_header=False, lifespan="off", proxy_headers=False,
-        ssl_certfile=settings.tls_certificate, ssl_keyfile=settings.tls_key,
+        ssl_certfile=settings.tls_certificate, ssl_keyfile=settings.tls_key, timeout_graceful_shutdown=LONGEST_ANSWER,
     )  # fmt: skip
-    return uvicorn.Server(config), editions, watch
+    return Leaving(config, drain=settings.drain_seconds, leaving=leaving), editions, watch
 
 
 def _for(add: AddPages, reasoner: Reasoner, files: Rules) -> Callable[[Gate], None]:
