@@ -107,7 +107,7 @@ class SignIn:
         if not bound or not self._gate.browser.is_from_us(request):
             note("refused", status=403, code="csrf")
             return again("again", HTTPStatus.FORBIDDEN)
-        address = request.client.host if request.client is not None else ""
+        address = self._gate.browser.address(request)
         if not self._pace.taken(address):
             note("refused", status=429, code="throttled")
             response = again("too-often", HTTPStatus.TOO_MANY_REQUESTS)
