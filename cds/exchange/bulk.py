@@ -119,15 +119,15 @@ class Bulk:
         job = answer.headers.get("content-location", "")
         if not job:
             raise Stopped("The server took the request and did not say where its job is (no Content-Location)")
-        return self.listed(urljoin(wanted.address, job))
+        return self._within(wanted.address, job)
 
     def manifest(self, job: str) -> Manifest:
         """Wait until the job is done, and read what it made. Raises `Stopped`, `Forgotten`, `Failed`, `NotPermitted`."""
         first = page = self._page(job)
-        files = dict.fromkeys(self._files(page, job))
+        files = self._files(page, job)
         address, seen = job, {job}
         while following := _next(page):
-            address = self.listed(urljoin(address, following))
+            address = self._within(address, following)
             if address in seen or len(seen) >= _MOST_PAGES:
                 raise Stopped("The pages of the server's manifest lead in a circle")
             seen.add(address)
@@ -135,8 +135,10 @@ class Bulk:
             for member in ("transactionTime", "requiresAccessToken"):
                 if page.get(member) != first.get(member):
                     raise Stopped(f"The pages of the server's manifest are of different exports ('{member}' differs)")
-            files |= dict.fromkeys(self._files(page, address))
-        return Manifest(_text(first, "transactionTime"), first.get("requiresAccessToken") is not False, tuple(files))
+            files = self._files(page, address) | files  # a file that is named twice is there once
+        return Manifest(
+            _text(first, "transactionTime"), first.get("requiresAccessToken") is not False, tuple(files.values())
+        )
 
     def end(self, job: str) -> int:
         """Tell the server that a job is no longer needed; the status of its answer, 0 for none. Raises `NotPermitted`."""
@@ -169,6 +171,8 @@ class Bulk:
             return {"Authorization": f"Bearer {self._backend.token(self.pace.answer)}"}
         except CannotFetch as error:
             raise CannotFetch(f"no access token was had: {error}", error.status) from None
+        except NotPermitted as error:
+            raise NotPermitted(f"no access token was had: {error}") from None
 
     def refused(self, headers: Mapping[str, str]) -> bool:
         """A token was not taken: whether another can be had."""
@@ -208,6 +212,8 @@ class Bulk:
                 if answer.status not in again or (answer.status == 500 and not _passes(answer)):
                     return answer
                 why, said = _refusal(answer), answer.headers
+            except NotPermitted as error:
+                raise NotPermitted(f"{_of(address)}: {error}") from None
             except CannotFetch as error:
                 why = str(error)
                 if error.status not in again:
@@ -230,8 +236,15 @@ class Bulk:
                 shown = progress
             time.sleep(self.pace.before(number, answer.headers))
 
-    def _files(self, page: Mapping[str, Any], address: str) -> list[Listed]:
-        found: list[Listed] = []
+    def _within(self, address: str, stated: str) -> str:
+        """The address that an answer from another one names, whole or in short. Raises `NotPermitted`."""
+        try:
+            return self.listed(urljoin(address, stated))
+        except ValueError:
+            raise NotPermitted("The server names an address that is none. Nothing was sent") from None
+
+    def _files(self, page: Mapping[str, Any], address: str) -> dict[tuple[Kind, str], Listed]:
+        found: dict[tuple[Kind, str], Listed] = {}
         for kind, holds in _HOLDS.items():
             entries = page.get(kind) or []
             if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -244,7 +257,8 @@ class Bulk:
                     )
                 count = entry.get("count")
                 known = count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
-                found.append(Listed(kind, type_, self.listed(urljoin(address, where)), known))
+                whole = self._within(address, where)
+                found.setdefault((kind, whole), Listed(kind, type_, whole, known))
         return found
 
 

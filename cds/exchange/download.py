@@ -9,6 +9,7 @@ from cds.exchange.bulk import Bulk, Stopped, without_query
 from cds.exchange.client import CannotFetch, Download
 from cds.exchange.folder import Entry, Folder, Sent
 from cds.exchange.ndjson import NotWhole, checked, is_gzip
+from cds.exchange.network import NotPermitted
 from cds.exchange.outcome import outcome_of
 from cds.exchange.pace import BUSY
 
@@ -82,6 +83,8 @@ def _fetch(bulk: Bulk, folder: Folder, entry: Entry, token: bool, came: Callable
         with bulk.exchange.stream(bulk.listed(entry.address), seconds=bulk.pace.answer, headers=headers) as answer:
             _land(bulk, folder, entry, answer, begin, headers, came)
             return answer.status == 200 and "content-length" in answer.headers
+    except NotPermitted as error:
+        raise NotPermitted(f"{entry.name}: {error}") from None
     except CannotFetch as error:
         if error.status and error.status not in BUSY:
             raise Stopped(str(error)) from None

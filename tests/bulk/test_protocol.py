@@ -23,6 +23,7 @@ from cds.exchange import Exchange, NotPermitted, Permit
 from cds.exchange.backend import Backend, Registration
 from cds.exchange.bulk import TYPES, Bulk, Failed, Forgotten, Stopped, Wanted
 from cds.exchange.export import Fetched, fetch
+from cds.exchange.outcome import outcome_of
 from cds.exchange.pace import Pace, stated_wait
 from tests.bulk.server import (
     JOB,
@@ -177,6 +178,7 @@ GOOD: dict[str, tuple[Change, dict[str, bytes]]] = {
     "no length, but a count": (lambda s: setattr(s.files[first(s)], "length", False), WHOLE),
     "no end of line at the end": (lambda s: setattr(s.files[first(s)], "body", PEOPLE.rstrip()), WHOLE | {"Patient.0001.ndjson": PEOPLE.rstrip()}),
     "blank lines": (lambda s: setattr(s.files[first(s)], "body", PEOPLE.replace(b"\n", b"\r\n\r\n")), WHOLE | {"Patient.0001.ndjson": PEOPLE.replace(b"\n", b"\r\n\r\n")}),
+    "a file named twice": (lambda s: setattr(s, "change", lambda m: m["output"].append({**m["output"][0], "count": 7})), WHOLE),
     "a count that is none": (lambda s: setattr(s, "change", lambda m: m["output"][0].update(count="three")), WHOLE),
     "the server keeps its files": (lambda s: s.rules.append(lambda r: r.command == "DELETE" and say(r, 405)), WHOLE),
     "the server has put its files away": (lambda s: s.rules.append(lambda r: r.command == "DELETE" and say(r, 404)), WHOLE),
@@ -240,6 +242,8 @@ REFUSED: dict[str, tuple[Change, type[ExowatchError], str]] = {
     "another port": (entry(url="http://localhost:1/1.ndjson"), NotPermitted, "not on the list"),
     "a user in the address": (entry(url="http://me:word@localhost/1.ndjson"), NotPermitted, "without a user"),
     "a file of this machine": (entry(url="file:///etc/passwd"), NotPermitted, "may not be asked"),
+    "an address that is none": (entry(url="http://[::1"), NotPermitted, "an address that is none"),
+    "a job that is nowhere": (lambda s: s.rules.append(always("$export", lambda r: say(r, 202, content_location="http://[x"))), NotPermitted, "an address that is none"),
     "another origin for the job": (lambda s: s.rules.append(always("$export", lambda r: say(r, 202, content_location=ELSEWHERE))), NotPermitted, "elsewhere"),
     "another origin for a page": (manifest(link=[{"relation": "next", "url": ELSEWHERE}]), NotPermitted, "elsewhere"),
     "no job": (lambda s: s.rules.append(always("$export", lambda r: say(r, 202))), Stopped, "Content-Location"),
@@ -575,3 +579,62 @@ def test_wherever_connections_break_the_files_are_the_same(
         assert fetched(server, out, pace=pace).whole
         bodies = [resources("Patient", count) for count in counts]
         assert list(content(out).values()) == bodies
+
+
+# whatever a server says ------------------------------------------------------------------------------------------------
+
+WORDS = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(
+        ["Patient", "http://[", "next", "/x", "//x", "0", "-1", "Fri, 31 Dec 1999 23:59:59", "31 Dec 99999 1:1:1 +9999"]
+    ),
+)
+NAMES = st.sampled_from(
+    ["output", "error", "deleted", "url", "type", "count", "link", "relation", "transactionTime", "issue", "code"]
+)
+SAID = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), WORDS),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+@given(stated=WORDS, now=WORDS)
+def test_no_word_of_waiting_breaks_anything(stated: str, now: str) -> None:
+    found = stated_wait({"retry-after": stated, "date": now})
+    assert found is None or found >= 0
+    assert Pace().before(1, {"retry-after": stated, "date": now}) <= 3600
+
+
+@settings(max_examples=60)
+@given(
+    said=st.one_of(
+        SAID,
+        st.fixed_dictionaries(
+            {"transactionTime": st.just(TIME), "output": SAID}, optional={"link": SAID, "error": SAID}
+        ),
+    )
+)
+def test_no_manifest_breaks_anything(said: Any) -> None:
+    with exporting() as server:
+        server.rules.append(lambda r: say(r, 200, json.dumps(said).encode()))
+        exchange = Exchange(Permit(frozenset({server.base}), LOOPBACK, plain=True))
+        try:
+            found = Bulk(exchange, None, frozenset({server.base}), QUICK, lambda text: None).manifest(server.base + JOB)
+            assert found.time == TIME
+        except (Stopped, NotPermitted):
+            pass
+        finally:
+            exchange.close()
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=50),
+        SAID.map(lambda said: json.dumps({"resourceType": "OperationOutcome", "issue": said}).encode()),
+    )
+)
+def test_no_outcome_breaks_anything_or_says_its_words(body: bytes) -> None:
+    found = outcome_of(body)
+    for part in str(found or "").split(", "):
+        assert not part or re.fullmatch(r"(fatal|error|warning|information|success): [a-z-]+( …)?", part)
