@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import Table, func, select, update
 from starlette.requests import Request
 
 from cds.chart.model import Chart
@@ -27,7 +27,7 @@ from cds.service.follower import Follower
 from cds.settings import Settings
 from tests.access.people import House
 from tests.record.conftest import *  # noqa: F403 - the record on both databases
-from tests.record.test_arrivals import SERVER, Clinic
+from tests.record.test_arrivals import SERVER, Clinic, code_of, one
 from tests.record.test_commands import Terminal, lived
 from tests.service.test_leaving import until
 
@@ -124,6 +124,24 @@ class _Together:
             self._first = False
             self._both.wait()
         return self._of.evaluate(chart)
+
+
+def test_a_message_that_is_sent_to_several_hosts_is_stored_once_and_acknowledged_by_each(
+    connect: Callable[[], Database], database: Database
+) -> None:
+    hosts = [Clinic(connect()).on("2025-04-22") for _ in range(3)]
+    assert hosts[0].opens().status_code == 200
+    message = one("2025-04-21", "6.3")
+    with ThreadPoolExecutor(6) as threads:
+        said = [*threads.map(lambda host: host.app.state.reception.message(message, "test"), hosts * 2)]
+    assert [code_of(one) for one in said] == ["AA"] * 6
+    assert {count(database, table) for table in (tables.delivery, tables.arrival)} == {1}
+    assert sum(host.settles() for host in hosts) == 1
+
+
+def count(database: Database, table: Table) -> int:
+    with database.reading() as connection:
+        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
 def test_checkpoints_of_all_hosts_cover_the_audit_together(terminal: Terminal, address: str, tmp_path: Path) -> None:
