@@ -19,16 +19,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cds.errors import InputError
+from cds.layers import rule_files
 from cds.reasoning.loading import load_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
 from cds.record.accounts import Accounts
 from cds.record.database import Database
 from cds.record.recorder import Recorder
 from cds.service.app import create_app
+from cds.service.editions import Editions
 from cds.settings import Settings
-from cds.source import with_value
+from cds.source import parse_yaml, with_value
 from cds.workbench.bench import add_author_pages
 from cds.workbench.bench.aside import NotDone, Occupied, beside
+from cds.workbench.bench.patients import Patients
+from cds.workbench.proving.reading import load_tests, read_case
 from cds.workbench.trials.versions import version
 from tests.access.people import PASSWORD
 from tests.pages.boards import TENANT, Browser, text_of
@@ -44,8 +48,7 @@ def opened(folder: Path, reasoner: Reasoner = REASONER, rules: Path | None = Non
     """A service with the pages, and the browser of an author who has signed in."""
     database = Database(f"sqlite:///{folder}/record.sqlite", deadline=10)
     database.upgrade()
-    for name in ("author", "chair"):
-        Accounts(database).add(TENANT, name, PASSWORD, [name], "tests")
+    Accounts(database).add(TENANT, "author", PASSWORD, ["author"], "tests")
     pages = [partial(add_author_pages, reasoner=reasoner, rules=rules or shipped_rules())]
     app = create_app(Settings(open_mode=True), reasoner, recorder=Recorder(database, reasoner.rulebook), pages=pages)
     browser = Browser(app)
@@ -96,6 +99,7 @@ def test_every_rule_is_listed_and_reads_in_words_and_as_it_is_written(author: Br
 def test_the_way_to_the_pages_is_shown_to_whom_they_open(author: Browser) -> None:
     assert "Rules: try" in author.get("/account")
     assert author.http.get("/").headers["Location"] == "/author"
+    author.http.app.state.gate.sessions.accounts.add(TENANT, "chair", PASSWORD, ["chair"], "tests")  # type: ignore[attr-defined]
     chair = Browser(author.http.app)
     chair.sign_in("chair")
     assert "Rules: try" not in chair.get("/board")
@@ -109,7 +113,7 @@ def test_a_case_says_what_its_test_expects_until_a_sample_is_moved(author: Brows
     lower = {"patient": RISE, "v77": "3.6"}
     assert said(author, **lower) == "Day 105: watch. Before it was changed: suspected."
     page = asked(author, f"{OWN}/try", **lower)
-    assert "77 watch no flag changed watch TR-02" in page.replace("△ ", "")
+    assert "77 : show this day watch no flag changed watch TR-02" in page
     for words in ("Holds value risen beyond the limit", "Does not hold early in the treatment line", "a comparable value below",
                   "not the case: confirmed by a second sample"):  # fmt: skip
         assert words in page, words
@@ -215,6 +219,32 @@ def test_no_address_is_too_much(author: Browser, query: dict[str, str]) -> None:
     assert ("Nothing was evaluated" in answer.text) is (answer.status_code == 422 or 'id="now"' not in answer.text)
 
 
+def test_a_moved_case_is_written_as_its_file_would_say_it(author: Browser) -> None:
+    def case(**query: str) -> str:
+        page = author.get(f"{OWN}/try?{urlencode(query)}")
+        return html.unescape(page.partition('aria-labelledby="as-test">')[2].partition("</pre>")[0])
+
+    assert case(patient=RISE, v77="3.6", x42="yes").splitlines() == [
+        f'"{RISE}, moved":', "  cytotoxic-chemotherapy: 0.. paclitaxel", "  trpc5-ev: {-17: 1.8, -4: 2.0, 77: 3.6, 105: 6.3}",
+        "  expect: {42: background, 77: no-flag, 105: watch}",
+    ]  # fmt: skip
+    book = REASONER.rulebook
+    own = [one for one in load_tests(shipped_rules(), book) if one.rule == RULE]
+    patients = Patients(book, rule_files(shipped_rules()))
+    for choice in patients.choices(book.rule(RULE)):
+        if choice.group:
+            patient = patients.patient(book.rule(RULE), choice.key)
+            written = parse_yaml(patient.written({}, patient.expected), [], "a test")
+            assert written is not None, choice.key
+            (stated,) = written.value.values()
+            again = read_case(stated, RULE, book)
+            same = next(
+                one for one in own if (one.file, one.name) == (choice.group, re.sub(r" \(\d\)$", "", choice.key))
+            )
+            for day in same.expect:
+                assert again.chart(day) == same.chart(day), choice.key
+
+
 # other limits ----------------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +306,24 @@ def test_rules_that_somebody_changed_meanwhile_are_not_compared(tmp_path: Path) 
     with closing(database):
         assert "not YAML" in asked(author, f"{OWN}/try", 422)
         assert "not YAML" in asked(author, OWN)
+
+
+def test_the_pages_are_of_the_rule_book_in_use(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    shutil.copytree(shipped_rules(), rules)
+    file = rules / f"resistance/{RULE}.yaml"
+    file.write_text(with_value(file.read_text(encoding="utf-8"), ("limits", "rise", "floor"), "3.5"), encoding="utf-8")
+    database, author = opened(tmp_path)
+    other, later = opened(tmp_path / "rules", Reasoner(load_rulebook(rules)), rules)
+    with closing(database), closing(other):
+        editions = Editions(author.http.app)  # type: ignore[arg-type]  # the app that was opened
+        browser = Browser(editions)
+        browser.sign_in("author")
+        assert "floor: 2.0" in browser.get(OWN)
+        editions.follow(later.http.app)  # type: ignore[arg-type]  # the app that was opened
+        browser.sign_in("author")  # whose record is another here
+        assert "floor: 3.5" in browser.get(OWN)
+        assert said(browser, patient=RISE) == "Day 105: no flag."
 
 
 def test_a_value_is_put_into_a_file_and_nothing_else_of_it_changes() -> None:

@@ -17,6 +17,7 @@ from cds.errors import Problem, RuleBookError
 from cds.layers import RuleFiles
 from cds.reasoning.rulebook import Rule, RuleBook
 from cds.source import raise_if_any
+from cds.workbench.bench.as_test import as_test
 from cds.workbench.bench.points import Move, Moves, Point, moved, points
 from cds.workbench.proving.cases import DAY_0, RuleTest, Stated, date_of
 from cds.workbench.proving.reading import read_tests
@@ -51,10 +52,18 @@ class Patient:
     days: tuple[int, ...]
     expected: Mapping[int, str]  # what the test expects, by day
     _chart: Callable[[int, Mapping[str, Move]], Chart]
+    _written: Callable[[Mapping[str, Move], Mapping[int, str]], str] = lambda _moves, _expect: ""
 
     def chart(self, day: int, moves: Moves) -> Chart:
         """The patient as of a day, with what was moved."""
-        return self._chart(day, {point.ref: moves[point.key] for point in self.points if point.key in moves})
+        return self._chart(day, self._by_result(moves))
+
+    def written(self, moves: Moves, expect: Mapping[int, str]) -> str:
+        """The case with what was moved as a file of tests would say it; "" for who comes from no such file."""
+        return self._written(self._by_result(moves), expect)
+
+    def _by_result(self, moves: Moves) -> dict[str, Move]:
+        return {point.ref: moves[point.key] for point in self.points if point.key in moves}
 
     @cached_property
     def by_key(self) -> Mapping[str, Point]:
@@ -140,7 +149,11 @@ class Patients:
             return replace(test, results=results).chart(day)
 
         shown = points((one.result for one in own), DAY_0, self._book.catalogue)
-        return Patient(choice, test.because, date_of(0), shown, tuple(days), expected, chart)
+        name = f"{test.name}, moved"
+        return Patient(
+            choice, test.because, date_of(0), shown, tuple(days), expected, chart,
+            lambda moves, expect: as_test(test, name, watched, moves, expect),
+        )  # fmt: skip
 
     def _synthetic(self, rule: Rule, number: int) -> Patient:
         record, truth = COHORT.patient(number, self._book.catalogue)

@@ -15,6 +15,7 @@ from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import Rule
 from cds.workbench.bench.patients import Patient
 from cds.workbench.bench.points import Moves
+from cds.workbench.proving.cases import QUIET
 from cds.workbench.proving.running import answer_of
 from cds.workbench.site.prose import Teller
 
@@ -56,6 +57,7 @@ class Tried:
     conditions: tuple[Condition, ...]
     drawing: Markup
     table: Table
+    as_test: str  # the case as a file of tests would say it; "" for a patient of the cohort
 
     def holding(self, value: str) -> list[Condition]:
         """The conditions with that value."""
@@ -85,6 +87,7 @@ def tried(rule: str, patient: Patient, day: int, moves: Moves, before: Reasoner,
         conditions(book.rule(rule), finding, Teller(book)) if finding is not None else (),
         Markup(svg(scene, styled=False)),  # noqa: S704 - our own, with every text escaped
         table_of(scene),
+        patient.written(moves, {row.day: _expected(row) for row in rows if row.expected or row.chosen}),
     )
 
 
@@ -95,6 +98,14 @@ def conditions(rule: Rule, finding: Finding, teller: Teller) -> tuple[Condition,
         value = {True: "true", False: "false", None: "unknown"}[finding.facts[fact.name]] if fact.name in finding.facts else NOT_ASKED  # fmt: skip
         found.append(Condition(fact.called, fact.true_if, value))
     return tuple(found)
+
+
+def _expected(visit: Visit) -> str:
+    """What a test would expect of a day: what it expects already, if the state is the same."""
+    if visit.now == NOT_ASKED:
+        return "none"
+    holds = visit.now == visit.before if visit.expected == QUIET else visit.expected.split()[:1] == [visit.now]
+    return visit.expected if holds else visit.now
 
 
 def _state(finding: Finding | None) -> str:
