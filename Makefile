@@ -9,9 +9,10 @@ CHARTS ?= 1000000
 MUTANTS ?= 100000
 EXAMPLES ?= 1500
 ROUNDS ?= 50
+MINUTES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help proof demo test check bench fuzz million soak faults noise-table validate-fhir artefacts snapshots pictures lock clean
+.PHONY: help proof demo test check bench fuzz million soak faults hosts noise-table validate-fhir artefacts snapshots pictures lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -51,6 +52,9 @@ soak: $(READY) ## eight threads and many evaluations: nothing lost, memory flat
 
 faults: $(READY) ## kill the service and the database at random moments under load (ROUNDS=50)
 	$(BIN)/python -m tests.record.crash --rounds $(ROUNDS)
+
+hosts: $(READY) ## three hosts behind nginx, lost, stopped and restarted under load (MINUTES=3; needs nginx and PostgreSQL)
+	$(BIN)/python -m tests.hosts.campaign --minutes $(MINUTES)
 
 validate-fhir: $(READY) ## HAPI's instance validator over everything emitted, snapshots, examples good and bad (needs Java 17 and Maven)
 	rm -rf build/fhir

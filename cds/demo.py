@@ -25,10 +25,16 @@ from cds.record.worklist import Filter, listed
 from cds.selfcheck import shipped_example
 from cds.service.server import running
 from cds.settings import load_settings
+from cds.workbench.bench import add_author_pages
 from cds.workbench.clinic import PATIENTS, TENANT, fill, patients
 from cds.workbench.synth.requests import hook_request
 
-PEOPLE = (("chair", "Chair of the board"), ("reviewer", "Reviewer"), ("reader", "Reader"))
+PEOPLE = (
+    ("chair", "Chair of the board"),
+    ("reviewer", "Reviewer"),
+    ("reader", "Reader"),
+    ("author", "Author of rules"),
+)
 """Who may sign in to the demo: each name is also the role."""
 _MARK = ".exowatch-demo"
 """The file by which a folder is known as one that a demo may write into."""
@@ -47,12 +53,13 @@ def run_demo(*, once: bool, port: int, out: Path) -> int:
     for number, patient in enumerate(patients(today), 1):
         (out / f"patient-{number:06d}.json").write_text(json.dumps(patient.bundle()), encoding="utf-8")
     address, password = _clinic(out, reasoner, today)
-    with running(reasoner, port=0 if once else port, database=address) as base:
+    with running(reasoner, port=0 if once else port, database=address, pages=(add_author_pages,)) as base:
         url, request = _card(base, out)
         _board(base, password)
         say("\nWhat to look at:")
         if not once:
             say(f"  open       {base}/board  and sign in as chair, reviewer or reader; password: {password}")
+            say(f"  try rules  {base}/author  and sign in as author, with the same password")
             say(f"  ask        curl -s -H 'Content-Type: application/json' --data @{request} {url}")
         program = Path(sys.argv[0]) if Path(sys.argv[0]).name == "exowatch" else Path("exowatch")
         say(f"  read       {program} evaluate {example} --as-of 2025-04-21")

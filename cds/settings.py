@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     session_hours: int = Field(default=12, gt=0, le=168, description="after it a session ends anyway")
     deadline_ms: int = Field(default=400, gt=0, description="longest that a call waits for the database")
     fetch_ms: int = Field(default=450, gt=0, description="longest that a call waits for the client's FHIR server")
+    drain_seconds: int = Field(
+        default=0,
+        ge=0,
+        le=600,
+        description="how long calls are taken still after SIGTERM, while /ready says that it leaves",
+    )
     max_waiting: int = Field(default=32, gt=0, description="most calls at one time; more are refused with 503")
     max_body_bytes: int = Field(default=8_000_000, gt=0, description="largest request that is read")
     max_resources: int = Field(default=20_000, gt=0, description="most resources that one request may hold")

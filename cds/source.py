@@ -13,6 +13,7 @@ and duplicate keys are refused, and all problems of all files are collected befo
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -28,6 +29,8 @@ Path_ = tuple[str | int, ...]
 Marks = dict[Path_, tuple[str, int, int]]
 """Where each value stands: its file as messages call it, line and column."""
 
+_PLAIN = re.compile(r"[0-9A-Za-z.+][0-9A-Za-z.+-]*( [0-9A-Za-z.+%-]+)*")
+"""A value that needs no quotes wherever it stands."""
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -351,6 +354,21 @@ def _plain(
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*path, number), marks, name, problems, above) for number, item in enumerate(node.value)]
     return str(node.value)
+
+
+def with_value(text: str, path: Sequence[str], value: str) -> str:
+    """A file's text with another value at the way to one, and everything else as it is written, comments too.
+
+    KeyError if no single value stands there. A value that YAML could take for something else is put in quotes.
+    """
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    for key in path:
+        entries = node.value if isinstance(node, yaml.MappingNode) else ()
+        node = next((inner for name, inner in entries if name.value == key), None)
+    if not isinstance(node, yaml.ScalarNode):
+        raise KeyError(".".join(path))
+    written = value if _PLAIN.fullmatch(value) else json.dumps(value)
+    return text[: node.start_mark.index] + written + text[node.end_mark.index :]
 
 
 def raise_if_any(problems: Sequence[Problem]) -> None:

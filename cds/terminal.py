@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 _COLOURS = {
@@ -71,6 +81,53 @@ def progress(title: str, total: int | None) -> Iterator[Step]:
     with shown:
         task = shown.add_task(title, total=total)
         yield lambda: shown.advance(task)
+
+
+class Transfer(Protocol):
+    """What a transfer of files calls on its way."""
+
+    def files(self, done: int, total: int) -> None:
+        """So many of the files are there."""
+
+    def came(self, count: int) -> None:
+        """So many further bytes came."""
+
+    def tell(self, text: str) -> None:
+        """Something happened: a line of its own, beside the bar."""
+
+
+@contextmanager
+def transfer(title: str) -> Iterator[Transfer]:
+    """A bar on stderr with files, bytes and their rate; where stderr is no terminal only what is told, a line each."""
+    shown = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("files, {task.fields[bytes]}, {task.fields[rate]}/s"),
+        console=console(error=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+    with shown:
+        yield _Transfer(shown, shown.add_task(title, total=None, bytes=decimal(0), rate=decimal(0)))
+
+
+class _Transfer:
+    def __init__(self, shown: Progress, task: TaskID):
+        self._shown, self._task = shown, task
+        self._bytes, self._since = 0, 0.0
+
+    def files(self, done: int, total: int) -> None:
+        self._shown.update(self._task, completed=done, total=total)
+
+    def came(self, count: int) -> None:
+        self._since = self._since or time.monotonic()
+        self._bytes += count
+        rate = int(self._bytes / max(time.monotonic() - self._since, 0.001))
+        self._shown.update(self._task, bytes=decimal(self._bytes), rate=decimal(rate))
+
+    def tell(self, text: str) -> None:
+        self._shown.console.print(text, markup=False)
 
 
 class Meter(Protocol):

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from cds.calendar import live_in
-from cds.cli import accounts, labs, patients, record, rules, screening, service, trials
+from cds.cli import accounts, bulk, labs, patients, record, rules, screening, service, trials
 from cds.errors import ExowatchError, RuleBookError
 from cds.settings import PREFIX, SettingsError
 
@@ -34,6 +34,7 @@ app.add_typer(record.db_app, name="db")
 app.add_typer(record.audit_app, name="audit")
 app.add_typer(record.record_app, name="record")
 app.add_typer(accounts.accounts_app, name="accounts")
+app.add_typer(bulk.bulk_app, name="bulk")
 
 
 def _version(wanted: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain
@@ -89,16 +89,21 @@ def db_restore(file: Annotated[Path, typer.Argument(help="A backup.")]) -> None:
 
 
 @audit_app.command("verify")
-def audit_verify(as_json: AsJson = False) -> None:
+def audit_verify(
+    others: Annotated[
+        list[Path] | None, typer.Option("--checkpoints", help="Checkpoints of another host; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check the whole record against its audit and the checkpoints; exit code 1 if anything does not hold."""
     with opened() as (database, settings):
-        _verdict(database, settings, as_json=as_json)
+        _verdict(database, settings, others or (), as_json=as_json)
 
 
-def _verdict(database: Database, settings: Settings, *, as_json: bool) -> None:
+def _verdict(database: Database, settings: Settings, others: Iterable[Path] = (), *, as_json: bool) -> None:
     points = Checkpoints(settings.checkpoints)
     with database.reading() as connection:
-        found = verify(connection, points.read())
+        found = verify(connection, points.read(*others))
     if as_json:
         typer.echo(json.dumps({**asdict(found), "holds": found.holds, "uncovered": found.uncovered}))
     else:

@@ -26,10 +26,14 @@ def serve(
     """Serve CDS Hooks, and take results of laboratories."""
     from cds.service.server import run_server
     from cds.settings import load_settings
+    from cds.workbench.bench import add_author_pages
 
     published = rules is None and load_settings().releases_dir is not None
     reasoner = None if published else reasoner_of(rules)
-    run_server(reasoner, host=host, port=port, dev=dev, workers=workers, rules=rules_folder(rules), mllp=mllp)
+    run_server(
+        reasoner, host=host, port=port, dev=dev, workers=workers, rules=rules_folder(rules), mllp=mllp,
+        pages=(add_author_pages,),
+    )  # fmt: skip
 
 
 def demo(

@@ -100,4 +100,6 @@
   }
 
   document.querySelectorAll("svg.c-course").forEach(follow);
+  // A page that has drawn anew says in which element.
+  document.addEventListener("drawn", (event) => event.detail.querySelectorAll("svg.c-course").forEach(follow));
 })();

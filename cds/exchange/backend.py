@@ -40,6 +40,7 @@ class Registration:
     client: str
     key: ECKey | RSAKey
     scope: str = "system/*.read"
+    files: frozenset[str] = frozenset()  # origins from which it hands out the files of an export, beside its own
 
 
 class Backend:

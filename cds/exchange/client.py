@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -18,6 +20,9 @@ import httpx2
 
 from cds.errors import ExowatchError
 from cds.exchange.network import Checked, Permit
+
+_SOME = 65_536
+"""Bytes of a download that are to come within the time that its caller gives: one that drips is cut off, however long it is."""
 
 
 class CannotFetch(ExowatchError):
@@ -29,6 +34,43 @@ class CannotFetch(ExowatchError):
     def __init__(self, text: str, status: int = 0):
         super().__init__(text)
         self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]  # found by name in any spelling
+    body: bytes
+
+
+class Download:
+    """An answer whose body is taken piece by piece, as it was sent: what is compressed stays so."""
+
+    def __init__(self, answer: httpx2.Response, further: Callable[[], None]):
+        self.status: int = answer.status_code
+        self.headers: Mapping[str, str] = answer.headers
+        self._answer, self._further = answer, further
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body. Inside `Exchange.stream` all that goes wrong on the way is raised as `CannotFetch`."""
+        came = 0
+        for piece in self._answer.iter_raw():
+            came += len(piece)
+            if came >= _SOME:
+                self._further()
+                came = 0
+            yield piece
+
+    def start(self, most: int) -> bytes:
+        """The first bytes of the body, for what a refusal says."""
+        found = bytearray()
+        for piece in self.pieces():
+            found += piece
+            if len(found) >= most:
+                break
+        return bytes(found[:most])
 
 
 class Exchange:
@@ -74,25 +116,59 @@ class Exchange:
         headers: Mapping[str, str],
         fields: Mapping[str, str] | None = None,
     ) -> bytes:
+        body = bytearray()
+        with self._opened(method, address, seconds, headers, fields) as answer:
+            if answer.status_code != 200:
+                raise CannotFetch(f"the server answered with status {answer.status_code}", answer.status_code)
+            _whole(answer, most, body)
+        return bytes(body)
+
+    def answer(
+        self, method: str, address: str, *, seconds: float, most: int, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """The whole answer to a request without a body, whatever its status; limits and errors as `get` has them."""
+        body = bytearray()
+        with self._opened(method, address, seconds, headers or {}) as answer:
+            _whole(answer, most, body)
+        return Answer(answer.status_code, answer.headers, bytes(body))
+
+    @contextmanager
+    def stream(self, address: str, *, seconds: float, headers: Mapping[str, str] | None = None) -> Iterator[Download]:
+        """An answer of any length and status; its head, and each further 64 KiB of it, are to come within `seconds`.
+
+        Raises `NotPermitted` and `CannotFetch` as `get` does, also while the body is read inside the context.
+        """
+        with self._opened("GET", address, seconds, headers or {}) as answer:
+            yield Download(answer, lambda: self._network.by(time.monotonic() + seconds))
+
+    @contextmanager
+    def _opened(
+        self,
+        method: str,
+        address: str,
+        seconds: float,
+        headers: Mapping[str, str],
+        fields: Mapping[str, str] | None = None,
+    ) -> Iterator[httpx2.Response]:
         self.permit.check(address)
         self._network.by(time.monotonic() + seconds)
         timeout = httpx2.Timeout(max(seconds, 0.001))
-        body = bytearray()
         try:
             with self._client.stream(method, address, headers=headers, data=fields, timeout=timeout) as answer:
-                if answer.status_code != 200:
-                    raise CannotFetch(f"the server answered with status {answer.status_code}", answer.status_code)
-                if answer.headers.get("content-encoding", "identity") != "identity":
-                    raise CannotFetch("the answer is compressed, though none was asked for")
-                for chunk in answer.iter_raw():
-                    body += chunk
-                    if len(body) > most:
-                        raise CannotFetch(f"the answer is longer than {most} bytes")
+                yield answer
         except httpx2.TimeoutException:
             raise CannotFetch("the server did not answer in time") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, UnicodeEncodeError) as error:
             raise CannotFetch(f"the server cannot be reached ({type(error).__name__})") from None
-        return bytes(body)
+
+
+def _whole(answer: httpx2.Response, most: int, body: bytearray) -> None:
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        raise CannotFetch("the answer is compressed, though none was asked for")
+    for chunk in answer.iter_raw():
+        body += chunk
+        if len(body) > most:
+            raise CannotFetch(f"the answer is longer than {most} bytes")
 
 
 class _Transport(httpx2.BaseTransport):

@@ -253,6 +253,12 @@ class Arrivals:
         found = (Identity(row["tenant"], row["server"], row["reference"]) for row in rows)
         return [one for one in found if one not in without][:most]
 
+    def is_due(self, who: Identity) -> bool:
+        """Whether an evaluation of that patient still is: another host may have done it. Raises `RecordUnavailable`."""
+        with self.database.reading() as connection:
+            row = survivor(connection, who)
+        return row is not None and "" < row["due"] <= now()
+
     def last_inputs(self, who: Identity) -> tuple[dict[str, Any], str] | None:
         """What the newest evaluation of a patient read, and when that was; None if there was none."""
         evaluation, inputs = tables.evaluation, tables.inputs

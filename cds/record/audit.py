@@ -178,22 +178,28 @@ class Checkpoints:
             os.close(descriptor)
         return int(last.number)
 
-    def read(self) -> dict[int, str]:
-        """Links by entry number. Raises `ExowatchError` for a file that cannot be read as one of these."""
-        if not self.path.exists():
-            return {}
+    def read(self, *others: Path) -> dict[int, str]:
+        """Links by entry number, from this file and those of other hosts. Raises `ExowatchError` for a file that cannot be read as one of these."""
         found: dict[int, str] = {}
-        for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), 1):
-            try:
-                point = json.loads(line)
-                number_, link = int(point["number"]), str(point["link"])
-                # Two links for one entry: the chain was rewritten between two checkpoints, and no link can be right.
-                found[number_] = link if found.get(number_, link) == link else ""
-            except (ValueError, KeyError, TypeError):
-                raise ExowatchError(
-                    f"{self.path}: line {number} is no checkpoint. The file was edited, or a disk was full"
-                ) from None
+        for path in (self.path, *others) if self.path.exists() else others:
+            for number, line in enumerate(_lines(path), 1):
+                try:
+                    point = json.loads(line)
+                    number_, link = int(point["number"]), str(point["link"])
+                    # Two links for one entry: the chain was rewritten between two checkpoints, and no link can be right.
+                    found[number_] = link if found.get(number_, link) == link else ""
+                except (ValueError, KeyError, TypeError):
+                    raise ExowatchError(
+                        f"{path}: line {number} is no checkpoint. The file was edited, or a disk was full"
+                    ) from None
         return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExowatchError(f"{path}: these checkpoints cannot be read ({type(error).__name__})") from None
 
 
 # verification ----------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from cds.errors import ExowatchError
 T = TypeVar("T")
 
 _WRITER = "exowatch_writer"
+_SCHEMA = 0x45584F53  # any number that nothing else in the database uses
 _CONNECTIONS = 8
 _PATIENCE = 3
 """How many deadlines a whole transaction may take."""
@@ -138,6 +139,7 @@ class Database:
     def upgrade(self, revision: str = "head") -> None:
         """Bring the schema to `revision`. Raises `RecordUnavailable`."""
         with self._transaction({_WRITER: True}) as connection:
+            self.lock(connection, _SCHEMA)  # of several hosts that are told so at once the others find it done
             command.upgrade(migrations(connection), revision)
 
     def downgrade(self, revision: str) -> None:
@@ -210,6 +212,12 @@ class Database:
         """Let only one transaction at a time pass, until it ends; a writer of SQLite is alone anyway."""
         if not self.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:what)"), {"what": what})
+
+    def lock_if_free(self, connection: Connection, what: int) -> bool:
+        """The same where nobody waits: whether this transaction is the one."""
+        if self.is_sqlite:
+            return True
+        return bool(connection.execute(text("SELECT pg_try_advisory_xact_lock(:what)"), {"what": what}).scalar_one())
 
 
 _ADDRESSES = "Write sqlite:///file.sqlite, or postgresql://user@host/name"

@@ -26,6 +26,8 @@ from cds.record.database import Database
 from cds.record.lifecycle import Kind
 
 _WITHDRAWALS_SHOWN_FOR = timedelta(days=90)
+_CLOCKS_APART = timedelta(hours=1)
+_FORGETTING = 0x45584F54  # any number that nothing else in the database uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,11 +265,16 @@ class Responses:
         return [{**row, "reasons": dict(sorted(row["reasons"].items()))} for row in found.values()]
 
     def first_use(self, issuer: str, token_id: str, expires: datetime) -> bool:
-        """Whether a token is seen for the first time, by any worker; tokens that have expired are forgotten."""
+        """Whether a token is seen for the first time, by any worker on any host.
+
+        Tokens are forgotten an hour after they have expired: a host whose clock is ahead must not forget what another still takes.
+        """
         digest = hashlib.sha256(json.dumps([issuer, token_id]).encode()).hexdigest()
         try:
             with self._database.writing() as connection:
-                connection.execute(delete(tables.token).where(tables.token.c.expires < now()))
+                if self._database.lock_if_free(connection, _FORGETTING):
+                    long_ago = instant(datetime.now(UTC) - _CLOCKS_APART)
+                    connection.execute(delete(tables.token).where(tables.token.c.expires < long_ago))
                 connection.execute(insert(tables.token), {"digest": digest, "expires": instant(expires)})
         except IntegrityError:
             return False

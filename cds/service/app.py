@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from types import MappingProxyType
@@ -24,6 +24,7 @@ from cds.record.listing import Counted, standing_counts
 from cds.record.ownership import nobody
 from cds.record.recorder import Recorder
 from cds.selfcheck import Check
+from cds.service.access.gate import Gate
 from cds.service.access.mounting import mount
 from cds.service.decisions import decide
 from cds.service.desk import Caller, Clock, Desk
@@ -67,6 +68,8 @@ def create_app(
     backends: Mapping[str, tuple[Backend, str]] = MappingProxyType({}),
     candidate: Reasoner | None = None,
     release: str = "",
+    pages: Sequence[Callable[[Gate], None]] = (),
+    leaving: threading.Event | None = None,
 ) -> FastAPI:
     """The service for a rule book. Raises `RefusedToStart` for settings under which anybody could ask.
 
@@ -75,7 +78,8 @@ def create_app(
     `clock` says as of when requests are answered (default: now). `interfaces` say how laboratories deliver; `backends` are
     the FHIR servers that are asked in the service's own name, by base URL, with their tenants.
     `candidate` holds a rule book that may come next: pages show what it would say. `release`: the version as which the rules were
-    published.
+    published. `pages` add what later stages show to the gate.
+    `leaving` is set once the service is to send nobody here any more: it is not ready then, and answers all the same.
     With a record people may sign in to pages (`app.state.gate`), `app.state.reception` takes results by other ways than HTTP,
     `app.state.matcher` finds out whose they are, and `app.state.follower` evaluates what arrived.
     """
@@ -95,6 +99,7 @@ def create_app(
     desk = Desk(settings, reasoner, clock or _now, recorder)
     app.state.desk, app.state.in_use = desk, InUse(release)
     routes = _Routes(desk, reasoner, recorder, settings, app.state.in_use)
+    routes.leaving = leaving
     door = Door(trust, settings)
     calls, records = Depends(door.admits("call")), Depends(door.admits("record"))
     body = Depends(body_reader(settings.max_body_bytes))
@@ -129,6 +134,8 @@ def create_app(
         app.state.gate = mount(app, settings, recorder, clock or _now)
         desk.launches = app.state.gate.launches
         add_board(app.state.gate, settings, recorder, reasoner, candidate)
+        for add in pages:
+            add(app.state.gate)
         app.add_api_route("/script.js", script, methods=["GET"])
         app.include_router(app.state.gate.router())
     app.add_api_route("/rules/{name}", routes.rule, methods=["GET"])
@@ -165,6 +172,7 @@ class _Routes:
         self._fhir = FhirEndpoint(settings, reasoner.rulebook, recorder.database, base) if recorder else None
         self._reasoner = reasoner
         self.reception: Reception | None = None
+        self.leaving: threading.Event | None = None
         self._tested_by = threading.Lock()
         self._tested = float("-inf")
         self._self_test = Check("self-test", ok=False, detail="not run yet")
@@ -307,6 +315,8 @@ class _Routes:
     def ready(self) -> Response:
         """Whether it reasons as it should: a synthetic patient whose answer is known."""
         book = self._reasoner.rulebook
+        if self.leaving is not None and self.leaving.is_set():
+            return _away("the service is about to stop: send what is new to another; what comes here is answered still")
         if self._recorder is not None:
             try:
                 self._in_time(lambda recorder: recorder.database.check())

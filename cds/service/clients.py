@@ -164,7 +164,7 @@ def _home(servers: Iterable[str], backend: Registration | None) -> str:
 
 
 def _backend(entry: Section, folder: Path, *, plain: bool) -> Registration | None:
-    entry.keys("server", "token", "client", "key", optional=("scope",))
+    entry.keys("server", "token", "client", "key", optional=("scope", "files"))
     for name in ("server", "token"):
         try:
             origin_of(entry.text(name), plain=plain)
@@ -182,7 +182,8 @@ def _backend(entry: Section, folder: Path, *, plain: bool) -> Registration | Non
         entry.problem(f"{path.name} is no private key", "an EC or RSA key as a JWK, with its kid", at="key")
         return None
     scope = entry.text("scope", "system/*.read")
-    return Registration(respelt(entry.text("server")), entry.text("token"), entry.text("client"), key, scope)
+    files = origins_of(entry, "files", plain=plain)
+    return Registration(respelt(entry.text("server")), entry.text("token"), entry.text("client"), key, scope, files)
 
 
 def origins_of(entry: Section, key: str, *, plain: bool) -> frozenset[str]:

@@ -189,15 +189,17 @@ class Desk:
             len(chart.unmapped),
         )
 
-    def reassess(self, who: Identity, rest: Mapping[str, Any], left_out: Sequence[LeftOut]) -> Mapping[str, int]:
+    def reassess(self, who: Identity, rest: Mapping[str, Any], left_out: Sequence[LeftOut]) -> Mapping[str, int] | None:
         """Evaluate a patient for whom results have arrived, and record it; nothing is shown. Findings of each state are counted.
 
-        `rest` is the rest of the record, by prefetch key; `left_out` what of it could not be had. Raises `RecordUnavailable`,
+        None if it is not due any more, for another host has done it: then nothing is recorded. `rest` is the rest of the record, by prefetch key; `left_out` what of it could not be had. Raises `RecordUnavailable`,
         `InputError`.
         """
         return self._threads.submit(self._reassessed, who, rest, left_out).result()
 
-    def _reassessed(self, who: Identity, rest: Mapping[str, Any], left_out: Sequence[LeftOut]) -> Mapping[str, int]:
+    def _reassessed(
+        self, who: Identity, rest: Mapping[str, Any], left_out: Sequence[LeftOut]
+    ) -> Mapping[str, int] | None:
         recorder = self._recorder
         assert recorder is not None  # noqa: S101 - without a record nothing arrives
         patient = who.reference.removeprefix("Patient/")
@@ -205,6 +207,8 @@ class Desk:
         for _ in range(_ATTEMPTS):
             now = self._clock()
             sent = with_sent(recorder, who, rest)
+            if not recorder.arrivals.is_due(who):
+                return None
             missing = (*left_out, *sent.left_out)
             chart = self._chart(request, sent.data, now)
             evaluation = self._reasoner.evaluate(msgspec.structs.replace(chart, left_out=(*chart.left_out, *missing)))

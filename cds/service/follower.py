@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _AGAIN = 60.0
 """Seconds until a patient who could not be evaluated is tried again."""
 _PATIENCE = 5
 """How often an EHR that does not answer is tried before the record is taken as it was last seen."""
+_AT_RANDOM = secrets.SystemRandom()
 _WHERE, _WHAT = "record", "all but the results"
 
 
@@ -77,6 +79,7 @@ class Follower:
                 # Who failed and is due no more was evaluated by others.
                 self._failed = {who: failed for who, failed in self._failed.items() if failed[1] > now}
                 break
+            _AT_RANDOM.shuffle(due)  # several hosts begin at different ends of what is due
             for who in due:
                 if not self._worker.over:
                     done += self._one(who)
@@ -85,6 +88,8 @@ class Follower:
     def _one(self, who: Identity) -> bool:
         started = time.perf_counter()
         try:
+            if not self._arrivals.is_due(who):  # before the EHR is asked: another host was faster
+                return False
             rest = self._rest_of(who)
             findings = self._desk.reassess(who, rest.data, rest.left_out)
         except Exception as error:
@@ -97,6 +102,8 @@ class Follower:
             note("not reassessed", ERROR, error=type(error).__name__, where=where(error))
             return False
         self._failed.pop(who, None)
+        if findings is None:
+            return False
         elapsed = round(1000 * (time.perf_counter() - started), 2)
         note("reassessed", findings=dict(findings), left_out=len(rest.left_out), milliseconds=elapsed)
         return True

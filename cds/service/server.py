@@ -10,7 +10,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -35,16 +35,21 @@ from cds.record.database import Database, RecordUnavailable, SchemaMismatch, hea
 from cds.record.queue import Queue
 from cds.record.recorder import Recorder
 from cds.record.responses import Responses
+from cds.service.access.gate import Gate
 from cds.service.app import create_app
 from cds.service.clients import Client, load_clients
 from cds.service.connections import Punctual
 from cds.service.editions import Editions, Watch
 from cds.service.keys import KeyRing
+from cds.service.leaving import LONGEST_ANSWER, Leaving
 from cds.service.logs import ERROR, WARNING, configure_logs, note
 from cds.service.mllp import Listener, server_tls
 from cds.service.pages.local import local_pages
 from cds.service.trust import Trust
 from cds.settings import Settings, load_settings
+
+AddPages = Callable[[Gate, Reasoner, Rules], None]
+"""Adds pages of a later stage to the gate of a rule book that comes into use; a function of a module, so that workers find it."""
 
 
 class CannotServe(ExowatchError):
@@ -60,20 +65,23 @@ def run_server(
     workers: int = 1,
     rules: Path | None = None,
     mllp: int | None = None,
+    pages: Sequence[AddPages] = (),
 ) -> None:
     """Serve until interrupted. Without `dev` only the clients of `EXOWATCH_CLIENTS_FILE` are answered, and only over TLS.
 
     Without a `reasoner` the published rule book in use is served, and each that is put into use later.
     With several `workers` each is a process of its own on the same address; `rules` is where they find the rule book.
-    `mllp` is the port on which the first of them listens for HL7 v2 messages; None: on none.
+    `mllp` is the port on which the first of them listens for HL7 v2 messages; None: on none. `pages` of later stages are
+    added for each rule book that is served.
     Raises `CannotServe`, `ClientsError`, `RefusedToStart`, `ReleaseError`.
     """
     configure_logs(load_settings().log_level)
-    server, editions, watch = _server(reasoner, host, dev, rules=rules)
+    server, editions, watch = _server(reasoner, host, dev, rules=rules, pages=pages)
+    server.supervise()
     with (
         _receiving(editions, watch, host, mllp),
         _listening(host, port) as listening,
-        _helped(workers - 1, rules, host, listening, dev),
+        _helped(workers - 1, rules, host, listening, dev, pages, server),
     ):
         bound = listening.getsockname()[1]
         if dev:
@@ -97,43 +105,55 @@ def run_pages(queue: Queue, tenant: str, *, port: int, say: Callable[[str], None
 
 
 @contextmanager
-def _helped(count: int, rules: Path | None, host: str, listening: socket.socket, dev: bool) -> Iterator[None]:
-    """Further processes that serve the same socket for as long as the context lasts; one that ends is replaced."""
+def _helped(
+    count: int,
+    rules: Path | None,
+    host: str,
+    listening: socket.socket,
+    dev: bool,
+    pages: Sequence[AddPages],
+    first: Leaving,
+) -> Iterator[None]:
+    """Further processes that serve the same socket until the first one leaves, as they do then; one that ends is replaced."""
     context = multiprocessing.get_context("spawn")
     over = threading.Event()
 
     def keep(number: int) -> None:
         while not over.is_set():
-            process = context.Process(target=_work, args=(rules, host, listening, dev), daemon=True)
+            process = context.Process(target=_work, args=(rules, host, listening, dev, pages), daemon=True)
             process.start()
             ended = multiprocessing.connection.wait([process.sentinel, stop.fileno()])
-            if process.sentinel in ended:
+            if process.sentinel in ended and not over.is_set():
                 note("worker ended", ERROR, worker=number, code=process.exitcode)
                 over.wait(1)  # one that cannot start is not tried again and again without a pause
             else:
                 process.terminate()
-                process.join(10)
+                process.join(first.longest)
+
+    def leave() -> None:
+        over.set()
+        stopping.close()
 
     stop, stopping = socket.socketpair()
+    first.when_leaving.append(leave)
     keepers = [threading.Thread(target=keep, args=(number,), daemon=True) for number in range(2, count + 2)]
     for keeper in keepers:
         keeper.start()
     try:
         yield
     finally:
-        over.set()
-        stopping.close()
+        leave()
         for keeper in keepers:
-            keeper.join(15)
+            keeper.join(first.longest + 5)
         stop.close()
 
 
-def _work(rules: Path | None, host: str, listening: socket.socket, dev: bool) -> None:
+def _work(rules: Path | None, host: str, listening: socket.socket, dev: bool, pages: Sequence[AddPages]) -> None:
     """A further process: serves until the first one ends it, or is gone itself."""
     configure_logs(load_settings().log_level)
     published = rules is None and load_settings().releases_dir is not None
     reasoner = None if published else Reasoner(load_rulebook(rules or shipped_rules()))
-    server, _, watch = _server(reasoner, host, dev, rules=rules)
+    server, _, watch = _server(reasoner, host, dev, rules=rules, pages=pages)
     if watch is not None:
         watch.start()
     first = multiprocessing.parent_process()
@@ -185,13 +205,18 @@ def _receiving(editions: Editions, watch: Watch | None, host: str, port: int | N
 
 @contextmanager
 def running(
-    reasoner: Reasoner | None, *, port: int = 0, database: str | None = None, mllp: int | None = None
+    reasoner: Reasoner | None,
+    *,
+    port: int = 0,
+    database: str | None = None,
+    mllp: int | None = None,
+    pages: Sequence[AddPages] = (),
 ) -> Iterator[str]:
     """The service on loopback in a thread of its own, for as long as the context lasts; yields its base URL.
 
     `database` is the address of the record, if not that of the settings.
     """
-    server, editions, watch = _server(reasoner, "127.0.0.1", dev=True, database=database)
+    server, editions, watch = _server(reasoner, "127.0.0.1", dev=True, database=database, pages=pages)
     with _receiving(editions, watch, "127.0.0.1", mllp), _listening("127.0.0.1", port) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
@@ -208,8 +233,13 @@ def running(
 
 
 def _server(
-    reasoner: Reasoner | None, host: str, dev: bool, database: str | None = None, rules: Path | None = None
-) -> tuple[uvicorn.Server, Editions, Watch | None]:
+    reasoner: Reasoner | None,
+    host: str,
+    dev: bool,
+    database: str | None = None,
+    rules: Path | None = None,
+    pages: Sequence[AddPages] = (),
+) -> tuple[Leaving, Editions, Watch | None]:
     if dev and not _is_loopback(host):
         raise CannotServe(
             f"--dev answers anybody, so it listens on loopback only; {host} is none. Use --host 127.0.0.1"
@@ -229,6 +259,7 @@ def _server(
                 "around it"
             )
     candidate = Reasoner(load_rulebook(settings.candidate_rules_dir)) if settings.candidate_rules_dir else None
+    leaving = threading.Event()
 
     def edition(reasoner: Reasoner, files: Rules, version: str = "") -> FastAPI:
         return create_app(
@@ -240,6 +271,8 @@ def _server(
             backends=backends,
             candidate=candidate,
             release=version,
+            pages=[_for(add, reasoner, files) for add in pages],
+            leaving=leaving,
         )
 
     def of_release(found: Published) -> FastAPI:
@@ -256,9 +289,13 @@ def _server(
     gc.freeze()  # the rule book lives as long as the process: no collection need look at it again
     config = uvicorn.Config(
         editions, http=Punctual, log_config=None, access_log=False, server_header=False, lifespan="off", proxy_headers=False,
-        ssl_certfile=settings.tls_certificate, ssl_keyfile=settings.tls_key,
+        ssl_certfile=settings.tls_certificate, ssl_keyfile=settings.tls_key, timeout_graceful_shutdown=LONGEST_ANSWER,
     )  # fmt: skip
-    return uvicorn.Server(config), editions, watch
+    return Leaving(config, drain=settings.drain_seconds, leaving=leaving), editions, watch
+
+
+def _for(add: AddPages, reasoner: Reasoner, files: Rules) -> Callable[[Gate], None]:
+    return lambda gate: add(gate, reasoner, files)
 
 
 def _published(settings: Settings) -> Published:

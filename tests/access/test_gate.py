@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,6 +15,7 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
 
+from cds.reasoning.loading import shipped_rules
 from cds.record.accounts import TERMINAL, Accounts
 from cds.record.audit import verify
 from cds.record.database import Database
@@ -24,6 +26,7 @@ from cds.service.access.gate import Act, Gate, Role, Visit
 from cds.service.access.roles import PERMITTED, ROLES
 from cds.service.app import create_app
 from cds.settings import Settings
+from cds.workbench.bench import add_author_pages
 from tests.access.people import PASSWORD, House, csrf_in, known
 from tests.record.visits import REASONER
 
@@ -32,6 +35,7 @@ EXPECTED = {
     "decide": {"reviewer", "chair"},
     "hold-meetings": {"chair"},
     "read-rules": {"reader", "reviewer", "chair", "author"},
+    "try-rules": {"author"},
     "read-audit": {"auditor"},
     "keep-accounts": {"admin"},
     "keep-own-account": {"reader", "reviewer", "chair", "author", "auditor", "admin"},
@@ -57,7 +61,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def service(database: Database) -> FastAPI:
     """The service as it is run, with every page that it has."""
-    return create_app(Settings(open_mode=True), REASONER, recorder=Recorder(database, REASONER.rulebook))
+    pages = [partial(add_author_pages, reasoner=REASONER, rules=shipped_rules())]
+    return create_app(Settings(open_mode=True), REASONER, recorder=Recorder(database, REASONER.rulebook), pages=pages)
 
 
 def client(service: FastAPI) -> TestClient:

@@ -18,7 +18,11 @@ from cds.record.lifecycle import Kind, Standing
 from cds.record.worklist import SORTS
 from tests.test_cli import ROOT
 
-TEMPLATES = sorted((ROOT / "cds" / "service" / "pages" / "templates").glob("*.html"))
+TEMPLATES = sorted(
+    path
+    for stage in ("service/pages", "workbench/bench")
+    for path in (ROOT / "cds" / stage / "templates").glob("*.html")
+)
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
 _SHOWN = re.compile(r'\b(?:aria-label|title|alt|placeholder|data-label|value)="([^"]*)"')
 _COMMAND = re.compile(r"<code>exowatch [a-z ]+</code>")
@@ -100,7 +104,8 @@ def test_no_word_stands_there_for_nothing() -> None:
     by_code = {
         "states", "standing", "happened", "reasons", "sexes", "dispositions", "dispositions_long", "decision_reasons", "actions",
         "action_states", "not_done", "responses", "resistance", "sorts", "problems", "done", "notices", "notice_titles",
-        "waits_because", "navigation", "queue_pages", "audit_actions", "audit_pages", "kept_fields", "rule_status",
+        "waits_because", "navigation", "queue_pages", "audit_actions", "audit_pages", "kept_fields", "rule_status", "author_parts",
+        "author_problems",
     }  # fmt: skip
     idle = [
         f"{section}.{name}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx2
 from starlette.testclient import TestClient
 
+from cds.reasoning.loading import shipped_rules
 from cds.record.accounts import Accounts
 from cds.record.database import Database
 from cds.record.identity import Identity, survivor
@@ -18,6 +20,7 @@ from cds.record.recorder import Recorder
 from cds.record.sessions import Sessions, Vouched
 from cds.service.app import create_app
 from cds.settings import Settings
+from cds.workbench.bench import add_author_pages
 from tests.access.people import PASSWORD
 from tests.patients.archetypes import patient
 from tests.record.boards import called
@@ -35,7 +38,8 @@ class House:
         self.database = database
         self.now = datetime(2025, 12, 1, 12, 0, tzinfo=UTC)
         self.recorder = Recorder(database, REASONER.rulebook, clock=lambda: self.now)
-        self.app = create_app(Settings(open_mode=True), REASONER, recorder=self.recorder)
+        pages = [partial(add_author_pages, reasoner=REASONER, rules=shipped_rules())]
+        self.app = create_app(Settings(open_mode=True), REASONER, recorder=self.recorder, pages=pages)
         accounts = Accounts(database)
         for name, role in {
             "chair": "chair",

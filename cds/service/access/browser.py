@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
 import secrets
 from collections.abc import Mapping
@@ -27,12 +28,23 @@ class Browser:
 
     def __init__(self, settings: Settings):
         self._secure = not settings.open_mode
+        self._proxied = settings.behind_proxy
         public = urlsplit(settings.public_base_url)
         self._base = f"{public.scheme}://{public.netloc}" if public.netloc else ""
 
     def base(self, request: Request) -> str:
         """The host under which browsers know us, for pages live at its root; in development mode the loopback one that was asked."""
         return self._base or str(request.base_url).rstrip("/")
+
+    def address(self, request: Request) -> str:
+        """Where a browser is: behind a proxy, which nobody can go around, as its last `X-Forwarded-For` says it; "" if nothing does."""
+        own = request.client.host if request.client is not None else ""
+        stated = request.headers.getlist("x-forwarded-for") if self._proxied else []
+        last = stated[-1].rpartition(",")[2].strip() if stated else ""
+        try:
+            return str(ipaddress.ip_address(last))
+        except ValueError:
+            return own
 
     def cookie(self, request: Request, name: str) -> str:
         """A cookie of ours; "" if there is none."""

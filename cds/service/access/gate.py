@@ -25,12 +25,12 @@ from cds.record.sessions import Session, Sessions, csrf_of
 from cds.record.trail import Trail
 from cds.service.access.browser import Browser, field, form_of, is_text, own_path, same
 from cds.service.access.kept import Kept
-from cds.service.access.roles import OF_NO_PATIENT, Act, Role
+from cds.service.access.roles import OF_NO_PATIENT, OF_NO_RECORD, Act, Role
 from cds.service.access.visitor import OtherPatient, Visit, Visitor, visitor_of
 from cds.service.logs import ERROR, note, where
 from cds.service.pages.rendering import HEADERS, busy, page
 
-__all__ = ["Act", "Gate", "Handler", "NotThere", "Role", "Route", "Visit", "Visitor"]
+__all__ = ["Act", "Gate", "Handler", "NotThere", "Response", "Role", "Route", "Visit", "Visitor"]
 
 SESSION = ""
 """The cookie with the token of a session."""
@@ -38,7 +38,7 @@ _DONE, _SECONDS = "done", 60
 """The cookie with what a page is to say that was done: no link can make a page say it, and none says it twice."""
 SIGN_IN = "/sign-in"
 OWN_ACCOUNT = "/account"
-_HOMES = ("/board", "/accounts", "/audit", "/board/rules", OWN_ACCOUNT)
+_HOMES = ("/board", "/accounts", "/audit", "/author", "/board/rules", OWN_ACCOUNT)
 
 _WRITES = frozenset({Act.DECIDE, Act.HOLD_MEETINGS})
 """Acts whose forms hold what somebody has thought about: it is not lost when their session has ended."""
@@ -76,6 +76,7 @@ class Gate:
         """The answer to a form that was sent without a session: the page to go to then, and what was written."""
         self._trail = trail
         self._handlers: dict[Route, Handler] = {}
+        self._pages: frozenset[str] = frozenset()
 
     def add(self, path: str, method: Literal["GET", "POST"], act: Act, handler: Handler) -> None:
         """Let a handler answer a path, such as `/board/patients/{patient}`. Raises `ValueError` for one that is there, or no act.
@@ -88,6 +89,8 @@ class Gate:
         if not path.startswith("/") or any((one.path, one.method) == (path, method) for one in self._handlers):
             raise ValueError(f"{method} {path} is no path, or stands here twice")
         self._handlers[Route(path, method, act)] = handler
+        if method == "GET":
+            self._pages |= {path}
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -104,6 +107,10 @@ class Gate:
             for path in (f"/{first}", f"/{first}/{{rest:path}}"):
                 router.add_api_route(path, self._guarded(None, _nothing), methods=every)
         return router
+
+    def visitor(self, session: Session) -> Visitor:
+        """Whose session it is, as pages know them, with the pages to which they may be led."""
+        return visitor_of(session, self._pages)
 
     def home(self, visitor: Visitor) -> str:
         """Where a visitor begins."""
@@ -139,10 +146,10 @@ class Gate:
         """The fields of a form that a page of this session sent; else the page that says why it is not taken."""
         found = await form_of(request)
         if found is None:
-            return notice(HTTPStatus.BAD_REQUEST, "unreadable", visitor_of(session))
+            return notice(HTTPStatus.BAD_REQUEST, "unreadable", self.visitor(session))
         if not self.browser.is_from_us(request) or not same(session.csrf, field(found, "csrf")):
             note("refused", status=403, code="csrf")
-            return notice(HTTPStatus.FORBIDDEN, "not-ours", visitor_of(session))
+            return notice(HTTPStatus.FORBIDDEN, "not-ours", self.visitor(session))
         return found
 
     def _guarded(self, route: Route | None, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -157,7 +164,7 @@ class Gate:
             return _sent_to_sign_in(request)
         if session is None:
             return self.signed_out(request, self.near(request.url.path), await self._kept(route, request))
-        visitor = visitor_of(session)
+        visitor = self.visitor(session)
         if route is None:
             return notice(HTTPStatus.NOT_FOUND, "not-there", visitor)
         path = {name: str(value) for name, value in request.path_params.items()}
@@ -202,7 +209,8 @@ class Gate:
                 self.browser.take(response, _DONE)
             elif visit.done:
                 self.browser.give(response, _DONE, visit.done, _SECONDS)
-            if not HTTPStatus.MULTIPLE_CHOICES <= response.status_code < HTTPStatus.BAD_REQUEST:
+            leads_on = HTTPStatus.MULTIPLE_CHOICES <= response.status_code < HTTPStatus.BAD_REQUEST
+            if not leads_on and route.act not in OF_NO_RECORD:
                 # What is not on record is not shown: also where a form is shown again.
                 self._trail.looked(visitor.tenant, visitor.name, route.path, visit.patient)
         except OtherPatient:

@@ -25,6 +25,7 @@ class Act(StrEnum):
     DECIDE = "decide"
     HOLD_MEETINGS = "hold-meetings"
     READ_RULES = "read-rules"
+    TRY_RULES = "try-rules"
     READ_AUDIT = "read-audit"
     KEEP_ACCOUNTS = "keep-accounts"
     KEEP_OWN_ACCOUNT = "keep-own-account"
@@ -36,6 +37,7 @@ PERMITTED: Mapping[Act, frozenset[Role]] = MappingProxyType(
         Act.DECIDE: frozenset({Role.REVIEWER, Role.CHAIR}),
         Act.HOLD_MEETINGS: frozenset({Role.CHAIR}),
         Act.READ_RULES: frozenset({Role.READER, Role.REVIEWER, Role.CHAIR, Role.AUTHOR}),
+        Act.TRY_RULES: frozenset({Role.AUTHOR}),
         Act.READ_AUDIT: frozenset({Role.AUDITOR}),
         Act.KEEP_ACCOUNTS: frozenset({Role.ADMIN}),
         Act.KEEP_OWN_ACCOUNT: frozenset(Role),
@@ -44,6 +46,8 @@ PERMITTED: Mapping[Act, frozenset[Role]] = MappingProxyType(
 
 OF_NO_PATIENT = frozenset({Act.READ_RULES})
 """What a session that was opened for one patient may do besides, for it tells of nobody."""
+OF_NO_RECORD = frozenset({Act.TRY_RULES})
+"""What shows nothing of the record, only rules and made-up patients: that somebody looked leaves no entry in the audit."""
 ROLES = tuple(role.value for role in Role)
 
 

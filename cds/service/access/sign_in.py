@@ -18,7 +18,6 @@ from cds.service.access.browser import field, form_of, same
 from cds.service.access.gate import SESSION, SIGN_IN, Gate, answered, notice, redirect
 from cds.service.access.kept import Kept, kept_in
 from cds.service.access.pace import Pace
-from cds.service.access.visitor import visitor_of
 from cds.service.logs import note
 from cds.service.pages.rendering import page, style
 
@@ -52,13 +51,13 @@ class SignIn:
 
     async def _start(self, request: Request) -> Response:
         session = await run_in_threadpool(self._gate.session, request)
-        return redirect(SIGN_IN if session is None else self._gate.home(visitor_of(session)))
+        return redirect(SIGN_IN if session is None else self._gate.home(self._gate.visitor(session)))
 
     async def _shown(self, request: Request) -> Response:
         wanted = self._gate.back_to(request.query_params.get("next", ""))
         session = await run_in_threadpool(self._gate.session, request)
         if session is not None and not session.patient:
-            return redirect(wanted or self._gate.home(visitor_of(session)))
+            return redirect(wanted or self._gate.home(self._gate.visitor(session)))
         return self._form(request, wanted)
 
     def _signed_out(self, request: Request, wanted: str, kept: Kept | None) -> Response:
@@ -108,7 +107,7 @@ class SignIn:
         if not bound or not self._gate.browser.is_from_us(request):
             note("refused", status=403, code="csrf")
             return again("again", HTTPStatus.FORBIDDEN)
-        address = request.client.host if request.client is not None else ""
+        address = self._gate.browser.address(request)
         if not self._pace.taken(address):
             note("refused", status=429, code="throttled")
             response = again("too-often", HTTPStatus.TOO_MANY_REQUESTS)
@@ -156,7 +155,7 @@ def let_in(gate: Gate, token: str, wanted: str, kept: Kept | None = None) -> Res
     if session is not None and kept is not None:
         response = _written(gate, session, kept)
     else:
-        response = redirect(wanted or (gate.home(visitor_of(session)) if session is not None else SIGN_IN))
+        response = redirect(wanted or (gate.home(gate.visitor(session)) if session is not None else SIGN_IN))
     gate.browser.give(response, SESSION, token)
     gate.browser.take(response, _ENTRY)
     return response
@@ -164,7 +163,7 @@ def let_in(gate: Gate, token: str, wanted: str, kept: Kept | None = None) -> Res
 
 def _written(gate: Gate, session: Session, kept: Kept) -> Response:
     """What somebody wrote before their session ended, to be sent in this one: whether it is taken is said by the page that takes it."""
-    return page("kept", visitor=visitor_of(session), kept=kept, back=gate.near(kept.path))
+    return page("kept", visitor=gate.visitor(session), kept=kept, back=gate.near(kept.path))
 
 
 def open_page(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

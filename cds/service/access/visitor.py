@@ -20,6 +20,7 @@ class Visitor:
     tenant: str
     csrf: str  # token that every form carries in its field `csrf`
     patient: str  # row id of the only patient that a SMART launch opened; "" for none
+    pages: frozenset[str] = frozenset()  # addresses of the pages that there are: a head leads to no other
 
     def may(self, act: Act) -> bool:
         """Whether one of their roles permits it."""
@@ -53,9 +54,9 @@ class Visit:
         self._patient = patient
 
 
-def visitor_of(session: Session) -> Visitor:
-    """Whose session it is, as pages know them."""
+def visitor_of(session: Session, pages: frozenset[str] = frozenset()) -> Visitor:
+    """Whose session it is, as pages know them; `pages` are the addresses of those that there are."""
     account = session.account
     return Visitor(
-        account.id, account.name, account.shown, known(account.roles), account.tenant, session.csrf, session.patient
-    )
+        account.id, account.name, account.shown, known(account.roles), account.tenant, session.csrf, session.patient, pages
+    )  # fmt: skip

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from fastapi import Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cds.board.age import sample_age
@@ -33,8 +33,9 @@ HEADERS = {
 }
 """What goes with every page, whoever made it."""
 _KEPT = {"Cache-Control": "max-age=300"}
+_TEMPLATES = PackageLoader(__name__.rpartition(".")[0])
 _ENVIRONMENT = Environment(
-    loader=PackageLoader(__name__.rpartition(".")[0]),
+    loader=_TEMPLATES,
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -60,6 +61,7 @@ NAVIGATION = (
     ("view", "/board/follow-up", "follow_up"),
     ("view", "/board/precision", "precision"),
     ("read-rules", "/board/rules", "rules"),
+    ("try-rules", "/author", "author"),
     ("keep-accounts", "/accounts", "accounts"),
     ("read-audit", "/audit", "audit"),
 )
@@ -113,6 +115,18 @@ def page(name: str, status: HTTPStatus = HTTPStatus.OK, **shown: Any) -> Respons
     return Response(content, status, headers=HEADERS, media_type="text/html")
 
 
+def pages_of(package: str) -> Callable[..., Response]:
+    """Like `page`, of the templates of another package, which may build on ours; their script may ask this service again."""
+    policy = {"Content-Security-Policy": f"{HEADERS['Content-Security-Policy']}; connect-src 'self'"}
+    environment = _ENVIRONMENT.overlay(loader=ChoiceLoader([PackageLoader(package), _TEMPLATES]))
+
+    def shown(name: str, status: HTTPStatus = HTTPStatus.OK, **what: Any) -> Response:
+        content = environment.get_template(f"{name}.html").render(**what)
+        return Response(content, status, headers=HEADERS | policy, media_type="text/html")
+
+    return shown
+
+
 def done_of(done: str) -> str:
     """What a page says was done just before, by its name among the words; "" for nothing."""
     return str(vars(words().done).get(done, ""))
@@ -147,5 +161,10 @@ def style() -> Response:
 
 
 def script() -> Response:
-    """The one script: it makes a drawing easier to read, and no page needs it."""
-    return Response(cursor_script(), headers=HEADERS | _KEPT, media_type="text/javascript")
+    """The script of drawings: it makes them easier to read, and no page needs it."""
+    return script_of(cursor_script())
+
+
+def script_of(source: str) -> Response:
+    """A script in a file of its own: pages hold none."""
+    return Response(source, headers=HEADERS | _KEPT, media_type="text/javascript")
