@@ -101,7 +101,14 @@ def _check_manifest(folder: Path) -> None:
             stated = json.loads((folder / name).read_bytes())
         except (OSError, ValueError):
             continue
-        if isinstance(stated, dict) and "_since=" in str(stated.get("request", "")):
+        if not isinstance(stated, dict):
+            continue
+        if stated.get("complete") is False:
+            raise InputError(
+                f"{folder / name}: this export is not whole yet. Call `exowatch bulk fetch` again: it goes on where it stopped"
+            )
+        request = stated.get("request")
+        if (isinstance(request, dict) and request.get("since")) or "_since=" in str(request):
             raise InputError(
                 f"{folder / name}: this export holds only what changed since some day. Rules judge whole records: fetch "
                 "everything, and let `--since` choose the patients of whom something changed"

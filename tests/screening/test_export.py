@@ -77,6 +77,8 @@ def test_a_line_longer_than_any_resource_is_passed_over_whole(tmp_path: Path) ->
         ({"Patient.json": b"{}"}, "there is no .ndjson"),
         ({"Patient.ndjson": b"{}\n", "Observation.ndjson.part": b"{"}, "this file is not whole"),
         ({"Patient.ndjson": b"{}\n", "fetch.json": b'{"request": "https://a/$export?_since=2026-01-01T00:00:00Z"}'}, "only what changed"),
+        ({"Patient.ndjson": b"{}\n", "fetch.json": b'{"request": {"since": "2026-01-01T00:00:00Z"}, "complete": true}'}, "only what changed"),
+        ({"Patient.ndjson": b"{}\n", "fetch.json": b'{"request": {"since": ""}, "complete": false}'}, "not whole yet"),
         ({"Patient.ndjson": b"{}\n", "manifest.json": b'{"request": "https://a/$export?_type=Patient&_since=2026"}'}, "only what changed"),
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow.parquet
@@ -48,7 +49,7 @@ def wanted(resources: list[Json]) -> bytes:
     "lies", [{}, {"order": 1}, {"order": 2, "files": 3}, {"order": 3, "files": 2, "zipped": True}], ids=str
 )
 def test_findings_are_those_of_one_evaluation_however_the_export_lies(
-    tmp_path: Path, resources: list[Json], wanted: bytes, lies: dict[str, int]
+    tmp_path: Path, resources: list[Json], wanted: bytes, lies: dict[str, Any]
 ) -> None:
     found = screened(write(tmp_path / "export", resources, **lies), tmp_path / "out")
     assert (tmp_path / "out" / "findings.ndjson").read_bytes() == wanted
@@ -228,7 +229,7 @@ def test_history_is_as_it_was_known(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_moment_that_is_none_is_refused_before_anything_is_written(
-    tmp_path: Path, how: dict[str, str], said: str
+    tmp_path: Path, how: dict[str, Any], said: str
 ) -> None:
     export = write(tmp_path / "export", patients(1))
     with pytest.raises(InputError, match=said):
@@ -294,10 +295,11 @@ def test_another_run_in_the_same_folder_is_refused_and_nothing_is_lost(tmp_path:
     export = write(tmp_path / "export", patients(3))
     screened(export, tmp_path / "out")
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    for how, said in (
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"as_of": "2026-01-01"}, "as of another moment"),
         ({"since": "2026-01-01T00:00:00Z"}, "another --since"),
-    ):
+    ]
+    for how, said in refused:
         with pytest.raises(InputError, match=said):
             screened(export, tmp_path / "out", **how)
     (export / "Patient.0000.ndjson").write_bytes(b"\n")

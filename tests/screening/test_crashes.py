@@ -1,0 +1,117 @@
+"""A worker that dies: it is replaced, its patient tried once more, then passed over and listed; the others are not touched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cds.screening.crew import Processes
+from cds.screening.shard import TRIES, Marks, forget_marks
+from tests.screening.exports import Json, by_patient, lines, patients, screened, write
+
+
+def heavy(resources: list[Json], whose: str, times: int) -> list[Json]:
+    """The resources with so many copies of a patient's results, so that their evaluation takes a while."""
+    found = list(resources)
+    for one in by_patient(resources)[whose]:
+        if one["resourceType"] == "Observation":
+            found += [{**one, "id": f"{one['id']}-{number}"} for number in range(times)]
+    return found
+
+
+class Killer:
+    """Kills whoever evaluates a patient, so often."""
+
+    def __init__(self, work: Path, patient: str, times: int):
+        self._work, self._patient, self._times = work, f'"{patient}"'.encode(), times
+        self.killed: set[int] = set()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Killer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.is_set() and len(self.killed) < self._times:
+            for mark in self._work.glob("*.now"):
+                try:
+                    hit = mark.read_bytes() == self._patient
+                except FileNotFoundError:
+                    continue
+                for pid in holders(mark) if hit else ():
+                    if pid not in self.killed:
+                        os.kill(pid, signal.SIGKILL)
+                        self.killed.add(pid)
+            time.sleep(0.001)
+
+
+def holders(path: Path) -> list[int]:
+    """The children of this process that have a file open."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        for child in (task / "children").read_text(encoding="ascii").split():
+            try:
+                held = {os.readlink(one) for one in Path(f"/proc/{child}/fd").iterdir()}
+            except OSError:
+                continue
+            if str(path) in held:
+                found.append(int(child))
+    return found
+
+
+@pytest.mark.parametrize("times", [1, TRIES])
+def test_whoever_ends_the_process_is_tried_again_then_listed(tmp_path: Path, times: int) -> None:
+    resources = patients(30, seed=13)
+    victim = list(by_patient(resources))[7]
+    resources = heavy(resources, victim, 120)
+    export = write(tmp_path / "export", resources, order=1)
+    whole = screened(export, tmp_path / "whole")
+    out = tmp_path / "out"
+    with Killer(out / "work", victim, times) as killer:
+        found = screened(export, out, Processes(2))
+    assert len(killer.killed) == times
+    wanted = lines(tmp_path / "whole" / "findings.ndjson")
+    got = lines(out / "findings.ndjson")
+    if times < TRIES:
+        assert got == wanted
+        assert found == whole
+        return
+    assert got == [one for one in wanted if one["patient"] != victim]
+    assert lines(out / "unjudged.ndjson") == [{"patient": victim, "reason": "its evaluation ended the process 2 times"}]
+    assert (found.unjudged, found.measured) == (1, whole.measured - 1)
+    assert not found.is_whole
+    page = (out / "summary.html").read_text(encoding="utf-8")
+    assert "Of 1 patients nothing can be said" in page
+
+
+def test_who_was_being_evaluated_when_a_run_was_stopped_has_not_ended_it(tmp_path: Path) -> None:
+    with Marks(tmp_path / "shard-00000") as marks:
+        assert marks.begin("Patient/1")
+        (tmp_path / "kept").write_bytes((tmp_path / "shard-00000.now").read_bytes())
+    for _ in range(3):
+        (tmp_path / "shard-00000.now").write_bytes((tmp_path / "kept").read_bytes())
+        forget_marks(tmp_path)
+        with Marks(tmp_path / "shard-00000") as marks:
+            assert marks.begin("Patient/1")
+
+
+def test_marks_know_a_patient_whatever_their_id_holds(tmp_path: Path) -> None:
+    odd = 'Patient/a\nb"ü'
+    for tried in (True, True, False):
+        marks = Marks(tmp_path / "shard")
+        with marks:
+            assert marks.begin(odd) is tried
+            assert marks.begin("Patient/ab")
+            marks.begin(odd)
+            mark = (tmp_path / "shard.now").read_bytes()
+        (tmp_path / "shard.now").write_bytes(mark)  # as if the process had ended there
