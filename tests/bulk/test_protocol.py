@@ -141,6 +141,40 @@ def changed_meanwhile(server: ExportServer) -> None:
     ]
 
 
+OTHERS = PEOPLE.replace(b"Patient-", b"patient-")
+"""Another file of the same length."""
+
+
+def mixed(server: ExportServer) -> None:
+    """The file was made anew, and the server goes on with the new one whatever it is asked."""
+    file = server.files[first(server)]
+    file.body, file.tag = OTHERS, '"v2"'
+    rest = f"bytes 40-{len(OTHERS) - 1}/{len(OTHERS)}"
+    server.rules += [
+        times(1, first(server), cut(PEOPLE, 40, etag='"v1"')),
+        times(1, first(server), lambda r: say(r, 206, OTHERS[40:], content_range=rest, etag='"v2"')),
+    ]
+
+
+def from_elsewhere(server: ExportServer) -> None:
+    """Of a file of no known length two lines came; the server goes on with the first one."""
+
+    def two_lines(request: Any) -> None:
+        part = b"".join(RESULTS.splitlines(keepends=True)[:2])
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.send_header("ETag", '"v1"')
+        request.end_headers()
+        request.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+        request.close_connection = True
+
+    whole = f"bytes 0-{len(RESULTS) - 1}/*"
+    server.rules += [
+        times(1, "/files/2.ndjson", two_lines),
+        times(1, "/files/2.ndjson", lambda r: say(r, 206, RESULTS, content_range=whole, etag='"v1"')),
+    ]
+
+
 def soon(seconds: float) -> str:
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
@@ -171,6 +205,8 @@ GOOD: dict[str, tuple[Change, dict[str, bytes]]] = {
     "a file cut off, nothing to know it by": (lambda s: s.rules.append(times(1, first(s), cut(PEOPLE, 40))), WHOLE),
     "a file cut off before its first byte": (lambda s: s.rules.append(times(1, first(s), cut(PEOPLE, 0))), WHOLE),
     "another file when it is gone on with": (changed_meanwhile, WHOLE),
+    "a file made anew meanwhile": (mixed, WHOLE | {"Patient.0001.ndjson": OTHERS}),
+    "gone on with elsewhere": (from_elsewhere, WHOLE),
     "no range is served": (lambda s: s.rules.extend([times(1, first(s), cut(PEOPLE, 40, etag='"v1"')), times(1, first(s), lambda r: say(r, 200, PEOPLE))]), WHOLE),
     "a range that is refused": (lambda s: s.rules.extend([times(1, first(s), cut(PEOPLE, 40, etag='"v1"')), times(1, first(s), lambda r: say(r, 416))]), WHOLE),
     "a busy file server": (lambda s: s.rules.append(times(2, first(s), lambda r: say(r, 503, retry_after="0"))), WHOLE),
@@ -439,6 +475,38 @@ def test_several_files_of_a_type_have_numbers_and_what_is_missing_is_said(server
         "Location.0001.ndjson", "Observation.0001.ndjson", "Patient.0001.ndjson", "Patient.0002.ndjson",
     ]  # fmt: skip
     assert found.missing == ("Specimen",)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_new_addresses_are_taken_from_the_same_export_only(server: ExportServer, tmp_path: Path, same: bool) -> None:
+    signed = ["old"]
+    server.change = lambda found: [one.update(url=f"{one['url']}?signature={signed[0]}") for one in found["output"]]
+    server.rules.append(lambda r: signed == ["old"] and r.path.startswith("/files/1") and say(r, 403))
+    assert not fetched(server, tmp_path / "out").whole
+    kept = server.change
+
+    def renewed(found: dict[str, Any]) -> None:
+        kept(found)
+        if not same:
+            found["transactionTime"] = "2026-11-21T00:00:00Z"
+
+    signed[0], server.change = "new", renewed
+    server.rules[:] = [lambda r: "signature=old" in r.path and say(r, 403)]
+    assert fetched(server, tmp_path / "out").whole is same
+
+
+@pytest.mark.parametrize(
+    ("issue", "shown"),
+    [
+        ({"severity": "fatal", "code": "processing", "diagnostics": "Jane Roe"}, "fatal: processing"),
+        ({"severity": "error", "code": "Jane Roe"}, "error: unknown"),
+        ({"severity": "Jane Roe", "code": "invalid"}, "error: invalid"),
+        ({"code": {"text": "Jane Roe"}, "details": {"text": "Jane Roe"}}, "error: unknown"),
+    ],
+)
+def test_an_outcome_is_told_in_codes(issue: dict[str, Any], shown: str) -> None:
+    body = json.dumps({"resourceType": "OperationOutcome", "issue": [issue]}).encode()
+    assert str(outcome_of(body)) == shown
 
 
 def test_an_empty_export_is_one(server: ExportServer, tmp_path: Path) -> None:
