@@ -69,7 +69,10 @@ class Settings(BaseSettings):
         default=None,
         description="certificates that sign those of senders over MLLP, as PEM; without it any sender is answered",
     )
-    behind_proxy: bool = Field(default=False, description="TLS ends at a proxy that nobody can go around")
+    behind_proxy: bool = Field(
+        default=False,
+        description="TLS ends at a proxy that nobody can go around, and whose X-Forwarded-For is believed",
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="browser origins that may call, separated by commas"
     )

@@ -103,7 +103,7 @@ def main() -> None:
         shelved(site.shelf, site.signing, "2", other)
         with site.running():
             since, campaign = len(site.log()), Campaign(site, asked.seed)
-            with calling(site, asked.callers, asked.seed) as load:
+            with calling(site, asked.callers, asked.seed, pause=0.02) as load:
                 campaign.run(60 * asked.minutes)
             until("nginx wrote of every call", lambda: len(site.log()) - since >= len(load.calls))
             seen, found = outcome(site, load, campaign.hits, since), recorded(site, load)

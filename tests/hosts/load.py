@@ -24,8 +24,6 @@ from tests.service.tokens import claims, signed
 SERVICE = "/cds-services/exowatch-patient-view"
 _NAMES = ("A01", "A29", "A30")
 _PATIENTS = 40
-_PAUSE = 0.02
-"""Seconds between what one caller does and what it does next."""
 
 
 @dataclass(slots=True)
@@ -82,7 +80,8 @@ def request(rng: random.Random) -> dict[str, Any]:
 class Caller:
     """Calls one after the other until it is told to stop."""
 
-    def __init__(self, site: Site, load: Load, seed: int):
+    def __init__(self, site: Site, load: Load, seed: int, pause: float):
+        self._pause = pause
         self._site, self._load, self._rng = site, load, random.Random(seed)
         self._client = site.client()
 
@@ -90,7 +89,7 @@ class Caller:
         with self._client:
             while not over.is_set():
                 self._visit()
-                time.sleep(_PAUSE)
+                time.sleep(self._pause)
 
     def _visit(self) -> None:
         body = request(self._rng)
@@ -129,11 +128,12 @@ class Caller:
 
 
 @contextmanager
-def calling(site: Site, callers: int = 4, seed: int = 1) -> Iterator[Load]:
-    """Callers at work for as long as the context lasts."""
+def calling(site: Site, callers: int = 4, seed: int = 1, pause: float = 0.15) -> Iterator[Load]:
+    """Callers at work for as long as the context lasts; each pauses for so many seconds between two things."""
     load, over = Load(), threading.Event()
     threads = [
-        threading.Thread(target=Caller(site, load, seed * 100 + number).run, args=(over,)) for number in range(callers)
+        threading.Thread(target=Caller(site, load, seed * 100 + number, pause).run, args=(over,))
+        for number in range(callers)
     ]
     for thread in threads:
         thread.start()

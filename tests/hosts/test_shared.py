@@ -20,6 +20,7 @@ from cds.reasoning.findings import Evaluation
 from cds.reasoning.reasoner import Reasoner
 from cds.record import tables
 from cds.record.arrivals import Arrivals
+from cds.record.audit import Checkpoints
 from cds.record.database import Database, head
 from cds.record.identity import Identity, patient_of
 from cds.service.access.browser import Browser
@@ -28,7 +29,7 @@ from cds.settings import Settings
 from tests.access.people import House
 from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.test_arrivals import SERVER, Clinic, code_of, one
-from tests.record.test_commands import Terminal, lived
+from tests.record.test_commands import VISITS, Terminal, lived
 from tests.service.test_leaving import until
 
 _WRONG = "wrong wrong wrong"
@@ -144,21 +145,30 @@ def count(database: Database, table: Table) -> int:
         return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
-def test_checkpoints_of_all_hosts_cover_the_audit_together(terminal: Terminal, address: str, tmp_path: Path) -> None:
-    terminal.run("db", "upgrade")
-    lived(address)
-    terminal.run("audit", "checkpoint")
-    other = tmp_path / "other.jsonl"
-    (tmp_path / "points.jsonl").rename(other)
-    alone = json.loads(terminal.run("audit", "verify", "--json"))
+def test_checkpoints_of_all_hosts_cover_the_audit_together(migrated_file: Path, tmp_path: Path) -> None:
+    shutil.copy(migrated_file, tmp_path / "record.sqlite")
+    address = f"sqlite:///{tmp_path}/record.sqlite"
+    here, other = tmp_path / "points.jsonl", tmp_path / "other.jsonl"
+    terminal = Terminal(address, tmp_path)
+    lived(address, days=VISITS[:1])
+    mark(address, here)
+    lived(address, days=VISITS[1:])
+    mark(address, other)
     both = json.loads(terminal.run("audit", "verify", "--json", "--checkpoints", str(other)))
-    assert (alone["uncovered"], both["uncovered"], both["holds"]) == (3, 0, True)
+    assert (both["checkpoint"], both["uncovered"], both["holds"]) == (3, 0, True)
     # A chain that was rewritten to please one host's checkpoints is not what the other saw.
-    terminal.run("audit", "checkpoint")
-    point = json.loads(other.read_text("utf-8"))
+    point = json.loads(here.read_text("utf-8"))
     other.write_text(json.dumps({**point, "link": "0" * 64}) + "\n", "utf-8")
     assert "the chain was rewritten" in terminal.run("audit", "verify", "--checkpoints", str(other), expect=1)
     assert "cannot be read" in terminal.run("audit", "verify", "--checkpoints", "nowhere.jsonl", expect=2)
+
+
+def mark(address: str, file: Path) -> None:
+    """A host writes a checkpoint."""
+    database = Database(address, deadline=10)
+    with database.reading() as connection:
+        Checkpoints(file).write(connection)
+    database.close()
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,7 @@ def test_a_case_says_what_its_test_expects_until_a_sample_is_moved(author: Brows
     for words in ("Holds value risen beyond the limit", "Does not hold early in the treatment line", "a comparable value below",
                   "not the case: confirmed by a second sample"):  # fmt: skip
         assert words in page, words
+    assert f"Nobody’s record; made up: {RISE}. What was moved: day 77, TRPC5-EV: 5.6 → 3.6." in page
     assert said(author, patient=RISE, v77="5.60") == "Day 105: suspected. Before it was changed: suspected."
     assert said(author, patient=RISE, x77="yes") == "Day 105: watch. Before it was changed: suspected."
     assert said(author, patient=RISE, day="76") == "Day 76: no flag."

@@ -68,6 +68,10 @@ def test_a_rule_is_read_tried_and_changed(browser: Browser, address: str, way: s
         is_accessible(page, "try")
         assert not page.evaluate(WIDE)
         picture(page, f"author-try-{way}")
+        page.emulate_media(media="print")  # on paper it is told from a patient's sheet
+        assert page.get_by_text("Nobody’s record; made up").is_visible()
+        assert not page.get_by_role("button", name="Show").is_visible()
+        page.emulate_media(media="screen")
         page.get_by_label("day 77", exact=True).fill("abc")
         says(page, "Nothing was evaluated.")
         assert page.get_by_role("alert").get_by_text("“abc” is no number").is_visible()

@@ -110,6 +110,26 @@ def test_what_was_begun_is_answered_though_nobody_else_can_connect(
         assert service.process.wait(30) == 0
 
 
+def test_a_request_that_comes_on_a_connection_it_took_is_answered_still(tmp_path: Path) -> None:
+    """A proxy has connected, and sends its call a moment after the port is gone."""
+    for number in range(3):  # on a busy machine the moment may be over before this test has its turn
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with started(folder) as service, service.connected() as line:
+            httpx2.get(f"{service.base}/health", timeout=30)  # so the connection before was taken
+            service.process.send_signal(signal.SIGTERM)
+            before = time.monotonic()
+            while not service.refuses:
+                before = time.monotonic()
+                time.sleep(0.02)
+            with contextlib.suppress(ConnectionError):
+                line.sendall(b"GET /cds-services HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                if line.recv(100).startswith(b"HTTP/1.1 200"):
+                    return
+            assert time.monotonic() - before > 0.4, "it was let go at once"
+    pytest.fail("it was never answered")
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_asked_again_it_waits_for_nobody_new(tmp_path: Path, second: signal.Signals) -> None:
     with started(tmp_path, EXOWATCH_DRAIN_SECONDS="600") as service:
