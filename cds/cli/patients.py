@@ -74,7 +74,10 @@ def evaluate(
         bool, typer.Option("--cards", help="CDS Hooks cards instead of a report; with --json a line for each patient.")
     ] = False,
     findings: Annotated[
-        bool, typer.Option("--findings", help="What a record stores, a line for each patient: as `exowatch screen` writes it.")
+        bool,
+        typer.Option(
+            "--findings", help="What a record stores, a line for each patient: as `exowatch screen` writes it."
+        ),
     ] = False,
 ) -> None:
     """Evaluate patients: the state of each question, why, the numbers, what is missing.

@@ -58,8 +58,8 @@ def test_the_export_is_asked_for_as_the_guide_has_it(server: ExportServer, tmp_p
 
 
 def test_the_default_types_are_those_that_a_chart_is_read_from() -> None:
-    assert set(TYPES) == reading._READ | set(clinical._READERS) | {"Medication", "Organization"}
-    assert set(TYPES) <= reading._READ | set(clinical._READERS) | reading._SHARED
+    assert set(TYPES) == reading.READ | set(clinical._READERS) | {"Medication", "Organization"}
+    assert set(TYPES) <= reading.READ | set(clinical._READERS) | reading.SHARED
 
 
 @pytest.mark.parametrize(
