@@ -72,9 +72,12 @@ def screen(
             f"--record '{record}': write the base URL of the server that the export comes from, https://ehr.example/fhir"
         )
     asked = Asked(export, out, rulebook_of(rules), as_of, since, record.rstrip("/"), restart)
-    here = Processes(workers or len(os.sched_getaffinity(0)))
     try:
-        with _crew(here, cluster) as crew, ExitStack() as bars:
+        with (
+            Processes(workers or len(os.sched_getaffinity(0))) as here,
+            _crew(here, cluster) as crew,
+            ExitStack() as bars,
+        ):
             ready = getattr(crew, "check", lambda _work: None)
             found = run(asked, crew, _Bars(bars), recorders=here, ready=ready)
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from cds.errors import EngineFault, ExowatchError
 from cds.reasoning.reasoner import Reasoner
@@ -99,10 +99,22 @@ class Crew(Protocol):
 
 
 class Processes:
-    """So many processes of this machine. One that dies is replaced, and its job given out again."""
+    """So many processes of this machine, from the first run to the end of the context. One that dies is replaced, and its job given
+
+    out again.
+    """
 
     def __init__(self, workers: int):
         self.workers = workers
+        self._idle: list[_Hand] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hand in self._idle:
+            hand.end()
+        self._idle.clear()
 
     def run(self, work: Callable[[Job, Setup], Made], jobs: Sequence[Job], setup: Setup) -> Iterator[Made]:
         waiting, deaths = deque(enumerate(jobs)), Counter[int]()
@@ -110,8 +122,8 @@ class Processes:
         try:
             while waiting or hands:
                 while waiting and len(hands) < self.workers:
-                    hands.append(_Hand(work, setup))
-                    hands[-1].give(*waiting.popleft())
+                    hands.append(self._idle.pop() if self._idle else _Hand(setup))
+                    hands[-1].give(work, *waiting.popleft())
                 ready = multiprocessing.connection.wait([hand.results for hand in hands])
                 for hand in [one for one in hands if one.results in ready]:
                     try:
@@ -120,17 +132,17 @@ class Processes:
                         deaths[hand.number] += 1
                         hands.remove(hand)
                         hand.end()
-                        waiting.appendleft((hand.number, hand.job))
+                        waiting.appendleft((hand.number, jobs[hand.number]))
                         if deaths[hand.number] > MOST_DEATHS:
                             raise CrewLost(_DYING.format(deaths=MOST_DEATHS)) from None
                         continue
                     if not ok:
                         raise made
                     if waiting:
-                        hand.give(*waiting.popleft())
+                        hand.give(work, *waiting.popleft())
                     else:
                         hands.remove(hand)
-                        hand.end()
+                        self._idle.append(hand)
                     yield made
         finally:
             for hand in hands:
@@ -144,22 +156,24 @@ _DYING = (
 
 
 class _Hand:
-    """A process with the job that it does."""
+    """A process; of the job that it does the number."""
 
-    def __init__(self, work: Callable[[Any, Setup], Any], setup: Setup):
+    number = -1
+
+    def __init__(self, setup: Setup):
         context = multiprocessing.get_context("spawn")
         self._jobs: Connection
         given, self._jobs = context.Pipe(duplex=False)
         self.results, sent = context.Pipe(duplex=False)
-        self._process: SpawnProcess = context.Process(target=_serve, args=(work, setup, given, sent), daemon=True)
+        self._process: SpawnProcess = context.Process(target=_serve, args=(setup, given, sent), daemon=True)
         self._process.start()
         given.close()
         sent.close()
 
-    def give(self, number: int, job: Any) -> None:
-        self.number, self.job = number, job
+    def give(self, work: Callable[[Any, Setup], Any], number: int, job: Any) -> None:
+        self.number = number
         try:
-            self._jobs.send(job)
+            self._jobs.send((work, job))
         except OSError:  # it has died: its results say so
             return
 
@@ -182,12 +196,12 @@ def _sendable(error: Exception) -> Exception:
     return error
 
 
-def _serve(work: Callable[[Any, Setup], Any], setup: Setup, jobs: Connection, results: Connection) -> None:
+def _serve(setup: Setup, jobs: Connection, results: Connection) -> None:
     """A worker process: does jobs until there are no more, or nobody is there to give any."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who called it decides when to stop
     while True:
         try:
-            job = jobs.recv()
+            work, job = jobs.recv()
         except EOFError:
             return
         try:

@@ -58,6 +58,17 @@ class Dask:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    def processor_seconds(self) -> float:
+        """What scheduler and workers have worked since they began."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        stated = (Path(f"/proc/{one.pid}/stat").read_text(encoding="ascii") for one in self.processes)
+        return sum(sum(map(int, one.rpartition(")")[2].split()[11:13])) for one in stated) / ticks
+
+    def memory(self) -> float:
+        """The most that a worker has held, in MiB."""
+        stated = (Path(f"/proc/{one.pid}/status").read_text(encoding="ascii") for one in self.workers)
+        return max(int(one.partition("VmHWM:")[2].split()[0]) / 1024 for one in stated)
+
     @property
     def scheduler(self) -> subprocess.Popen[bytes]:
         return self.processes[0]

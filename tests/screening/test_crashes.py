@@ -77,8 +77,8 @@ def test_whoever_ends_the_process_is_tried_again_then_listed(tmp_path: Path, tim
     export = write(tmp_path / "export", resources, order=1)
     whole = screened(export, tmp_path / "whole")
     out = tmp_path / "out"
-    with Killer(out / "work", victim, times) as killer:
-        found = screened(export, out, Processes(2))
+    with Killer(out / "work", victim, times) as killer, Processes(2) as crew:
+        found = screened(export, out, crew)
     assert len(killer.killed) == times
     wanted = lines(tmp_path / "whole" / "findings.ndjson")
     got = lines(out / "findings.ndjson")

@@ -63,7 +63,8 @@ def test_every_output_is_the_same_from_one_and_two_processes_and_again(tmp_path:
     export = write(tmp_path / "export", resources, order=5, files=2)
     outs = [tmp_path / name for name in ("one", "two", "again")]
     for out, workers in zip(outs, (1, 2, 2), strict=True):
-        screened(export, out, Processes(workers))
+        with Processes(workers) as crew:
+            screened(export, out, crew)
     names = sorted(path.name for path in outs[0].iterdir())
     assert names == [
         "findings.ndjson", "findings.parquet", "not-used.ndjson", "quarantine.ndjson", "summary.html", "summary.json", "unjudged.ndjson",

@@ -1,0 +1,174 @@
+"""A whole export, as a multiple of merely reading its lines with orjson in the same run; memory and time from a tenth of it to all.
+
+By one and two processes of this machine, and by a Dask cluster of one and two workers on it. Run by
+`python -m benchmarks.screening --patients 100000`; without `--export` the patients are made first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cds.reasoning.loading import default_rulebook
+from cds.screening.cluster import Cluster
+from cds.screening.crew import Processes
+from cds.screening.run import Asked, Nobody, screen
+from cds.workbench.synth import write_cohort
+from tests.screening.clusters import Dask
+
+SEED = 2026
+DAY = "2026-11-20"
+
+
+@dataclass(frozen=True)
+class Took:
+    """What a run took: seconds by the clock, of processors, and the most memory that one of its processes held, in MiB."""
+
+    seconds: float
+    worked: float
+    memory: float
+
+
+class Watched:
+    """The most memory that a process below this one has held; looked at ten times a second."""
+
+    def __init__(self) -> None:
+        self.most = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Watched:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.1):
+            for pid in _below(os.getpid()):
+                try:
+                    stated = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+                except OSError:
+                    continue
+                for line in stated.splitlines():
+                    if line.startswith("VmHWM:"):
+                        self.most = max(self.most, int(line.split()[1]) / 1024)
+
+
+def _below(pid: int) -> list[int]:
+    """Processes that descend from one."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            for child in task.read_text(encoding="ascii").split():
+                found += [int(child), *_below(int(child))]
+        except OSError:
+            continue
+    return found
+
+
+def read(export: Path) -> tuple[float, int]:
+    """Seconds that reading each line with orjson takes in one process, and how many lines there are."""
+    begun, lines = time.perf_counter(), 0
+    for path in sorted(export.glob("*.ndjson")):
+        with path.open("rb") as file:
+            for line in file:
+                orjson.loads(line)
+                lines += 1
+    return time.perf_counter() - begun, lines
+
+
+def _run(export: Path, out: Path, workers: int, cluster: str) -> None:
+    asked = Asked(export, out, default_rulebook(), DAY)
+    if not cluster:
+        with Processes(workers) as crew:
+            screen(asked, crew, Nobody())
+        return
+    with Cluster(cluster) as workers_elsewhere:
+        screen(asked, workers_elsewhere, Nobody())
+
+
+def took(work: Callable[[Path], Any]) -> Took:
+    """What some work took that writes into a folder, in a process of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="screening-"))
+    before, begun = os.times(), time.perf_counter()
+    try:
+        with Watched() as watched:
+            process = multiprocessing.get_context("spawn").Process(target=work, args=(folder / "out",))
+            process.start()
+            process.join()
+        if process.exitcode:
+            raise SystemExit(f"the run ended with {process.exitcode}")
+    finally:
+        shutil.rmtree(folder)
+    after = os.times()
+    worked = after.children_user + after.children_system - before.children_user - before.children_system
+    return Took(time.perf_counter() - begun, worked, watched.most)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    options.add_argument("--patients", type=int, default=4_000)
+    options.add_argument("--export", type=Path, help="a folder with the export of so many synthetic patients")
+    options.add_argument("--without-cluster", action="store_true")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="exports-") as made:
+        small, export = Path(made) / "tenth", given.export or Path(made) / "all"
+        tenth = given.patients // 10
+        write_cohort(SEED, tenth, 2, small, form="bulk")
+        if given.export is None:
+            write_cohort(SEED, given.patients, 2, export, form="bulk")
+        size = sum(path.stat().st_size for path in export.glob("*.ndjson"))
+        reading, lines = read(export)
+        print(
+            f"{given.patients:,} patients, {lines:,} resources, {size / 1e6:,.0f} MB; read with orjson in {reading:.1f} s, one process"
+        )
+        print(f"{'':<34}{'seconds':>9}{'x reading':>11}{'patients/s':>12}{'processor s':>13}{'MiB/process':>13}")
+
+        def say(name: str, patients: int, found: Took, ratio: bool = True) -> None:
+            times = f"{found.seconds / reading:.1f}" if ratio else ""
+            print(
+                f"{name:<34}{found.seconds:>9.1f}{times:>11}{patients / found.seconds:>12,.0f}{found.worked:>13.1f}{found.memory:>13.0f}",
+                flush=True,
+            )
+
+        first = took(partial(_run, small, workers=2, cluster=""))
+        say("a tenth of them, two processes", tenth, first, ratio=False)
+        by = {workers: took(partial(_run, export, workers=workers, cluster="")) for workers in (1, 2)}
+        for workers, found in by.items():
+            say(f"{workers} process{'es' if workers > 1 else ''}", given.patients, found)
+        print(
+            f"ten times the patients take {by[2].seconds / first.seconds:.1f} times as long and {by[2].memory / first.memory:.2f} times the memory; "
+            f"two processes are {by[1].seconds / by[2].seconds:.2f} times as fast as one"
+        )
+        if given.without_cluster:
+            return
+        clusters = {}
+        for workers in (1, 2):
+            with Dask(Path(made) / f"dask-{workers}", workers) as dask:
+                begun = dask.processor_seconds()
+                found = took(partial(_run, export, workers=0, cluster=dask.address))
+                clusters[workers] = Took(found.seconds, found.worked + dask.processor_seconds() - begun, dask.memory())
+            say(f"Dask, {workers} worker{'s' if workers > 1 else ''}", given.patients, clusters[workers])
+        print(
+            f"Dask takes {clusters[1].seconds / by[1].seconds:.2f} and {clusters[2].seconds / by[2].seconds:.2f} times as long as as many processes; "
+            f"its two workers are {clusters[1].seconds / clusters[2].seconds:.2f} times as fast as one"
+        )
+
+
+if __name__ == "__main__":
+    main()
