@@ -28,13 +28,14 @@ check: $(READY) ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## ratios to orjson, growth, memory; what recording costs; the service under load; intake; a board's list; back-tests
+bench: $(READY) ## ratios to orjson, growth, memory; what recording costs; the service under load; intake; a board's list; back-tests; whole exports
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.record
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.intake
 	$(BIN)/python -m benchmarks.board
 	$(BIN)/python -m benchmarks.backtest
+	$(BIN)/python -m benchmarks.screening
 
 noise-table: $(READY) ## the table of false alarms in docs/trials.md, drawn anew
 	$(BIN)/python -m tools.noise_table
