@@ -92,6 +92,21 @@ def read(export: Path) -> tuple[float, int]:
     return time.perf_counter() - begun, lines
 
 
+def ceiling(export: Path) -> float:
+    """How many times the work of one process two do on this machine, each reading all lines on its own."""
+    context = multiprocessing.get_context("spawn")
+    took = []
+    for count in (1, 2):
+        begun = time.perf_counter()
+        reading = [context.Process(target=read, args=(export,)) for _ in range(count)]
+        for one in reading:
+            one.start()
+        for one in reading:
+            one.join()
+        took.append(time.perf_counter() - begun)
+    return 2 * took[0] / took[1]
+
+
 def _run(export: Path, out: Path, workers: int, cluster: str) -> None:
     asked = Asked(export, out, default_rulebook(), DAY)
     if not cluster:
@@ -137,6 +152,7 @@ def main() -> None:
         print(
             f"{given.patients:,} patients, {lines:,} resources, {size / 1e6:,.0f} MB; read with orjson in {reading:.1f} s, one process"
         )
+        print(f"two processes that only read do {ceiling(export):.2f} times the work of one on this machine")
         print(f"{'':<34}{'seconds':>9}{'x reading':>11}{'patients/s':>12}{'processor s':>13}{'MiB/process':>13}")
 
         def say(name: str, patients: int, found: Took, ratio: bool = True) -> None:
