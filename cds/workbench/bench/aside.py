@@ -5,6 +5,7 @@ So it takes no turn from calls of EHRs: neither the interpreter's lock, nor a pr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -67,7 +68,8 @@ def child() -> None:
     """What the child process does: read what is to be done, do it, answer."""
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # whatever the work prints is no part of its answer
-        os.nice(_NICE)
+        with contextlib.suppress(OSError):  # who runs the service may forbid it: the work is done all the same
+            os.nice(_NICE)
         work, given, seconds = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent wrote it
         signal.alarm(int(seconds) + 5)  # also if the service is gone
         answers.write(_answered(work, given))

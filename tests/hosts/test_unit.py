@@ -1,0 +1,55 @@
+"""The unit of systemd takes from the service no call that it makes, and what it takes is refused and ends nobody."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.confined import KILL, NUMBERS, REFUSE, forbidden
+
+ROOT = Path(__file__).resolve().parents[2]
+UNIT = ROOT / "docs/deployment/exowatch@.service"
+CANNOT = 77
+PROGRAM = f"""
+import os, sys
+from cds.workbench.bench.aside import beside
+from tests.hosts.confined import confine
+if not confine(set(sys.argv[2:]), int(sys.argv[1])):
+    raise SystemExit({CANNOT})
+print(beside(os.getpriority, os.PRIO_PROCESS, 0))
+"""
+
+pytestmark = pytest.mark.skipif(
+    platform.machine() not in NUMBERS, reason="the numbers of system calls are known for x86_64 and aarch64"
+)
+
+
+def niceness(calls: set[str], action: int) -> str:
+    """What work beside a service finds that is confined so; "" if the service or its work was ended."""
+    command = [sys.executable, "-c", PROGRAM, str(action), *sorted(calls)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    if done.returncode == CANNOT:
+        pytest.skip("this kernel, or what this process runs in, takes no filter of system calls")
+    return done.stdout.strip()
+
+
+def test_trials_run_under_the_unit_at_a_lower_priority() -> None:
+    calls, action = forbidden(UNIT)
+    assert "sched_setscheduler" in calls  # it was read
+    assert niceness(calls, action) == str(os.getpriority(os.PRIO_PROCESS, 0) + 15)
+
+
+def test_what_the_unit_takes_is_refused_and_ends_nobody() -> None:
+    assert forbidden(UNIT)[1] == REFUSE
+
+
+def test_trials_run_where_a_priority_cannot_be_lowered() -> None:
+    assert niceness({"setpriority"}, REFUSE) == str(os.getpriority(os.PRIO_PROCESS, 0))
+    assert niceness({"setpriority"}, KILL) == ""  # so the filter is one
