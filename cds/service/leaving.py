@@ -2,8 +2,9 @@
 
 SIGTERM asks for that. Who sends calls hears of it three times: `/ready` answers 503 for as long as the site says
 (`EXOWATCH_DRAIN_SECONDS`), while calls are answered as before; then connections are refused, and what is under way on those
-that are there still arrives; then the answers that are owed leave, and the process ends with exit code 0. Ctrl-C waits for
-answers that are owed alone. A service manager that wants to know (systemd, `Type=notify`) is told what the server does.
+that are there still arrives; then the answers that are owed leave, and the process ends with exit code 0. Any signal after it
+ends the first of the three and no more. Ctrl-C alone waits for answers that are owed, a second one for nothing. A service
+manager that wants to know (systemd, `Type=notify`) is told what the server does.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Leaving(uvicorn.Server):
         """Seconds that leaving takes at most."""
         self._drain = drain
         self._drained: float | None = None  # until when it takes calls as before; None: nobody asks for that
+        self._asked = False  # by SIGTERM: who waits for an answer gets it, whatever signal follows
         self._refused: float | None = None  # since when it refuses connections
         self._manager: Manager | None = None
 
@@ -47,13 +49,13 @@ class Leaving(uvicorn.Server):
         self._manager = Manager()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal: SIGTERM asks to leave, and if it comes again, not to wait for anybody new."""
+        """A signal: SIGTERM asks to leave; whatever comes after it, not to wait for anybody new. Only Ctrl-C twice lets answers go."""
         first = not self.should_exit
-        super().handle_exit(sig, frame)
-        if sig == signal.SIGTERM:
+        self._asked = self._asked or sig == signal.SIGTERM
+        # The server that this one is gives up what it owes at a SIGINT that is not the first signal.
+        super().handle_exit(signal.SIGTERM if self._asked else sig, frame)
+        if self._asked:
             self._drained = time.monotonic() + (self._drain if first else 0.0)
-        else:
-            self._drained = None
         if first:
             self.leaving.set()
             for told in self.when_leaving:
@@ -78,10 +80,16 @@ class Leaving(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals of the process until it has left; none is raised again, so that what stands around the server ends well too."""
+        """Signals of the process until it has left; none is raised again, so that what stands around the server ends well too.
+
+        After SIGTERM nor does a further one end that before its time.
+        """
         with super().capture_signals():
             yield
             self._captured_signals.clear()
+        if self._asked:
+            for one in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(one, signal.SIG_IGN)
 
 
 class Manager:

@@ -131,12 +131,44 @@ def test_a_request_that_comes_on_a_connection_it_took_is_answered_still(tmp_path
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_asked_again_it_waits_for_nobody_new(tmp_path: Path, second: signal.Signals) -> None:
-    with started(tmp_path, EXOWATCH_DRAIN_SECONDS="600") as service:
+def test_asked_again_it_waits_for_nobody_new_and_owes_the_answers_that_it_owed(
+    tmp_path: Path, request_body: dict[str, Any], second: signal.Signals
+) -> None:
+    body = json.dumps(request_body).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with started(tmp_path, EXOWATCH_DRAIN_SECONDS="600") as service, service.connected() as line:
+        line.sendall(head.encode() + body[:1000])
         service.process.send_signal(signal.SIGTERM)
         until("it is not ready", lambda: httpx2.get(f"{service.base}/ready", timeout=30).status_code == 503)
-        service.process.send_signal(second)
+        for _ in range(3):
+            service.process.send_signal(second)
+            until("nobody can connect", lambda: service.refuses)
+            time.sleep(0.4)
+        line.sendall(body[1000:])
+        said = b""
+        while more := line.recv(65_536):
+            said += more
+        assert said.startswith(b"HTTP/1.1 200")
         assert service.process.wait(30) == 0
+
+
+AROUND = """
+import os, signal, threading, uvicorn
+from cds.service.leaving import Leaving
+
+config = uvicorn.Config(None, port=0, log_config=None, lifespan="off")
+server = Leaving(config, drain=0, leaving=threading.Event())
+threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+server.run()
+for one in (signal.SIGTERM, signal.SIGINT):
+    signal.raise_signal(one)
+print("ended well")
+"""
+
+
+def test_what_ends_after_the_server_ends_well_though_it_is_asked_again() -> None:
+    done = subprocess.run([sys.executable, "-c", AROUND], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "ended well\n"), done.stderr
 
 
 def test_a_service_manager_is_told_when_it_is_up_that_it_lives_and_that_it_leaves(tmp_path: Path) -> None:
