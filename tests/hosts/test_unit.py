@@ -1,15 +1,17 @@
-"""The unit of systemd takes from the service no call that it makes, and what it takes is refused and ends nobody."""
+"""The files of an installation allow what the service does: the calls that it makes, and the time that it takes."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cds.workbench.bench import aside
 from tests.hosts.confined import KILL, NUMBERS, REFUSE, forbidden
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,13 +20,14 @@ CANNOT = 77
 PROGRAM = f"""
 import os, sys
 from cds.workbench.bench.aside import beside
+from cds.workbench.bench import aside
 from tests.hosts.confined import confine
 if not confine(set(sys.argv[2:]), int(sys.argv[1])):
     raise SystemExit({CANNOT})
 print(beside(os.getpriority, os.PRIO_PROCESS, 0))
 """
 
-pytestmark = pytest.mark.skipif(
+of_calls = pytest.mark.skipif(
     platform.machine() not in NUMBERS, reason="the numbers of system calls are known for x86_64 and aarch64"
 )
 
@@ -40,16 +43,26 @@ def niceness(calls: set[str], action: int) -> str:
     return done.stdout.strip()
 
 
+@of_calls
 def test_trials_run_under_the_unit_at_a_lower_priority() -> None:
     calls, action = forbidden(UNIT)
     assert "sched_setscheduler" in calls  # it was read
     assert niceness(calls, action) == str(os.getpriority(os.PRIO_PROCESS, 0) + 15)
 
 
+@of_calls
 def test_what_the_unit_takes_is_refused_and_ends_nobody() -> None:
     assert forbidden(UNIT)[1] == REFUSE
 
 
+@of_calls
 def test_trials_run_where_a_priority_cannot_be_lowered() -> None:
     assert niceness({"setpriority"}, REFUSE) == str(os.getpriority(os.PRIO_PROCESS, 0))
     assert niceness({"setpriority"}, KILL) == ""  # so the filter is one
+
+
+def test_a_trial_that_takes_too_long_says_so_before_the_proxy_gives_its_page_up() -> None:
+    server, *locations = (ROOT / "docs/deployment/nginx.conf").read_text(encoding="utf-8").split("location ")
+    assert "proxy_read_timeout" not in next(one for one in locations if one.startswith("/ {"))  # of the server's
+    (waits,) = re.findall(r"proxy_read_timeout (\d+)s;", server)
+    assert int(waits) >= aside.SECONDS + 10

@@ -282,6 +282,25 @@ def test_other_limits_are_tried_on_tests_and_cohort_and_written_nowhere(author: 
     assert time.perf_counter() - begun < 1
 
 
+def test_what_fails_anyway_is_told_apart_from_what_other_limits_make_fail(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    shutil.copytree(shipped_rules(), rules)
+    cases = rules / f"resistance/{RULE}.test.yaml"
+    right, wrong = "105: suspected TR-01}", "105: watch}"
+    text = cases.read_text(encoding="utf-8")
+    cases.write_text(text.replace(right, wrong, 1), encoding="utf-8")
+    database, author = opened(tmp_path, Reasoner(load_rulebook(rules)), rules)
+    with closing(database):
+        told = asked(author, f"{OWN}/limits", **{"limit.rise.floor": "2.1"})
+        newly, _, anyway = told.partition("1 expectation does not hold with the limits in use either")
+        assert "5 expectations of 223 cases no longer hold" in newly
+        assert (RISE in newly, RISE in anyway) == (False, True)
+        told = asked(author, f"{OWN}/limits", **{"limit.rise.floor": "1.9999999"})
+        assert "1 expectation does not hold with the limits in use either" in told
+        assert "Every expectation of 223 cases that holds with the limits in use holds with these too" in told
+        assert "no longer hold" not in told
+
+
 def test_limits_as_they_are_ask_nobody(author: Browser) -> None:
     query = urlencode({"limit.rise.floor": "2", "limit.apart.from": " 14 d ", "limit.first.from": "6 w"})
     page = asked(author, f"{OWN}/limits?limit.rise.floor=2.00&limit.apart.from=14")
