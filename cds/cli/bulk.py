@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # the client is loaded by the commands that use it: every oth
 
 bulk_app = typer.Typer(no_args_is_help=True, help="Exports of whole populations (FHIR Bulk Data).")
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _NEARBY = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -162,7 +161,9 @@ def _types(stated: list[str] | tuple[()]) -> tuple[str, ...]:
 
 
 def _since(stated: str) -> str:
-    if stated and not _INSTANT.fullmatch(stated):
+    from cds.exchange.bulk import is_instant
+
+    if stated and not is_instant(stated):
         raise InputError(f"--since: '{stated}' is no instant; such as 2026-11-01T00:00:00Z, with the offset from UTC")
     return stated
 
@@ -172,7 +173,7 @@ def _print_json(found: Fetched) -> None:
         json.dumps(
             {
                 "complete": found.whole,
-                "transactionTime": found.transaction_time,
+                "transactionTime": found.transaction_time or None,
                 "resources": found.resources,
                 "files": found.files,
                 "bytes": found.bytes,
@@ -213,5 +214,7 @@ def _print(found: Fetched) -> None:
             f"Not whole: {len(found.failed):,} files are not here. What is here stays; the same command tries them again",
             error=True,
         )
-    else:
+    elif found.transaction_time:
         terminal.say(f"Whole, as of {found.transaction_time}: the next `--since` (into another folder)")
+    else:
+        terminal.say("Whole")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
@@ -27,6 +28,9 @@ TYPES = (
 )  # fmt: skip
 """The types of resources that a chart is read from."""
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
+_INSTANT = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d):([0-5]\d|60)(\.\d{1,9})?(Z|[+-](0\d|1[0-3]):[0-5]\d|[+-]14:00)", re.ASCII
+)
 _MOST_ANSWER, _MOST_MANIFEST = 1_000_000, 64_000_000
 _MOST_PAGES = 10_000
 _MOST_PROGRESS = 100
@@ -260,6 +264,15 @@ class Bulk:
                 whole = self._within(address, where)
                 found.setdefault((kind, whole), Listed(kind, type_, whole, known))
         return found
+
+
+def is_instant(text: str) -> bool:
+    """Whether a text is an instant as FHIR has them: a day that there is, a time to the second, an offset from UTC."""
+    found = _INSTANT.fullmatch(text)
+    try:
+        return found is not None and bool(datetime.fromisoformat(found[1]))
+    except ValueError:
+        return False
 
 
 def without_query(address: str) -> str:

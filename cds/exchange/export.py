@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cds.errors import InputError
-from cds.exchange.bulk import Bulk, Failed, Forgotten, Manifest, Stopped, Wanted, without_query
+from cds.exchange.bulk import Bulk, Failed, Forgotten, Manifest, Stopped, Wanted, is_instant, without_query
 from cds.exchange.download import Away, Unusable, bring
 from cds.exchange.folder import STATE, Entry, Folder, State, opened
 from cds.exchange.ndjson import NotWhole, checked, lines
@@ -20,6 +20,10 @@ from cds.exchange.outcome import Outcome, outcome_of
 
 _ENDED = (200, 202, 204, 404, 410)
 _NEVER = (405, 501)
+_NO_INSTANT = (
+    f"the `transactionTime` of the server's manifest is no instant ({STATE} has it): there is no next `--since`. Ask for "
+    "everything again, or name an instant before that of this export"
+)
 _SHARE = 20
 """Of the time that is spent, at most one part in so many goes into writing down what is done."""
 
@@ -41,7 +45,7 @@ class Watching(Protocol):
 class Fetched:
     """What a call has done: what is in the folder, and what is not, with the reason."""
 
-    transaction_time: str
+    transaction_time: str  # up to when it counts, for the next `since`; "" if what the server says is no instant
     resources: Mapping[str, int]  # by type
     files: int
     bytes: int
@@ -280,8 +284,11 @@ class _Fetching:
                     said = outcome_of(line)
                     issues += said.issues if said is not None else [("error", "unknown")]
         made = {entry.type for entry in state.files if entry.kind == "output"}
+        known = is_instant(state.transaction_time)
+        if not known:
+            self.notes.append(_NO_INSTANT)
         return Fetched(
-            state.transaction_time,
+            state.transaction_time if known else "",
             dict(sorted(resources.items())),
             len(there),
             sum(entry.bytes for entry in there),

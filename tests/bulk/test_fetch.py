@@ -184,6 +184,34 @@ def test_what_the_server_could_not_export_is_an_exit_code(server: ExportServer, 
     assert server.jobs == 1
 
 
+@pytest.mark.parametrize(
+    "time",
+    ["yesterday", "2026-11-20", "2026-11-20T08:00:00", "2026-02-30T08:00:00Z", "2026-11-20T25:00:00Z", "Jane Roe"],
+)
+def test_a_time_that_is_none_is_said_to_be_none_and_is_not_offered(
+    server: ExportServer, tmp_path: Path, time: str
+) -> None:
+    server.change = lambda found: found.update(transactionTime=time)
+    code, said, err = done(server.server, "--out", tmp_path / "out")
+    assert code == 0, err
+    assert "The `transactionTime` of the server's manifest is no instant" in said
+    assert "Whole\n" in said
+    assert time not in said + err  # it is the server's own words
+    told = json.loads(done(server.server, "--out", tmp_path / "out", "--json")[1])
+    assert (told["complete"], told["transactionTime"]) == (True, None)
+    assert any("no instant" in note for note in told["notes"])
+    assert state(tmp_path / "out")["transaction_time"] == time
+    code, _, err = done(server.server, "--out", tmp_path / "next", "--since", time)
+    assert (code, "is no instant" in err) == (2, True)
+
+
+@pytest.mark.parametrize("time", [TIME, "2026-11-20T08:00:00.123456789+14:00", "2016-12-31T23:59:60Z"])
+def test_the_time_of_an_export_is_the_next_since(server: ExportServer, tmp_path: Path, time: str) -> None:
+    server.change = lambda found: found.update(transactionTime=time)
+    assert f"Whole, as of {time}: the next `--since`" in done(server.server, "--out", tmp_path / "out")[1]
+    assert done(server.server, "--out", tmp_path / "next", "--since", time)[0] == 0
+
+
 def test_records_are_for_their_owner_alone(server: ExportServer, tmp_path: Path) -> None:
     old = os.umask(0)
     try:
