@@ -24,7 +24,8 @@ import orjson
 from cds.reasoning.loading import default_rulebook
 from cds.screening.cluster import Cluster
 from cds.screening.crew import Processes
-from cds.screening.run import Asked, Nobody, screen
+from cds.screening.plan import Asked
+from cds.screening.run import Nobody, screen
 from cds.workbench.synth import write_cohort
 from tests.screening.clusters import Dask
 

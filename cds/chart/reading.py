@@ -80,6 +80,15 @@ def read(
     return _Reading(envelope, patients, catalogue, received).record(key, envelope.entries, patients.owners)
 
 
+def read_of(patient: str, resources: list[Json], catalogue: Catalogue) -> Record:
+    """The record of a patient from resources that are all theirs, or shared; `patient` is their key, as it is, and so that of the record."""
+    envelope = unpack(resources)
+    patients = Patients(envelope.entries)
+    return _Reading(envelope, patients, catalogue, None).record(
+        patient, envelope.entries, [patient] * len(envelope.entries)
+    )
+
+
 def read_all(
     data: bytes | str | Json | list[Any], catalogue: Catalogue, *, received: datetime | None = None
 ) -> list[Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,9 @@ import typer
 from cds import terminal
 from cds.cli.options import AsJson, RulesDir, rulebook_of
 from cds.errors import InputError
+from cds.reasoning.releases import current, read_keys, read_release
+from cds.reasoning.rulebook import RuleBook
+from cds.settings import load_settings
 
 if TYPE_CHECKING:
     from cds.screening.crew import Crew, Processes
@@ -55,7 +59,8 @@ def screen(
     try:
         from cds.screening.crew import Processes
         from cds.screening.outputs import PAGE
-        from cds.screening.run import Asked
+        from cds.screening.plan import Asked
+        from cds.screening.recording import destination
         from cds.screening.run import screen as run
     except ModuleNotFoundError as error:
         raise InputError(
@@ -67,19 +72,17 @@ def screen(
         raise InputError(
             "--record writes what is found now; what was to be found on another day is no advice: leave --as-of out"
         )
-    if record and not record.startswith(("https://", "http://")):
-        raise InputError(
-            f"--record '{record}': write the base URL of the server that the export comes from, https://ehr.example/fhir"
-        )
-    asked = Asked(export, out, rulebook_of(rules), as_of, since, record.rstrip("/"), restart)
+    to = destination(record) if record else None
+    asked = Asked(export, out, _book(rules), as_of, since, to, restart)
+    os.umask(0o077)  # what is written holds whole records
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is one like Ctrl-C
     try:
         with (
             Processes(workers or len(os.sched_getaffinity(0))) as here,
             _crew(here, cluster) as crew,
             ExitStack() as bars,
         ):
-            ready = getattr(crew, "check", lambda _work: None)
-            found = run(asked, crew, _Bars(bars), recorders=here, ready=ready)
+            found = run(asked, crew, _Bars(bars), recorders=here)
     except KeyboardInterrupt:
         terminal.say(f"Stopped. What is finished stays in {out}: the same command goes on", error=True)
         raise typer.Exit(130) from None
@@ -88,6 +91,19 @@ def screen(
     else:
         _say(found, out / PAGE)
     raise typer.Exit(0 if found.is_whole else 1)
+
+
+def _book(rules: Path | None) -> RuleBook:
+    """The rules of the call, else those of the service: the release in use, if it has any."""
+    settings = load_settings()
+    if rules is None and settings.releases_dir is not None and settings.release_keys is not None:
+        version = current(settings.releases_dir)
+        if not version:
+            raise InputError(
+                f"{settings.releases_dir}: no release is in use. Put one into use with `exowatch rules use`"
+            )
+        return read_release(settings.releases_dir, version, read_keys(settings.release_keys)).book
+    return rulebook_of(rules)
 
 
 @contextmanager
@@ -124,6 +140,10 @@ def _say(found: Summary, page: Path) -> None:
     say(f"  {found.measured:,} have a result of a marker, {found.unmeasured:,} have none")
     if found.plan.since:
         say(f"  {found.unchanged:,} were not evaluated: nothing of them was updated since {found.plan.since}")
+    if found.unread:
+        say(
+            f"  {found.unread:,} have something that may be a result, and could not be read: {page.parent}/not-used.ndjson"
+        )
     if found.unjudged:
         say(
             f"  {found.unjudged:,} could not be evaluated, and nothing can be said of them: {page.parent}/unjudged.ndjson"
@@ -132,6 +152,10 @@ def _say(found: Summary, page: Path) -> None:
         say(f"  {found.refused:,} lines could not be used: {page.parent}/quarantine.ndjson")
     for broken in found.broken:
         say(f"  {broken}")
+    for error in found.errors:
+        say(f"  the server could not export everything: see {error} of the export")
+    if found.ignored:
+        say(f"  not read, and may hold resources: {', '.join(found.ignored)}")
     if found.states:
         terminal.table(
             ["rule", "state", "patients"],
@@ -141,6 +165,8 @@ def _say(found: Summary, page: Path) -> None:
                 for state, count in states.items()
             ],
         )
-    if found.plan.record:
+    if found.unrecorded:
+        say(f"  {found.unrecorded:,} could not be recorded: {page.parent}/unrecorded.ndjson")
+    if found.plan.tenant:
         say(f"  {found.recorded:,} stand in the record: `exowatch serve` shows them at /board")
     say(f"  {page}")

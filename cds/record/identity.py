@@ -18,6 +18,7 @@ from cds.record.audit import Entry, now
 from cds.record.database import Database
 from cds.record.spelling import published, respelt
 
+_AT_ONCE = 500
 _EXAMPLE = "https://ehr.example/fhir/Patient/123"
 _PATIENT = re.compile(r"(?:(?:(?P<server>https?://.+)/)?Patient/)?(?P<id>[A-Za-z0-9.-]{1,64})")
 
@@ -43,6 +44,18 @@ class Identity:
         """The reference as anybody understands it: absolute where the server is known."""
         server = published(self.server)
         return f"{server}/{self.reference}" if server else self.reference
+
+
+def known_of(database: Database, tenant: str, server: str, references: Sequence[str]) -> frozenset[str]:
+    """Those of the references of which the record holds something. Raises `RecordUnavailable`."""
+    patient = tables.patient.c
+
+    def some(part: Sequence[str]) -> Sequence[str]:
+        mine = (patient.tenant == tenant, patient.server == server, patient.reference.in_(part))
+        return database.asked(lambda one: one.execute(select(patient.reference).where(*mine)).scalars().all())
+
+    parts = (references[first : first + _AT_ONCE] for first in range(0, len(references), _AT_ONCE))
+    return frozenset(one for part in parts for one in some(part))
 
 
 def identified(

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from cds.errors import InputError
-from cds.screening.crew import MOST_DEATHS, CrewLost, Job, Made, Setup
+from cds.screening.crew import MOST_DEATHS, CrewLost, Job, Made, Setup, done_by
 
 _PATIENCE = 20
 """Seconds that a scheduler has to answer, and to have a worker."""
@@ -58,9 +58,15 @@ class Cluster:
                 raise InputError(
                     f"{self.address}: the scheduler has no worker. Start some: `dask worker {self.address} --nthreads 1`"
                 ) from None
+            many = [name for name, threads in self._client.nthreads().items() if threads != 1]
             blind = [name for name, sees in self._client.run(_sees, str(token)).items() if not sees]
         finally:
             token.unlink()
+        if many:
+            raise InputError(
+                f"{many[0]}: this worker has several threads, which would share one interpreter. Start workers with `--nthreads 1`, as "
+                "many as there are cores (`--nworkers auto`)"
+            )
         if blind:
             raise InputError(
                 f"{blind[0]}: this worker does not see {work}. Export and output are to be on a file system that all workers "
@@ -134,7 +140,7 @@ def bring(setup: Setup) -> None:
 
 
 def _at_worker(work: Callable[[Job, Setup], Made], job: Job, hash: str) -> Made:
-    return work(job, _BROUGHT[hash])
+    return done_by(work, job, _BROUGHT[hash])
 
 
 def _sees(token: str) -> bool:

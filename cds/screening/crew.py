@@ -8,24 +8,28 @@ from __future__ import annotations
 import copyreg
 import multiprocessing
 import multiprocessing.connection
+import os
 import pickle
 import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, Self, TypeVar
 
-from cds.errors import EngineFault, ExowatchError
-from cds.reasoning.reasoner import Reasoner
+from cds.errors import ExowatchError
 from cds.reasoning.rulebook import RuleBook
 from cds.record.content import versions
 from cds.screening.partition import Deal, Dealt, deal
-from cds.screening.shard import Evaluated, Shard, evaluate_shard
+from cds.screening.shard import Evaluated, Reasoners, Shard, evaluate_shard
 
+Job = TypeVar("Job")
+Made = TypeVar("Made")
 MOST_DEATHS = 40
 """So often a job is given out again whose worker has died: of twenty patients each may end it twice."""
 
@@ -46,20 +50,20 @@ class Setup:
     def of(cls, book: RuleBook) -> Setup:
         return cls(book.hash, pickle.dumps(book), _software())
 
-    def reasoner(self) -> Reasoner:
-        """A reasoner over the rule book, made once in each process. Raises `CrewLost` if it is not the same here."""
-        return _reasoner(self)
+    def reasoners(self) -> Reasoners:
+        """Reasoners over the rule book, made once in each process. Raises `CrewLost` if the software is not the same here."""
+        return _reasoners(self)
 
 
 @lru_cache(maxsize=2)
-def _reasoner(setup: Setup) -> Reasoner:
+def _reasoners(setup: Setup) -> Reasoners:
     if setup.software != _software():
         here, there = (", ".join(" ".join(one) for one in found) for found in (_software(), setup.software))
         raise CrewLost(
             f"a worker has other software ({here}) than who gives out the work ({there}): install the same on both"
         )
     book: RuleBook = pickle.loads(setup.content)  # noqa: S301 - from the process that gives out the jobs
-    return Reasoner(book)
+    return Reasoners(book)
 
 
 def _software() -> tuple[tuple[str, str], ...]:
@@ -79,20 +83,26 @@ def dealt(job: Deal, setup: Setup) -> Dealt:
 
 
 def evaluated(job: Shard, setup: Setup) -> Evaluated:
-    """The work of a `Shard`. An engine that broke its contract is not asked again."""
-    while True:
-        try:
-            return evaluate_shard(job, setup.reasoner())
-        except EngineFault:
-            _reasoner.cache_clear()
+    """The work of a `Shard`."""
+    return evaluate_shard(job, setup.reasoners())
 
 
-Job = TypeVar("Job")
-Made = TypeVar("Made")
+def done_by(work: Callable[[Job, Setup], Made], job: Job, setup: Setup) -> Made:
+    """A job, as each worker does it. Raises `CrewLost` for what is wrong with disk and folders where the worker is."""
+    try:
+        return work(job, setup)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        raise CrewLost(
+            f"{place}{error.strerror or error}. Likely the disk is full, or the folder is gone. What is finished stays: the same command goes on"
+        ) from None
 
 
 class Crew(Protocol):
     """Some workers."""
+
+    def check(self, work: Path) -> None:
+        """That they can work in that folder. Raises `InputError`."""
 
     def run(self, work: Callable[[Job, Setup], Made], jobs: Sequence[Job], setup: Setup) -> Iterator[Made]:
         """What each job came to, in the order in which they end. Raises `CrewLost`, and what a job raises."""
@@ -116,7 +126,13 @@ class Processes:
             hand.end()
         self._idle.clear()
 
+    def check(self, work: Path) -> None:
+        """It is this machine's own."""
+
     def run(self, work: Callable[[Job, Setup], Made], jobs: Sequence[Job], setup: Setup) -> Iterator[Made]:
+        for hand in [one for one in self._idle if one.setup != setup.hash]:
+            self._idle.remove(hand)
+            hand.end()
         waiting, deaths = deque(enumerate(jobs)), Counter[int]()
         hands: list[_Hand] = []
         try:
@@ -161,6 +177,7 @@ class _Hand:
     number = -1
 
     def __init__(self, setup: Setup):
+        self.setup = setup.hash
         context = multiprocessing.get_context("spawn")
         self._jobs: Connection
         given, self._jobs = context.Pipe(duplex=False)
@@ -196,16 +213,23 @@ def _sendable(error: Exception) -> Exception:
     return error
 
 
+def _end_with(parent: Any) -> None:
+    """Whoever gives out the work is gone: nobody is left for whom to do it."""
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
+
+
 def _serve(setup: Setup, jobs: Connection, results: Connection) -> None:
     """A worker process: does jobs until there are no more, or nobody is there to give any."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who called it decides when to stop
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     while True:
         try:
             work, job = jobs.recv()
         except EOFError:
             return
         try:
-            made: tuple[bool, Any] = (True, work(job, setup))
+            made: tuple[bool, Any] = (True, done_by(work, job, setup))
         except Exception as error:
             made = (False, _sendable(error))
         try:

@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ PIECE = 16 * 2**20
 LONGEST = 16 * 2**20
 """No resource of FHIR is longer; a longer line is no line of an export."""
 _ENDS = (".ndjson", ".ndjson.gz")
+_OURS = ("fetch.json", "manifest.json", "errors", "deleted", "parts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class File:
 
     @property
     def zipped(self) -> bool:
-        return self.name.endswith(".gz")
+        return self.name.lower().endswith(".gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,9 @@ class Export:
     files: tuple[File, ...]
     pieces: tuple[Piece, ...]
     hash: str  # of the names, sizes and times of change of the files: the same for the same folder
+    server: str  # base URL of the FHIR server that it is of; "" if nothing says so
+    unread: tuple[str, ...]  # what stands in the folder, may hold data and is not read
+    errors: tuple[str, ...]  # where the server says that it could not export something
 
     @property
     def size(self) -> int:
@@ -71,13 +75,13 @@ def open_export(folder: Path, piece: int = PIECE) -> Export:
         found = sorted(path for path in folder.iterdir() if path.is_file())
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror or error}. Name the folder of an export") from error
-    _check_manifest(folder)
+    server, errors = _manifest(folder)
     unfinished = [path.name for path in found if path.name.endswith(".part")]
     if unfinished:
         raise InputError(
             f"{folder / unfinished[0]}: this file is not whole. Likely its download was interrupted: finish it, or delete it"
         )
-    paths = [path for path in found if path.name.endswith(_ENDS) and not path.name.startswith(".")]
+    paths = [path for path in found if path.name.lower().endswith(_ENDS) and not path.name.startswith(".")]
     if not paths:
         raise InputError(
             f"{folder}: there is no .ndjson or .ndjson.gz file in it. Likely it is another folder, or the files stand one "
@@ -85,17 +89,35 @@ def open_export(folder: Path, piece: int = PIECE) -> Export:
         )
     files, pieces, marks = [], [], []
     for path in paths:
+        if not path.name.isprintable():
+            raise InputError(f"{folder}: the name of the file {path.name!r} cannot be written down. Rename it")
         stated = path.stat()
         files.append(File(path.name, stated.st_size))
         marks.append((path.name, stated.st_size, stated.st_mtime_ns))
-        cuts = [0, stated.st_size] if path.name.endswith(".gz") else _cuts(path, stated.st_size, piece)
+        cuts = [0, stated.st_size] if path.name.lower().endswith(".gz") else _cuts(path, stated.st_size, piece)
         pieces += [(path.name, start, end) for start, end in pairwise(cuts) if start < end]
     numbered = tuple(Piece(number, *one) for number, one in enumerate(pieces))
-    return Export(folder, tuple(files), numbered, hashlib.sha256(json.dumps(marks).encode()).hexdigest())
+    digest = hashlib.sha256(json.dumps(marks).encode()).hexdigest()
+    return Export(folder, tuple(files), numbered, digest, server, tuple(_unread(folder, paths)), errors)
 
 
-def _check_manifest(folder: Path) -> None:
-    """Of a folder that says how it was fetched: it must be whole, and not only what changed since some day."""
+def _unread(folder: Path, read: Sequence[Path]) -> Iterator[str]:
+    """What looks as if it held resources, and is none of the files that are read."""
+    for path in sorted(folder.iterdir()):
+        name = path.name.lower()
+        if path in read or name.startswith(".") or name in _OURS:
+            continue
+        inside = path.is_dir() and any(one.name.lower().endswith(_ENDS) for one in path.iterdir())
+        if inside or "ndjson" in name or name.endswith((".json", ".gz", ".zst", ".bz2", ".xz", ".zip")):
+            yield path.name
+
+
+def _manifest(folder: Path) -> tuple[str, tuple[str, ...]]:
+    """What a folder says of how it was fetched: from which server, and where its errors are.
+
+    It must be whole, and not only what changed since some day.
+    """
+    server, errors = "", [f"errors/{path.name}" for path in sorted(folder.glob("errors/*")) if path.stat().st_size]
     for name in ("fetch.json", "manifest.json"):
         try:
             stated = json.loads((folder / name).read_bytes())
@@ -113,6 +135,11 @@ def _check_manifest(folder: Path) -> None:
                 f"{folder / name}: this export holds only what changed since some day. Rules judge whole records: fetch "
                 "everything, and let `--since` choose the patients of whom something changed"
             )
+        if isinstance(request, dict) and isinstance(request.get("server"), str):
+            server = request["server"]
+        if isinstance(stated.get("error"), list) and stated["error"]:
+            errors.append(f"{name}, error")
+    return server, tuple(errors)
 
 
 def _cuts(path: Path, size: int, piece: int) -> list[int]:
@@ -138,7 +165,7 @@ def lines(folder: Path, piece: Piece) -> Iterator[bytes | None]:
     Raises `Broken` after the last line that could be read, and `OSError`.
     """
     path = folder / piece.file
-    zipped = piece.file.endswith(".gz")
+    zipped = piece.file.lower().endswith(".gz")
     with gzip.open(path) if zipped else path.open("rb") as opened:
         file = cast(BinaryIO, opened)
         left = None if zipped else piece.end - piece.start

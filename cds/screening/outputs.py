@@ -3,43 +3,84 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from cds.errors import ExowatchError
 from cds.reasoning.rulebook import RuleBook
-from cds.screening.partition import Dealt, keep, quarantine_of, starts_of
+from cds.screening.partition import Dealt, Quarantined, quarantine_of, settle, starts_of
 from cds.screening.shard import Evaluated
 from cds.screening.summary import Summary, page
 from cds.screening.table import write_table
 
 FINDINGS, TABLE = "findings.ndjson", "findings.parquet"
 NOT_USED, QUARANTINE, UNJUDGED = "not-used.ndjson", "quarantine.ndjson", "unjudged.ndjson"
-OUTPUTS = (FINDINGS, TABLE, NOT_USED, QUARANTINE, UNJUDGED)
+UNRECORDED = "unrecorded.ndjson"
 SUMMARY, PAGE = "summary.json", "summary.html"
+OUTPUTS = (FINDINGS, TABLE, NOT_USED, QUARANTINE, UNJUDGED, UNRECORDED, PAGE, SUMMARY)
 _AT_ONCE = 100
 """So many files are read at a time."""
 
 
+class Lost(ExowatchError):
+    """What went in is not what came out: a fault of this program or of a disk, and no result can be trusted."""
+
+
 def put_together(
-    out: Path, work: Path, pieces: Sequence[Dealt], shards: Sequence[Evaluated], book: RuleBook, summary: Summary
+    out: Path,
+    work: Path,
+    pieces: Sequence[Dealt],
+    shared: Sequence[Quarantined],
+    shards: Sequence[Evaluated],
+    book: RuleBook,
 ) -> None:
-    """Write the outputs of a run, the summary last: where it is, everything is."""
-    stems = [work / stem for done in shards for stem in done.parts]
-    for name, kind in ((FINDINGS, "findings"), (NOT_USED, "left-out"), (UNJUDGED, "unjudged")):
-        _merged([Path(f"{stem}.{kind}") for stem in stems], out / name, work)
+    """Write findings, their table, and what could not be used. Raises `Lost` if lines are missing of what was counted."""
+    _merged(work, shards, "findings", out / FINDINGS, sum(one.measured for one in shards))
+    _merged(work, shards, "left-out", out / NOT_USED, sum(one.left_out for one in shards))
+    _merged(work, shards, "unjudged", out / UNJUDGED, sum(one.unjudged for one in shards))
     starts = starts_of(pieces)
-    with _whole(out / QUARANTINE) as file:
-        for one in pieces:
-            for line in quarantine_of(work, one, starts[one.number][1]):
-                file.write(msgspec.json.encode(line) + b"\n")
+    write_lines(
+        out / QUARANTINE,
+        (
+            *(line for one in pieces for line in quarantine_of(work, one, starts[one.number][1])),
+            *shared,
+            *_refused(work, shards),
+        ),
+    )
     with _whole(out / TABLE) as file:
         write_table(out / FINDINGS, file, book)
-    keep(out / PAGE, page(summary, book).encode())
-    keep(out / SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+
+
+def write_summary(out: Path, summary: Summary, book: RuleBook) -> None:
+    """Write the summary, last of all: where it is, everything is."""
+    with _whole(out / PAGE) as file:
+        file.write(page(summary, book).encode())
+    with _whole(out / SUMMARY) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+
+
+def write_lines(path: Path, lines: Iterable[msgspec.Struct]) -> None:
+    """A file of NDJSON."""
+    with _whole(path) as file:
+        for line in lines:
+            file.write(msgspec.json.encode(line) + b"\n")
+
+
+def _refused(work: Path, shards: Sequence[Evaluated]) -> list[Quarantined]:
+    """The lines of patients that could not be read to their end, by file and line."""
+    found = [
+        msgspec.json.decode(line, type=Quarantined)
+        for done in shards
+        for stem in done.parts
+        for line in (work / f"{stem}.refused").read_bytes().splitlines()
+    ]
+    if len(found) != sum(done.refused for done in shards):
+        raise Lost(_LOST.format(counted=sum(done.refused for done in shards), found=len(found), what="refused lines"))
+    return sorted(found, key=lambda one: (one.file, one.line))
 
 
 class _OfPatient(msgspec.Struct):
@@ -47,14 +88,19 @@ class _OfPatient(msgspec.Struct):
 
 
 _PATIENT = msgspec.json.Decoder(_OfPatient)
+_LOST = (
+    "{counted:,} {what} were counted, {found:,} are on disk. Nothing of this run can be trusted: likely the disk lost something. Run again "
+    "with --restart"
+)
 
 
 def _patient(line: bytes) -> str:
     return _PATIENT.decode(line).patient
 
 
-def _merged(parts: Sequence[Path], to: Path, work: Path) -> None:
+def _merged(work: Path, shards: Sequence[Evaluated], kind: str, to: Path, counted: int) -> None:
     """Files in the order of patients → one; a stable merge, so that the lines of a patient stay in their order."""
+    parts = [work / f"{stem}.{kind}" for done in shards for stem in done.parts]
     level = 0
     while len(parts) > _AT_ONCE:
         fewer = []
@@ -63,14 +109,20 @@ def _merged(parts: Sequence[Path], to: Path, work: Path) -> None:
             _merge(parts[number : number + _AT_ONCE], made)
             fewer.append(made)
         parts, level = fewer, level + 1
-    _merge(parts, to)
+    found = _merge(parts, to)
+    if found != counted:
+        raise Lost(_LOST.format(counted=counted, found=found, what=f"lines of {to.name}"))
 
 
-def _merge(parts: Sequence[Path], to: Path) -> None:
+def _merge(parts: Sequence[Path], to: Path) -> int:
+    """How many lines there are."""
+    number = 0
     with ExitStack() as stack, _whole(to) as file:
         opened = [stack.enter_context(path.open("rb")) for path in parts]
         for line in heapq.merge(*opened, key=_patient):
             file.write(line)
+            number += 1
+    return number
 
 
 @contextmanager
@@ -79,4 +131,5 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
     made = path.with_name(f"{path.name}.tmp")
     with made.open("wb") as file:
         yield file
+        settle(file)
     made.replace(path)

@@ -8,28 +8,24 @@ shard reads its parcels of all files, in the order of the pieces: the lines of a
 from __future__ import annotations
 
 import os
-import re
-import sqlite3
+import secrets
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
 import msgspec
 
 from cds.chart.clock import when
-from cds.chart.reading import SHARED
 from cds.screening.export import LONGEST, Broken, Piece, lines
 from cds.screening.lines import Identifier, Named, Owned, Refused, Shared, Unread, sort_out
 
 HELD = 24 * 2**20
 """Bytes of lines that one process holds before it writes them."""
-_SHARED, _PEOPLE, _NAMED = -1, -2, -3  # parcels that are no shard's
+SHARED, _PEOPLE, _NAMED = -1, -2, -3  # parcels that are no shard's
 
 Item = tuple[str, int, bool, bytes]
 """Patient, number of the line in its piece (from 0), whether it counts as changed, the line."""
@@ -72,13 +68,17 @@ class Quarantined(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Deal:
-    """A piece that is to be dealt to so many shards. `since`: only what was updated from this instant on counts as changed."""
+    """A piece that is to be dealt to so many shards. `since`: only what was updated from this instant on counts as changed; `server`:
+
+    that of the export, if it is known.
+    """
 
     export: Path
     work: Path
     piece: Piece
     shards: int
     since: str = ""
+    server: str = ""
 
 
 @dataclass(slots=True)
@@ -129,7 +129,7 @@ def deal(job: Deal) -> Dealt:
                 if not line.strip():
                     counts["blank"] += 1
                     continue
-                found = sort_out(line)
+                found = sort_out(line, job.server)
                 if isinstance(found, Owned):
                     counts["owned"] += 1
                     changed = not job.since or _is_changed(found.updated, job.since)
@@ -144,7 +144,8 @@ def deal(job: Deal) -> Dealt:
                     held.items[_NAMED].append((who, number, changed, line))
                 elif isinstance(found, Shared):
                     counts["shared"] += 1
-                    held.items[_SHARED].append((found.name, number, False, line))
+                    changed = bool(job.since) and _is_changed(found.updated, job.since)
+                    held.items[SHARED].append((found.name, number, changed, line))
                 elif isinstance(found, Unread):
                     unread[found.kind] += 1
                 else:
@@ -217,7 +218,7 @@ def adopt(work: Path, dealt: Sequence[Dealt], shards: int) -> list[Parcel]:
     Of several patients with an identifier the last is meant; an identifier that no patient has stands for a patient itself. As
     in `cds.chart.patients`.
     """
-    named = _of_kind(dealt, _NAMED)
+    named = of_kind(dealt, _NAMED)
     if not named:
         return []
     wanted: set[Identifier] = set()
@@ -225,7 +226,7 @@ def adopt(work: Path, dealt: Sequence[Dealt], shards: int) -> list[Parcel]:
         for stated, *_rest in items_of(work, parcel):
             wanted.update(_NAMES.decode(stated))
     known: dict[Identifier, str] = {}
-    for parcel in _of_kind(dealt, _PEOPLE):
+    for parcel in of_kind(dealt, _PEOPLE):
         for patient, _place, _changed, line in items_of(work, parcel):
             known |= dict.fromkeys(wanted.intersection(_NAMES.decode(line)), patient)
     parcels: list[Parcel] = []
@@ -238,53 +239,6 @@ def adopt(work: Path, dealt: Sequence[Dealt], shards: int) -> list[Parcel]:
                 held.items[shard_of(patient, shards)].append((patient, place, changed, line))
             parcels += _written(held, out, _ADOPTED, parcel.piece)
     return parcels
-
-
-def gather(work: Path, dealt: Sequence[Dealt]) -> Path | None:
-    """A file in which the shared lines are found by their names; None if there is none. It is read by `SharedLines`."""
-    shared = _of_kind(dealt, _SHARED)
-    if not shared:
-        return None
-    made, path = work / "shared.sqlite.tmp", work / "shared.sqlite"
-    made.unlink(missing_ok=True)
-    with closing(sqlite3.connect(made)) as connection:
-        connection.execute("CREATE TABLE line (name TEXT NOT NULL, content BLOB NOT NULL)")
-        for parcel in shared:
-            rows = ((name, line) for name, _place, _changed, line in items_of(work, parcel))
-            connection.executemany("INSERT INTO line VALUES (?, ?)", rows)
-        connection.execute("CREATE INDEX of_name ON line (name)")
-        connection.commit()
-    made.replace(path)
-    return path
-
-
-class SharedLines:
-    """What lines of patients refer to: a medication, a laboratory. Of one file, read by one thread."""
-
-    def __init__(self, path: Path | None):
-        self._connection = None if path is None else sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
-        self._found = lru_cache(maxsize=4096)(self._find)
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-
-    def of(self, lines: Sequence[bytes]) -> list[bytes]:
-        """The shared lines to which these refer, each version of each in the order of the export."""
-        if self._connection is None:
-            return []
-        names = dict.fromkeys(name for line in lines for name in _REFERENCE.findall(line))
-        return [line for name in names for line in self._found(name.decode())]
-
-    def _find(self, name: str) -> tuple[bytes, ...]:
-        assert self._connection is not None  # noqa: S101 - `of` has looked
-        wanted = "SELECT content FROM line WHERE name = ? ORDER BY rowid"
-        return tuple(row[0] for row in self._connection.execute(wanted, (name,)))
-
-
-_REFERENCE = re.compile(
-    rb'"reference"\s*:\s*"(?:[^"]*/)?((?:' + "|".join(sorted(SHARED)).encode() + rb')/[A-Za-z0-9.-]{1,64})["/]'
-)
 
 
 def items_of(work: Path, parcel: Parcel) -> list[Item]:
@@ -300,9 +254,10 @@ def items_of(work: Path, parcel: Parcel) -> list[Item]:
 @contextmanager
 def _made(path: Path) -> Iterator[BinaryIO]:
     """A file that is there once it is whole."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     with part.open("wb") as out:
         yield out
+        settle(out)
     part.replace(path)
 
 
@@ -310,6 +265,12 @@ def keep(path: Path, content: bytes) -> None:
     """Write a small file that is there once it is whole."""
     with _made(path) as out:
         out.write(content)
+
+
+def settle(file: BinaryIO) -> None:
+    """What was written is on disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _written(held: _Held, out: BinaryIO, name: str, piece: int) -> list[Parcel]:
@@ -324,7 +285,7 @@ def _written(held: _Held, out: BinaryIO, name: str, piece: int) -> list[Parcel]:
     return parcels
 
 
-def _of_kind(dealt: Sequence[Dealt], kind: int) -> list[Parcel]:
+def of_kind(dealt: Sequence[Dealt], kind: int) -> list[Parcel]:
     return [parcel for one in dealt for parcel in one.parcels if parcel.shard == kind]
 
 

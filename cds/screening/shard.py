@@ -6,8 +6,7 @@ Which patient it was is known from a mark that is written before each.
 
 from __future__ import annotations
 
-import faulthandler
-import os
+import secrets
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,29 +14,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 
-from cds.chart import LeftOut, Moment, read
-from cds.chart.catalogue import Catalogue
+from cds.chart import LeftOut, Moment
+from cds.chart.reading import read_of
 from cds.errors import EngineFault, ExowatchError
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.reasoner import Reasoner
+from cds.reasoning.rulebook import RuleBook
 from cds.record.content import answer
-from cds.screening.partition import Parcel, SharedLines, items_of, keep, split
+from cds.screening.lines import UNREADABLE, Json, resource_of
+from cds.screening.marks import TRIES, Marks
+from cds.screening.partition import Parcel, Quarantined, items_of, keep, settle, split
+from cds.screening.shared import SharedLines
 
 PART = 16 * 2**20
 """Bytes of lines that are held while patients are evaluated; a larger shard is taken in parts."""
-TRIES = 2
-"""So often a patient is tried whose evaluation ends the process."""
-SLOW = 600
-"""Seconds after which 64 patients are taken for an evaluation that never ends."""
-_BATCH = 64
-
-Place = tuple[int, int]
-"""Number of the piece, and of the line in it."""
+KINDS = ("findings", "left-out", "unjudged", "refused")
+_COUNTED = ("items", "refused", "measured", "unread", "unmeasured", "unjudged", "unchanged", "left_out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +44,10 @@ class Shard:
     work: Path
     parcels: tuple[Parcel, ...]
     starts: Mapping[int, tuple[str, int]]
-    shared: Path | None
+    shared: str | None
     moment: Moment
     changed_only: bool = False
+    shared_changed: bool = False  # whether something shared counts as changed
 
     @property
     def size(self) -> int:
@@ -58,21 +55,28 @@ class Shard:
 
 
 class Evaluated(msgspec.Struct, frozen=True):
-    """What became of a shard. Every patient is counted once: measured, unmeasured, unjudged or unchanged.
+    """What became of a shard. Every patient is counted once: measured, unread, unmeasured, unjudged or unchanged.
 
-    `states`: how many patients have each state, by rule; `parts`: the stems of the files that were written, each with the findings
+    `unread` have something that may be a result, and nothing that could be read; `refused` are lines. `states`: how many patients have each state, by rule; `parts`: the stems of the files that were written, each with the findings
     of its patients in their order.
     """
 
     number: int
+    rulebook: str
     items: int
+    refused: int
     measured: int
+    unread: int
     unmeasured: int
     unjudged: int
     unchanged: int
     left_out: int
     states: dict[str, dict[str, int]]
     parts: list[str]
+
+    @property
+    def patients(self) -> int:
+        return self.measured + self.unread + self.unmeasured + self.unjudged + self.unchanged
 
 
 class Unjudged(msgspec.Struct, frozen=True):
@@ -104,118 +108,167 @@ def report_of(work: Path, number: int) -> Evaluated | None:
         return None
 
 
-def evaluate_shard(job: Shard, reasoner: Reasoner) -> Evaluated:
-    """Evaluate a shard. Writes findings, what was not used and who could not be judged, and last its report. Raises `OSError`."""
-    name = _name(job.number)
-    counts, states, parts = Counter[str](), defaultdict[str, Counter[str]](Counter), []
-    shared = SharedLines(job.shared)
-    try:
-        with Marks(job.work / name) as marks:
-            for number, parcels in enumerate(_parts(job)):
-                stem = f"{name}.{number:03d}"
-                with _Outputs(job.work / stem) as out:
-                    for patient, items in _patients(job.work, parcels):
-                        counts["items"] += len(items)
-                        if job.changed_only and not any(changed for _, changed, _ in items):
-                            counts["unchanged"] += 1
-                        elif marks.begin(patient):
-                            _evaluate(job, patient, items, reasoner, shared, out, counts, states)
-                        else:
-                            counts["unjudged"] += 1
-                            out.unjudged(patient, f"its evaluation ended the process {TRIES} times")
-                parts.append(stem)
-    finally:
-        shared.close()
-    shutil.rmtree(job.work / f"{name}.split", ignore_errors=True)
-    counted = {key: counts[key] for key in ("items", "measured", "unmeasured", "unjudged", "unchanged", "left_out")}
-    by_rule = {rule: dict(sorted(found.items())) for rule, found in sorted(states.items())}
-    done = Evaluated(job.number, **counted, states=by_rule, parts=parts)
-    keep(job.work / f"{name}.json", _JSON.encode(done))
+def evaluate_shard(job: Shard, reasoners: Reasoners) -> Evaluated:
+    """Evaluate a shard. Writes its files, and last its report, which names them. Raises `OSError`."""
+    name = f"{_name(job.number)}.{secrets.token_hex(4)}"  # of this attempt: another may still be writing somewhere
+    with ExitStack() as stack:
+        shared = SharedLines(job.shared)
+        stack.callback(shared.close)
+        work = _Evaluating(job, reasoners, shared, stack.enter_context(Marks(job.work / _name(job.number))))
+        parts = []
+        for number, parcels in enumerate(_parts(job, name, stack)):
+            parts.append(f"{name}.{number:03d}")
+            with _Outputs(job.work / parts[-1]) as out:
+                for patient, items in _patients(job.work, parcels):
+                    work.evaluate(patient, items, out)
+    done = work.report(parts)
+    keep(job.work / f"{_name(job.number)}.json", _JSON.encode(done))
     return done
 
 
-def _evaluate(
-    job: Shard,
-    patient: str,
-    items: Sequence[tuple[Place, bool, bytes]],
-    reasoner: Reasoner,
-    shared: SharedLines,
-    out: _Outputs,
-    counts: Counter[str],
-    states: Mapping[str, Counter[str]],
-) -> None:
-    lines = [line for _, _, line in items]
-    try:
-        evaluation = evaluated(patient, [*lines, *shared.of(lines)], reasoner, job.moment)
-    except EngineFault:
-        raise
-    except Exception as error:  # whoever cannot be evaluated is listed, and the others go on
-        counts["unjudged"] += 1
-        out.unjudged(patient, str(error) if isinstance(error, ExowatchError) else f"a fault: {type(error).__name__}")
-        return
-    for one in evaluation.chart.left_out:
-        counts["left_out"] += 1
-        out.not_used(patient, one, _where(one, [place for place, _, _ in items], job.starts))
-    if not evaluation.answers and not evaluation.silent:
-        counts["unmeasured"] += 1
-        return
-    counts["measured"] += 1
-    for rule, finding in evaluation.answers.items():
-        states[rule][finding.state] += 1
-    out.answer(evaluation)
+class Reasoners:
+    """A reasoner, and another in its place once its engine has broken its contract."""
+
+    def __init__(self, book: RuleBook):
+        self._book = book
+        self.reasoner = Reasoner(book)
+
+    def renew(self) -> None:
+        self.reasoner = Reasoner(self._book)
 
 
-def evaluated(patient: str, lines: Sequence[bytes], reasoner: Reasoner, moment: Moment) -> Evaluation:
-    """The evaluation of a patient from the lines of their record, and of what these refer to."""
-    catalogue: Catalogue = reasoner.rulebook.catalogue
-    record = read(b"[" + b",".join(lines) + b"]", catalogue, patient=patient)
-    return reasoner.evaluate(record.as_of(moment))
+class _Evaluating:
+    """One attempt at a shard, and what it has come to so far."""
+
+    def __init__(self, job: Shard, reasoners: Reasoners, shared: SharedLines, marks: Marks):
+        self._job, self._reasoners, self._shared, self._marks = job, reasoners, shared, marks
+        self._counts, self._states = Counter[str](), defaultdict[str, Counter[str]](Counter)
+
+    def report(self, parts: Sequence[str]) -> Evaluated:
+        counted = {key: self._counts[key] for key in _COUNTED}
+        states = {rule: dict(sorted(found.items())) for rule, found in sorted(self._states.items())}
+        return Evaluated(
+            self._job.number, self._reasoners.reasoner.rulebook.hash, **counted, states=states, parts=list(parts)
+        )
+
+    def evaluate(self, patient: str, items: Sequence[Item], out: _Outputs) -> None:
+        """One patient, who is counted once."""
+        self._counts["items"] += len(items)
+        changed = not self._job.changed_only or any(one.changed for one in items)
+        if not changed and not self._job.shared_changed:
+            self._counts["unchanged"] += 1
+            return
+        read = [(one, resource_of(one.line)) for one in items]
+        resources = [resource for _, resource in read if resource is not None]
+        shared, new = self._shared.of(resources)
+        if not changed and not new:
+            self._counts["unchanged"] += 1
+            return
+        for one, resource in read:
+            if resource is None:
+                self._counts["refused"] += 1
+                out.refused(Quarantined(*self._place(one), *UNREADABLE))
+        evaluation = self._evaluation(patient, [*resources, *shared], out)
+        if evaluation is None:
+            self._counts["unjudged"] += 1
+            return
+        kept = [one for one, resource in read if resource is not None]
+        hidden = False
+        for left_out in evaluation.chart.left_out:
+            self._counts["left_out"] += 1
+            hidden |= left_out.hides_results
+            out.not_used(patient, left_out, self._where(left_out, kept))
+        if evaluation.answers or evaluation.silent:
+            self._counts["measured"] += 1
+            out.answer(evaluation)
+        else:
+            self._counts["unread" if hidden or len(kept) < len(items) else "unmeasured"] += 1
+        for rule, finding in evaluation.answers.items():
+            self._states[rule][finding.state] += 1
+
+    def _evaluation(self, patient: str, resources: list[Json], out: _Outputs) -> Evaluation | None:
+        """None for whoever cannot be evaluated: they are listed, and the others go on."""
+        if self._marks.has_ended(patient):
+            out.unjudged(patient, f"its evaluation ended the process {TRIES} times")
+            return None
+        with self._marks.of(patient):
+            for last in (False, True):
+                try:
+                    return evaluated(patient, resources, self._reasoners.reasoner, self._job.moment)
+                except EngineFault as error:  # that engine is not asked again
+                    self._reasoners.renew()
+                    if last:
+                        out.unjudged(patient, str(error))
+                except ExowatchError as error:
+                    out.unjudged(patient, str(error))
+                    return None
+                except Exception as error:
+                    out.unjudged(patient, f"a fault of this program: {type(error).__name__}")
+                    return None
+        return None
+
+    def _place(self, item: Item) -> tuple[str, int]:
+        """File and line of an item, counted from 1."""
+        file, first = self._job.starts[item.piece]
+        return file, first + item.place
+
+    def _where(self, left_out: LeftOut, items: Sequence[Item]) -> str:
+        """Where something stands in the export: of `[3].valueQuantity` the file and line of the fourth resource."""
+        number, bracket, rest = left_out.where.removeprefix("[").partition("]")
+        if not bracket or not number.isdecimal() or int(number) >= len(items):
+            return left_out.where
+        file, line = self._place(items[int(number)])
+        return f"{file}:{line} {rest.removeprefix('.')}".strip()
 
 
-def _where(one: LeftOut, places: Sequence[Place], starts: Mapping[int, tuple[str, int]]) -> str:
-    """Where something stands in the export: of `[3].valueQuantity` the file and line of the fourth resource."""
-    number, bracket, rest = one.where.removeprefix("[").partition("]")
-    if not bracket or not number.isdecimal() or int(number) >= len(places):
-        return one.where
-    piece, line = places[int(number)]
-    file, first = starts[piece]
-    return f"{file}:{first + line} {rest.removeprefix('.')}".strip()
+def evaluated(patient: str, resources: list[Json], reasoner: Reasoner, moment: Moment) -> Evaluation:
+    """The evaluation of a patient from the resources of their record, and from what these refer to."""
+    return reasoner.evaluate(read_of(patient, resources, reasoner.rulebook.catalogue).as_of(moment))
 
 
 # patients of a shard -----------------------------------------------------------------------------------------------------
 
 
-def _parts(job: Shard) -> Iterator[Sequence[Parcel]]:
+def _parts(job: Shard, name: str, stack: ExitStack) -> Iterator[Sequence[Parcel]]:
     """The parcels of a shard; of a large one, of each part, into which its patients are dealt once more."""
     if job.size <= PART:
         yield job.parcels
         return
-    folder = job.work / f"{_name(job.number)}.split"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = job.work / f"{name}.split"
     folder.mkdir()
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
     parts = -(-job.size // (PART // 2))
     dealt = split(job.work, job.parcels, folder, parts)
     for part in range(parts):
         yield [parcel for parcel in dealt if parcel.shard == part]
 
 
-def patients_of(job: Shard) -> Iterator[tuple[str, list[tuple[Place, bool, bytes]]]]:
+def patients_of(job: Shard) -> Iterator[tuple[str, list[Item]]]:
     """The patients of a shard, part by part, each with the lines of their record in the order of the export."""
-    for parcels in _parts(job):
-        yield from _patients(job.work, parcels)
-    shutil.rmtree(job.work / f"{_name(job.number)}.split", ignore_errors=True)
+    with ExitStack() as stack:
+        for parcels in _parts(job, f"{_name(job.number)}.{secrets.token_hex(4)}", stack):
+            yield from _patients(job.work, parcels)
 
 
-def _patients(work: Path, parcels: Sequence[Parcel]) -> Iterator[tuple[str, list[tuple[Place, bool, bytes]]]]:
+class Item(NamedTuple):
+    """A line of a patient: from which piece, its number in it (from 0), whether it counts as changed."""
+
+    piece: int
+    place: int
+    changed: bool
+    line: bytes
+
+
+def _patients(work: Path, parcels: Sequence[Parcel]) -> Iterator[tuple[str, list[Item]]]:
     """The patients of some parcels in their order, each with the lines of their record in the order of the export."""
     items = [
-        (patient, (parcel.piece, place), changed, line)
+        (patient, Item(parcel.piece, place, changed, line))
         for parcel in parcels
         for patient, place, changed, line in items_of(work, parcel)
     ]
-    items.sort(key=lambda item: (item[0], item[1]))
+    items.sort(key=lambda item: (item[0], item[1].piece, item[1].place))
     for patient, theirs in groupby(items, key=lambda item: item[0]):
-        yield patient, [(place, changed, line) for _, place, changed, line in theirs]
+        yield patient, [item for _, item in theirs]
 
 
 class _Outputs:
@@ -226,74 +279,29 @@ class _Outputs:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            kinds = ("findings", "left-out", "unjudged")
-            self._findings, self._not_used, self._unjudged = (
-                stack.enter_context(Path(f"{self._stem}.{kind}").open("wb")) for kind in kinds
-            )
+            self._files = {kind: stack.enter_context(Path(f"{self._stem}.{kind}").open("wb")) for kind in KINDS}
             self._opened = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            settle(file)
         self._opened.close()
 
     def answer(self, evaluation: Evaluation) -> None:
-        self._findings.write(answer(evaluation) + b"\n")
+        self._files["findings"].write(answer(evaluation) + b"\n")
 
     def not_used(self, patient: str, one: LeftOut, where: str) -> None:
-        found = NotUsed(patient, one.what, where, one.reason, one.hint, one.hides_results)
-        self._not_used.write(_JSON.encode(found) + b"\n")
+        self._write("left-out", NotUsed(patient, one.what, where, one.reason, one.hint, one.hides_results))
 
     def unjudged(self, patient: str, reason: str) -> None:
-        self._unjudged.write(_JSON.encode(Unjudged(patient, reason)) + b"\n")
+        self._write("unjudged", Unjudged(patient, reason))
 
+    def refused(self, line: Quarantined) -> None:
+        self._write("refused", line)
 
-class Marks:
-    """Who is being evaluated, on disk, so that it is known who was when the process ended.
-
-    `begin` is False for whoever was evaluated `TRIES` times without an end. An evaluation that never ends ends the process.
-    """
-
-    def __init__(self, stem: Path):
-        self._now, self._deaths = Path(f"{stem}.now"), Path(f"{stem}.deaths")
-        try:
-            last = self._now.read_bytes()
-        except FileNotFoundError:
-            last = b""
-        if last:
-            with self._deaths.open("ab") as deaths:
-                deaths.write(last + b"\n")
-        died = self._deaths.read_bytes().splitlines() if self._deaths.exists() else []
-        self._gone = {patient for patient, times in Counter(died).items() if times >= TRIES}
-        self._begun = 0
-
-    def __enter__(self) -> Self:
-        self._file = os.open(self._now, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        self._null = open(os.devnull, "w")
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        faulthandler.cancel_dump_traceback_later()
-        self._null.close()
-        os.close(self._file)
-        if not isinstance(error, EngineFault):  # that engine is of no more use, as if its process had ended
-            self._now.unlink()
-
-    def begin(self, patient: str) -> bool:
-        if self._begun % _BATCH == 0:
-            faulthandler.dump_traceback_later(SLOW, exit=True, file=self._null)
-        self._begun += 1
-        mark = _JSON.encode(patient)  # on one line, whatever an id holds
-        if mark in self._gone:
-            return False
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, mark, 0)
-        return True
-
-
-def forget_marks(work: Path) -> None:
-    """Before a run goes on: who was being evaluated when it was stopped did not stop it."""
-    for mark in work.glob("*.now"):
-        mark.unlink()
+    def _write(self, kind: str, one: msgspec.Struct) -> None:
+        self._files[kind].write(_JSON.encode(one) + b"\n")
 
 
 def _name(number: int) -> str:

@@ -20,7 +20,8 @@ class Plan(msgspec.Struct, frozen=True):
     as_of: str  # a day or an instant
     live: bool  # as of now, or looking back
     since: str
-    record: str  # base URL of the FHIR server under which patients are recorded; "" if they are not
+    server: str  # base URL of the FHIR server that the patients are of; "" if it is not known
+    tenant: str  # into whose record they go; "" if into none
     shards: int
     software: dict[str, str]
 
@@ -31,26 +32,31 @@ class Summary(msgspec.Struct, frozen=True):
     plan: Plan
     files: int
     bytes: int
+    ignored: list[str]  # what stands beside the files, may hold resources and was not read
+    errors: list[str]  # where the server says that it could not export something
     lines: int
     blank: int
     of_patients: int
     shared: int
     refused: int
-    unread: dict[str, int]  # by type, of which no rule asks
+    unread_types: dict[str, int]  # lines by type, of which no rule asks
     patients: int
     measured: int
+    unread: int  # patients with something that may be a result, none of which could be read
     unmeasured: int
     unjudged: int
     unchanged: int
     not_used: int
     states: dict[str, dict[str, int]]  # by rule, how many patients have each
     recorded: int  # patients whose evaluation stands in the record
+    unrecorded: int  # who were to be, and are not
     broken: list[str]  # compressed files that cannot be read to their end
 
     @property
     def is_whole(self) -> bool:
-        """Whether every line could be used and every patient evaluated."""
-        return not (self.refused or self.unjudged or self.broken)
+        """Whether all that was there was read, every patient evaluated, and everybody recorded who was to be."""
+        wrong = (self.ignored, self.errors, self.refused, self.unread, self.unjudged, self.unrecorded, self.broken)
+        return not any(wrong)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ _SCHEMA = pyarrow.schema(
         ("operation", pyarrow.date32()),
         ("day", pyarrow.int32()),  # day of the line, or since the operation, of the latest sample
         ("latest", pyarrow.string()),  # reference of the latest result
-        ("fold", pyarrow.float64()),  # at least so many times the reference, of the first fact that compares
+        ("fold", pyarrow.float64()),  # at least so many times the reference, of the first fact that compares, by name
         ("fold_high", pyarrow.float64()),  # at most; null: no upper end
         ("limit", pyarrow.float64()),
         ("missing", pyarrow.list_(pyarrow.string())),  # facts that keep it from being evaluable

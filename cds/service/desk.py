@@ -50,9 +50,9 @@ _THREADS = 8
 """Evaluations at one time in one process; more wait their turn, as the interpreter runs one at a time anyway."""
 _ORDERED = ("MedicationRequest", "Medication")
 _ASKS_NOBODY = "no FHIR server of this client may be asked; see 'fhir' in the file of clients"
-_ATTEMPTS = 4
 SCREENING = "screening"
 """The occasion of an evaluation that nobody asked for: the patient was in an export."""
+_ATTEMPTS = 4
 """How often an evaluation is begun anew because more results arrived meanwhile."""
 
 

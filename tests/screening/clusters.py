@@ -39,9 +39,9 @@ class Dask:
             self.add(f"worker-{number}")
         return self
 
-    def add(self, name: str, hidden: Path | None = None) -> None:
+    def add(self, name: str, hidden: Path | None = None, threads: int = 1) -> None:
         """One worker more, without a nanny: whoever kills it has killed it. It does not see what is in `hidden`."""
-        options = ("--nthreads", "1", "--no-nanny", "--local-directory", str(self.folder / name))
+        options = ("--nthreads", str(threads), "--no-nanny", "--local-directory", str(self.folder / name))
         self.workers.append(self._start("worker", self.address, *options, log=name, hidden=hidden))
 
     def __exit__(self, *_: object) -> None:

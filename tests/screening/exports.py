@@ -11,7 +11,8 @@ from typing import Any
 
 from cds.reasoning.loading import default_rulebook
 from cds.screening.crew import Crew, Job, Made, Setup
-from cds.screening.run import Asked, Nobody, screen
+from cds.screening.plan import Asked
+from cds.screening.run import Nobody, screen
 from cds.screening.summary import Summary
 from cds.workbench.synth import make_patient
 from cds.workbench.synth.fhir_output import current
@@ -51,6 +52,9 @@ def write(
 
 class Here:
     """A crew of this process alone: for what is not about who does the work."""
+
+    def check(self, work: Path) -> None:
+        """It is here."""
 
     def run(self, work: Callable[[Job, Setup], Made], jobs: Sequence[Job], setup: Setup) -> Iterator[Made]:
         return (work(job, setup) for job in jobs)

@@ -98,6 +98,11 @@ def test_a_cluster_without_workers_and_a_worker_that_does_not_see_the_folder_are
         work.mkdir()
         dask.add("seeing")
         cluster.check(work)
+        dask.add("threads", threads=4)
+        cluster._client.wait_for_workers(2, timeout=60)
+        with pytest.raises(InputError, match="this worker has several threads"):
+            cluster.check(work)
+        dask.kill(dask.workers.pop())
         dask.add("blind", hidden=work)
         cluster._client.wait_for_workers(2, timeout=60)
         with pytest.raises(InputError, match="this worker does not see"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cds.screening.crew import Processes
-from cds.screening.shard import TRIES, Marks, forget_marks
+from cds.screening.marks import TRIES, Marks, forget_marks
 from tests.screening.exports import Json, by_patient, lines, patients, screened, write
 
 
@@ -95,23 +95,23 @@ def test_whoever_ends_the_process_is_tried_again_then_listed(tmp_path: Path, tim
 
 
 def test_who_was_being_evaluated_when_a_run_was_stopped_has_not_ended_it(tmp_path: Path) -> None:
-    with Marks(tmp_path / "shard-00000") as marks:
-        assert marks.begin("Patient/1")
-        (tmp_path / "kept").write_bytes((tmp_path / "shard-00000.now").read_bytes())
     for _ in range(3):
-        (tmp_path / "shard-00000.now").write_bytes((tmp_path / "kept").read_bytes())
+        with Marks(tmp_path / "shard") as marks:
+            assert not marks.has_ended("Patient/1")
+        (tmp_path / "shard.now").write_bytes(b'"Patient/1"')
         forget_marks(tmp_path)
-        with Marks(tmp_path / "shard-00000") as marks:
-            assert marks.begin("Patient/1")
 
 
-def test_marks_know_a_patient_whatever_their_id_holds(tmp_path: Path) -> None:
-    odd = 'Patient/a\nb"ü'
-    for tried in (True, True, False):
-        marks = Marks(tmp_path / "shard")
-        with marks:
-            assert marks.begin(odd) is tried
-            assert marks.begin("Patient/ab")
-            marks.begin(odd)
-            mark = (tmp_path / "shard.now").read_bytes()
+def test_marks_know_a_patient_whatever_their_id_holds_and_blame_nobody_who_is_done(tmp_path: Path) -> None:
+    odd, done = 'Patient/a\nb"ü', "Patient/done"
+    for ended in (False, False, True):
+        with Marks(tmp_path / "shard") as marks:
+            assert marks.has_ended(odd) is ended
+            with marks.of(done):
+                pass
+            assert (tmp_path / "shard.now").read_bytes() == b""
+            with marks.of(odd):
+                mark = (tmp_path / "shard.now").read_bytes()
         (tmp_path / "shard.now").write_bytes(mark)  # as if the process had ended there
+    with Marks(tmp_path / "shard") as marks:
+        assert not marks.has_ended(done)

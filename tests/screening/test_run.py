@@ -68,6 +68,7 @@ def test_every_output_is_the_same_from_one_and_two_processes_and_again(tmp_path:
     names = sorted(path.name for path in outs[0].iterdir())
     assert names == [
         "findings.ndjson", "findings.parquet", "not-used.ndjson", "quarantine.ndjson", "summary.html", "summary.json", "unjudged.ndjson",
+        "unrecorded.ndjson",
     ]  # fmt: skip
     for name in names:
         first, *others = ((out / name).read_bytes() for out in outs)
@@ -119,7 +120,7 @@ def test_what_cannot_be_used_is_named_with_file_and_line(tmp_path: Path) -> None
     assert not_used["where"] == "Observation.0000.ndjson:4 status"
     assert not_used["what"] == f"Observation/{broken['id']}"
     assert not_used["hides_results"]
-    assert (found.refused, found.blank, found.unread, found.not_used) == (2, 1, {"Claim": 1}, 1)
+    assert (found.refused, found.blank, found.unread_types, found.not_used) == (2, 1, {"Claim": 1}, 1)
     assert not found.is_whole
 
 
@@ -346,7 +347,7 @@ def test_the_command_says_what_it_found(tmp_path: Path) -> None:
     [
         (("--workers", "2", "--cluster", "tcp://127.0.0.1:1"), "name one of the two"),
         (("--record", "https://ehr.example/fhir", "--as-of", DAY), "leave --as-of out"),
-        (("--record", "ehr"), "write the base URL"),
+        (("--record", "ehr"), "Write the base URL"),
     ],
 )
 def test_options_that_do_not_go_together_are_told(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
