@@ -200,7 +200,7 @@ def test_a_time_that_is_none_is_said_to_be_none_and_is_not_offered(
     told = json.loads(done(server.server, "--out", tmp_path / "out", "--json")[1])
     assert (told["complete"], told["transactionTime"]) == (True, None)
     assert any("no instant" in note for note in told["notes"])
-    assert state(tmp_path / "out")["transaction_time"] == time
+    assert state(tmp_path / "out")["transactionTime"] == time
     code, _, err = done(server.server, "--out", tmp_path / "next", "--since", time)
     assert (code, "is no instant" in err) == (2, True)
 
