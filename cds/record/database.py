@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
@@ -175,6 +175,7 @@ class Database:
             max_overflow=0,
             pool_timeout=self.deadline,
             connect_args={"timeout": self.deadline, "check_same_thread": False},
+            hide_parameters=True,
         )
 
         @event.listens_for(engine, "connect")
@@ -195,7 +196,7 @@ class Database:
 
     def _postgresql(self) -> Engine:
         milliseconds = max(1, int(self.deadline * 1000))
-        return create_engine(
+        engine = create_engine(
             self.url.set(drivername="postgresql+psycopg"),
             pool_size=_CONNECTIONS,
             max_overflow=0,
@@ -206,7 +207,10 @@ class Database:
                 "tcp_user_timeout": max(2000, milliseconds),
                 "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} -c timezone=UTC",
             },
+            hide_parameters=True,
         )
+        event.listen(engine, "handle_error", _without_data)
+        return engine
 
     def lock(self, connection: Connection, what: int) -> None:
         """Let only one transaction at a time pass, until it ends; a writer of SQLite is alone anyway."""
@@ -238,6 +242,22 @@ def head() -> str:
     found = ScriptDirectory.from_config(migrations()).get_current_head()
     assert found is not None  # noqa: S101 - there is always a first revision
     return found
+
+
+_DATA = "22"
+"""The class of SQLSTATE in which a message repeats the value that it is about."""
+
+
+def _without_data(context: ExceptionContext) -> None:
+    """Take what PostgreSQL repeats of a row (its DETAIL, mostly) from an error: it may be printed."""
+    original, wrapped = context.original_exception, context.sqlalchemy_exception
+    code = getattr(original, "sqlstate", None)
+    if code is None or wrapped is None:
+        return  # of the driver or the connection, which know no row
+    primary = getattr(getattr(original, "diag", None), "message_primary", None)
+    said = code if primary is None or code.startswith(_DATA) else f"{code} {primary}"
+    original.args = (said,)
+    wrapped.args = (f"({type(original).__name__}) {said}",)
 
 
 _NOT_SET_UP = ("42501", "42P01", "42703")  # a privilege, a table or a column that is not there
