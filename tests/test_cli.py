@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -156,6 +157,34 @@ def test_a_wrong_call_is_one_message_and_exit_code_2(arguments: tuple[str, ...],
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+BROKEN = """
+from cds.cli import app, main
+
+@app.command()
+def broken() -> None:
+    try:
+        {}["Patient/jane-roe"]
+    except KeyError:
+        from cds.calendar import day_of
+        day_of("T, Jane Roe")
+
+main()
+"""
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_a_fault_of_the_program_has_a_code_of_its_own_and_says_where_it_is_and_nothing_of_a_record(level: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN, "broken"], cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "EXOWATCH_LOG_LEVEL": level},
+    )  # fmt: skip
+    said, _, way = done.stderr.partition("\n")
+    assert (done.returncode, done.stdout) == (70, "")
+    assert re.match(r"This is a fault of Exowatch itself: ValueError at cds\.calendar:\d+\.", said)
+    assert [one in way for one in ("in at_place", "KeyError", "ValueError")] == [level == "DEBUG"] * 3
+    assert "roe" not in done.stderr.lower()
 
 
 def test_evidence_lists_every_system_with_its_disposition() -> None:
