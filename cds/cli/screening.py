@@ -58,7 +58,7 @@ def screen(
     """
     try:
         from cds.screening.crew import Processes
-        from cds.screening.outputs import PAGE
+        from cds.screening.outputs import PAGE, SUMMARY
         from cds.screening.plan import Asked
         from cds.screening.recording import destination
         from cds.screening.run import screen as run
@@ -74,6 +74,7 @@ def screen(
         )
     to = destination(record) if record else None
     asked = Asked(export, out, _book(rules), as_of, since, to, restart)
+    before = (out / SUMMARY).exists() and not restart
     os.umask(0o077)  # what is written holds whole records
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is one like Ctrl-C
     try:
@@ -89,6 +90,8 @@ def screen(
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
     else:
+        if before:
+            terminal.say("This run was finished before, and nothing was done; --restart begins it anew.")
         _say(found, out / PAGE)
     raise typer.Exit(0 if found.is_whole else 1)
 
@@ -140,6 +143,10 @@ def _say(found: Summary, page: Path) -> None:
     say(f"  {found.measured:,} have a result of a marker, {found.unmeasured:,} have none")
     if found.plan.since:
         say(f"  {found.unchanged:,} were not evaluated: nothing of them was updated since {found.plan.since}")
+    for missing in found.missing:
+        say(f"  missing: {missing}")
+    if found.nameless:
+        say(f"  of {found.nameless:,} of them the export has no Patient resource")
     if found.unread:
         say(
             f"  {found.unread:,} have something that may be a result, and could not be read: {page.parent}/not-used.ndjson"

@@ -15,7 +15,7 @@ from typing import Any, Self
 from cds.errors import InputError
 from cds.screening.crew import MOST_DEATHS, CrewLost, Job, Made, Setup, done_by
 
-_PATIENCE = 20
+_PATIENCE = 10
 """Seconds that a scheduler has to answer, and to have a worker."""
 
 
@@ -30,6 +30,10 @@ class Cluster:
                 "`--cluster` needs Dask's distributed, which is not installed: pip install 'exowatch[screening]'"
             ) from None
         self.address = address
+        if not address.startswith(("tcp://", "tls://")):
+            raise InputError(
+                f"--cluster '{address}': write the address that `dask scheduler` prints, tcp://host:8786 or tls://host:8786"
+            )
         try:
             connect: Any = distributed.Client
             self._client = connect(address, timeout=_PATIENCE, set_as_default=False)

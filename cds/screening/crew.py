@@ -183,7 +183,13 @@ class _Hand:
         given, self._jobs = context.Pipe(duplex=False)
         self.results, sent = context.Pipe(duplex=False)
         self._process: SpawnProcess = context.Process(target=_serve, args=(setup, given, sent), daemon=True)
-        self._process.start()
+        before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, {signal.SIGINT}
+        )  # half a beginning would be told by a traceback
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         given.close()
         sent.close()
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from cds.errors import InputError
 
@@ -21,6 +23,7 @@ PIECE = 16 * 2**20
 """Bytes of a plain file that are read at a time."""
 LONGEST = 16 * 2**20
 """No resource of FHIR is longer; a longer line is no line of an export."""
+_MARK = b"\xef\xbb\xbf"  # some systems begin a text of UTF-8 with it
 _ENDS = (".ndjson", ".ndjson.gz")
 _OURS = ("fetch.json", "manifest.json", "errors", "deleted", "parts")
 
@@ -58,6 +61,7 @@ class Export:
     server: str  # base URL of the FHIR server that it is of; "" if nothing says so
     unread: tuple[str, ...]  # what stands in the folder, may hold data and is not read
     errors: tuple[str, ...]  # where the server says that it could not export something
+    counts: Mapping[str, int]  # by type how many resources a manifest says there are; empty if there is none that does
 
     @property
     def size(self) -> int:
@@ -75,7 +79,7 @@ def open_export(folder: Path, piece: int = PIECE) -> Export:
         found = sorted(path for path in folder.iterdir() if path.is_file())
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror or error}. Name the folder of an export") from error
-    server, errors = _manifest(folder)
+    server, errors, counts = _manifest(folder)
     unfinished = [path.name for path in found if path.name.endswith(".part")]
     if unfinished:
         raise InputError(
@@ -89,16 +93,20 @@ def open_export(folder: Path, piece: int = PIECE) -> Export:
         )
     files, pieces, marks = [], [], []
     for path in paths:
+        if not os.access(path, os.R_OK):
+            raise InputError(f"{path}: this file cannot be read by this user. Change its permissions, or who calls")
         if not path.name.isprintable():
             raise InputError(f"{folder}: the name of the file {path.name!r} cannot be written down. Rename it")
         stated = path.stat()
         files.append(File(path.name, stated.st_size))
         marks.append((path.name, stated.st_size, stated.st_mtime_ns))
+        if not path.name.lower().endswith(".gz"):
+            _check_lines(path)
         cuts = [0, stated.st_size] if path.name.lower().endswith(".gz") else _cuts(path, stated.st_size, piece)
         pieces += [(path.name, start, end) for start, end in pairwise(cuts) if start < end]
     numbered = tuple(Piece(number, *one) for number, one in enumerate(pieces))
     digest = hashlib.sha256(json.dumps(marks).encode()).hexdigest()
-    return Export(folder, tuple(files), numbered, digest, server, tuple(_unread(folder, paths)), errors)
+    return Export(folder, tuple(files), numbered, digest, server, tuple(_unread(folder, paths)), errors, counts)
 
 
 def _unread(folder: Path, read: Sequence[Path]) -> Iterator[str]:
@@ -112,12 +120,13 @@ def _unread(folder: Path, read: Sequence[Path]) -> Iterator[str]:
             yield path.name
 
 
-def _manifest(folder: Path) -> tuple[str, tuple[str, ...]]:
-    """What a folder says of how it was fetched: from which server, and where its errors are.
+def _manifest(folder: Path) -> tuple[str, tuple[str, ...], Mapping[str, int]]:
+    """What a folder says of how it was fetched: from which server, where its errors are, how much there is of each type.
 
     It must be whole, and not only what changed since some day.
     """
     server, errors = "", [f"errors/{path.name}" for path in sorted(folder.glob("errors/*")) if path.stat().st_size]
+    counts = Counter[str]()
     for name in ("fetch.json", "manifest.json"):
         try:
             stated = json.loads((folder / name).read_bytes())
@@ -139,7 +148,38 @@ def _manifest(folder: Path) -> tuple[str, tuple[str, ...]]:
             server = request["server"]
         if isinstance(stated.get("error"), list) and stated["error"]:
             errors.append(f"{name}, error")
-    return server, tuple(errors)
+        for one in [*_items(stated, "output"), *_items(stated, "files")]:
+            count = one.get("count", one.get("resources"))
+            if isinstance(one.get("type"), str) and isinstance(count, int) and one.get("kind", "output") == "output":
+                counts[one["type"]] += count
+    return server, tuple(errors), counts
+
+
+def _items(stated: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    found = stated.get(name)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+_NOT_LINES = {
+    b"\x1f\x8b": ("compressed with gzip", "name it .ndjson.gz"),
+    b"\xff\xfe": ("UTF-16", "save it as UTF-8"),
+    b"\xfe\xff": ("UTF-16", "save it as UTF-8"),
+    b"PK": ("a ZIP archive", "unpack it"),
+    b"(\xb5/\xfd": ("compressed with zstandard", "unpack it"),
+    b"<": ("XML or HTML", "ask the server for application/fhir+ndjson"),
+    b"{\n": ("JSON over several lines", "write each resource on one line"),
+    b"{\r": ("JSON over several lines", "write each resource on one line"),
+    b"[": ("one JSON list", "write each resource on one line"),
+}
+
+
+def _check_lines(path: Path) -> None:
+    """Raises `InputError` for a file whose first signs are those of something else."""
+    with path.open("rb") as file:
+        first = file.read(8).removeprefix(_MARK)
+    for signs, (what, hint) in _NOT_LINES.items():
+        if first.startswith(signs):
+            raise InputError(f"{path}: it is no NDJSON but {what}. Next step: {hint}")
 
 
 def _cuts(path: Path, size: int, piece: int) -> list[int]:
@@ -171,6 +211,7 @@ def lines(folder: Path, piece: Piece) -> Iterator[bytes | None]:
         left = None if zipped else piece.end - piece.start
         if not zipped:
             file.seek(piece.start)
+        at_first = piece.start == 0
         while left is None or left > 0:
             try:
                 line = file.readline(LONGEST)
@@ -187,4 +228,6 @@ def lines(folder: Path, piece: Piece) -> Iterator[bytes | None]:
                 return
             if left is not None:
                 left -= taken
+            if at_first:
+                line, at_first = line.removeprefix(_MARK), False
             yield line.rstrip(b"\r\n") if line else None

@@ -25,6 +25,7 @@ Identifier = tuple[str, str]
 class Owned:
     """A line of a patient: `Patient/123`, when it was last updated ("" if it does not say), and of the Patient their identifiers."""
 
+    kind: str
     patient: str
     updated: str
     identifiers: tuple[Identifier, ...] = ()
@@ -34,6 +35,7 @@ class Owned:
 class Named:
     """A line of whoever has one of these identifiers."""
 
+    kind: str
     identifiers: tuple[Identifier, ...]
     updated: str
 
@@ -44,6 +46,10 @@ class Shared:
 
     name: str
     updated: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.name.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +123,11 @@ def sort_out(line: bytes, server: str = "") -> Sorted:
     if kind == "Patient":
         if not usual.id or "/" in usual.id:
             return _NO_ID
-        return Owned(f"Patient/{usual.id}", updated, _identifiers(usual.identifier))
+        return Owned(kind, f"Patient/{usual.id}", updated, _identifiers(usual.identifier))
     reference = usual.subject or usual.patient
     if reference is None or not reference.reference or reference.reference[0] == "#":
         return _unusual(line, server)
-    return _called(reference.reference, updated, server)
+    return _called(kind, reference.reference, updated, server)
 
 
 _NOT_JSON = Refused(
@@ -172,7 +178,7 @@ def _unusual(line: bytes, server: str) -> Sorted:
     if kind == "Patient":
         if not isinstance(name, str) or not name or "/" in name:
             return _NO_ID
-        return Owned(f"Patient/{name}", updated, _identifiers(resource.get("identifier")))
+        return Owned(kind, f"Patient/{name}", updated, _identifiers(resource.get("identifier")))
     subject = resource.get("subject") or resource.get("patient")
     if not isinstance(subject, dict):
         return _NOBODY
@@ -180,7 +186,7 @@ def _unusual(line: bytes, server: str) -> Sorted:
     named: tuple[Identifier, ...] = ()
     if isinstance(target, str) and target:
         if target[0] != "#":
-            return _called(target, updated, server)
+            return _called(kind, target, updated, server)
         contained = resource.get("contained")
         for one in contained if isinstance(contained, list) else ():
             if isinstance(one, dict) and one.get("id") == target[1:]:
@@ -188,17 +194,17 @@ def _unusual(line: bytes, server: str) -> Sorted:
                 break
     else:
         named = _identifiers(subject.get("identifier"))
-    return Named(named, updated) if named else _NOBODY
+    return Named(kind, named, updated) if named else _NOBODY
 
 
-def _called(target: str, updated: str, server: str) -> Sorted:
+def _called(kind: str, target: str, updated: str, server: str) -> Sorted:
     target = target.partition("/_history/")[0]
     if "://" not in target:
-        return Owned(target, updated)
+        return Owned(kind, target, updated)
     name = relative(target)
     if server and not _is_at(target.removesuffix(name), server):
         return _ELSEWHERE
-    return Owned(name, updated)
+    return Owned(kind, name, updated)
 
 
 @lru_cache(maxsize=1024)

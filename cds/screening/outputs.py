@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 
 from cds.errors import ExowatchError
 from cds.reasoning.rulebook import RuleBook
-from cds.screening.partition import Dealt, Quarantined, quarantine_of, settle, starts_of
+from cds.screening.partition import Dealt, Quarantined, quarantine_of, starts_of
 from cds.screening.shard import Evaluated
 from cds.screening.summary import Summary, page
 from cds.screening.table import write_table
@@ -131,5 +132,6 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
     made = path.with_name(f"{path.name}.tmp")
     with made.open("wb") as file:
         yield file
-        settle(file)
+        file.flush()
+        os.fsync(file.fileno())
     made.replace(path)

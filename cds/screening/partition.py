@@ -7,7 +7,6 @@ shard reads its parcels of all files, in the order of the pieces: the lines of a
 
 from __future__ import annotations
 
-import os
 import secrets
 import zlib
 from collections import Counter, defaultdict
@@ -53,6 +52,7 @@ class Dealt(msgspec.Struct, frozen=True):
     shared: int
     refused: int
     unread: dict[str, int]
+    types: dict[str, int]  # lines by type of resource, of those that are owned, named, shared or unread
     parcels: list[Parcel]
     broken: str = ""  # why the rest of a compressed file cannot be read
 
@@ -111,7 +111,7 @@ def report_of(work: Path, number: int) -> Dealt | None:
 def deal(job: Deal) -> Dealt:
     """Deal a piece. Writes its parcels, its quarantine and last its report. Raises `OSError`."""
     piece, name = job.piece, _name(job.piece.number)
-    held, counts, unread = _Held(), Counter[str](), Counter[str]()
+    held, counts, unread, types = _Held(), Counter[str](), Counter[str](), Counter[str]()
     parcels: list[Parcel] = []
     broken, number = "", -1
     with _made(job.work / f"{name}.parcels") as out, _made(job.work / f"{name}.quarantine") as quarantine:
@@ -130,6 +130,8 @@ def deal(job: Deal) -> Dealt:
                     counts["blank"] += 1
                     continue
                 found = sort_out(line, job.server)
+                if not isinstance(found, Refused):
+                    types[found.kind] += 1
                 if isinstance(found, Owned):
                     counts["owned"] += 1
                     changed = not job.since or _is_changed(found.updated, job.since)
@@ -165,6 +167,7 @@ def deal(job: Deal) -> Dealt:
         number + 1,
         **counted,
         unread=dict(sorted(unread.items())),
+        types=dict(sorted(types.items())),
         parcels=parcels,
         broken=broken,
     )
@@ -257,7 +260,6 @@ def _made(path: Path) -> Iterator[BinaryIO]:
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     with part.open("wb") as out:
         yield out
-        settle(out)
     part.replace(path)
 
 
@@ -265,12 +267,6 @@ def keep(path: Path, content: bytes) -> None:
     """Write a small file that is there once it is whole."""
     with _made(path) as out:
         out.write(content)
-
-
-def settle(file: BinaryIO) -> None:
-    """What was written is on disk."""
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _written(held: _Held, out: BinaryIO, name: str, piece: int) -> list[Parcel]:

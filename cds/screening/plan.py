@@ -107,6 +107,9 @@ def begun(asked: Asked, plan: Plan) -> Plan | Summary:
     Raises `InputError` for a folder with another run, or with anything else.
     """
     out, work = asked.out, asked.out / "work"
+    other = sorted(one.name for one in out.iterdir() if one.name not in (*OUTPUTS, "work"))
+    if other:
+        raise InputError(f"{out}: this folder holds other files ({other[0]}). Name an empty or a new folder with --out")
     if asked.restart and ((work / "plan.json").exists() or (out / SUMMARY).exists()):
         for name in OUTPUTS:
             (out / name).unlink(missing_ok=True)
@@ -115,7 +118,7 @@ def begun(asked: Asked, plan: Plan) -> Plan | Summary:
     before = done.plan if done is not None else _stated(work / "plan.json", Plan)
     if before is None:
         if any(one.name != "work" for one in out.iterdir()) or _holds_more(work):
-            raise InputError(f"{out}: this folder holds other files. Name an empty or a new folder with --out")
+            raise InputError(f"{out}: this folder holds files of no run. Name an empty or a new folder with --out")
         work.mkdir(mode=0o700, exist_ok=True)
         keep(work / "plan.json", msgspec.json.encode(plan))
         return plan

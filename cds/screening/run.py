@@ -163,6 +163,19 @@ def _record(
     return [one for _, one in sorted(found.items()) if one is not None]
 
 
+def _missing(export: Export, pieces: Sequence[Dealt]) -> list[str]:
+    """By type, where there is less than a manifest says; and Observations, of which no export of results is without."""
+    types = Counter[str]()
+    for one in pieces:
+        types.update(one.types)
+    found = [
+        f"{kind}: {count:,} in the manifest, {types[kind]:,} in the files"
+        for kind, count in sorted(export.counts.items())
+        if types[kind] < count
+    ]
+    return found if types["Observation"] else [*found, "there is no Observation in the export"]
+
+
 def _summary(
     plan: Plan,
     export: Export,
@@ -181,6 +194,7 @@ def _summary(
     dealt_refused, later = sum(one.refused for one in pieces), sum(done.refused for done in shards)
     summary = Summary(
         plan=plan, files=len(export.files), bytes=export.size, ignored=list(export.unread), errors=list(export.errors),
+        missing=_missing(export, pieces), nameless=sum(done.nameless for done in shards),
         lines=sum(one.lines for one in pieces), blank=sum(one.blank for one in pieces),
         of_patients=sum(one.owned + one.named for one in pieces) - later, shared=sum(one.shared for one in pieces) - len(shared.refused),
         refused=dealt_refused + later + len(shared.refused), unread_types=dict(sorted(unread.items())),

@@ -20,20 +20,22 @@ import msgspec
 
 from cds.chart import LeftOut, Moment
 from cds.chart.reading import read_of
+from cds.chart.versions import revision
 from cds.errors import EngineFault, ExowatchError
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import RuleBook
+from cds.record.audit import canonical
 from cds.record.content import answer
 from cds.screening.lines import UNREADABLE, Json, resource_of
 from cds.screening.marks import TRIES, Marks
-from cds.screening.partition import Parcel, Quarantined, items_of, keep, settle, split
+from cds.screening.partition import Parcel, Quarantined, items_of, keep, split
 from cds.screening.shared import SharedLines
 
 PART = 16 * 2**20
 """Bytes of lines that are held while patients are evaluated; a larger shard is taken in parts."""
 KINDS = ("findings", "left-out", "unjudged", "refused")
-_COUNTED = ("items", "refused", "measured", "unread", "unmeasured", "unjudged", "unchanged", "left_out")
+_COUNTED = ("items", "refused", "nameless", "measured", "unread", "unmeasured", "unjudged", "unchanged", "left_out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Evaluated(msgspec.Struct, frozen=True):
     rulebook: str
     items: int
     refused: int
+    nameless: int  # patients of whom the export has no Patient resource; they are counted below, too
     measured: int
     unread: int
     unmeasured: int
@@ -168,6 +171,12 @@ class _Evaluating:
             if resource is None:
                 self._counts["refused"] += 1
                 out.refused(Quarantined(*self._place(one), *UNREADABLE))
+        people = [one for one in resources if one["resourceType"] == "Patient"]
+        self._counts["nameless"] += not people
+        if _are_several(people):
+            self._counts["unjudged"] += 1
+            out.unjudged(patient, _SEVERAL)
+            return
         evaluation = self._evaluation(patient, [*resources, *shared], out)
         if evaluation is None:
             self._counts["unjudged"] += 1
@@ -219,6 +228,21 @@ class _Evaluating:
             return left_out.where
         file, line = self._place(items[int(number)])
         return f"{file}:{line} {rest.removeprefix('.')}".strip()
+
+
+_SEVERAL = (
+    "Patient resources of this id contradict each other, and nothing says which is the newer: likely the exports of two servers "
+    "lie in one folder. Screen each apart"
+)
+
+
+def _are_several(people: Sequence[Json]) -> bool:
+    """Whether Patient resources of one id may be two people: of equal age, born on other days or with other identifiers."""
+    if len(people) < 2:
+        return False
+    newest = max(revision(one) for one in people)
+    told = [one for one in people if revision(one) == newest]
+    return len({canonical([one.get("birthDate"), one.get("identifier")]) for one in told}) > 1
 
 
 def evaluated(patient: str, resources: list[Json], reasoner: Reasoner, moment: Moment) -> Evaluation:
@@ -284,8 +308,6 @@ class _Outputs:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
-            settle(file)
         self._opened.close()
 
     def answer(self, evaluation: Evaluation) -> None:

@@ -34,6 +34,7 @@ class Summary(msgspec.Struct, frozen=True):
     bytes: int
     ignored: list[str]  # what stands beside the files, may hold resources and was not read
     errors: list[str]  # where the server says that it could not export something
+    missing: list[str]  # resources that are to be there, and are not
     lines: int
     blank: int
     of_patients: int
@@ -41,6 +42,7 @@ class Summary(msgspec.Struct, frozen=True):
     refused: int
     unread_types: dict[str, int]  # lines by type, of which no rule asks
     patients: int
+    nameless: int  # patients of whom there is no Patient resource; they are counted below, too
     measured: int
     unread: int  # patients with something that may be a result, none of which could be read
     unmeasured: int
@@ -55,7 +57,17 @@ class Summary(msgspec.Struct, frozen=True):
     @property
     def is_whole(self) -> bool:
         """Whether all that was there was read, every patient evaluated, and everybody recorded who was to be."""
-        wrong = (self.ignored, self.errors, self.refused, self.unread, self.unjudged, self.unrecorded, self.broken)
+        wrong = (
+            self.ignored,
+            self.errors,
+            self.missing,
+            self.nameless,
+            self.refused,
+            self.unread,
+            self.unjudged,
+            self.unrecorded,
+            self.broken,
+        )
         return not any(wrong)
 
 

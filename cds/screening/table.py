@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,7 +27,9 @@ _SCHEMA = pyarrow.schema(
         ("line_start", pyarrow.date32()),
         ("operation", pyarrow.date32()),
         ("day", pyarrow.int32()),  # day of the line, or since the operation, of the latest sample
-        ("latest", pyarrow.string()),  # reference of the latest result
+        ("collected", pyarrow.date32()),  # of the latest sample
+        ("latest", pyarrow.string()),  # reference of its result
+        ("notes", pyarrow.list_(pyarrow.string())),  # "stale": the newest sample is old
         ("fold", pyarrow.float64()),  # at least so many times the reference, of the first fact that compares, by name
         ("fold_high", pyarrow.float64()),  # at most; null: no upper end
         ("limit", pyarrow.float64()),
@@ -59,7 +61,9 @@ def _rows(line: dict[str, Any], markers: dict[str, str]) -> Iterator[dict[str, A
         yield {
             "patient": line["patient"], "rule": rule, "marker": markers[rule], "state": found["state"],
             "shown": rule in line["shown"], "clause": found["clause"], "therapy": therapy, "line_start": _day(start),
-            "operation": _day(found["operation"]), "day": found["day"], "latest": found["latest"],
+            "operation": _day(found["operation"]), "day": found["day"],
+            "collected": _collected(_day(start) or _day(found["operation"]), found["day"]), "latest": found["latest"],
+            "notes": found["notes"],
             "fold": _figure(low), "fold_high": _figure(high), "limit": _figure(limit),
             "missing": found["missing"], "rule_version": found["rule"],
         }  # fmt: skip
@@ -67,6 +71,10 @@ def _rows(line: dict[str, Any], markers: dict[str, str]) -> Iterator[dict[str, A
 
 def _day(stated: str | None) -> date | None:
     return date.fromisoformat(stated) if stated else None
+
+
+def _collected(anchor: date | None, day: int | None) -> date | None:
+    return anchor + timedelta(days=day) if anchor is not None and day is not None else None
 
 
 def _figure(stated: float | str | None) -> float | None:

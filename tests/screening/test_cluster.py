@@ -77,13 +77,19 @@ def test_who_is_killed_is_missed_by_nobody(tmp_path: Path) -> None:
     assert (again / "findings.ndjson").read_bytes() == wanted
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense"])
-def test_a_cluster_that_is_none_is_told(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "2s")
-    export = write(tmp_path / "export", patients(1))
-    done = exowatch("screen", str(export), "--out", str(tmp_path / "out"), "--cluster", address)
-    assert done.returncode == 2
-    assert "no scheduler of Dask answers there" in " ".join(done.stderr.split())
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("tcp://127.0.0.1:1", "no scheduler of Dask answers there"),
+        ("nonsense", "write the address that `dask scheduler` prints"),
+    ],
+)
+def test_a_cluster_that_is_none_is_told(
+    tmp_path: Path, address: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cds.screening.cluster._PATIENCE", 1)
+    with pytest.raises(InputError, match=said):
+        Cluster(address)
 
 
 def test_a_cluster_without_workers_and_a_worker_that_does_not_see_the_folder_are_told(

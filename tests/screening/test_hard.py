@@ -296,3 +296,94 @@ def test_whole_records_are_their_owners_alone(tmp_path: Path) -> None:
     assert subprocess.run(["bash", "-c", 'umask 022; exec "$@"', "-", *command], cwd=ROOT, check=False).returncode == 0
     assert out.stat().st_mode & 0o077 == 0
     assert [path.name for path in out.iterdir() if path.stat().st_mode & 0o077] == []
+
+
+# what is not all there ----------------------------------------------------------------------------------------------------
+
+
+def test_less_than_the_manifest_says_is_named(tmp_path: Path) -> None:
+    export = write(tmp_path / "export", patients(4))
+    file = export / "Observation.0000.ndjson"
+    rows = file.read_bytes().splitlines()
+    output = [
+        {"type": "Observation", "url": "https://ehr.example/1", "count": len(rows)},
+        {"type": "Patient", "count": 4},
+    ]
+    (export / "manifest.json").write_text(json.dumps({"output": output}), "utf-8")
+    assert screened(export, tmp_path / "whole").missing == []
+    file.write_bytes(b"\n".join(rows[:-3]) + b"\n")
+    found = screened(export, tmp_path / "cut")
+    assert found.missing == [f"Observation: {len(rows):,} in the manifest, {len(rows) - 3:,} in the files"]
+    assert not found.is_whole
+    assert "Missing: Observation" in (tmp_path / "cut" / "summary.html").read_text("utf-8")
+    file.unlink()
+    assert "there is no Observation in the export" in screened(export, tmp_path / "none").missing
+
+
+def test_a_fetched_folder_is_compared_with_what_was_fetched(tmp_path: Path) -> None:
+    export = write(tmp_path / "export", patients(2))
+    files = [
+        {"kind": "output", "type": "Condition", "resources": 999},
+        {"kind": "error", "type": "OperationOutcome", "resources": 7},
+    ]
+    stated = {"request": {"server": "https://ehr.example/fhir", "since": ""}, "complete": True, "files": files}
+    (export / "fetch.json").write_text(json.dumps(stated), "utf-8")
+    (missing,) = screened(export, tmp_path / "out").missing
+    assert missing.startswith("Condition: 999 in the manifest, ")
+
+
+def test_patients_of_whom_there_is_no_patient_resource_are_counted(tmp_path: Path) -> None:
+    resources = [one for one in patients(5) if one["resourceType"] != "Patient"]
+    found = screened(write(tmp_path / "export", resources), tmp_path / "out")
+    assert (found.nameless, found.patients, found.is_whole) == (5, 5, False)
+
+
+def test_two_people_with_one_id_are_not_judged(tmp_path: Path) -> None:
+    """As where the exports of two servers lie in one folder; a newer version of one Patient is no other person."""
+    resources = patients(3)
+    first = next(one for one in resources if one["resourceType"] == "Patient")
+    other = {**first, "birthDate": "1950-05-05"}
+    found = screened(write(tmp_path / "export", [*resources, other]), tmp_path / "out")
+    assert found.unjudged == 1
+    (line,) = lines(tmp_path / "out" / "unjudged.ndjson")
+    assert line["patient"] == f"Patient/{first['id']}"
+    assert "exports of two servers" in line["reason"]
+    other["meta"] = {"versionId": "9", "lastUpdated": "2026-11-01T00:00:00Z"}
+    assert screened(write(tmp_path / "newer", [*resources, other]), tmp_path / "newer-out").unjudged == 0
+
+
+def test_a_mark_of_utf8_at_the_beginning_of_a_file_is_no_sign_of_its_first_line(tmp_path: Path) -> None:
+    export = write(tmp_path / "export", patients(3))
+    screened(export, tmp_path / "plain")
+    for file in export.iterdir():
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    found = screened(export, tmp_path / "marked")
+    assert found.refused == 0
+    assert found_in(tmp_path / "marked") == found_in(tmp_path / "plain")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x1f\x8b\x08\x00", "compressed with gzip. Next step: name it .ndjson.gz"),
+        ('{"a": 1}\n'.encode("utf-16"), "UTF-16"),
+        (b'{\n  "resourceType": "Patient"\n}', "JSON over several lines"),
+        (b'[{"resourceType": "Patient"}]', "one JSON list"),
+        (b"<html>", "XML or HTML"),
+    ],
+)
+def test_a_file_of_something_else_is_said_once(tmp_path: Path, content: bytes, said: str) -> None:
+    export = write(tmp_path / "export", patients(1))
+    (export / "Extra.ndjson").write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        screened(export, tmp_path / "out")
+
+
+def test_restart_deletes_nothing_where_somebody_has_put_a_file(tmp_path: Path) -> None:
+    export, out = write(tmp_path / "export", patients(2)), tmp_path / "out"
+    screened(export, out)
+    (out / "notes.txt").write_text("mine", "utf-8")
+    before = sorted(path.name for path in out.iterdir())
+    with pytest.raises(InputError, match="holds other files"):
+        screened(export, out, restart=True)
+    assert sorted(path.name for path in out.iterdir()) == before
