@@ -45,8 +45,8 @@ def says(page: Page, words: str) -> None:
 @pytest.mark.parametrize("way", ["wide", "phone"])
 def test_a_rule_is_read_tried_and_changed(browser: Browser, address: str, way: str) -> None:
     with opened(browser, address, "author", way) as page:
-        page.get_by_role("link", name="Rules: try").click()
-        arrives(page, "The rules, to read and to try")
+        page.get_by_role("link", name="For rule authors").click()
+        arrives(page, "For rule authors: read a rule, try it, change its limits")
         page.get_by_role("link", name="TRPC5-positive vesicles rising on chemotherapy", exact=True).click()
         page.get_by_role("heading", name="As it is written").wait_for()
         assert page.get_by_text("The latest sample is compared with the geometric mean").is_visible()
@@ -76,9 +76,14 @@ def test_a_rule_is_read_tried_and_changed(browser: Browser, address: str, way: s
         says(page, "Nothing was evaluated.")
         assert page.get_by_role("alert").get_by_text("“abc” is no number").is_visible()
         assert page.get_by_label("day 77", exact=True).get_attribute("aria-invalid") == "true"
+        assert page.get_by_label("day 77", exact=True).get_attribute("aria-describedby") == "why-v77"
+        assert page.locator("#why-v77").get_by_text("“abc” is no number").is_visible()
+        says(page, "“abc” is no number")
         is_accessible(page, "mistake")
         page.get_by_label("left out: day 77").check()
         says(page, "Day 98: watch. Before it was changed: no flag.")
+        assert page.get_by_label("day 77", exact=True).get_attribute("aria-describedby") is None
+        assert not page.locator("#why-v77").is_visible()
         shared = page.url
         page.get_by_role("link", name="Change a limit").click()
         page.get_by_label("floor").fill("2.1")
@@ -124,6 +129,10 @@ def test_everything_by_keyboard_with_the_focus_where_it_was(browser: Browser, ad
         says(page, "Day 105: watch. Before it was changed: suspected.")
         assert slider.evaluate("one => one === document.activeElement")
         assert slider.get_attribute("aria-valuetext") == "3.6 particles/mL"
+        page.keyboard.press("Home")  # the least that a slider can say is still a value
+        says(page, "Day 105: watch. Before it was changed: suspected.")
+        page.wait_for_url("**v77=0.1&**")
+        assert page.locator("#now").is_visible()
         page.keyboard.press("Shift+Tab")
         assert page.get_by_label("day 77", exact=True).evaluate("one => one === document.activeElement")
         page.keyboard.press("Control+A")

@@ -55,6 +55,7 @@ class Counted:
     state: str
     patients: tuple[int, int]
     visits: tuple[int, int]
+    flag: bool  # a state that warns
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,11 @@ class Effects:
     flips: tuple[tuple[str, str, tuple[Turned, ...]], ...]  # from which state to which, who
     counts: tuple[Counted, ...]
     figures: tuple[Figures | None, Figures | None]  # before, after; None where nobody was judged
+
+    @property
+    def turned(self) -> int:
+        """Of how many patients the rule says something else on some visit."""
+        return len({one.number for _, _, who in self.flips for one in who})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +155,7 @@ def _counts(rule: str, was: Sequence[Life], now: Sequence[Life], book: RuleBook)
             state.name,
             (counts[0].get(state.name, (0, 0))[0], counts[1].get(state.name, (0, 0))[0]),
             (counts[0].get(state.name, (0, 0))[1], counts[1].get(state.name, (0, 0))[1]),
+            state.indicator == "warning",
         )
         for state in book.states
         if any(state.name in one for one in counts)

@@ -188,7 +188,7 @@ class AuthorPages:
             fields.setdefault(field.limit, []).append((field, typed))
         response = page(
             "limits", status, visitor=visit.visitor, here="author", problems=problems, rule=rule, own=_own(rule), fields=fields,
-            changed=changed, trial=found, asked=asked, cohort=len(COHORT), parts=[self._book.rule(one) for one in rule.combines.values()],
+            changed=changed, trial=found, asked=asked, unchanged=changed is None and any(name.startswith("limit.") for name in query), cohort=len(COHORT), parts=[self._book.rule(one) for one in rule.combines.values()],
             combined=[one for one in self._book.rules if rule.name in one.combines.values()],
         )  # fmt: skip
         if status == HTTPStatus.SERVICE_UNAVAILABLE:

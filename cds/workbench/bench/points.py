@@ -53,7 +53,7 @@ class Point:
     value: float | None
     scale: float
     unit: str
-    least: float  # of the slider, as the next two
+    least: float  # of the slider, as the next two; above 0, which no laboratory can measure
     most: float
     step: float
     fixed: str = ""
@@ -86,7 +86,7 @@ def points(results: Iterable[Result], start: date, catalogue: Catalogue) -> tupl
         found[key] = Point(
             key, one.ref, one.marker, known.short or known.title, day, legible(one.shown),
             ", ".join(word.replace("-", " ") for word in remarks), one.high / scale if movable and one.high else None,
-            scale, unit, 0.0, most, _step(most), "" if movable else legible(one.shown) or "none",
+            scale, unit, _step(most), most, _step(most), "" if movable else legible(one.shown) or "none",
         )  # fmt: skip
     return tuple(found.values())
 

@@ -26,9 +26,19 @@
       for (const row of form.querySelectorAll("li[data-point]")) {
         const other = page.getElementById(row.id);
         row.classList.toggle("differs", other?.classList.contains("differs") ?? false);
-        const [field, told] = [row.querySelector("input[inputmode]"), other?.querySelector("input[inputmode]")];
-        if (field && told?.hasAttribute("aria-invalid")) field.setAttribute("aria-invalid", "true");
-        else field?.removeAttribute("aria-invalid");
+      }
+      for (const why of form.querySelectorAll("[data-why]")) {
+        const told = page.getElementById(why.id);
+        const field = document.getElementById(why.dataset.why);
+        why.hidden = told?.hidden ?? true;
+        why.textContent = told?.textContent ?? "";
+        if (why.hidden) {
+          field.removeAttribute("aria-invalid");
+          field.removeAttribute("aria-describedby");
+        } else {
+          field.setAttribute("aria-invalid", "true");
+          field.setAttribute("aria-describedby", why.id);
+        }
       }
       window.history.replaceState(null, "", address);
       document.dispatchEvent(new CustomEvent("drawn", { detail: parts[1] }));
