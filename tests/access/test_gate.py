@@ -25,6 +25,7 @@ from cds.record.sessions import Vouched
 from cds.service.access.gate import Act, Gate, Role, Visit
 from cds.service.access.roles import PERMITTED, ROLES
 from cds.service.app import create_app
+from cds.service.pages.rendering import HEADERS
 from cds.settings import Settings
 from cds.workbench.bench import add_author_pages
 from tests.access.people import PASSWORD, House, csrf_in, known
@@ -42,7 +43,7 @@ EXPECTED = {
 }
 """Written once more, by hand: whoever changes who may do what changes it here too."""
 OPEN = {
-    "/", "/sign-in", "/sign-out", "/style.css", "/script.js", "/cds-services", "/cds-services/", "/cds-services/{service}",
+    "/", "/sign-in", "/sign-out", "/style.css", "/favicon.ico", "/script.js", "/cds-services", "/cds-services/", "/cds-services/{service}",
     "/cds-services/{service}/", "/cds-services/{service}/feedback", "/cds-services/{service}/feedback/", "/fhir/metadata",
     "/fhir/{kind}", "/fhir/{kind}/{key}", "/metrics", "/advisories/{advisory}/dispositions", "/results", "/results/",
     "/rules/{name}", "/health", "/ready",
@@ -164,6 +165,15 @@ def test_nothing_else_is_open(service: FastAPI) -> None:
     every = set(paths(service.router.routes))
     assert every >= behind | nothing | {"/sign-in"}
     assert every - behind - nothing <= OPEN, every - behind - nothing - OPEN
+
+
+def test_the_icon_that_browsers_ask_for_unasked_is_no_error(service: FastAPI) -> None:
+    answer = client(service).get("/favicon.ico")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["Cache-Control"] == "max-age=86400"
+    assert {name: answer.headers[name] for name in HEADERS if name != "Cache-Control"} == {
+        name: value for name, value in HEADERS.items() if name != "Cache-Control"
+    }
 
 
 def test_the_calls_of_other_programs_are_answered_as_before(service: FastAPI) -> None:

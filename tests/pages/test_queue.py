@@ -89,6 +89,7 @@ def test_nobody_sees_it_without_the_address_that_was_printed(desk: Desk) -> None
 
 
 def test_a_page_loads_nothing_and_runs_nothing(desk: Desk) -> None:
+    assert desk.http.get("/favicon.ico").status_code == 204
     desk.enters()
     hostile = next(one.id for one in desk.queue.waiting("default") if one.owner.identifiers[0][1] == HOSTILE.decode())
     for path in ("/queue", f"/queue/{hostile}", "/queue/nothing"):

@@ -19,7 +19,7 @@ from cds.service.access.gate import SESSION, SIGN_IN, Gate, answered, notice, re
 from cds.service.access.kept import Kept, kept_in
 from cds.service.access.pace import Pace
 from cds.service.logs import note
-from cds.service.pages.rendering import page, style
+from cds.service.pages.rendering import icon, page, style
 
 _ENTRY = "entry"
 """The cookie that binds the form of the sign-in page to the browser: without it somebody could be signed in as another."""
@@ -48,6 +48,7 @@ class SignIn:
         ):  # fmt: skip
             app.add_api_route(path, open_page(answer), methods=[method])
         app.add_api_route("/style.css", style, methods=["GET"])
+        app.add_api_route("/favicon.ico", icon, methods=["GET", "HEAD"])
 
     async def _start(self, request: Request) -> Response:
         session = await run_in_threadpool(self._gate.session, request)

@@ -18,7 +18,7 @@ from cds.record.database import RecordUnavailable
 from cds.record.identity import AmbiguousPatient, NoSuchPatient, identified
 from cds.record.ownership import Person
 from cds.record.queue import NoSuchArrival, Queue
-from cds.service.pages.rendering import message, page, style
+from cds.service.pages.rendering import icon, message, page, style
 from cds.service.pages.words import AWAY, CLOSED, NOT_THERE, UNREADABLE, WHY
 
 _LONGEST_FORM = 4000
@@ -36,6 +36,7 @@ class QueuePages:
             router.add_api_route(path, self._guarded(answered), methods=["GET"])
         router.add_api_route("/queue/{key}", self._guarded(self._decided), methods=["POST"])
         router.add_api_route("/style.css", style, methods=["GET"])
+        router.add_api_route("/favicon.ico", icon, methods=["GET", "HEAD"])
         return router
 
     def _guarded(

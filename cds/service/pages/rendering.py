@@ -160,6 +160,11 @@ def style() -> Response:
     return Response(source + drawing_style(), headers=HEADERS | _KEPT, media_type="text/css")
 
 
+def icon() -> Response:
+    """No icon: what browsers ask for unasked, answered, so that it is no error in their consoles."""
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers=HEADERS | {"Cache-Control": "max-age=86400"})
+
+
 def script() -> Response:
     """The script of drawings: it makes them easier to read, and no page needs it."""
     return script_of(cursor_script())
