@@ -95,18 +95,29 @@ def audit_verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the whole record against its audit and the checkpoints; exit code 1 if anything does not hold."""
+    """Check the whole record against its audit and the checkpoints; exit code 1 if anything does not hold.
+
+    A file of checkpoints that is not there yet is named, and what the others cover is checked.
+    """
     with opened() as (database, settings):
         _verdict(database, settings, others or (), as_json=as_json)
 
 
 def _verdict(database: Database, settings: Settings, others: Iterable[Path] = (), *, as_json: bool) -> None:
     points = Checkpoints(settings.checkpoints)
+    stated = [points.path, *others]
+    absent = [path for path in dict.fromkeys(stated) if not path.exists()]
     with database.reading() as connection:
-        found = verify(connection, points.read(*others))
+        found = verify(connection, points.read(*(path for path in others if path not in absent)))
     if as_json:
-        typer.echo(json.dumps({**asdict(found), "holds": found.holds, "uncovered": found.uncovered}))
+        said = {"holds": found.holds, "uncovered": found.uncovered, "absent": [str(path) for path in absent]}
+        typer.echo(json.dumps({**asdict(found), **said}))
     else:
+        for path in absent:
+            terminal.say(
+                f"{path}: no checkpoint yet, there is no such file. The service writes one when it starts and ends, “exowatch audit "
+                "checkpoint” at once. If there was one: it was removed, or the path is another"
+            )
         for fault in found.broken:
             terminal.say(fault)
         terminal.say(

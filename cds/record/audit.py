@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, Row, Table, func, insert, select
 
 from cds.errors import ExowatchError
 from cds.record.database import Database
@@ -163,9 +163,23 @@ class Checkpoints:
         except (OSError, ExowatchError) as error:
             _LOG.error("no checkpoint could be written: %s", type(error).__name__)
 
+    def cover(self, database: Database) -> None:
+        """Write a checkpoint of all that is recorded, unless the last entry has one; nothing for an empty record.
+
+        For the start and the end of a service: a quiet one has a file too, and what lies after it is short. Never fails: why none
+        could be written is logged.
+        """
+        try:
+            with database.reading() as connection:
+                last = _tip(connection)
+                if last is not None and self.read().get(last.number) != last.link:
+                    self._last = self.write(connection)
+        except (OSError, ExowatchError) as error:
+            _LOG.error("no checkpoint could be written: %s", type(error).__name__)
+
     def write(self, connection: Connection) -> int:
         """Note how far the chain goes; the number of its last entry, 0 for none."""
-        last = connection.execute(select(audit.c.number, audit.c.link).order_by(audit.c.number.desc()).limit(1)).first()
+        last = _tip(connection)
         if last is None:
             return 0
         line = canonical({"number": last.number, "link": last.link, "at": now()}) + "\n"
@@ -193,6 +207,11 @@ class Checkpoints:
                         f"{path}: line {number} is no checkpoint. The file was edited, or a disk was full"
                     ) from None
         return found
+
+
+def _tip(connection: Connection) -> Row[int, str] | None:
+    """Number and link of the last entry; None for an empty chain."""
+    return connection.execute(select(audit.c.number, audit.c.link).order_by(audit.c.number.desc()).limit(1)).first()
 
 
 def _lines(path: Path) -> list[str]:

@@ -117,6 +117,11 @@ class Recorder:
         self.checkpoints = checkpoints
         self._versions = content.versions()
 
+    def cover(self) -> None:
+        """Write a checkpoint of all that is recorded, where checkpoints are kept; one that cannot be written is logged."""
+        if self.checkpoints is not None:
+            self.checkpoints.cover(self.database)
+
     def meant(self, asking: Asking) -> Meant:
         """Whom a request means. Raises `RecordUnavailable`."""
         with self.database.reading() as connection:

@@ -131,6 +131,7 @@ def create_app(
                 path, routes.results, methods=["POST"], dependencies=[Depends(door.admits("results")), body]
             )
     if recorder is not None:
+        app.state.recorder = recorder
         app.state.gate = mount(app, settings, recorder, clock or _now)
         desk.launches = app.state.gate.launches
         add_board(app.state.gate, settings, recorder, reasoner, candidate)

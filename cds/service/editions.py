@@ -59,8 +59,9 @@ class Editions:
         return found
 
     def start(self) -> None:
-        """Begin to find out whose arrived results are, and to evaluate them."""
+        """Begin to find out whose arrived results are, and to evaluate them. What is recorded gets a checkpoint, here and at the end."""
         self._works = True
+        self._app.state.recorder.cover()
         self._app.state.follower.start()
         self._app.state.matcher.start()
 
@@ -68,6 +69,7 @@ class Editions:
         """End that, after what is being done."""
         self._works = False
         _rest(self._app)
+        self._app.state.recorder.cover()
         self._app.state.desk.close()
 
     def follow(self, app: FastAPI) -> None:

@@ -25,11 +25,13 @@ from cds.record.database import Database, head
 from cds.record.identity import Identity, patient_of
 from cds.service.access.browser import Browser
 from cds.service.follower import Follower
+from cds.service.server import running
 from cds.settings import Settings
 from tests.access.people import House
 from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.test_arrivals import SERVER, Clinic, code_of, one
 from tests.record.test_commands import VISITS, Terminal, lived
+from tests.record.visits import REASONER
 from tests.service.test_leaving import until
 
 _WRONG = "wrong wrong wrong"
@@ -160,7 +162,50 @@ def test_checkpoints_of_all_hosts_cover_the_audit_together(migrated_file: Path, 
     point = json.loads(here.read_text("utf-8"))
     other.write_text(json.dumps({**point, "link": "0" * 64}) + "\n", "utf-8")
     assert "the chain was rewritten" in terminal.run("audit", "verify", "--checkpoints", str(other), expect=1)
-    assert "cannot be read" in terminal.run("audit", "verify", "--checkpoints", "nowhere.jsonl", expect=2)
+    (tmp_path / "folder.jsonl").mkdir()
+    assert "cannot be read" in terminal.run("audit", "verify", "--checkpoints", "folder.jsonl", expect=2)
+
+
+def test_a_host_without_a_checkpoint_yet_keeps_nobody_from_checking_the_rest(
+    migrated_file: Path, tmp_path: Path
+) -> None:
+    shutil.copy(migrated_file, tmp_path / "record.sqlite")
+    address = f"sqlite:///{tmp_path}/record.sqlite"
+    terminal = Terminal(address, tmp_path)
+    lived(address)
+    said = terminal.run("audit", "verify", "--checkpoints", "young.jsonl")
+    for name in (str(tmp_path / "points.jsonl"), "young.jsonl"):
+        assert f"{name}: no checkpoint yet" in said
+    assert "3 entries lie after the last checkpoint" in said
+    mark(address, tmp_path / "other.jsonl")
+    found = json.loads(
+        terminal.run(
+            "audit", "verify", "--json", "--checkpoints", "young.jsonl", "--checkpoints", str(tmp_path / "other.jsonl")
+        )
+    )
+    assert (found["checkpoint"], found["uncovered"], found["holds"]) == (3, 0, True)
+    assert found["absent"] == [str(tmp_path / "points.jsonl"), "young.jsonl"]
+    point = json.loads((tmp_path / "other.jsonl").read_text("utf-8"))
+    (tmp_path / "other.jsonl").write_text(json.dumps({**point, "link": "0" * 64}) + "\n", "utf-8")
+    words = ("audit", "verify", "--checkpoints", "young.jsonl", "--checkpoints", str(tmp_path / "other.jsonl"))
+    assert "the chain was rewritten" in terminal.run(*words, expect=1)
+
+
+def test_a_quiet_service_has_a_checkpoint_from_its_start_and_from_its_end(migrated_file: Path, tmp_path: Path) -> None:
+    shutil.copy(migrated_file, tmp_path / "record.sqlite")
+    address = f"sqlite:///{tmp_path}/record.sqlite"
+    points = Checkpoints(tmp_path / "record.sqlite.checkpoints.jsonl")
+    with running(REASONER, database=address):
+        assert not points.path.exists()  # nothing is recorded
+    lived(address, days=VISITS[:1])
+    with running(REASONER, database=address):
+        assert list(points.read()) == [1]
+        lived(address, days=VISITS[1:])
+        assert list(points.read()) == [1]
+    assert list(points.read()) == [1, 3]
+    with running(REASONER, database=address):
+        pass
+    assert len(points.path.read_text("utf-8").splitlines()) == 2, "what is covered is not written again"
 
 
 def mark(address: str, file: Path) -> None:
