@@ -7,16 +7,25 @@ import platform
 import re
 import subprocess
 import sys
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from cds.workbench.bench import aside
+from cds.reasoning.loading import shipped_rules
+from cds.record.database import Database
+from cds.record.recorder import Recorder
+from cds.service.app import create_app
+from cds.settings import Settings
+from cds.workbench.bench import add_author_pages, aside
 from tests.hosts.confined import KILL, NUMBERS, REFUSE, forbidden
+from tests.record.visits import REASONER
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "docs/deployment/exowatch@.service"
 CANNOT = 77
+NGINX = ROOT / "docs/deployment/nginx.conf"
 PROGRAM = f"""
 import os, sys
 from cds.workbench.bench.aside import beside
@@ -66,3 +75,21 @@ def test_a_trial_that_takes_too_long_says_so_before_the_proxy_gives_its_page_up(
     assert "proxy_read_timeout" not in next(one for one in locations if one.startswith("/ {"))  # of the server's
     (waits,) = re.findall(r"proxy_read_timeout (\d+)s;", server)
     assert int(waits) >= aside.SECONDS + 10
+
+
+def test_the_log_of_nginx_knows_every_area_of_the_service(tmp_path: Path) -> None:
+    """What is logged as "other" can be neither counted nor watched apart."""
+    (pattern,) = re.findall(r'"~(\^[^"]*)" \$first;', NGINX.read_text(encoding="utf-8"))
+    area = re.compile(pattern.replace("(?<first>", "(?P<first>"))
+    with closing(Database(f"sqlite:///{tmp_path}/record.sqlite", deadline=10)) as database:
+        pages = [partial(add_author_pages, reasoner=REASONER, rules=shipped_rules())]
+        recorder = Recorder(database, REASONER.rulebook)
+        app = create_app(Settings(open_mode=True), REASONER, recorder=recorder, pages=pages)
+        behind = {route.path.split("/")[1] for route in app.state.gate.routes}
+    assert behind >= {"author", "account", "accounts", "audit", "board"}
+    for first in behind | {"cds-services", "fhir", "results", "advisories", "rules", "sign-in", "sign-out", "launch"}:
+        for path in (f"/{first}", f"/{first}/of-somebody", f"/exowatch/{first}/x"):
+            found = area.match(path)
+            assert found, path
+            assert found["first"] == first
+        assert not area.match(f"/{first}-else"), first
