@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -46,6 +48,23 @@ def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def test_the_page_on_running_it_installs_what_is_built_here() -> None:
+    """Its commands name files that are there, the locked requirements, and the version of this tree; CI builds the same way."""
+    page = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
+    built, installed = (part.partition("```sh\n")[2].partition("```")[0] for part in page.split("\n## ")[1:3])
+    for lock in ("requirements-build.lock", "requirements.lock"):
+        assert re.search(rf"--require-hashes .*-r {re.escape(lock)}", built), lock
+        assert (ROOT / lock).is_file()
+    assert "pip wheel --no-deps --no-build-isolation --wheel-dir wheels ." in built
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert f"exowatch-{version}-py3-none-any.whl" in built
+    assert f"--no-index --find-links wheels exowatch=={version}" in installed
+    for file in ("docs/deployment/environment", "docs/deployment/exowatch@.service", "migrations/least-privilege.sql"):
+        assert Path(file).name in installed
+        assert (ROOT / file).is_file()
+    assert "/opt/exowatch/bin/exowatch" in (ROOT / "docs/deployment/exowatch@.service").read_text(encoding="utf-8")
 
 
 def test_nothing_lands_beside_the_package(unpacked: Path) -> None:
