@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
     arguments = parser.parse_args()
     size = 500
-    batches = [(arguments.seed * 1_000_000 + number, size) for number in range(max(1, arguments.mutants // size))]
+    batches = [(arguments.seed * 1_000_000 + number, size) for number in range(-(-arguments.mutants // size))]
     parts: list[Counts] = []
     with (
         multiprocessing.get_context("spawn").Pool(arguments.workers) as pool,
