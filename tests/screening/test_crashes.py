@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from cds.screening.crew import Processes
 from cds.screening.marks import TRIES, Marks, forget_marks
 from tests.screening.exports import Json, by_patient, lines, patients, screened, write
+from tests.test_cli import ROOT
 
 
 def heavy(resources: list[Json], whose: str, times: int) -> list[Json]:
@@ -115,3 +118,14 @@ def test_marks_know_a_patient_whatever_their_id_holds_and_blame_nobody_who_is_do
         (tmp_path / "shard.now").write_bytes(mark)  # as if the process had ended there
     with Marks(tmp_path / "shard") as marks:
         assert not marks.has_ended(done)
+
+
+def test_an_evaluation_that_never_ends_ends_its_process(tmp_path: Path) -> None:
+    """Also where C code hangs and no Python runs any more: here in a read of a pipe that nobody writes."""
+    program = (
+        "import os, sys; from pathlib import Path; from cds.screening import marks; marks.SLOW = 0.3\n"
+        "with marks.Marks(Path(sys.argv[1])) as found, found.of('Patient/1'): os.read(os.pipe()[0], 1)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "shard")], cwd=ROOT, timeout=30, check=False)
+    assert done.returncode == -signal.SIGALRM
+    assert (tmp_path / "shard.now").read_bytes() == b'"Patient/1"'
