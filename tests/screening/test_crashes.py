@@ -76,7 +76,7 @@ def holders(path: Path) -> list[int]:
 def test_whoever_ends_the_process_is_tried_again_then_listed(tmp_path: Path, times: int) -> None:
     resources = patients(30, seed=13)
     victim = list(by_patient(resources))[7]
-    resources = heavy(resources, victim, 120)
+    resources = heavy(resources, victim, 400)
     export = write(tmp_path / "export", resources, order=1)
     whole = screened(export, tmp_path / "whole")
     out = tmp_path / "out"
