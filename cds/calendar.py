@@ -20,7 +20,7 @@ def live_in(zone: str) -> None:
     """
     if not zone:
         return
-    known = is_zone(zone)
+    known = zone_named(zone)
     os.environ["TZ"] = zone
     time.tzset()
     for month in (1, 7):  # an operating system without time zones takes any name for UTC
@@ -29,7 +29,7 @@ def live_in(zone: str) -> None:
             raise ValueError(f"the operating system has no time zone {zone}; install its time zones (Debian: tzdata)")
 
 
-def is_zone(zone: str) -> ZoneInfo:
+def zone_named(zone: str) -> ZoneInfo:
     """The time zone of that name. Raises `ValueError`."""
     try:
         return ZoneInfo(zone)

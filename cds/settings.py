@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cds.advice.advisory import About
-from cds.calendar import is_zone
+from cds.calendar import zone_named
 from cds.errors import ExowatchError
 
 PREFIX = "EXOWATCH_"
@@ -35,7 +35,7 @@ def _address(value: str) -> str:
 
 def _zone(value: str) -> str:
     if value:
-        is_zone(value)
+        zone_named(value)
     return value
 
 

@@ -16,7 +16,7 @@ from cds.chart.model import LeftOut
 from cds.errors import InputError
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
-_NOT_JSON = {
+NOT_JSON = {
     b"\xff\xfe\x00\x00": ("it is UTF-32", "save it as UTF-8"),
     b"\xff\xfe": ("it is UTF-16", "save it as UTF-8"),
     b"\xfe\xff": ("it is UTF-16", "save it as UTF-8"),
@@ -26,6 +26,7 @@ _NOT_JSON = {
     b"MS": ("it is an HL7 v2 message", "give it to the result intake"),
     b"<": ("it is XML or HTML", "ask the server for application/fhir+json"),
 }
+"""By its first signs what an input is that is no JSON, and what to do."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -115,7 +116,7 @@ def _refusal(data: bytes, error: Exception) -> InputError:
         return InputError(
             "The input is empty. Likely the file was not written or the request has no body: send it again"
         )
-    for start, (what, hint) in _NOT_JSON.items():
+    for start, (what, hint) in NOT_JSON.items():
         if data.lstrip().startswith(start):
             return InputError(f"The input is not JSON: {what}. {hint[0].upper()}{hint[1:]}")
     try:

@@ -26,7 +26,7 @@ from cds.chart.results import (
 )  # fmt: skip
 from cds.chart.therapy import read_therapy
 from cds.chart.values import read_count
-from cds.chart.versions import Version, Versions, rank_of, revision
+from cds.chart.versions import Version, Versions, newest, rank_of, revision
 from cds.errors import InputError
 
 SHARED = frozenset(
@@ -191,8 +191,7 @@ class _Reading:
     def _identity(self, patient: str, people: list[Json]) -> Identity:
         if not people:
             return Identity(patient)
-        # Of several versions the newest; of equals the last, as in a Bundle that repeats the patient.
-        person = max(enumerate(people), key=lambda pair: (revision(pair[1]), pair[0]))[1]
+        person = newest(people)
         sex = person.get("gender")
         return Identity(patient, when(person.get("birthDate")), sex if isinstance(sex, str) else None)
 

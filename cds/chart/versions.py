@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 from typing import Any
@@ -34,6 +34,11 @@ _REVISED = ("amended", "corrected", "cancelled", "entered-in-error")
 def rank_of(known: Known, updated: Known, resource: Mapping[str, Any]) -> tuple[Any, ...]:
     """Orders the versions of one resource: by when they became known, then by number, then by how final they are."""
     return known.order, updated.order, revision(resource), _STATUS.get(str(resource.get("status")), 0)
+
+
+def newest(resources: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Of several versions of a resource the newest; of equals the last, as in a Bundle that repeats it."""
+    return max(reversed(resources), key=revision)  # of equals `max` takes the first
 
 
 def revision(resource: Mapping[str, Any]) -> int:

@@ -16,7 +16,6 @@ import typer
 from cds import terminal
 from cds.cli.options import AsJson, RulesDir, rulebook_of
 from cds.errors import InputError
-from cds.reasoning.releases import current, read_keys, read_release
 from cds.reasoning.rulebook import RuleBook
 from cds.settings import load_settings
 
@@ -100,12 +99,9 @@ def _book(rules: Path | None) -> RuleBook:
     """The rules of the call, else those of the service: the release in use, if it has any."""
     settings = load_settings()
     if rules is None and settings.releases_dir is not None and settings.release_keys is not None:
-        version = current(settings.releases_dir)
-        if not version:
-            raise InputError(
-                f"{settings.releases_dir}: no release is in use. Put one into use with `exowatch rules use`"
-            )
-        return read_release(settings.releases_dir, version, read_keys(settings.release_keys)).book
+        from cds.reasoning.releases import read_current  # it brings the library of signatures, which few commands need
+
+        return read_current(settings.releases_dir, settings.release_keys).book
     return rulebook_of(rules)
 
 

@@ -186,6 +186,14 @@ def current(shelf: Path) -> str:
         return ""
 
 
+def read_current(shelf: Path, keys: Path) -> Published:
+    """The version in use, signed by one of the keys in that file. Raises `ReleaseError`, also if none is in use."""
+    version = current(shelf)
+    if not version:
+        raise ReleaseError(f"No release in {shelf} is in use: see `exowatch rules publish` and `rules use`")
+    return read_release(shelf, version, read_keys(keys))
+
+
 def versions(shelf: Path) -> list[str]:
     """All versions on the shelf, the oldest first; those that bear the same instant by name."""
     found = [path.parent for path in shelf.glob(f"*/{SIGNED}") if _VERSION.fullmatch(path.parent.name)]

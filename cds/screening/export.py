@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from cds.chart.envelope import NOT_JSON
 from cds.errors import InputError
 
 PIECE = 16 * 2**20
@@ -160,16 +161,12 @@ def _items(stated: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-_NOT_LINES = {
-    b"\x1f\x8b": ("compressed with gzip", "name it .ndjson.gz"),
-    b"\xff\xfe": ("UTF-16", "save it as UTF-8"),
-    b"\xfe\xff": ("UTF-16", "save it as UTF-8"),
-    b"PK": ("a ZIP archive", "unpack it"),
-    b"(\xb5/\xfd": ("compressed with zstandard", "unpack it"),
-    b"<": ("XML or HTML", "ask the server for application/fhir+ndjson"),
-    b"{\n": ("JSON over several lines", "write each resource on one line"),
-    b"{\r": ("JSON over several lines", "write each resource on one line"),
-    b"[": ("one JSON list", "write each resource on one line"),
+_NOT_LINES = NOT_JSON | {
+    b"\x1f\x8b": ("it is compressed with gzip", "name it .ndjson.gz"),
+    b"(\xb5/\xfd": ("it is compressed with zstandard", "unpack it first"),
+    b"{\n": ("it is JSON over several lines", "write each resource on one line"),
+    b"{\r": ("it is JSON over several lines", "write each resource on one line"),
+    b"[": ("it is one JSON list", "write each resource on one line"),
 }
 
 
@@ -179,7 +176,7 @@ def _check_lines(path: Path) -> None:
         first = file.read(8).removeprefix(_MARK)
     for signs, (what, hint) in _NOT_LINES.items():
         if first.startswith(signs):
-            raise InputError(f"{path}: it is no NDJSON but {what}. Next step: {hint}")
+            raise InputError(f"{path}: it is no NDJSON: {what}. Next step: {hint}")
 
 
 def _cuts(path: Path, size: int, piece: int) -> list[int]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import heapq
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
 from cds.errors import ExowatchError
 from cds.reasoning.rulebook import RuleBook
-from cds.screening.partition import Dealt, Quarantined, quarantine_of, starts_of
+from cds.screening.partition import Dealt, Quarantined, made, quarantine_of, starts_of
 from cds.screening.shard import Evaluated
 from cds.screening.summary import Summary, page
 from cds.screening.table import write_table
@@ -46,27 +45,27 @@ def put_together(
     starts = starts_of(pieces)
     write_lines(
         out / QUARANTINE,
-        (
-            *(line for one in pieces for line in quarantine_of(work, one, starts[one.number][1])),
-            *shared,
-            *_refused(work, shards),
+        chain(
+            (line for one in pieces for line in quarantine_of(work, one, starts[one.number][1])),
+            shared,
+            _refused(work, shards),
         ),
     )
-    with _whole(out / TABLE) as file:
+    with made(out / TABLE, settled=True) as file:
         write_table(out / FINDINGS, file, book)
 
 
 def write_summary(out: Path, summary: Summary, book: RuleBook) -> None:
     """Write the summary, last of all: where it is, everything is."""
-    with _whole(out / PAGE) as file:
+    with made(out / PAGE, settled=True) as file:
         file.write(page(summary, book).encode())
-    with _whole(out / SUMMARY) as file:
+    with made(out / SUMMARY, settled=True) as file:
         file.write(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
 
 
 def write_lines(path: Path, lines: Iterable[msgspec.Struct]) -> None:
     """A file of NDJSON."""
-    with _whole(path) as file:
+    with made(path, settled=True) as file:
         for line in lines:
             file.write(msgspec.json.encode(line) + b"\n")
 
@@ -118,20 +117,9 @@ def _merged(work: Path, shards: Sequence[Evaluated], kind: str, to: Path, counte
 def _merge(parts: Sequence[Path], to: Path) -> int:
     """How many lines there are."""
     number = 0
-    with ExitStack() as stack, _whole(to) as file:
+    with ExitStack() as stack, made(to, settled=True) as file:
         opened = [stack.enter_context(path.open("rb")) for path in parts]
         for line in heapq.merge(*opened, key=_patient):
             file.write(line)
             number += 1
     return number
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that is there once it is whole."""
-    made = path.with_name(f"{path.name}.tmp")
-    with made.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    made.replace(path)

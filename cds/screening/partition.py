@@ -7,6 +7,7 @@ shard reads its parcels of all files, in the order of the pieces: the lines of a
 
 from __future__ import annotations
 
+import os
 import secrets
 import zlib
 from collections import Counter, defaultdict
@@ -114,7 +115,7 @@ def deal(job: Deal) -> Dealt:
     held, counts, unread, types = _Held(), Counter[str](), Counter[str](), Counter[str]()
     parcels: list[Parcel] = []
     broken, number = "", -1
-    with _made(job.work / f"{name}.parcels") as out, _made(job.work / f"{name}.quarantine") as quarantine:
+    with made(job.work / f"{name}.parcels") as out, made(job.work / f"{name}.quarantine") as quarantine:
 
         def refuse(refused: Refused) -> None:
             counts["refused"] += 1
@@ -180,9 +181,10 @@ _TOO_LONG = Refused(f"the line is longer than {LONGEST // 2**20} MiB", "no resou
 
 def quarantine_of(work: Path, dealt: Dealt, first: int) -> Iterator[Quarantined]:
     """The refused lines of a piece whose first line is the `first` of its file, counted from 1."""
-    for line in (work / f"{_name(dealt.number)}.quarantine").read_bytes().splitlines():
-        found = msgspec.json.decode(line, type=Quarantined)
-        yield Quarantined(found.file, found.line + first, found.reason, found.hint)
+    with (work / f"{_name(dealt.number)}.quarantine").open("rb") as refused:
+        for line in refused:
+            found = msgspec.json.decode(line, type=Quarantined)
+            yield Quarantined(found.file, found.line + first, found.reason, found.hint)
 
 
 def starts_of(pieces: Sequence[Dealt]) -> dict[int, tuple[str, int]]:
@@ -207,7 +209,7 @@ def split(work: Path, parcels: Sequence[Parcel], folder: Path, parts: int) -> li
     """The items of a shard dealt once more, to `parts` parts of it, whose numbers take the place of the shard's."""
     found: list[Parcel] = []
     name, held = f"{folder.name}/items", _Held()
-    with _made(folder / "items") as out:
+    with made(folder / "items") as out:
         for parcel in parcels:
             for item in items_of(work, parcel):
                 held.items[zlib.adler32(item[0].encode()) % parts].append(item)
@@ -233,7 +235,7 @@ def adopt(work: Path, dealt: Sequence[Dealt], shards: int) -> list[Parcel]:
         for patient, _place, _changed, line in items_of(work, parcel):
             known |= dict.fromkeys(wanted.intersection(_NAMES.decode(line)), patient)
     parcels: list[Parcel] = []
-    with _made(work / _ADOPTED) as out:
+    with made(work / _ADOPTED) as out:
         for parcel in named:
             held = _Held()
             for stated, place, changed, line in items_of(work, parcel):
@@ -255,17 +257,20 @@ def items_of(work: Path, parcel: Parcel) -> list[Item]:
 
 
 @contextmanager
-def _made(path: Path) -> Iterator[BinaryIO]:
-    """A file that is there once it is whole."""
+def made(path: Path, *, settled: bool = False) -> Iterator[BinaryIO]:
+    """A file that is there once it is whole; `settled`: and on disk, whatever happens to the machine."""
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     with part.open("wb") as out:
         yield out
+        if settled:
+            out.flush()
+            os.fsync(out.fileno())
     part.replace(path)
 
 
 def keep(path: Path, content: bytes) -> None:
     """Write a small file that is there once it is whole."""
-    with _made(path) as out:
+    with made(path) as out:
         out.write(content)
 
 

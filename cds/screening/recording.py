@@ -8,7 +8,7 @@ answers hooks too. Nothing is shown to anybody. Whoever was recorded is noted, a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from cds.addresses import origin
-from cds.chart.versions import revision
+from cds.chart.versions import newest
 from cds.errors import InputError
 from cds.reasoning.reasoner import Reasoner
 from cds.record.audit import Checkpoints
@@ -179,7 +179,7 @@ def _unjudged(job: Recording) -> Iterator[str]:
             yield msgspec.json.decode(line)["patient"]
 
 
-def _person(resources: list[Json]) -> Json | None:
-    """The newest Patient resource; of equals the last."""
+def _person(resources: list[Json]) -> Mapping[str, Any] | None:
+    """The newest Patient resource, if there is any."""
     people = [one for one in resources if one["resourceType"] == "Patient"]
-    return max(enumerate(people), key=lambda pair: (revision(pair[1]), pair[0]))[1] if people else None
+    return newest(people) if people else None

@@ -209,17 +209,22 @@ class Desk:
             sent = with_sent(recorder, who, rest)
             if not recorder.arrivals.is_due(who):
                 return None
-            missing = (*left_out, *sent.left_out)
-            chart = self._chart(request, sent.data, now)
-            evaluation = self._reasoner.evaluate(msgspec.structs.replace(chart, left_out=(*chart.left_out, *missing)))
-            said = self._advisor.advisories(evaluation)
-            inputs = self._captured(request, sent.data, missing)
+            asked = self._unasked(request, who, "result-arrived", sent, (*left_out, *sent.left_out), now)
             try:
-                recorder.record(Asked(who, inputs, now.isoformat(), "result-arrived", evaluation, said, due=sent.due))
+                recorder.record(asked)
             except Overtaken:
                 continue
-            return Counter(finding.state for finding in evaluation.findings)
+            return Counter(finding.state for finding in asked.evaluation.findings)
         raise RecordUnavailable("results keep arriving")
+
+    def _unasked(
+        self, request: HookRequest, who: Identity, occasion: str, sent: Sent, left_out: Sequence[LeftOut], now: datetime
+    ) -> Asked:
+        """An evaluation that nobody asked for, as it is to be recorded. `left_out` is what of the record could not be had."""
+        chart = self._chart(request, sent.data, now)
+        evaluation = self._reasoner.evaluate(msgspec.structs.replace(chart, left_out=(*chart.left_out, *left_out)))
+        inputs, said = self._captured(request, sent.data, left_out), self._advisor.advisories(evaluation)
+        return Asked(who, inputs, now.isoformat(), occasion, evaluation, said, due=sent.due)
 
     def screened(self, who: Identity, patient: object, resources: Sequence[Resource]) -> Mapping[str, int]:
         """Evaluate a patient whose whole record was exported, as of now, and record it; nothing is shown. Findings of each state are counted.
@@ -239,20 +244,13 @@ class Desk:
             now = self._clock()
             known = opened(recorder, who.tenant, who.reference, who.server, None, patient, now)
             sent = with_sent(recorder, known.meant.who, request.prefetch)
-            missing = (*known.left_out, *sent.left_out)
-            chart = self._chart(request, sent.data, now)
-            evaluation = self._reasoner.evaluate(msgspec.structs.replace(chart, left_out=(*chart.left_out, *missing)))
-            said = self._advisor.advisories(evaluation)
-            inputs = self._captured(request, sent.data, missing)
-            asked = Asked(
-                known.meant.who, inputs, now.isoformat(), SCREENING, evaluation, said,
-                replaces=known.meant.asking.replaces, person=known.person, due=sent.due, meant=known.meant,
-            )  # fmt: skip
+            asked = self._unasked(request, known.meant.who, SCREENING, sent, (*known.left_out, *sent.left_out), now)
+            asked.person, asked.meant, asked.replaces = known.person, known.meant, known.meant.asking.replaces
             try:
                 recorder.record(asked)
             except Overtaken:
                 continue
-            return Counter(finding.state for finding in evaluation.findings)
+            return Counter(finding.state for finding in asked.evaluation.findings)
         raise RecordUnavailable("results keep arriving")
 
     def _completed(

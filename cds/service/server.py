@@ -28,7 +28,7 @@ from cds.intake.interfaces import load_interfaces
 from cds.layers import Rules
 from cds.reasoning.loading import load_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
-from cds.reasoning.releases import Published, current, read_keys, read_release
+from cds.reasoning.releases import Published, read_current
 from cds.record.adoption import adopt
 from cds.record.audit import Checkpoints
 from cds.record.database import Database, RecordUnavailable, SchemaMismatch, head
@@ -299,15 +299,10 @@ def _for(add: AddPages, reasoner: Reasoner, files: Rules) -> Callable[[Gate], No
 
 
 def _published(settings: Settings) -> Published:
-    """The release in use. Raises `CannotServe` if none is, `ReleaseError` for one that cannot be trusted."""
+    """The release in use. Raises `CannotServe` if no settings name it, `ReleaseError` if none is, or for one that cannot be trusted."""
     if settings.releases_dir is None or settings.release_keys is None:
         raise CannotServe("Which rules? Set EXOWATCH_RELEASES_DIR and EXOWATCH_RELEASE_KEYS, or name them with --rules")
-    version = current(settings.releases_dir)
-    if not version:
-        raise CannotServe(
-            f"No release in {settings.releases_dir} is in use: see `exowatch rules publish` and `rules use`"
-        )
-    return read_release(settings.releases_dir, version, read_keys(settings.release_keys))
+    return read_current(settings.releases_dir, settings.release_keys)
 
 
 def _backends(clients: Iterable[Client], tenant: str) -> dict[str, tuple[Backend, str]]:

@@ -172,7 +172,7 @@ class Site:
         (secrets / "pgpass").chmod(0o600)
         *ports, self.port = free_ports(hosts + 1)
         self._places = {
-            re.search(r"^EXOWATCH_DATABASE_URL=(.*)$", (DEPLOYMENT / "environment").read_text(), re.MULTILINE)[1]: database,  # type: ignore[index]
+            re.search(r"^EXOWATCH_DATABASE_URL=(.*)$", (DEPLOYMENT / "environment").read_text(), re.MULTILINE)[1]: database,  # type: ignore[index]  # the file has it
             "/opt/exowatch/bin/exowatch": str(Path(sys.executable).parent / "exowatch"),
             "0.0.0.0": "127.0.0.1",  # noqa: S104 - it is what is not done
             "/etc/exowatch/tls.pem": str(self.inner),

@@ -107,7 +107,7 @@ def test_the_way_to_the_pages_is_shown_to_whom_they_open(author: Browser) -> Non
     assert '<a href="/board/rules">Rules in use</a></p>' in author.get("/author")  # each says what the other is for
     assert '<a href="/author">For rule authors</a></p>' in author.get("/board/rules")
     assert author.http.get("/").headers["Location"] == "/author"
-    author.http.app.state.gate.sessions.accounts.add(TENANT, "chair", PASSWORD, ["chair"], "tests")  # type: ignore[attr-defined]
+    author.http.app.state.gate.sessions.accounts.add(TENANT, "chair", PASSWORD, ["chair"], "tests")  # type: ignore[attr-defined]  # the app that was opened
     chair = Browser(author.http.app)
     chair.sign_in("chair")
     assert "For rule authors" not in chair.get("/board")

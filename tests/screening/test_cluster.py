@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -40,9 +41,9 @@ def running(export: Path, out: Path, address: str) -> subprocess.Popen[str]:
     return subprocess.Popen([*command, "--cluster", address], cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(what: object, process: subprocess.Popen[str], seconds: float = 120) -> None:
+def wait_for(what: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
-    while not what():  # type: ignore[operator]
+    while not what():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey
@@ -98,7 +99,7 @@ def test_a_run_that_goes_on_records_nobody_twice(record: Database, tmp_path: Pat
     class Stops(Here):
         """Is stopped once half of the shards are recorded."""
 
-        def run(self, work, jobs, setup):  # type: ignore[no-untyped-def]
+        def run(self, work: Any, jobs: Any, setup: Any) -> Any:
             for number, made in enumerate(super().run(work, jobs, setup)):
                 if work.__name__ == "recorded" and number > len(jobs) // 2:
                     raise KeyboardInterrupt
