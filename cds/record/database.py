@@ -56,10 +56,19 @@ class Database:
         self.deadline = deadline
         self.is_sqlite = kind == "sqlite"
         self.engine = self._sqlite() if self.is_sqlite else self._postgresql()
+        self._closed = threading.Event()
+        event.listen(self.engine, "checkin", self._closes)
 
     def close(self) -> None:
+        """Close all connections: those at work, for which nobody waits here, once that is over."""
+        self._closed.set()
         self.engine.dispose()
         self._threads.shutdown(wait=False)
+
+    def _closes(self, connection: Any, _record: object) -> None:
+        # One that comes back after `dispose` is of a pool that nobody has any more.
+        if connection is not None and self._closed.is_set():
+            connection.close()
 
     def in_time(self, work: Callable[[], T], longest: float | None = None) -> T:
         """What `work` gives, which may wait for the database at several places. Raises `RecordUnavailable` if that takes too long.
@@ -94,8 +103,15 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that writes: committed at the end, rolled back by any error. Raises `RecordUnavailable`."""
+        """A transaction that writes: committed at the end, rolled back by any error. Raises `RecordUnavailable`.
+
+        One that has nothing to say for half a deadline loses its locks and its connection: a host that hangs in the midst
+        of it would otherwise keep all others from writing for as long as it hangs.
+        """
         with self._transaction({_WRITER: True}) as connection:
+            if not self.is_sqlite:
+                idle = {"ms": str(max(1, int(self.deadline * 500)))}
+                connection.execute(text("SELECT set_config('idle_in_transaction_session_timeout', :ms, true)"), idle)
             yield connection
 
     @contextmanager

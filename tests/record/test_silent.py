@@ -1,15 +1,19 @@
-"""A database server that has stopped without saying so keeps nobody who looks at a board waiting."""
+"""Who has stopped without saying so, the database's server or another host of ours, keeps nobody waiting."""
 
 from __future__ import annotations
 
+import gc
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable
 from datetime import date
 
 import pytest
+from sqlalchemy import text
 
+from cds.record.audit import Entry, append
 from cds.record.cases import owner, stored_case
 from cds.record.database import Database, RecordUnavailable
 from cds.record.recorder import Recorder
@@ -63,6 +67,49 @@ def test_whoever_reads_hears_that_the_record_is_away(cluster: Cluster) -> None:
     while not _answers(reads["list"]):
         time.sleep(0.2)
     database.close()
+
+
+def test_a_host_that_hangs_in_the_midst_of_writing_lets_the_others_write(cluster: Cluster) -> None:
+    address = cluster.new(f"t{uuid.uuid4().hex}")
+    hanging, other = Database(address, deadline=2), Database(address, deadline=2)
+    hanging.upgrade()
+
+    def hangs() -> None:
+        with hanging.writing() as connection:
+            append(hanging, connection, Entry(TENANT, "test", "note"))
+            started = time.monotonic()
+            with other.writing() as elsewhere:  # which waits for the lock that the first has
+                assert append(other, elsewhere, Entry(TENANT, "test", "note")) == 1  # of the first nothing was written
+            assert time.monotonic() - started < 2
+            connection.execute(text("SELECT 1"))
+
+    with pytest.raises(RecordUnavailable):
+        hangs()
+    with hanging.writing() as connection:  # with a new connection
+        assert append(hanging, connection, Entry(TENANT, "test", "note")) == 2
+    for database in (hanging, other):
+        database.close()
+
+
+def test_work_that_ends_after_the_database_was_closed_leaves_no_connection(cluster: Cluster) -> None:
+    database = Database(cluster.new(f"t{uuid.uuid4().hex}"), deadline=0.2)
+    begun, over = threading.Event(), threading.Event()
+    at_work: list[threading.Thread] = []
+
+    def work() -> None:
+        at_work.append(threading.current_thread())
+        with database.reading() as connection:
+            connection.execute(text("SELECT 1"))
+            begun.set()
+            over.wait(20)
+
+    with pytest.raises(RecordUnavailable):
+        database.in_time(work)
+    assert begun.wait(20)
+    database.close()
+    over.set()
+    at_work[0].join()
+    gc.collect()  # a connection that is still open would warn here, and warnings are errors
 
 
 def _answers(read: Callable[[], object]) -> bool:
