@@ -12,6 +12,7 @@ from cds.advice.checks import is_about_imaging, is_judged
 from cds.advice.confirmation import LOWEST, over_lowest, pair_over_lowest
 from cds.advice.wording import Wording
 from cds.chart.model import Chart, Result, Tri
+from cds.counting import counted
 from cds.reasoning.change import Change, Comparison, Pair
 from cds.reasoning.explanation import explain, figure, threshold_value
 from cds.reasoning.findings import Finding
@@ -109,7 +110,7 @@ def _built(comparison: Comparison, change: Change) -> str:
         f"(Z {comparison.z:g}{', ' + confidence if confidence else ''}; "
         f"analytical CV {_percent(comparison.cva)}, {_origin(result.cva, 'cva' in result.declared)}; "
         f"within-person CV {_percent(comparison.cvi)}, {_origin(result.cvi, 'cvi' in result.declared)}; "
-        f"{n} reference {'sample' if n == 1 else 'samples'}, 1 later sample) and the floor {comparison.floor:g}"
+        f"{counted(n, 'reference sample')}, 1 later sample) and the floor {comparison.floor:g}"
     )
     return f"{said}; {change.rise.because}" if change.rise.because else said
 

@@ -11,6 +11,7 @@ from datetime import date
 
 from cds.advice.advisory import Advisory, ChangeFromReference, Check, Reading, Reference
 from cds.advice.markdown import escaped, link
+from cds.counting import counted
 
 _LEFT_OUT = "Left out of this assessment"
 _MOST_LEFT_OUT = 8
@@ -24,11 +25,7 @@ def detail(advisory: Advisory, first: Iterable[str] = ()) -> str:
     blocks.append(escaped(advisory.explanation, 600))
     blocks.append(f"**{escaped(advisory.fixed_sentence, 600)}**")
     if hidden := sum(item.hides for item in advisory.left_out):
-        what = (
-            "1 entry that may hold marker results was"
-            if hidden == 1
-            else f"{hidden} entries that may hold marker results were"
-        )
+        what = f"{counted(hidden, 'entry')} that may hold marker results {'was' if hidden == 1 else 'were'}"
         blocks.append(f"**Not all data could be used: {what} left out; see “{_LEFT_OUT}” below.**")
     for title, lines in _sections(advisory):
         listed = [f"- {line}" for line in lines if line]

@@ -9,6 +9,7 @@ from cds.advice.advisory import FIXED_SENTENCE
 from cds.advice.cards import Card, Occasion
 from cds.advice.markdown import escaped, plain
 from cds.chart.model import Chart, LeftOut
+from cds.counting import counted
 
 _CARDS = uuid.UUID("3a3f0f44-6c5e-5d0a-9a55-0a6f7a1e2c11")
 """Namespace of the identifiers of these cards."""
@@ -31,7 +32,7 @@ def unread_card(chart: Chart, occasion: Occasion, canonical: str) -> Card | None
         f"{escaped('; '.join(dict.fromkeys(places)), 600)}: {escaped(reason)}. Next: {escaped(hint)}"
         for (reason, hint), places in alike.items()
     ]
-    count = "One entry" if len(hidden) == 1 else f"{len(hidden)} entries"
+    count = counted(len(hidden), "entry")
     detail = [
         f"**This is no statement about the patient.** {count} that may hold exosomal marker results could not be used, so "
         "nothing was evaluated of them. Missing advice must not be taken for a reassuring result.",

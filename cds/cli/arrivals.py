@@ -15,6 +15,7 @@ import typer
 from cds import terminal
 from cds.cli.options import AsJson, RulesDir, reasoner_of, rules_folder
 from cds.cli.record import opened
+from cds.counting import counted
 from cds.errors import InputError
 from cds.record.identity import NoSuchPatient, identified
 from cds.record.queue import Queue, Waiting
@@ -98,14 +99,14 @@ def take(
         result_table(unreadable, "stored, but of no use")
         foreign = sum(one.foreign for _, one in refused)
         terminal.say(
-            f"{told['counted']:,} results: {told['mapped']:,} mapped, {told['counted'] - told['mapped']:,} refused"
+            f"{counted(told['counted'], 'result')}: {told['mapped']:,} mapped, {told['counted'] - told['mapped']:,} refused"
             + (f" ({foreign:,} of them are of no marker)" if foreign else "")
             + of_no_use(unreadable)
         )
         terminal.say(
             f"Observations: {told['stored']:,} stored, {told['known']:,} known before, {waiting:,} waiting"
             + (f", {told['aside']:,} set aside before" if told["aside"] else "")
-            + f"; {patients:,} patients evaluated"
+            + f"; {counted(patients, 'patient')} evaluated"
         )
         if waiting:
             terminal.say("Nobody knows whose those are that wait: `exowatch labs queue` shows them")

@@ -12,6 +12,7 @@ import typer
 
 from cds import terminal
 from cds.cli.options import AsJson, reasoner_of, rules_folder
+from cds.counting import counted
 from cds.layers import OVERLAY, rule_files, shipped_rules
 from cds.reasoning.loading import load_rulebook
 
@@ -127,7 +128,7 @@ def new(
     for failure in failures:
         terminal.say(str(failure))
     terminal.say(
-        f"{len(tests) - len(failures)} of {len(tests)} tests pass; {len(problems)} problem(s). The rule is a draft: nobody is shown it."
+        f"{len(tests) - len(failures)} of {len(tests)} tests pass; {counted(len(problems), 'problem')}. The rule is a draft: nobody is shown it."
     )
     terminal.say(f"Next step: read it, add cases of your own, then: exowatch rules test --rules {folder}")
     raise typer.Exit(1 if problems or failures else 0)

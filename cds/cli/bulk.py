@@ -16,6 +16,7 @@ from rich.filesize import decimal
 from cds import terminal
 from cds.addresses import base, origin
 from cds.cli.options import AsJson
+from cds.counting import counted
 from cds.errors import InputError
 
 if TYPE_CHECKING:  # the client is loaded by the commands that use it: every other one would wait for it
@@ -191,14 +192,14 @@ def _print_json(found: Fetched) -> None:
 
 def _print(found: Fetched) -> None:
     terminal.table(["type", "resources"], [(kind, f"{count:,}") for kind, count in found.resources.items()])
-    terminal.say(f"{found.files:,} files, {decimal(found.bytes)}")
+    terminal.say(f"{counted(found.files, 'file')}, {decimal(found.bytes)}")
     if found.missing:
         terminal.say(f"Asked for, and nothing of it in the export: {', '.join(found.missing)}")
     if found.deleted:
-        terminal.say(f"The server says what was deleted there: {found.deleted:,} files in deleted/")
+        terminal.say(f"The server says what was deleted there: {counted(found.deleted, 'file')} in deleted/")
     if found.errors.issues:
         terminal.say(
-            f"The server says of {found.errors.severe:,} errors and {len(found.errors.issues) - found.errors.severe:,} other matters, "
+            f"The server says of {counted(found.errors.severe, 'error')} and {counted(len(found.errors.issues) - found.errors.severe, 'other matter')}, "
             f"in errors/: {found.errors}"
         )
     if found.unproved:
@@ -211,7 +212,7 @@ def _print(found: Fetched) -> None:
         terminal.say(f"{name}: {reason}", error=True)
     if found.failed:
         terminal.say(
-            f"Not whole: {len(found.failed):,} files are not here. What is here stays; the same command tries them again",
+            f"Not whole: {counted(len(found.failed), 'file')} missing. What is here stays; the same command tries them again",
             error=True,
         )
     elif found.transaction_time:

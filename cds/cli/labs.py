@@ -14,6 +14,7 @@ import typer
 from cds import terminal
 from cds.cli import arrivals
 from cds.cli.options import AsJson, RulesDir, rulebook_of, rules_folder
+from cds.counting import counted
 from cds.errors import InputError
 from cds.intake.delivery import Refused
 from cds.intake.files import received
@@ -52,14 +53,14 @@ def show(files: Sequence[Path], laboratory: str, out: Path | None, rules: Path |
     refused: list[tuple[str, Refused]] = []
     unreadable: list[tuple[str, Refused]] = []
     resources: list[dict[str, Any]] = []
-    counted = mapped = 0
+    total = mapped = 0
     with terminal.progress("mapping", len(files)) as step:
         for path in files:
             try:
                 found = received(path.read_bytes(), path.name, interfaces, catalogue, datetime.now(UTC), laboratory)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
-            counted, mapped = counted + found.counted, mapped + found.mapped
+            total, mapped = total + found.counted, mapped + found.mapped
             refused += [(str(path), one) for one in found.refused]
             unreadable += [(str(path), one) for one in found.unreadable]
             resources += found.resources
@@ -68,7 +69,7 @@ def show(files: Sequence[Path], laboratory: str, out: Path | None, rules: Path |
         out.write_bytes(b"".join(_ENCODER.encode(one) + b"\n" for one in resources))
     if as_json:
         told = {
-            "counted": counted, "mapped": mapped, "resources": resources,
+            "counted": total, "mapped": mapped, "resources": resources,
             "refused": [{"file": file, **msgspec.structs.asdict(one)} for file, one in refused],
             "unreadable": [
                 {"file": file, "where": one.where, "what": one.what, "reason": one.reason, "hint": one.hint}
@@ -80,7 +81,9 @@ def show(files: Sequence[Path], laboratory: str, out: Path | None, rules: Path |
         _mapped_table(lines(resources))
         result_table(refused, "refused")
         result_table(unreadable, "mapped, but of no use")
-        terminal.say(f"{counted:,} results: {mapped:,} mapped, {counted - mapped:,} refused{of_no_use(unreadable)}")
+        terminal.say(
+            f"{counted(total, 'result')}: {mapped:,} mapped, {total - mapped:,} refused{of_no_use(unreadable)}"
+        )
     return 1 if refused or unreadable else 0
 
 

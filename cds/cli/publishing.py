@@ -12,6 +12,7 @@ import typer
 
 from cds import terminal
 from cds.cli.options import AsJson, RulesDir, rules_folder
+from cds.counting import counted
 
 Shelf = Annotated[Path, typer.Option("--to", "--in", help="The folder of releases.")]
 By = Annotated[str, typer.Option(help="Who does it; default: the name of this login.")]
@@ -120,4 +121,4 @@ def docs(
         count = site.write(out)
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}. Name another folder") from error
-    typer.echo(f"{count} pages; open {out / 'index.html'}")
+    typer.echo(f"{counted(count, 'page')}; open {out / 'index.html'}")

@@ -17,6 +17,7 @@ import typer
 from cds import terminal
 from cds.chart.clock import when
 from cds.cli.options import AsJson, Server, reasoner_of
+from cds.counting import counted
 from cds.errors import InputError
 from cds.record import erasure
 from cds.record.adoption import adopt
@@ -121,8 +122,8 @@ def _verdict(database: Database, settings: Settings, others: Iterable[Path] = ()
         for fault in found.broken:
             terminal.say(fault)
         terminal.say(
-            f"{'the record holds' if found.holds else 'THE RECORD WAS CHANGED'}: {found.entries:,} entries, {found.rows:,} rows; "
-            f"{found.uncovered:,} entries lie after the last checkpoint"
+            f"{'the record holds' if found.holds else 'THE RECORD WAS CHANGED'}: {counted(found.entries, 'entry')}, {counted(found.rows, 'row')}; "
+            f"{counted(found.uncovered, 'entry')} after the last checkpoint"
         )
     raise typer.Exit(0 if found.holds else 1)
 
@@ -234,7 +235,7 @@ def record_erase(
         who = _who(database, settings, patient, server)
         if not yes:
             typer.confirm(f"Delete everything of {who.address} for good?", abort=True)
-        terminal.say(f"{erasure.erase(database, who, by)} rows were deleted")
+        terminal.say(f"{counted(erasure.erase(database, who, by), 'row')} deleted")
 
 
 @record_app.command("expire")
@@ -254,13 +255,13 @@ def record_expire(
     with opened() as (database, settings):
         found = erasure.unseen_since(database, settings.tenant, read.day)
         if found and not yes:
-            typer.confirm(f"Delete everything of {len(found):,} patients for good?", abort=True)
+            typer.confirm(f"Delete everything of {counted(len(found), 'patient')} for good?", abort=True)
         rows = 0
         with terminal.progress("patients", len(found)) as step:
             for who in found:
                 rows += erasure.erase(database, who, by)
                 step()
-        terminal.say(f"{len(found):,} patients, {rows:,} rows were deleted")
+        terminal.say(f"deleted: {counted(len(found), 'patient')}, {counted(rows, 'row')}")
 
 
 @record_app.command("merge")

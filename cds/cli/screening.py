@@ -15,6 +15,7 @@ import typer
 
 from cds import terminal
 from cds.cli.options import AsJson, RulesDir, rulebook_of
+from cds.counting import counted
 from cds.errors import InputError
 from cds.reasoning.rulebook import RuleBook
 from cds.settings import load_settings
@@ -130,12 +131,14 @@ class _Bars:
     def done(self, much: int, patients: int = 0) -> None:
         self._patients += patients
         rate = self._patients / max(0.001, time.monotonic() - self._began)
-        self._meter(much, f"{self._patients:,} patients, {rate:,.0f} a second" if self._patients else "")
+        self._meter(much, f"{counted(self._patients, 'patient')}, {rate:,.0f} a second" if self._patients else "")
 
 
 def _say(found: Summary, page: Path) -> None:
     say = terminal.say
-    say(f"{found.patients:,} patients as of {found.plan.as_of}, from {found.lines:,} lines of {found.files:,} files")
+    say(
+        f"{counted(found.patients, 'patient')} as of {found.plan.as_of}, from {counted(found.lines, 'line')} of {counted(found.files, 'file')}"
+    )
     say(f"  {found.measured:,} have a result of a marker, {found.unmeasured:,} have none")
     if found.plan.since:
         say(f"  {found.unchanged:,} were not evaluated: nothing of them was updated since {found.plan.since}")
@@ -152,7 +155,7 @@ def _say(found: Summary, page: Path) -> None:
             f"  {found.unjudged:,} could not be evaluated, and nothing can be said of them: {page.parent}/unjudged.ndjson"
         )
     if found.refused:
-        say(f"  {found.refused:,} lines could not be used: {page.parent}/quarantine.ndjson")
+        say(f"  {counted(found.refused, 'line')} could not be used: {page.parent}/quarantine.ndjson")
     for broken in found.broken:
         say(f"  {broken}")
     for error in found.errors:

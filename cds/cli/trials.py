@@ -14,6 +14,7 @@ import typer
 
 from cds import terminal
 from cds.cli.options import AsJson, RulesDir, rulebook_of, rules_folder
+from cds.counting import counted
 from cds.errors import InputError
 from cds.reasoning.rulebook import RuleBook
 
@@ -66,7 +67,7 @@ def synth(
         )
     shown = ", ".join(files[:6]) + (f" and {len(files) - 6} more" if len(files) > 6 else "")
     where = f"{out} ({shown})" if files else f"{out}"
-    typer.echo(f"{patients} patients in {where}, what is true of them in {out / 'truth.jsonl'}")
+    typer.echo(f"{counted(patients, 'patient')} in {where}, what is true of them in {out / 'truth.jsonl'}")
     if form in ("csv", "hl7v2"):
         typer.echo("faults and results that this form has no words for are named there as unsaid")
 
@@ -87,7 +88,7 @@ def backtest(
 
     Drafts and rules in shadow have a line of their own, and count in nothing else.
     """
-    from cds.workbench.trials.backtest import backtest as counted
+    from cds.workbench.trials.backtest import backtest as measured
     from cds.workbench.trials.lives import lives
     from cds.workbench.trials.report import data, headline, page, tables
     from cds.workbench.trials.versions import Version
@@ -96,7 +97,7 @@ def backtest(
     book = rulebook_of(rules, drafts=True)
     prevalences = [one / 100 for one in at_prevalence or (10.0,)]
     with terminal.progress("asking about patients", len(patients)) as step:
-        found = counted(
+        found = measured(
             _stepping(
                 (life for (life,) in lives(patients, [Version(folder=rules_folder(rules), drafts=True)], workers)), step
             ),
@@ -108,7 +109,7 @@ def backtest(
     if as_json:
         typer.echo(msgspec.json.encode(data(found, prevalences)).decode())
         return
-    terminal.say(f"{found.cohort}; {found.evaluations:,} evaluations; rule book {book.hash[:12]}")
+    terminal.say(f"{found.cohort}; {counted(found.evaluations, 'evaluation')}; rule book {book.hash[:12]}")
     terminal.table(
         ["figure", "with 95 % interval", ""],
         [tuple(map(terminal.as_it_is, row)) for row in headline(found, prevalences)],
@@ -214,15 +215,17 @@ def shadow(
         return
     for one in found:
         terminal.say(
-            f"{one.rule} ({book.rule(one.rule).status}): {one.evaluations:,} evaluations of {len(one.last):,} patients of {where}"
+            f"{one.rule} ({book.rule(one.rule).status}): {counted(one.evaluations, 'evaluation')} of {counted(len(one.last), 'patient')} of {where}"
         )
         for state, evaluations, patients_now in one.by_state(order):
-            terminal.say(f"  {state}: {evaluations:,} evaluations, last state of {len(patients_now):,} patients")
+            terminal.say(
+                f"  {state}: {counted(evaluations, 'evaluation')}, last state of {counted(len(patients_now), 'patient')}"
+            )
             if show and patients_now:
                 terminal.say(f"    {', '.join(patients_now)}")
         flagged = ", ".join(f"{patient} ({day})" for patient, day in one.flagged.items()) if show else ""
         terminal.say(
-            f"  would have flagged {len(one.flagged):,} patients, {len(one.alone):,} of them flagged by no shown rule of the marker"
+            f"  would have flagged {counted(len(one.flagged), 'patient')}; flagged by no shown rule of the marker: {len(one.alone):,}"
             + (f": {flagged}" if flagged else "")
         )
 
@@ -239,9 +242,9 @@ def _rules(book: RuleBook, names: list[str]) -> list[str]:
 
 
 def _say_flips(found: Comparison, names: int) -> None:
-    terminal.say(f"\n{found.changed:,} of {found.patients:,} patients change")
+    terminal.say(f"\n{found.changed:,} of {counted(found.patients, 'patient')} changed")
     for rule in found.rules:
-        terminal.say(f"{rule.rule}: {len(rule.flips):,} patients, {rule.visits:,} visits")
+        terminal.say(f"{rule.rule}: {counted(len(rule.flips), 'patient')}, {counted(rule.visits, 'visit')}")
         for before, after, flips in rule.kinds():
             named = ", ".join(f"{flip.patient} ({flip.day})" for flip in flips[:names])
             more = f" and {len(flips) - names:,} more" if named and len(flips) > names else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from cds.counting import counted
 from cds.drawing.axis import LEFT, RIGHT, WIDTH, Across, days_of_line, figure, months
 from cds.drawing.labels import escape, text, width
 from cds.drawing.legible import on
@@ -117,7 +118,7 @@ def _sentences(scene: Scene) -> Iterator[str]:
 
 def _told(panel: Panel) -> Iterator[str]:
     usable = [point for point in panel.points if point.usable]
-    count = f"{len(panel.points)} result{'' if len(panel.points) == 1 else 's'}"
+    count = counted(len(panel.points), "result")
     ends = (
         f"from {on(usable[0].day)} ({usable[0].shown}) to {on(usable[-1].day)} ({usable[-1].shown})" if usable else ""
     )

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
+from cds.counting import counted
 from cds.intake.delivery import Refused
 
 _SEPARATORS = "|", "^~\\&"
@@ -62,7 +63,7 @@ def in_error(
     """AE, with the reason for each refusal, and a warning for each other result that is of no use; `fate` of the rest."""
     count = sum(one.results for one in refused)
     named = [*_named("E", refused), *_named("W", unreadable)]
-    return _answer(head, at, "AE", f"{count} results refused; what could be read is stored{fate}", named)
+    return _answer(head, at, "AE", f"{counted(count, 'result')} refused; what could be read is stored{fate}", named)
 
 
 def rejected(head: Head, at: datetime, code: str, reason: str) -> bytes:

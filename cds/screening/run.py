@@ -206,11 +206,11 @@ def _summary(
         recorded=sum(one.patients for one in on_record), unrecorded=sum(len(one.failed) for one in on_record),
         broken=[f"{one.file}: {one.broken}" for one in pieces if one.broken],
     )  # fmt: skip
-    counted = summary.blank + summary.of_patients + summary.shared + summary.refused + sum(unread.values())
+    accounted = summary.blank + summary.of_patients + summary.shared + summary.refused + sum(unread.values())
     taken = sum(done.items - done.refused for done in shards)
-    if summary.lines != counted or summary.of_patients != taken:
+    if summary.lines != accounted or summary.of_patients != taken:
         raise Lost(
-            f"{summary.lines:,} lines were read, {counted:,} are accounted for; {summary.of_patients:,} are of patients, {taken:,} "
+            f"{summary.lines:,} lines were read, {accounted:,} are accounted for; {summary.of_patients:,} are of patients, {taken:,} "
             "were evaluated. Nothing of this run can be trusted: run again with --restart, and report it"
         )
     return summary

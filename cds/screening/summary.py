@@ -9,6 +9,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cds.advice.advisory import FIXED_SENTENCE
+from cds.counting import counted
 from cds.reasoning.rulebook import RuleBook
 
 
@@ -107,7 +108,7 @@ def page(summary: Summary, book: RuleBook) -> str:
     )
     return environment.get_template("summary.html").render(
         summary=summary, bars=bars, states=states, looks=_LOOKS,
-        flagged=_flagged(summary, book), fixed=FIXED_SENTENCE,
+        flagged=_flagged(summary, book), fixed=FIXED_SENTENCE, counted=counted,
     )  # fmt: skip
 
 

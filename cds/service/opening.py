@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from cds.chart.model import LeftOut
+from cds.counting import counted
 from cds.record.identity import Identity
 from cds.record.meant import Asking, Meant, Reach
 from cds.record.ownership import Person
@@ -104,5 +105,5 @@ def with_sent(recorder: Recorder, who: Identity, prefetched: Mapping[str, Any]) 
 
 
 def _unused(results: int, reason: str) -> LeftOut:
-    what = "1 laboratory result" if results == 1 else f"{results} laboratory results"
+    what = counted(results, "laboratory result")
     return LeftOut("record", what, reason, "have the queue worked through (exowatch labs queue)", hides_results=True)

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from cds.chart.catalogue import Catalogue
+from cds.counting import counted
 from cds.errors import InputError
 from cds.intake.acknowledgement import Head, accepted, in_error, rejected
 from cds.intake.delivery import Refused
@@ -130,7 +131,9 @@ class Reception:
             report.add(one, self._keep(one, source, self._tenant, resolve))
         if report.ours:
             return in_error(head, at, report.ours, report.unreadable, report.fate)
-        return accepted(head, at, f"{report.mapped} of {report.counted} results taken{report.fate}", report.unreadable)
+        return accepted(
+            head, at, f"{report.mapped} of {counted(report.counted, 'result')} taken{report.fate}", report.unreadable
+        )
 
     def file(self, data: bytes, name: str, laboratory: str = "", step: Callable[[], None] = lambda: None) -> Report:
         """Take a file of messages or a table; `step` is called for each message or person.
@@ -144,9 +147,9 @@ class Reception:
 
     def resources(self, data: bytes, sender: str, source: str, tenant: str) -> Report:
         """Take results that come as FHIR. Raises `InputError`, `RecordUnavailable`."""
-        found, counted = taken(data, sender, source, self._catalogue, self._clock())
+        found, count = taken(data, sender, source, self._catalogue, self._clock())
         faulty = unreadable(found.resources, source, self._catalogue, self._clock())
-        sent = Received(sender, data, counted, found.mapped, found.resources, found.refused, faulty)
+        sent = Received(sender, data, count, found.mapped, found.resources, found.refused, faulty)
         report = Report()
         report.add(sent, self._keep(sent, source, tenant, self._asking()))
         return report
@@ -187,7 +190,7 @@ def outcome(report: Report) -> dict[str, Any]:
     foreign = len(report.refused) - len(report.ours)
     if foreign:
         issues.append(
-            _issue("information", "not-supported", f"{foreign} results are of no marker that is known here", "")
+            _issue("information", "not-supported", f"{counted(foreign, 'result')} of no marker that is known here", "")
         )
     for why, results in sorted(report.kept.waiting.items()):
         issues.append(
@@ -199,11 +202,11 @@ def outcome(report: Report) -> dict[str, Any]:
 def _taken(report: Report) -> str:
     kept = report.kept
     aside = f", {kept.aside} of them set aside as nobody's here" * bool(kept.aside)
-    return f"{report.counted} results: {report.mapped} taken ({kept.stored} new, {kept.known} known before{aside})"
+    return f"{counted(report.counted, 'result')}: {report.mapped} taken ({kept.stored} new, {kept.known} known before{aside})"
 
 
 def _waits(why: str, results: int) -> str:
-    return f"{results} results wait until somebody says whose they are ({why}); they are stored"
+    return f"{counted(results, 'result')} stored, and not used until somebody says whose ({why})"
 
 
 def _issue(severity: str, code: str, text: str, place: str) -> dict[str, Any]:

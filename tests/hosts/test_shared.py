@@ -176,7 +176,7 @@ def test_a_host_without_a_checkpoint_yet_keeps_nobody_from_checking_the_rest(
     said = terminal.run("audit", "verify", "--checkpoints", "young.jsonl")
     for name in (str(tmp_path / "points.jsonl"), "young.jsonl"):
         assert f"{name}: no checkpoint yet" in said
-    assert "3 entries lie after the last checkpoint" in said
+    assert "3 entries after the last checkpoint" in said
     mark(address, tmp_path / "other.jsonl")
     found = json.loads(
         terminal.run(

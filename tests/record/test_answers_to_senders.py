@@ -23,7 +23,7 @@ def test_what_is_sent_again_is_said_to_wait_still_or_to_be_set_aside(clinic: Cli
 def test_of_a_message_with_a_refusal_too_it_is_said_what_waits(clinic: Clinic) -> None:
     message = one("2025-03-24", "5.6").replace(b"4711^^^CLINIC", b"4712^^^CLINIC")
     answer = clinic.sends(message.replace(b"10*6{particles}/mL", b"{copies}/mL"))
-    assert b"MSA|AE|M1|1 results refused; what could be read is stored, 1 wait" in answer
+    assert b"MSA|AE|M1|1 result refused; what could be read is stored, 1 wait" in answer
 
 
 def test_results_by_fhir_that_were_set_aside_are_said_to_be(clinic: Clinic) -> None:
@@ -46,4 +46,4 @@ def test_a_mistyped_code_of_a_laboratory_that_is_known_is_an_error_with_its_plac
     assert "no rule file says what its code 'ZZZ' of https://fhir-lab.example/codes means" in error["diagnostics"]
     assert "likely mistyped" in error["diagnostics"]
     (told,) = [one["diagnostics"] for one in answer.json()["issue"] if one["code"] == "not-supported"]
-    assert told == "1 results are of no marker that is known here"
+    assert told == "1 result of no marker that is known here"

@@ -354,7 +354,7 @@ def test_a_result_that_is_refused_or_waits_shows_in_the_status(clinic: Clinic) -
     assert "is no unit of trpc5-ev" in told(answer)[1][1]
     foreign = observation(code={"coding": [{"system": "http://loinc.org", "code": "718-7"}]})
     answer = clinic.posts(foreign)
-    assert (answer.status_code, told(answer)[1][1]) == (200, "1 results are of no marker that is known here")
+    assert (answer.status_code, told(answer)[1][1]) == (200, "1 result of no marker that is known here")
     assert clinic.posts({"resourceType": "Patient"}).status_code == 400
     assert clinic.http.post("/results", content=b"{", headers={"content-type": "application/json"}).status_code == 400
 

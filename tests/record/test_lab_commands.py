@@ -52,7 +52,7 @@ def test_from_a_file_to_an_advisory(terminal: Terminal, installed: Database) -> 
         terminal.run("labs", "assign", one["id"], WHO.address, "--by", "lab desk")
     assert terminal.run("labs", "queue").strip() == "nothing waits"
     said = terminal.run("labs", "take", "results.hl7")
-    assert "0 stored, 10 known before, 0 waiting; 1 patients evaluated" in said
+    assert "0 stored, 10 known before, 0 waiting; 1 patient evaluated" in said
     assert queue(terminal, expect=0) == []
     recorder = Recorder(installed, REASONER.rulebook)
     assert len(recorder.arrivals.of(WHO).resources) == 15

@@ -94,7 +94,7 @@ def test_whoever_ends_the_process_is_tried_again_then_listed(tmp_path: Path, tim
     assert (found.unjudged, found.measured) == (1, whole.measured - 1)
     assert not found.is_whole
     page = (out / "summary.html").read_text(encoding="utf-8")
-    assert "Of 1 patients nothing can be said" in page
+    assert "Of 1 patient nothing can be said" in page
 
 
 def test_who_was_being_evaluated_when_a_run_was_stopped_has_not_ended_it(tmp_path: Path) -> None:

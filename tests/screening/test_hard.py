@@ -140,7 +140,7 @@ def test_whose_results_could_not_be_read_has_not_none(tmp_path: Path) -> None:
     assert (found.unread, found.unmeasured, found.measured) == (2, 0, 0)
     assert not found.is_whole
     page = (tmp_path / "out" / "summary.html").read_text("utf-8")
-    assert "2 patients have something that may be a result, and none could be read" in page
+    assert "Of 2 patients something may be a result, and could not be read" in page
 
 
 def test_a_corrected_medication_is_a_change_of_whoever_takes_it(tmp_path: Path) -> None:

@@ -105,8 +105,8 @@ def test_what_it_would_have_said_of_the_record(
     monkeypatch.setenv("EXOWATCH_TENANT", "here")
     run = CliRunner().invoke
     shown = run(app, ["rules", "shadow", "--rules", str(rules), "--names"]).output
-    assert f"{TRPC5} (shadow): 2 evaluations of 1 patients of the record" in shown
-    assert "suspected: 1 evaluations, last state of 1 patients" in shown
+    assert f"{TRPC5} (shadow): 2 evaluations of 1 patient of the record" in shown
+    assert "suspected: 1 evaluation, last state of 1 patient" in shown
     assert "Patient/a01" in shown
     assert "Patient/a01" not in run(app, ["rules", "shadow", "--rules", str(rules)]).output
     told = json.loads(run(app, ["rules", "shadow", "--rules", str(rules), "--json"]).output)["rules"][0]

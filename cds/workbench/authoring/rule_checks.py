@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
+from cds.counting import counted
 from cds.mistakes import Mistake
 from cds.reasoning.change import Pair
 from cds.reasoning.evidence import GRADES
@@ -141,9 +142,7 @@ def _dates(section: Section, today: date) -> None:
         )  # fmt: skip
     elif review - today <= REVIEW_NEAR:
         days = (review - today).days
-        section.problem(
-            f"the review is due in {days} day{'s' if days != 1 else ''}", "plan it", "review_by", Mistake.REVIEW_NEAR
-        )
+        section.problem(f"the review is due in {counted(days, 'day')}", "plan it", "review_by", Mistake.REVIEW_NEAR)
 
 
 def _evidence(written: Written, book: RuleBook) -> None:
