@@ -159,6 +159,25 @@ def test_a_wrong_call_is_one_message_and_exit_code_2(arguments: tuple[str, ...],
     assert "Traceback" not in done.stderr
 
 
+def test_a_mistyped_command_is_guessed() -> None:
+    assert "Did you mean 'evaluate'?" in exowatch("evalute").stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "library"),
+    [
+        ("evaluate", "sqlalchemy"),
+        ("evaluate", "fastapi"),
+        ("rules", "sqlalchemy"),
+        ("record", "fastapi"),
+    ],
+)
+def test_a_call_waits_for_no_library_of_another_command(command: str, library: str) -> None:
+    program = f"import sys; from cds.cli import app; app(['{command}', '--help'], standalone_mode=False); sys.exit('{library}' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 BROKEN = """
 from cds.cli import app, main
 

@@ -9,37 +9,65 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from cds.calendar import live_in
-from cds.cli import accounts, bulk, labs, patients, record, rules, screening, service, trials
 from cds.errors import ExowatchError, RuleBookError
 from cds.settings import PREFIX, SettingsError
 
 FAULT = os.EX_SOFTWARE
 
+_HOMES = {
+    "evaluate": "patients", "explain": "patients", "draw": "patients", "replay": "record", "export": "record",
+    "evidence": "rules", "synth": "trials", "backtest": "trials", "screen": "screening", "serve": "service", "demo": "service",
+    "conform": "service", "doctor": "service", "rules": "rules:rules_app", "labs": "labs:labs_app", "db": "record:db_app",
+    "audit": "record:audit_app", "record": "record:record_app", "accounts": "accounts:accounts_app", "bulk": "bulk:bulk_app",
+}  # fmt: skip
+"""Where each command is, in the order of the help: in a module of this package, under its own name or under another."""
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands. The module of one is imported when that is called, or listed: one call needs few of the libraries of all."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_HOMES)
+
+    def __len__(self) -> int:
+        return len(_HOMES)
+
+    def __getitem__(self, command: str) -> Any:
+        module, _, name = _HOMES[command].partition(":")
+        found = getattr(import_module(f"{__name__}.{module}"), name or command)
+        alone = typer.Typer(add_completion=False)
+        if isinstance(found, typer.Typer):
+            alone.add_typer(found, name=command)
+        else:
+            alone.command(command)(found)
+        return get_group(alone).commands[command]
+
+
+class _Exowatch(TyperGroup):
+    def __init__(self, **settings: Any):
+        super().__init__(**settings)
+        self.commands = ChainMap(dict(self.commands), _Commands())  # type: ignore[arg-type]  # written to is the first alone
+
+
 app = typer.Typer(
+    cls=_Exowatch,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Advisory decision support for exosomal markers of suspected acquired drug resistance in breast cancer.",
 )
-for command in (
-    patients.evaluate, patients.explain, patients.draw, record.replay, record.export, rules.evidence, trials.synth, trials.backtest,
-    screening.screen, service.serve, service.demo, service.conform, service.doctor,
-):  # fmt: skip
-    app.command()(command)
-app.add_typer(rules.rules_app, name="rules")
-app.add_typer(labs.labs_app, name="labs")
-app.add_typer(record.db_app, name="db")
-app.add_typer(record.audit_app, name="audit")
-app.add_typer(record.record_app, name="record")
-app.add_typer(accounts.accounts_app, name="accounts")
-app.add_typer(bulk.bulk_app, name="bulk")
 
 
 def _version(wanted: bool) -> None:
