@@ -54,7 +54,7 @@ def patient_sheet(case: Case, decisions: Iterable[Decided] = (), today: date | N
         spread=spread,
         treatments=tuple(legible(one) for one in header.treatments),
         drawing=svg(case.scene, printed=True) if case.scene.panels else "",
-        told=legible(described(case.scene)),
+        told=described(case.scene),
         decisions=tuple(f"{case.titles[one.advisory]}: {decision_line(one)}{_follows(one)}" for one in holding),
         earlier=tuple(_earlier(one, case.titles[one.advisory]) for one in newest if one not in holding),
         rulebook=case.rulebook,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cds.drawing.axis import WIDTH, figure
 from cds.drawing.labels import escape, text, width, wrapped
+from cds.drawing.legible import legible
 from cds.drawing.scene import Decision, Panel, Point, Scene
 
 _ROW = 18.0
@@ -146,7 +147,7 @@ def _used(scene: Scene) -> Iterator[str]:
 def _elsewhere(scene: Scene) -> Iterator[str]:
     """What has no place on the axis."""
     for point in scene.elsewhere:
-        yield f"Not on the axis: {point.marker} {point.shown or 'without a value'} ({', '.join(point.faults)})."
+        yield f"Not on the axis: {point.marker} {legible(point.shown) or 'without a value'} ({', '.join(point.faults)})."
 
 
 def built(scene: Scene) -> Iterator[str]:

@@ -97,7 +97,7 @@ def _head(panel: Panel, named: str, top: float) -> Iterator[str]:
     if panel.usable < len(_FEWER):
         said.append(_FEWER[panel.usable])
     if panel.note:
-        said.append(f"not compared: {'; '.join(panel.note)}")
+        said.append(f"not compared: {legible('; '.join(panel.note))}")
     whole = " · ".join(said)
     yield text(LEFT, top + 28, short(whole, WIDTH - LEFT - 16), whole=whole)
 

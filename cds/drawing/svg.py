@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from cds.counting import counted
 from cds.drawing.axis import LEFT, RIGHT, WIDTH, Across, days_of_line, figure, months
 from cds.drawing.labels import escape, text, width
-from cds.drawing.legible import on
+from cds.drawing.legible import legible, on
 from cds.drawing.marks import legend
 from cds.drawing.plot import GAP, HEAD, PLOT, panel_picture, unit_in_words
 from cds.drawing.rows import height, lane_picture, looks, told_of_bar, told_of_mark
@@ -105,7 +105,7 @@ def _plot(scene: Scene, across: Across, top: float, bottom: float) -> str:
 
 def described(scene: Scene) -> str:
     """The drawing in sentences, for who cannot see it; the table beside it has every figure."""
-    return " ".join(_sentences(scene))
+    return legible(" ".join(_sentences(scene)))
 
 
 def _sentences(scene: Scene) -> Iterator[str]:

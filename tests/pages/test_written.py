@@ -1,0 +1,31 @@
+"""Pages write days, powers of ten and units as clinicians do, whoever the patient is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cds.record.database import Database
+from tests.pages.boards import House, text_of
+from tests.patients.archetypes import patients
+from tests.record.conftest import *  # noqa: F403 - the record on both databases
+
+MACHINE = re.compile(
+    r"\b\d{4}-\d\d-\d\d\b|(?<![\da-f])\d+(?:\.\d+)?[eE][-+]?\d+(?![\da-f])|10\*|\{|\bNone\b|\bnan\b|\binf\b"
+)
+
+
+@pytest.mark.parametrize("name", [one.id for one in patients()])
+def test_nothing_is_written_as_programs_write_it(name: str, migrated_file: Path, tmp_path: Path) -> None:
+    place = tmp_path / "record.sqlite"
+    place.write_bytes(migrated_file.read_bytes())
+    database = Database(f"sqlite:///{place}", deadline=10)
+    house = House(database)
+    key = house.visit(name)
+    browser = house.browser("chair")
+    for path in ("/board", f"/board/patients/{key}"):
+        said = text_of(re.sub(r"<code>.*?</code>|<title>.*?</title>", " ", browser.get(path), flags=re.S))
+        assert MACHINE.findall(said) == [], said
+    database.close()
