@@ -10,7 +10,7 @@ from cds.advice.wording import Wording
 from cds.chart.model import Chart, Imaging
 from cds.reasoning.combination import ImagingNear
 from cds.reasoning.findings import Finding
-from cds.reasoning.kinds.imaging import WORSE_RESPONSE
+from cds.reasoning.kinds.imaging import response_near
 from cds.reasoning.rulebook import FactSpec, Gate, RuleBook
 
 PASSED, FAILED, UNKNOWN, NOT_ASKED = "passed", "failed", "unknown", "not asked"
@@ -111,12 +111,7 @@ def imaging_near(finding: Finding, chart: Chart) -> Imaging | None:
     """The response that a finding is compared with: the most recent near its samples; of one day, the worse."""
     within = max((_within(spec) for spec in finding.rule.facts), default=0)
     resting = [result for part in (*finding.parts, finding) for result in (part.latest, *(part.pair or ())) if result]
-    near = [
-        seen
-        for seen in chart.imaging
-        if any(result.collected and abs((seen.day - result.collected).days) <= within for result in resting)
-    ]
-    return max(near, key=lambda seen: (seen.day, WORSE_RESPONSE.get(seen.response, -1)), default=None)
+    return response_near(chart, (result.collected for result in resting if result.collected), within)
 
 
 def is_about_imaging(spec: FactSpec) -> bool:

@@ -34,7 +34,7 @@ _ANSWERS = {check: {good: answer for answer, good in answers.items()} for check,
 _ONLY_IF = {  # options that help only where a gate failed or could not be asked, or where one of these facts may hold
     "redraw-specimen": (("specimen",), ("no-value", "different-analyte")),
     "set-new-reference": (("comparability", "baseline"), ()),
-    "ask-laboratory": (("data",), ("unreadable", "unit-not-convertible", "efficiency-not-stated")),
+    "ask-laboratory": (("data",), ("unreadable", "unit-not-convertible", "efficiency-not-stated", "no-reference-gene")),
     "check-assay-interference": ((), ("drug-tolerance-not-stated", "drug-bound")),
 }
 

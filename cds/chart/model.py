@@ -44,8 +44,9 @@ class Result(msgspec.Struct, frozen=True):
 
     `faults` holds any of: "no-collection-date", "no-unit", "negative", "zero-without-lod", "conflict" (another
     value for the same day), "after-as-of" (collected after the moment of the chart), "no-value",
-    "unreadable-value", "different-analyte", "unit-not-convertible", "efficiency-not-stated", "above-total-ev" (more of
-    the marker than vesicles in all; the number stands in `low` and `high`, and is of no use).
+    "unreadable-value", "different-analyte", "unit-not-convertible", "efficiency-not-stated", "no-reference-gene" (a ΔCt
+    over none), "above-total-ev" (more of the marker than vesicles in all). Of the last two the number stands in `low` and `high`,
+    and is of no use.
     """
 
     ref: str  # "Observation/123"

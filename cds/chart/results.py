@@ -175,6 +175,8 @@ def read_result(
     faults = [name for name in (value.fault, fault) if name]
     if meaning.analyte is not None:
         faults.append("different-analyte")
+    if family is not None and family.scale == "delta-ct" and measured.method.normaliser == "none":
+        faults.append("no-reference-gene")  # what is left is the amount of RNA, not its expression
     if taken is None:
         faults.append("no-collection-date")
     count = None if counted is None else read_count(counted)

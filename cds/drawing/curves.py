@@ -27,6 +27,7 @@ _FAULTS = {
     "no-value": "no value", "unreadable-value": "unreadable", "no-unit": "no unit", "negative": "negative",
     "unit-not-convertible": "unit", "zero-without-lod": "zero, no limit of detection", "conflict": "two values",
     "different-analyte": "another analyte", "after-as-of": "in the future", "efficiency-not-stated": "no efficiency",
+    "no-reference-gene": "no reference gene",
     "above-total-ev": "above total EV",
 }  # fmt: skip
 _DISTURBS = ("haemolysis", "lipaemia", "residual-platelets", "dna-control")

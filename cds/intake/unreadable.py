@@ -31,6 +31,9 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "efficiency-not-stated": (
         "it is a delta-Ct without the efficiency of amplification", "send it, or state it in the laboratory's file",
     ),
+    "no-reference-gene": (
+        "it is a Ct over no reference gene", "send it over the reference gene that the assay names as its normaliser",
+    ),
 }  # fmt: skip
 """Faults of a result that lie with who sends it, and what to do."""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cds.chart.model import Chart, Tri
 from cds.mistakes import Mistake
 from cds.reasoning.findings import Finding
-from cds.reasoning.kinds.imaging import WORSE_RESPONSE, response_near
+from cds.reasoning.kinds.imaging import WORSE_RESPONSE, is_one_of, response_near
 from cds.reasoning.rulebook import FactSpec
 from cds.source import Section
 
@@ -75,7 +75,7 @@ def value(spec: FactSpec, chart: Chart, parts: Mapping[str, Finding]) -> Tri:
         days = {part.latest.collected for name in params.components if (part := parts.get(name)) and part.latest}
         return len(days) == 1 and all(name in parts for name in params.components)
     if isinstance(params, ImagingNear):
-        return response_near(chart, _resting(list(parts.values())), params.within) in params.responses
+        return is_one_of(response_near(chart, _resting(list(parts.values())), params.within), params.responses)
     return None
 
 

@@ -119,6 +119,19 @@ def test_delta_ct_needs_a_plausible_efficiency(efficiency: tuple[float, str] | N
     assert result(resource, marker="hotair-ev").faults == {"efficiency-not-stated"}
 
 
+def test_a_ct_over_no_reference_gene_is_no_expression() -> None:
+    component = [part("amplification-efficiency", 1, "1"), part("normaliser", "none")]
+    for unit in ("{delta_Ct}", "{Ct}"):
+        resource = observation(
+            code=coded("hotair-ev-delta-ct", MARKER_SYSTEM), valueQuantity=quantity(3, unit), component=component
+        )
+        assert result(resource, marker="hotair-ev").faults == {"no-reference-gene"}
+    linear = observation(
+        code=coded("hotair-ev", MARKER_SYSTEM), valueQuantity=quantity(3, "{fold}"), component=component
+    )
+    assert result(linear, marker="hotair-ev").faults == frozenset()
+
+
 @pytest.mark.parametrize("text", ["1E-13", "1E+19", "1E+400", "1E-400", "9E+999999"])
 def test_what_nobody_can_have_measured(text: str) -> None:
     assert linear(Decimal(text), Unit(TOTAL_EV, Decimal(1))) is None

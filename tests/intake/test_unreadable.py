@@ -27,7 +27,7 @@ FAULTY = {
 }
 WITH_THE_SENDER = {
     "no-collection-date", "no-value", "unreadable-value", "no-unit", "unit-not-convertible", "negative", "zero-without-lod",
-    "efficiency-not-stated", "above-total-ev",
+    "efficiency-not-stated", "above-total-ev", "no-reference-gene",
 }  # fmt: skip
 """Of all faults of the chart; the others only several results together can have, or are another analyte's."""
 

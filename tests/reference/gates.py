@@ -80,7 +80,8 @@ def with_imaging(chart: Chart, state: str, rests_on: Sequence[Result]) -> str:
     near = [
         assessment
         for assessment in chart.imaging
-        if any(abs((assessment.day - day_of(sample)).days) <= IMAGING_DAYS for sample in rests_on)
+        if assessment.response != "NE"
+        and any(abs((assessment.day - day_of(sample)).days) <= IMAGING_DAYS for sample in rests_on)
     ]
     if not near:
         return state
@@ -88,7 +89,7 @@ def with_imaging(chart: Chart, state: str, rests_on: Sequence[Result]) -> str:
     newest = {assessment.response for assessment in near if assessment.day == newest_day}
     if state == "no-flag" and newest & PROGRESSION:
         return "discordant"
-    if state in ("watch", "suspected") and newest & RESPONSE and newest <= {*RESPONSE, "NE"}:
+    if state in ("watch", "suspected") and newest and newest <= RESPONSE:
         return "discordant"
     return state
 

@@ -245,7 +245,7 @@ def _spoil(rng: random.Random, found: list[Result], as_of: date) -> None:
             found[at] = replace(result, collected=None, collected_time=None, faults=frozenset({fault}))
             return
         if result.family == "delta-ct" and fault == "no-value":
-            fault = "efficiency-not-stated"
+            fault = rng.choice(("efficiency-not-stated", "no-reference-gene"))
         nothing: dict[str, Any] = dict(low=None, high=None, per_ev_low=None, per_ev_high=None, censored=False)
         if fault in ("no-unit", "unit-not-convertible"):
             nothing |= dict(family=None, unit=None)

@@ -14,7 +14,8 @@ from cds.source import Section
 
 FAULTS = (
     "no-collection-date", "no-unit", "negative", "zero-without-lod", "conflict", "after-as-of", "no-value",
-    "unreadable-value", "different-analyte", "unit-not-convertible", "efficiency-not-stated", "above-total-ev",
+    "unreadable-value", "different-analyte", "unit-not-convertible", "efficiency-not-stated", "no-reference-gene",
+    "above-total-ev",
 )  # fmt: skip
 """What can be wrong with a result; see `cds.chart.model.Result`."""
 

@@ -24,7 +24,7 @@ _WORDS = (
     "haemolysed", "lipaemic", "platelets", "platelets specimen=serum", "dna", "intolerant", "ev=none", "ev=0.4", "ev=0.5", "ev=2.2", "ev=3.3", "lot=2", "lot=2 bridged", "lot=unstated",
     "tube=citrate", "isolation=unstated", "specimen=unstated", "specimen=serum", "haemolysis=unstated", "residual-platelets=unstated",
     "residual-platelets=unstated specimen=serum", "drug-tolerance=unstated", "dna-control=unstated", "cva=5 cvi=5", "cva=10", "cvi=10",
-    "fault=different-analyte", "fault=unreadable-value", "fault=efficiency-not-stated", "fault=unit-not-convertible", "at=08:00", "lod=0.1",
+    "fault=different-analyte", "fault=unreadable-value", "fault=efficiency-not-stated", "fault=no-reference-gene", "fault=unit-not-convertible", "at=08:00", "lod=0.1",
 )  # fmt: skip
 """What may be special about a sample."""
 
