@@ -178,7 +178,8 @@ class Chart(msgspec.Struct, frozen=True):
 
     patient: str  # "Patient/123"
     as_of: date
-    birth_date: date | None = None
+    birth_date: date | None = None  # of a year or a month the last day
+    born_from: date | None = None  # and the first; None if the day itself is stated
     sex: str | None = None
     diagnosis: Diagnosis = Diagnosis()
     lines: tuple[Line, ...] = ()  # sorted by start

@@ -86,8 +86,8 @@ class Record(msgspec.Struct):
         return Chart(
             patient=self.identity.patient,
             as_of=moment.day,
-            # Of a year or a month, the last day: nobody is taken for older than they may be.
             birth_date=born.last if born is not None else None,
+            born_from=born.first if born is not None and born.first != born.last else None,
             sex=self.identity.sex,
             diagnosis=diagnosis,
             lines=self.exposures.lines(moment, imaging, operations, diagnosis),

@@ -222,18 +222,19 @@ def test_all_patients_of_a_population_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("birth", "day", "text"),
+    ("birth", "days", "text"),
     [
-        ("1970-02-03", date(1970, 2, 3), "1970-02-03"),
-        ("1970", date(1970, 12, 31), "1970"),
-        ("1970-02", date(1970, 2, 28), "1970-02"),
-        ("3.2.1970", None, None),
-        (None, None, None),
+        ("1970-02-03", (None, date(1970, 2, 3)), "1970-02-03"),
+        ("1970", (date(1970, 1, 1), date(1970, 12, 31)), "1970"),
+        ("1970-02", (date(1970, 2, 1), date(1970, 2, 28)), "1970-02"),
+        ("3.2.1970", (None, None), None),
+        (None, (None, None), None),
     ],
 )
-def test_birth_dates(birth: str | None, day: date | None, text: str | None) -> None:
+def test_birth_dates(birth: str | None, days: tuple[date | None, date | None], text: str | None) -> None:
     read_chart = read(bundle({**PATIENT, "birthDate": birth}), catalogue()).as_of("2025-01-01")
-    assert (read_chart.birth_date, read_chart.birth_date_text, read_chart.sex) == (day, text, "female")
+    assert (read_chart.born_from, read_chart.birth_date) == days
+    assert (read_chart.birth_date_text, read_chart.sex) == (text, "female")
 
 
 # clocks and versions ---------------------------------------------------------------------------------------------

@@ -37,8 +37,13 @@ def in_scope(chart: Chart) -> Tri:
     """G0: an adult with invasive breast cancer."""
     adult: Tri = None
     if chart.birth_date is not None:
-        born, today = chart.birth_date, chart.as_of
-        adult = today.year - born.year - ((today.month, today.day) < (born.month, born.day)) >= ADULT
+        today = chart.as_of
+        possible = {
+            today.year - born.year - ((today.month, today.day) < (born.month, born.day)) >= ADULT
+            for born in (chart.birth_date, chart.born_from)
+            if born is not None
+        }
+        adult = possible.pop() if len(possible) == 1 else None
     return every(adult, chart.diagnosis.invasive_breast_cancer)
 
 

@@ -76,10 +76,14 @@ def random_chart(rng: random.Random) -> Chart:
     for marker in markers:
         own = shape if rng.random() < 0.7 else random_shape(rng, offsets)
         results[marker] = random_results(rng, marker, days, offsets, own, as_of)
+    born = _birth(rng, as_of)
+    if of_a_year := born is not None and rng.random() < 0.03:
+        born = born.replace(month=12, day=31)
     return Chart(
         patient="Patient/random",
         as_of=as_of,
-        birth_date=_birth(rng, as_of),
+        birth_date=born,
+        born_from=born.replace(month=1, day=1) if of_a_year and born is not None else None,
         sex="female",
         diagnosis=_diagnosis(rng, classes, surgical=not classes),
         lines=lines,

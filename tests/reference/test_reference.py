@@ -109,6 +109,7 @@ def test_shifting_all_dates_changes_nothing() -> None:
             with_results(chart, partial(moved, by)),
             as_of=chart.as_of + by,
             birth_date=later(chart.birth_date, by),
+            born_from=later(chart.born_from, by),
             lines=tuple(replace(one, start=later(one.start, by), end=later(one.end, by)) for one in chart.lines),
             operations=tuple(replace(one, day=one.day + by) for one in chart.operations),
             events=tuple(replace(one, start=later(one.start, by), end=later(one.end, by)) for one in chart.events),

@@ -47,8 +47,12 @@ def age_on(birth: date, day: date) -> int:
 
 
 def _age(question: Question, under: int) -> Tri:
-    birth = question.chart.birth_date
-    return None if birth is None else age_on(birth, question.chart.as_of) < under
+    chart = question.chart
+    last, first = chart.birth_date, chart.born_from or chart.birth_date
+    if last is None or first is None:
+        return None
+    younger, older = (age_on(birth, chart.as_of) < under for birth in (last, first))
+    return younger if younger == older else None
 
 
 def _recorded(question: Question, what: str) -> Tri:
