@@ -112,6 +112,14 @@ class Line(msgspec.Struct, frozen=True):
         return None if self.extent == "unknown" and day > self.start else True
 
 
+class Unrecognised(msgspec.Struct, frozen=True):
+    """A treatment of which no therapy class is known: unknown is not false (R6)."""
+
+    line: Line  # its `therapy` is ""
+    may_be: tuple[str, ...] = ()  # keys of rules/therapies/; empty: any
+    against_cancer: bool = False  # False: nothing says what it is, so it may be none
+
+
 class Operation(msgspec.Struct, frozen=True):
     """One operation. `curative`: a curative-intent resection of the breast primary."""
 
@@ -183,6 +191,7 @@ class Chart(msgspec.Struct, frozen=True):
     sex: str | None = None
     diagnosis: Diagnosis = Diagnosis()
     lines: tuple[Line, ...] = ()  # sorted by start
+    unrecognised: tuple[Unrecognised, ...] = ()  # sorted by start
     operations: tuple[Operation, ...] = ()  # sorted by day
     events: tuple[Event, ...] = ()
     imaging: tuple[Imaging, ...] = ()  # sorted by day

@@ -91,6 +91,7 @@ class Record(msgspec.Struct):
             sex=self.identity.sex,
             diagnosis=diagnosis,
             lines=self.exposures.lines(moment, imaging, operations, diagnosis),
+            unrecognised=self.exposures.unrecognised(moment),
             operations=operations,
             events=current.events(),
             imaging=imaging,

@@ -10,34 +10,39 @@ Drugs are matched by (system, code), never by what a record calls them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from cds.chart.clock import Item, Moment, When
-from cds.chart.codes import CodeTable, is_atc, is_read, pairs, words
+from cds.chart.codes import CodeTable
 from cds.chart.exposure import TREATMENTS, Histories, Span, read_span, standing, stated, stated_period
 from cds.chart.lines import Drug, Stretch, TherapyClass, is_neoadjuvant, lines_of, stretch_of
-from cds.chart.model import Diagnosis, Imaging, LeftOut, Line, Operation, Tri
+from cds.chart.model import Diagnosis, Imaging, LeftOut, Line, Operation, Tri, Unrecognised
+from cds.chart.unlisted import UnlistedDrug, is_void, lines_of_unlisted, nature
 from cds.errors import Problem
 from cds.layers import Rules, rule_files
 from cds.mistakes import Mistake
 from cds.source import Section
 
+T = TypeVar("T")
+
 _NO_DRUG = ""  # a treatment of the class, by a drug that is not named
 _PROGRESSIVE = frozenset({"PD", "iCPD"})
 _COUNTS = ("final", "amended", "corrected")
-_ANTINEOPLASTIC = ("L01", "L02")  # ATC: antineoplastic agents, endocrine therapy
 _ROUTES = ("oral", "infusion", "injection")
 _UNKNOWN = Diagnosis()
 
 
 @dataclass(frozen=True, slots=True)
 class TherapyCatalogue:
-    """The therapy classes with their drugs, and the codes that tell intent and progression."""
+    """The therapy classes with their drugs, and the codes that tell intent and progression.
+
+    `groups` are the classes of which a drug may be that none lists, by codes of groups of drugs.
+    """
 
     classes: Mapping[str, TherapyClass]  # by name, sorted
     drugs: CodeTable[tuple[Drug, ...]] = field(compare=False, repr=False)
@@ -46,7 +51,9 @@ class TherapyCatalogue:
     judgements: CodeTable[str] = field(compare=False, repr=False)  # Observations of how the disease goes
     worse: CodeTable[str] = field(compare=False, repr=False)
     neoadjuvant_within: int = 365  # days from the first dose to the operation that it prepares
+    groups: CodeTable[tuple[str, ...]] = field(default_factory=CodeTable, compare=False, repr=False)
     names: re.Pattern[str] = field(default=re.compile("$^"), compare=False, repr=False)  # the drugs, in running text
+    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)  # their classes
 
 
 class _Given(msgspec.Struct):
@@ -81,6 +88,8 @@ class Exposures:
         classes = self._catalogue.classes
         for given, settled in standing(self._given, as_of):
             for drug in given.drugs:
+                if isinstance(drug, UnlistedDrug):
+                    continue
                 stretch = stretch_of(given.span, drug, given.intents, as_of.day, settled)
                 if stretch is not None:
                     key = (drug.therapy, drug.name if classes[drug.therapy].line_per_drug else "")
@@ -103,6 +112,17 @@ class Exposures:
                 begun += [line.start for line in found if line.start is not None and not line.planned]
         found.sort(key=lambda line: (line.start or date.min, line.planned, line.therapy, line.drugs))
         return tuple(found)
+
+    def unrecognised(self, as_of: Moment) -> tuple[Unrecognised, ...]:
+        """The treatments known at the moment of which no class is known, sorted by start (unknown first)."""
+        stretches: dict[UnlistedDrug, list[Stretch]] = {}
+        for given, settled in standing(self._given, as_of):
+            for drug in given.drugs:
+                if isinstance(drug, UnlistedDrug):
+                    stretch = stretch_of(given.span, drug, given.intents, as_of.day, settled)
+                    if stretch is not None:
+                        stretches.setdefault(drug, []).append(stretch)
+        return lines_of_unlisted(stretches, as_of.day)
 
     def take_drug(self, item: Item, span: Span, drugs: tuple[Drug, ...], intents: frozenset[str]) -> None:
         """Take up what a version of a treatment resource says."""
@@ -127,6 +147,7 @@ def load_therapies(rules: Rules, problems: list[Problem]) -> TherapyCatalogue:
     intents: CodeTable[str] = CodeTable()
     judgements: CodeTable[str] = CodeTable()
     worse: CodeTable[str] = CodeTable()
+    groups: CodeTable[tuple[str, ...]] = CodeTable()
     classes: dict[str, TherapyClass] = {}
     within = 365
     for file in rule_files(rules).of("therapies"):
@@ -134,7 +155,7 @@ def load_therapies(rules: Rules, problems: list[Problem]) -> TherapyCatalogue:
         if section is None:
             continue
         if "therapy" not in section:
-            section.keys("intents", "progression", "neoadjuvant_within")
+            section.keys("intents", "progression", "neoadjuvant_within", optional=("groups",))
             for intent, codes in section.named("intents"):
                 intents.add(codes, intent)
             progression = section.section("progression")
@@ -142,6 +163,8 @@ def load_therapies(rules: Rules, problems: list[Problem]) -> TherapyCatalogue:
             judgements.add(progression.section("observations"), "disease status")
             worse.add(progression.section("worse"), "worse")
             within = _days(section, "neoadjuvant_within", within)
+            for therapy, codes in section.named("groups") if "groups" in section else ():
+                groups.add(codes, (therapy,), also=_together)
             continue
         found = _class(section, drugs, procedures)
         if found.name in classes:
@@ -150,13 +173,19 @@ def load_therapies(rules: Rules, problems: list[Problem]) -> TherapyCatalogue:
             )
         classes[found.name] = found
     ordered = {name: classes[name] for name in sorted(classes)}
-    return TherapyCatalogue(ordered, drugs, procedures, intents, judgements, worse, within, _names(drugs))
+    named: dict[str, tuple[str, ...]] = {}
+    for together in drugs.exact.values():
+        for drug in together:
+            stem = drug.name.lower().removesuffix("e")
+            named[stem] = _together(named.get(stem, ()), (drug.therapy,))
+    return TherapyCatalogue(
+        ordered, drugs, procedures, intents, judgements, worse, within, groups, _names(named), named
+    )  # fmt: skip
 
 
-def _names(drugs: CodeTable[tuple[Drug, ...]]) -> re.Pattern[str]:
+def _names(known: Iterable[str]) -> re.Pattern[str]:
     """Finds the drugs in what people call them, also where a language drops the last letter (letrozole, Letrozol)."""
-    names = {drug.name for together in drugs.exact.values() for drug in together}
-    stems = sorted({name.removesuffix("e") for name in names}, key=lambda stem: (-len(stem), stem))
+    stems = sorted(known, key=lambda stem: (-len(stem), stem))
     return re.compile(rf"\b({'|'.join(map(re.escape, stems))})e?\b" if stems else "$^", re.IGNORECASE)
 
 
@@ -186,9 +215,9 @@ def _class(
     return TherapyClass(name, section.text("title"), gap, per_drug, until_other)
 
 
-def _together(old: tuple[Drug, ...], new: tuple[Drug, ...]) -> tuple[Drug, ...]:
+def _together(old: tuple[T, ...], new: tuple[T, ...]) -> tuple[T, ...]:
     """One product may hold several drugs, and one drug may belong to several classes."""
-    return (*old, *(drug for drug in new if drug not in old))
+    return (*old, *(one for one in new if one not in old))
 
 
 def _days(section: Section, key: str, default: int) -> int:
@@ -216,8 +245,8 @@ def read_therapy(items: Sequence[Item], catalogue: TherapyCatalogue) -> tuple[Ex
             else:
                 concepts = _medication(item, left_out)
                 found = [drugs for concept in concepts for drugs in drugs_of(concept)]
-                if not found:
-                    _note_unmapped(item, concepts, catalogue, left_out)
+                if not found and not is_void(resource) and (drug := nature(item, concepts, catalogue, left_out)):
+                    found = [(drug,)]
             if not found:
                 if item.version:
                     exposures.withdraw(item)
@@ -238,7 +267,7 @@ def _medication(item: Item, left_out: list[LeftOut]) -> list[object]:
     reference = resource.get("medicationReference")
     medication = item.resolve(reference)
     if medication is None:
-        if not _void(resource):
+        if not is_void(resource):
             left_out.append(
                 LeftOut(
                     f"{item.path}.medicationReference" if reference is not None else item.path, item.ref,
@@ -253,43 +282,6 @@ def _medication(item: Item, left_out: list[LeftOut]) -> list[object]:
         medication.get("code"),
         *(part.get("itemCodeableConcept") for part in parts if isinstance(part, dict)),
     ]
-
-
-def _void(resource: Mapping[str, Any]) -> bool:
-    return resource.get("status") in ("entered-in-error", "not-done", "not-taken", "cancelled")
-
-
-def _note_unmapped(item: Item, concepts: list[object], catalogue: TherapyCatalogue, left_out: list[LeftOut]) -> None:
-    """Note a drug that no class knows if it looks like one against cancer, or if nothing says what it is.
-
-    What it is called never makes it a drug of a class; but it is never left out in silence either.
-    """
-    resource = item.resource
-    if not concepts or _void(resource):
-        return
-    stated = [pair for concept in concepts for pair in pairs(concept)]
-    meta = resource.get("meta")
-    profiles = meta.get("profile") if isinstance(meta, dict) else None
-    against_cancer = next(
-        (code for system, code in stated if is_atc(system) and code.strip().upper().startswith(_ANTINEOPLASTIC)), None
-    ) or (
-        "mCODE" if isinstance(profiles, list) and any("cancer-related-medication" in str(p) for p in profiles) else None
-    )
-    where = item.path if "medicationReference" in resource else f"{item.path}.medicationCodeableConcept"
-    codes = ", ".join(f"{system}|{code}"[:80] for system, code in stated[:3])
-    named = next(filter(None, (catalogue.names.search(said) for concept in concepts for said in words(concept))), None)
-    if not stated:
-        reason, hint = "the drug is not coded", "send its RxNorm or ATC code"
-    elif against_cancer is not None:
-        reason, hint = f"an anticancer drug that no therapy class knows: {codes}", "add it to rules/therapies/"
-    elif named is not None:
-        reason = f"it is called {named[0].lower()}, but no therapy class knows its code: {codes}"
-        hint = "correct the code, or add it to rules/therapies/"
-    elif not any(is_read(system) for system, _ in stated):
-        reason, hint = f"the drug is coded only in a system that is not read: {codes}", "send its RxNorm or ATC code"
-    else:
-        return
-    left_out.append(LeftOut(where, item.ref, reason, hint))
 
 
 def _intents(resource: Mapping[str, Any], known: CodeTable[str]) -> frozenset[str]:

@@ -9,7 +9,7 @@ from datetime import date
 
 import msgspec
 
-from cds.chart.model import Chart, Line, Operation, Result, Tri
+from cds.chart.model import Chart, Line, Operation, Result, Tri, Unrecognised
 from cds.reasoning.rulebook import Anchor, Windows
 
 
@@ -53,12 +53,14 @@ def _to_line(chart: Chart, own: tuple[str, ...], windows: Windows, latest: Resul
         elif answer and line.start is not None and (found is None or _started(line, own) >= _started(found, own)):
             found = line
     if found is None:
-        if maybe:
+        if maybe or may_run(chart, windows, own, day, surely_a_drug=True):
             return Anchored(None)
         coming = [
             line for line in lines if line.start is not None and 0 < (line.start - day).days <= windows.baseline_before
         ]
-        return Anchored(True, min(coming, key=_start), before=True) if coming else Anchored(False)  # [7]
+        if coming:
+            return Anchored(True, min(coming, key=_start), before=True)  # [7]
+        return Anchored(None if may_run(chart, windows, own, day) else False)
     ended = found.end is not None and found.end <= chart.as_of
     newer = [
         line
@@ -69,6 +71,10 @@ def _to_line(chart: Chart, own: tuple[str, ...], windows: Windows, latest: Resul
         new = min(newer, key=lambda line: (_start(line), line.therapy not in own))
         near = (_start(new) - day).days <= windows.baseline_before
         return Anchored(True, new, before=True) if new.therapy in own and near else Anchored(False)
+    for one in chart.unrecognised:  # one that may be such a line
+        begun = not one.line.planned and (one.line.start is None or one.line.start > day)
+        if one.against_cancer and begun and (ended or _may_be(one, own)):
+            return Anchored(None)
     return Anchored(True, found)
 
 
@@ -99,6 +105,34 @@ def runs(chart: Chart, windows: Windows, line: Line, day: date) -> Tri:
     if superseded:
         return False
     return None if superseded is None or line.start is None else True
+
+
+def may_run(
+    chart: Chart, windows: Windows, classes: tuple[str, ...], day: date, *, surely_a_drug: bool = False
+) -> bool:
+    """Whether a treatment that is not recognised may be of one of these classes and run on `day`, or have left something behind [32].
+
+    One of which nothing says what it is counts only where no known line runs on the day: beside one it is likely no drug
+    against cancer. With `surely_a_drug` it counts nowhere.
+    """
+    if not chart.unrecognised:
+        return False
+    behind = max(windows.lasting.get(therapy, (0, False))[0] for therapy in classes)
+    for one in chart.unrecognised:
+        line = one.line
+        if line.planned or (line.start is not None and line.start > day) or not _may_be(one, classes):
+            continue
+        if line.end is not None and (day - line.end).days > behind:
+            continue
+        if one.against_cancer:
+            return True
+        if not surely_a_drug and not any(runs(chart, windows, known, day) for known in chart.lines):
+            return True
+    return False
+
+
+def _may_be(one: Unrecognised, classes: tuple[str, ...]) -> bool:
+    return not one.may_be or not set(one.may_be).isdisjoint(classes)
 
 
 def _superseded(chart: Chart, line: Line, end: date, day: date) -> Tri:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cds.chart.model import Chart, Line, Result, Tri
-from cds.reasoning.anchoring import Anchored, anchored, before_dose, runs
+from cds.reasoning.anchoring import Anchored, anchored, before_dose, may_run, runs
 from cds.reasoning.rulebook import Rule, RuleBook
 from cds.reasoning.statistics import Interval, geometric_mean, lowest
 
@@ -137,6 +137,10 @@ class Question:
         if line.start == sample.collected and not line.planned and before_dose(sample.result, line):
             return False
         return runs(self.chart, self.book.windows, line, sample.collected)
+
+    def may_run(self, classes: tuple[str, ...], sample: Sample) -> bool:
+        """Whether a drug against cancer that is not recognised may be of one of these classes and about for the sample."""
+        return may_run(self.chart, self.book.windows, classes, sample.collected, surely_a_drug=True)
 
     # which samples ---------------------------------------------------------------------------------------------
 

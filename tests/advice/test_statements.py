@@ -138,7 +138,7 @@ def test_what_cannot_be_judged_says_why(advise: Advise, what: str, more: dict[st
 def test_a_record_without_treatment_names_the_treatment_record(advise: Advise) -> None:
     said = only(advise(chart(*series("trpc5-ev", {-4: 2.0, 77: 5.6}), lines=())))
     assert said.state == "not-evaluable"
-    assert said.reasons == ("missing: treatment record (first and last day of each drug)",)
+    assert said.reasons == ("missing: treatment record: a known code, first and last day of each drug",)
 
 
 @pytest.mark.parametrize(

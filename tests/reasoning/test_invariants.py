@@ -42,6 +42,12 @@ def test_shifting_all_dates_and_the_moment_changes_nothing(chart: Chart, days: i
         birth_date=None if chart.birth_date is None else chart.birth_date + by,
         born_from=None if chart.born_from is None else chart.born_from + by,
         lines=tuple(replace(x, start=x.start and x.start + by, end=x.end and x.end + by) for x in chart.lines),
+        unrecognised=tuple(
+            replace(
+                x, line=replace(x.line, start=x.line.start and x.line.start + by, end=x.line.end and x.line.end + by)
+            )
+            for x in chart.unrecognised
+        ),
         operations=tuple(replace(x, day=x.day + by) for x in chart.operations),
         events=tuple(replace(x, start=x.start and x.start + by, end=x.end and x.end + by) for x in chart.events),
         imaging=tuple(replace(x, day=x.day + by) for x in chart.imaging),

@@ -13,7 +13,7 @@ from datetime import date, time, timedelta
 
 from msgspec.structs import replace
 
-from cds.chart.model import Chart, Diagnosis, Event, Imaging, Line, Operation, Result
+from cds.chart.model import Chart, Diagnosis, Event, Imaging, Line, Operation, Result, Unrecognised
 from tests.reference.random_results import random_results, random_shape
 
 CHEMOTHERAPY, ENDOCRINE, HER2 = "cytotoxic-chemotherapy", "endocrine-therapy", "her2-targeted"
@@ -82,6 +82,7 @@ def random_chart(rng: random.Random) -> Chart:
     return Chart(
         patient="Patient/random",
         as_of=as_of,
+        unrecognised=_unrecognised(rng, day_zero, days, as_of),
         birth_date=born,
         born_from=born.replace(month=1, day=1) if of_a_year and born is not None else None,
         sex="female",
@@ -144,7 +145,7 @@ def _line(rng: random.Random, therapy: str, start: date, days: list[date], as_of
             planned, end = True, None
     return Line(
         therapy=therapy,
-        drugs=DRUGS[therapy],
+        drugs=DRUGS.get(therapy, ("x",)),
         start=known_start,
         end=end,
         extent=extent,
@@ -153,6 +154,14 @@ def _line(rng: random.Random, therapy: str, start: date, days: list[date], as_of
         neoadjuvant=rng.choices((True, False, None), (55, 33, 12))[0] if therapy == CHEMOTHERAPY else None,
         refs=(f"MedicationStatement/{therapy}",),
     )
+
+
+def _unrecognised(rng: random.Random, day_zero: date, days: list[date], as_of: date) -> tuple[Unrecognised, ...]:
+    if rng.random() >= 0.08:
+        return ()
+    start = rng.choice((day_zero - DAY[200], day_zero, day_zero + DAY[42], days[-1] - DAY[1], days[-1] + DAY[1]))
+    may_be: tuple[str, ...] = rng.choice(((), (), (PD_1, PD_L1), (CHEMOTHERAPY,), (ENDOCRINE,), (HER2, OTHER)))
+    return (Unrecognised(_line(rng, "", start, days, as_of), may_be, rng.random() < 0.7),)
 
 
 def _operations(

@@ -111,6 +111,10 @@ def test_shifting_all_dates_changes_nothing() -> None:
             birth_date=later(chart.birth_date, by),
             born_from=later(chart.born_from, by),
             lines=tuple(replace(one, start=later(one.start, by), end=later(one.end, by)) for one in chart.lines),
+            unrecognised=tuple(
+                replace(one, line=replace(one.line, start=later(one.line.start, by), end=later(one.line.end, by)))
+                for one in chart.unrecognised
+            ),
             operations=tuple(replace(one, day=one.day + by) for one in chart.operations),
             events=tuple(replace(one, start=later(one.start, by), end=later(one.end, by)) for one in chart.events),
             imaging=tuple(replace(one, day=one.day + by) for one in chart.imaging),

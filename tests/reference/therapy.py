@@ -6,7 +6,7 @@ Sources are named after each constant: R1-R26 are the reading rules of the evide
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from cds.chart.model import Chart, Line, Result, Tri
@@ -111,11 +111,26 @@ def on_any(chart: Chart, classes: tuple[str, ...], sample: Result) -> Tri:
     """Whether a line of these classes, or what counts as its tail, runs on the sample's day (reading 10)."""
     assert sample.collected is not None
     day = sample.collected
-    return some(
+    known = some(
         runs(chart, line, day)
         for line in chart.lines
         if line.therapy in classes and not before_first_dose(sample, line)
     )
+    return None if not known and True in suspected_drugs(chart, classes, day) else known
+
+
+def suspected_drugs(chart: Chart, classes: tuple[str, ...], day: date) -> set[bool]:
+    """Of treatments nobody recognises (reading 32): those that may be of `classes` and about on `day`, each by whether it surely
+    is one against cancer."""
+    about = set()
+    for one in chart.unrecognised:
+        possible = set(one.may_be) or set(classes)
+        begun = not one.line.planned and (one.line.start is None or one.line.start <= day)
+        tail = max({ANTI_PD_L1: ANTI_PD_L1_TAIL, CHEMOTHERAPY: CHEMOTHERAPY_TAIL}.get(name, 0) for name in classes)
+        gone = one.line.end is not None and one.line.end < day - timedelta(tail)
+        if begun and not gone and possible & set(classes):
+            about.add(one.against_cancer)
+    return about
 
 
 def line_of(chart: Chart, classes: tuple[str, ...], sample: Result | None) -> Place:
@@ -149,14 +164,22 @@ def line_of(chart: Chart, classes: tuple[str, ...], sample: Result | None) -> Pl
             and (ended or other.therapy in classes)
         ]
         if not successors:
-            return _at(line, before=False)
+            doubted = any(
+                one.against_cancer
+                and not one.line.planned
+                and (one.line.start is None or one.line.start > day)
+                and (ended or not one.may_be or set(one.may_be) & set(classes))
+                for one in chart.unrecognised
+            )
+            return Place(applies=None) if doubted else _at(line, before=False)
         # Drugs of several classes begun together count for each class (R11), so for this rule's class too.
         successor = min(successors, key=lambda other: (other.start, other.therapy not in classes, by_start(other)))
         if successor.therapy in classes and _days_to(successor.start, day) <= BASELINE_DAYS:
             return _at(successor, before=True)
         return NOWHERE
 
-    if any(answer is None for _, answer in answers):
+    doubts = suspected_drugs(chart, classes, day)
+    if True in doubts or any(answer is None for _, answer in answers):
         return Place(applies=None)
 
     coming = [
@@ -166,7 +189,11 @@ def line_of(chart: Chart, classes: tuple[str, ...], sample: Result | None) -> Pl
         and 1 <= _days_to(line.start, day) <= BASELINE_DAYS
         and (line.planned or line.start <= chart.as_of)
     ]
-    return _at(min(coming, key=by_start), before=True) if coming else NOWHERE
+    if coming:
+        return _at(min(coming, key=by_start), before=True)
+    if doubts and not any(runs(chart, line, day) for line in chart.lines):
+        return Place(applies=None)
+    return NOWHERE
 
 
 def curative_operation_of(chart: Chart, sample: Result | None) -> Place:

@@ -19,8 +19,11 @@ def _applies(question: Question, _params: object) -> Tri:
         answer = _is_second(question)
     if answer is False:
         return False
+    beside = question.rule.anchor.not_during
+    if beside and question.may_run(beside, question.latest):
+        answer = None
     for line in question.chart.lines:
-        if line.therapy in question.rule.anchor.not_during:
+        if line.therapy in beside:
             runs = question.runs_at(line, question.latest)
             if runs:
                 return False
@@ -55,7 +58,7 @@ def _interference(question: Question, _params: object, sample: Sample) -> Tri:
 
 def drug_present(question: Question, therapy: str, sample: Sample) -> Tri:
     """Whether a drug of the class, or what it leaves behind, is about on the day of the sample."""
-    answer: Tri = False
+    answer: Tri = None if question.may_run((therapy,), sample) else False
     for line in question.chart.lines:
         if line.therapy != therapy:
             continue
