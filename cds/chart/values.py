@@ -123,12 +123,15 @@ def read_count(observation: Json) -> Count | None:
 
 
 def per_ev(low: float | None, high: float | None, family: Family | None, count: Count | None) -> Any:
-    """A value per total EV count as (low, high): (None, None) if it cannot be formed."""
-    if low is None or high is None or family is None:
+    """A value per total EV count as (low, high): (None, None) if it cannot be formed.
+
+    A share of all vesicles is such a ratio itself, yet without their count a share that rises may be fewer vesicles (R16).
+    """
+    if low is None or high is None or family is None or count is None:
         return None, None
     if family.per_ev == "itself":
         return low, high
-    if count is None or family.per_ev != "divide" or (high == INFINITE == count.high):
+    if family.per_ev != "divide" or (high == INFINITE == count.high):
         return None, None
     return low / count.high, high / count.low if count.low else INFINITE
 

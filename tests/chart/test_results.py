@@ -239,8 +239,15 @@ def test_total_ev_of_a_panel() -> None:
     assert result(observation(), total(day=None), panel).per_ev_low == 2e-4
 
 
-def test_a_share_of_all_ev_is_already_per_ev() -> None:
-    assert result(observation(valueQuantity=quantity(3, "%"))).per_ev_low == 3.0
+def test_a_share_of_all_ev_is_already_per_ev_and_asked_only_beside_their_count() -> None:
+    share = observation(valueQuantity=quantity(3, "%"))
+    assert result(share).per_ev_low is None
+    assert (
+        result(
+            observation(valueQuantity=quantity(3, "%"), component=[part("total-ev", 1e10, "{particles}/mL")])
+        ).per_ev_low
+        == 3.0
+    )
     assert result(observation(component=[part("total-ev", 1, "%")])).per_ev_low is None
 
 
