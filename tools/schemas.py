@@ -34,6 +34,7 @@ def _assay(markers: Mapping[str, Any]) -> Schema:
         **{name: one_of(words) for name, words in WORDS.items()},
         "efficiency": TEXT | {"description": "of amplification: 95 %, 0.95, or the factor 1.95"},
         "limit_of_detection": object_of({"value": NUMBER, "unit": TEXT}, ["value", "unit"]),
+        "limit_of_quantification": object_of({"value": NUMBER, "unit": TEXT}, ["value", "unit"]),
         "analytical_cv": PERCENT,
         "within_person_cv": PERCENT,
         "checks": object_of({name: one_of(answers) for name, answers in CHECKS.items()}, (), CHECKS),

@@ -30,7 +30,7 @@ CHECKS: Mapping[str, Mapping[str, bool]] = {
 """Checks and controls with their possible answers, as in the code system exosomal-method."""
 
 PARTS = (
-    "limit-of-detection", "total-ev", "analytical-cv", "within-person-cv", "amplification-efficiency", "haemolysis",
+    "limit-of-detection", "limit-of-quantification", "total-ev", "analytical-cv", "within-person-cv", "amplification-efficiency", "haemolysis",
     "lipaemia", "residual-platelets", "dna-control", "drug-tolerance", "bridging", "isolation", "tube",
     "specimen-type", "platform", "reagents", "normaliser", "reagent-lot", "regulatory-status",
 )  # fmt: skip
@@ -52,7 +52,7 @@ OPTIONAL = ("references", "code_system", "time_zone", "parts", "receives")
 
 METHOD = ("specimen", "tube", "isolation", "assay", "platform", "reagents", "normaliser")
 ASSAY = (
-    "codes", *METHOD, "efficiency", "limit_of_detection", "analytical_cv", "within_person_cv", "checks", "lot",
+    "codes", *METHOD, "efficiency", "limit_of_detection", "limit_of_quantification", "analytical_cv", "within_person_cv", "checks", "lot",
     "bridged", "regulatory", "units", "valid_from", "valid_to",
 )  # fmt: skip
 
@@ -73,6 +73,7 @@ class Assay:
     units: Mapping[str, str] = field(default_factory=dict)  # the laboratory's own spelling -> one of the marker's file
     valid_from: date = date.min
     valid_to: date = date.max
+    loq: tuple[Decimal, str] | None = None  # value and unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,7 @@ def _assay(entry: Section, marker: str, units: Units) -> Assay:
     return Assay(
         marker,
         Method(**{name: _word(entry, name) or None for name in METHOD}, efficiency=_efficiency(entry)),
-        _limit_of_detection(entry, units),
+        _limit(entry, "limit_of_detection", units),
         entry.percent("analytical_cv") or None,
         entry.percent("within_person_cv") or None,
         _checks(entry),
@@ -251,6 +252,7 @@ def _assay(entry: Section, marker: str, units: Units) -> Assay:
         _spellings(entry, units),
         _day(entry, "valid_from", date.min),
         _day(entry, "valid_to", date.max),
+        _limit(entry, "limit_of_quantification", units),
     )
 
 
@@ -281,25 +283,28 @@ def _efficiency(entry: Section) -> Decimal | None:
     return efficiency
 
 
-def _limit_of_detection(entry: Section, units: Units) -> tuple[Decimal, str] | None:
-    if "limit_of_detection" not in entry:
+def _limit(entry: Section, name: str, units: Units) -> tuple[Decimal, str] | None:
+    if name not in entry:
         return None
-    lod = entry.section("limit_of_detection")
-    lod.keys("value", "unit")
-    unit = normalised(lod.text("unit"))
+    limit = entry.section(name)
+    limit.keys("value", "unit")
+    unit = normalised(limit.text("unit"))
     if not any(known == unit for _, known in units):
         accepted = ", ".join(sorted({known for _, known in units}))
-        lod.problem(
+        limit.problem(
             f"the marker is not measured in '{unit}'",
             f"its file accepts {accepted}",
             at="unit",
             mistake=Mistake.UNIT_OF_ANOTHER_MARKER,
         )
-    value = Decimal(repr(lod.number("value")))
+    value = Decimal(repr(limit.number("value")))
     scales = [scale for scale, known in units if known == unit]
     if scales == ["linear"] and (value <= 0 or linear(value, units["linear", unit]) is None):
-        lod.problem(
-            "a limit of detection is a number above 0", "such as 0.5", "value", mistake=Mistake.LIMIT_OF_DETECTION
+        limit.problem(
+            f"a {name.replace('_', ' ')} is a number above 0",
+            "such as 0.5",
+            "value",
+            mistake=Mistake.LIMIT_OF_DETECTION,
         )
         return None
     return figure(value) or Decimal(0), unit

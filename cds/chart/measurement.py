@@ -7,6 +7,7 @@ along, a wording being the JSON of everything that says how, not what or when.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,7 +32,7 @@ from cds.chart.clock import resolve
 from cds.chart.declarations import Assay, Laboratory
 from cds.chart.model import Method
 from cds.chart.units import Family, linear
-from cds.chart.values import INFINITE, read_value
+from cds.chart.values import INFINITE, Limits, read_value
 
 _SEEN_AT_MOST = 4096
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -67,7 +68,7 @@ class Measurement:
             self._fill(assay, parts, declared)
         self.declared = frozenset(declared)
         self._marker, self._scale, self._assay, self._parts = marker, scale, assay, parts
-        self._limits: dict[str, tuple[float | None, frozenset[str]]] = {}
+        self._limits: dict[str, tuple[Limits, frozenset[str]]] = {}
 
     def _fill(self, assay: Assay, parts: Mapping[str, Json], declared: set[str]) -> None:
         self.spellings = assay.units
@@ -91,24 +92,27 @@ class Measurement:
             self.regulatory = assay.regulatory
             declared.add("regulatory")
 
-    def limit(self, family: Family) -> tuple[float | None, frozenset[str]]:
-        """The limit of detection on the linear scale of a unit family, and `declared` with what it adds."""
+    def limits(self, family: Family) -> tuple[Limits, frozenset[str]]:
+        """The limits on the linear scale of a unit family, and `declared` with what they add."""
         known = self._limits.get(family.name)
         if known is None:
-            limit, filled = self._limit(family)
-            known = self._limits[family.name] = limit, self.declared | {"lod"} if filled else self.declared
+            assay = self._assay
+            detection, filled = self._limit(family, "limit-of-detection", None if assay is None else assay.lod)
+            quantification, also = self._limit(family, "limit-of-quantification", None if assay is None else assay.loq)
+            added = {name for name, is_so in (("lod", filled), ("loq", also)) if is_so}
+            known = self._limits[family.name] = Limits(detection, quantification), self.declared | added
         return known
 
-    def _limit(self, family: Family) -> tuple[float | None, bool]:
-        part, assay = self._parts.get("limit-of-detection"), self._assay
+    def _limit(self, family: Family, name: str, declared: tuple[Decimal, str] | None) -> tuple[float | None, bool]:
+        part = self._parts.get(name)
         if part is not None:
             limit = read_value(part, self._marker.units, self._scale, self.method.efficiency, self.spellings)
             if limit.unit is None or limit.unit.family.name != family.name:
                 return None, False
             return (limit.high if limit.high != INFINITE else limit.low) or None, False
-        if assay is None or assay.lod is None:
+        if declared is None:
             return None, False
-        figures, text = assay.lod
+        figures, text = declared
         unit = self._marker.units.get((self._scale, text))
         if unit is None or unit.family.name != family.name:
             return None, False

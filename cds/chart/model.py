@@ -9,6 +9,7 @@ Three-valued fields are `bool | None`: `None` means *unknown*, never *no*.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -39,7 +40,7 @@ class Result(msgspec.Struct, frozen=True):
     """One marker measurement: one specimen, one method, one value, in a status that counts.
 
     `low` and `high` bound the value on the linear scale of the unit family (`family`): equal for a plain number,
-    `(0, LOD)` for a value below the limit of detection. Both are None if there is no usable number; `faults`
+    `(0, LOD)` for a value below the limit of detection, `(LOD, LOQ)` for one detected and not quantified. Both are None if there is no usable number; `faults`
     then says why.
 
     `faults` holds any of: "no-collection-date", "no-unit", "negative", "zero-without-lod", "conflict" (another
@@ -82,6 +83,12 @@ class Result(msgspec.Struct, frozen=True):
     faults: frozenset[str] = frozenset()  # why it cannot be used; see above
     regulatory: str | None = None  # "RUO", "LDT", "IVD", with accreditation as stated
     undated: str = ""  # why a collection date that was sent is of no use; "" if there is one, or none was sent
+
+    @property
+    def unquantified(self) -> bool:
+        """Whether it was detected, and lies below the limit of quantification."""
+        low, high = self.low, self.high
+        return not self.censored and low is not None and high is not None and low < high < math.inf
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from cds.chart.catalogue import MARKER_SYSTEM, METHOD_SYSTEM, Catalogue, Meaning
 from cds.chart.clock import Known, When, when
 from cds.chart.measurement import wording_of
 from cds.chart.model import Result
-from cds.chart.values import above_count, bounded, per_ev, read_count, read_value
+from cds.chart.values import Limits, above_count, bounded, per_ev, read_count, read_value
 
 COUNTS = frozenset({"final", "amended", "corrected"})
 ABSENT = frozenset({"registered", "preliminary", "cancelled", "entered-in-error", "unknown"})
@@ -170,8 +170,9 @@ def read_result(
 
     value = read_value(observation, marker.units, meaning.scale, measured.method.efficiency, measured.spellings)
     family = None if value.unit is None else value.unit.family
-    lod, declared = (None, measured.declared) if family is None else measured.limit(family)
-    low, high, censored, fault = bounded(value, lod)
+    limits, declared = (Limits(), measured.declared) if family is None else measured.limits(family)
+    low, high, censored, fault = bounded(value, limits)
+    lod = limits.detection
     faults = [name for name in (value.fault, fault) if name]
     if meaning.analyte is not None:
         faults.append("different-analyte")

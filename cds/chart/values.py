@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -87,14 +87,27 @@ def read_value(
     return Value(0.0 if sign < 0 else value, INFINITE if sign > 0 else value, unit, shown, sign=sign)
 
 
-def bounded(value: Value, lod: float | None) -> tuple[float | None, float | None, bool, str]:
-    """low, high, whether it is below the limit of detection, and the fault if it is none of these."""
+class Limits(NamedTuple):
+    """An assay's limits on the linear scale of a unit family; None if not stated."""
+
+    detection: float | None = None
+    quantification: float | None = None
+
+
+def bounded(value: Value, limits: Limits) -> tuple[float | None, float | None, bool, str]:
+    """low, high, whether it is below the limit of detection, and the fault if it is none of these.
+
+    What was detected below the limit of quantification lies anywhere between the two limits, whatever figure is sent.
+    """
+    lod, loq = limits
     if value.low is None or value.high is None:
         return None, None, False, ""
     if value.high == 0:
         return (None, None, False, "zero-without-lod") if lod is None else (0.0, lod, True, "")
     if value.sign == 0 and lod is not None and value.high < lod:
         return 0.0, lod, True, ""
+    if value.sign == 0 and loq is not None and value.high < loq:
+        return lod or 0.0, loq, False, ""
     return value.low, value.high, value.sign < 0, ""
 
 

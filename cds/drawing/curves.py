@@ -205,7 +205,8 @@ def _early(finding: Finding, words: Wording) -> Window | None:
 
 def _point(result: Result, roles: tuple[str, ...], crossing: str) -> Point:
     assert result.collected is not None  # noqa: S101 - only dated results are drawn
-    value = result.high if result.censored else result.low
+    bounded = result.censored or result.unquantified
+    value = result.high if bounded else result.low
     faults = tuple(_FAULTS.get(fault, fault) for fault in sorted(result.faults))
     faults += tuple(check.replace("-", " ") for check in _DISTURBS if result.checks.get(check) is False)
     return Point(
@@ -213,7 +214,8 @@ def _point(result: Result, roles: tuple[str, ...], crossing: str) -> Point:
         day=result.collected,
         value=value or None,
         shown=result.shown,
-        censored=result.censored,
+        censored=bounded,
+        detected=result.unquantified,
         roles=roles,
         faults=faults,
         crossing=crossing,

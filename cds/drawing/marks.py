@@ -73,7 +73,7 @@ _SIGNS = {
     "pair that confirms": _AREA.format("c-window") + shape("pair", 0, 0),
     "above the limit, not confirmed": shape("crossing", 0, 0),
     "latest": '<circle class="c-latest" r="8"/><circle class="c-point" r="4"/>',
-    "below detection: anywhere down to nothing": shape("censored", 0, -5),
+    "below a limit of the assay: anywhere under it": shape("censored", 0, -5),
     "cannot be used": shape("fault", 0, 0),
     "geometric mean of one day": shape("mean", 0, 0),
     "latest per total EV count": shape("per-ev", -6, 0),
@@ -115,8 +115,8 @@ def legend(scene: Scene, top: float) -> tuple[str, float]:
 
 def _used(scene: Scene) -> Iterator[str]:
     signs = {
-        "fault": "cannot be used", "censored": "below detection: anywhere down to nothing",
-        "censored-reference": "below detection: anywhere down to nothing", "reference": "reference value",
+        "fault": "cannot be used", "censored": "below a limit of the assay: anywhere under it",
+        "censored-reference": "below a limit of the assay: anywhere under it", "reference": "reference value",
         "pair": "pair that confirms", "crossing": "above the limit, not confirmed", "plain": "",
     }  # fmt: skip
     for panel in scene.panels:

@@ -177,7 +177,8 @@ def told_of(point: Point, panel: Panel, anchor: Anchor | None) -> str:
 
 def remarks(point: Point) -> tuple[str, ...]:
     """The part of a result in the finding, and what is the matter with it."""
-    below = ("below the limit of detection",) if point.censored else ()
+    limit = "quantification" if point.detected else "detection"
+    below = (f"below the limit of {limit}",) if point.censored else ()
     return (*point.roles, *((point.crossing,) if point.crossing else ()), *below, *point.faults)
 
 

@@ -24,6 +24,7 @@ class Point:
     value: float | None
     shown: str  # as the laboratory wrote it
     censored: bool = False
+    detected: bool = False  # and lies below the limit of quantification
     roles: tuple[str, ...] = ()  # "reference", "first of the pair", "latest" …
     faults: tuple[str, ...] = ()
     crossing: str = ""  # what is to be said of a value beyond its limit that confirms nothing

@@ -33,7 +33,14 @@ UNKNOWN_CODE = (
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 _PROFILE = f"{CANONICAL}/StructureDefinition/exosomal-marker-observation"
 _COUNT_PROFILE = f"{CANONICAL}/StructureDefinition/exosomal-total-ev-observation"
-_FIGURES = ("limit-of-detection", "total-ev", "analytical-cv", "within-person-cv", "amplification-efficiency")
+_FIGURES = (
+    "limit-of-detection",
+    "limit-of-quantification",
+    "total-ev",
+    "analytical-cv",
+    "within-person-cv",
+    "amplification-efficiency",
+)
 _ANSWERS = {**CHECKS, "bridging": ("stated", "not-stated")}
 _NO_VALUE = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 

@@ -9,7 +9,7 @@ import pytest
 
 from cds.chart.catalogue import MARKER_SYSTEM
 from cds.chart.units import TOTAL_EV, Unit, figure, fraction_of_efficiency, linear, normalised
-from tests.chart.make import coded, observation, part, quantity, result
+from tests.chart.make import MILLION, coded, observation, part, quantity, result
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,28 @@ def test_delta_ct_needs_a_plausible_efficiency(efficiency: tuple[float, str] | N
     code = coded("hotair-ev-delta-ct", MARKER_SYSTEM)
     resource = observation(code=code, valueQuantity=quantity(3, "{delta_Ct}"), component=component)
     assert result(resource, marker="hotair-ev").faults == {"efficiency-not-stated"}
+
+
+@pytest.mark.parametrize(
+    ("value", "lod", "low", "high", "censored"),
+    [
+        (0.4, 0.5, 0.0, 0.5, True),
+        (0.5, 0.5, 0.5, 2.0, False),
+        (1.9, 0.5, 0.5, 2.0, False),
+        (2.0, 0.5, 2.0, 2.0, False),
+        (1.9, None, 0.0, 2.0, False),
+    ],
+)
+def test_what_is_detected_and_not_quantified_lies_between_the_two_limits(
+    value: float, lod: float | None, low: float, high: float, censored: bool
+) -> None:
+    limits = [part("limit-of-quantification", 2.0, MILLION)]
+    limits += [part("limit-of-detection", lod, MILLION)] if lod else []
+    read = result(observation(value=value, component=limits))
+    million = 1e6
+    assert (read.low, read.high) == pytest.approx((low * million, high * million))
+    assert (read.censored, read.unquantified) == (censored, not censored and low < high)
+    assert read.shown.startswith(str(value))
 
 
 def test_a_ct_over_no_reference_gene_is_no_expression() -> None:
