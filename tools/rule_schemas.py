@@ -262,10 +262,14 @@ def therapy() -> Schema:
     }  # fmt: skip
     common: dict[str, Schema] = {
         "intents": words_of("by name", _codes()), "neoadjuvant_within": _LASTS,
+        "groups": words_of("of which classes a drug may be that none lists, by therapy class", _codes()),
         "progression": object_of({"observations": _codes(), "worse": _codes()}, ["observations", "worse"]),
     }  # fmt: skip
     needed = ["therapy", "title", "gap", "bridge", "drugs"]
-    either = [object_of(class_, needed, class_), object_of(common, ["intents", "progression", "neoadjuvant_within"])]
+    either = [
+        object_of(class_, needed, class_),
+        object_of(common, ["intents", "progression", "neoadjuvant_within"], ["groups"]),
+    ]
     return head("therapy", "A therapy class: drugs, pauses, codes") | {"anyOf": either}
 
 
