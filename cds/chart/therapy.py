@@ -149,6 +149,7 @@ def load_therapies(rules: Rules, problems: list[Problem]) -> TherapyCatalogue:
     worse: CodeTable[str] = CodeTable()
     groups: CodeTable[tuple[str, ...]] = CodeTable()
     classes: dict[str, TherapyClass] = {}
+    grouped: list[tuple[str, Section]] = []
     within = 365
     for file in rule_files(rules).of("therapies"):
         section = file.read(problems)
@@ -163,8 +164,7 @@ def load_therapies(rules: Rules, problems: list[Problem]) -> TherapyCatalogue:
             judgements.add(progression.section("observations"), "disease status")
             worse.add(progression.section("worse"), "worse")
             within = _days(section, "neoadjuvant_within", within)
-            for therapy, codes in section.named("groups") if "groups" in section else ():
-                groups.add(codes, (therapy,), also=_together)
+            grouped += section.named("groups") if "groups" in section else ()
             continue
         found = _class(section, drugs, procedures)
         if found.name in classes:
@@ -173,6 +173,11 @@ def load_therapies(rules: Rules, problems: list[Problem]) -> TherapyCatalogue:
             )
         classes[found.name] = found
     ordered = {name: classes[name] for name in sorted(classes)}
+    for name, codes in grouped:
+        if name not in ordered:
+            hint = f"classes: {', '.join(ordered)}"
+            codes.problem(f"'{name}' is no therapy class", hint, mistake=Mistake.UNKNOWN_THERAPY)
+        groups.add(codes, (name,), also=_together)
     named: dict[str, tuple[str, ...]] = {}
     for together in drugs.exact.values():
         for drug in together:

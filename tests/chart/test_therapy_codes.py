@@ -137,6 +137,17 @@ def test_mistakes_in_a_therapy_file(tmp_path: Path, change: tuple[str, str], mes
     assert any(message in problem.message for problem in problems), problems
 
 
+def test_a_group_of_a_class_that_does_not_exist(tmp_path: Path) -> None:
+    text = "intents: {}\nprogression: {observations: {}, worse: {}}\nneoadjuvant_within: {days: 365 d, because: x}\n"
+    (tmp_path / "therapies").mkdir()
+    (tmp_path / "therapies" / "lines.yaml").write_text(
+        f"{text}groups:\n  anti-pd-2: {{atc: [L01FF]}}\n", encoding="utf-8"
+    )
+    problems: list[Problem] = []
+    load_therapies(tmp_path, problems)
+    assert [(one.line, one.message) for one in problems] == [(5, "'anti-pd-2' is no therapy class")]
+
+
 def test_the_shipped_classes() -> None:
     classes = catalogue().therapies.classes
     assert sorted(classes) == [ANTI_PD_1, "anti-pd-l1", CDK4_6, CHEMOTHERAPY, ENDOCRINE, HER2, OTHER]
