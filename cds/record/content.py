@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import zlib
 from collections.abc import Mapping
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -31,6 +32,18 @@ def encoded(content: Any) -> bytes:
 def compressed(canonical: bytes) -> bytes:
     """Canonical JSON as it is stored."""
     return zlib.compress(canonical, 6)
+
+
+class Packed(NamedTuple):
+    """Content as it is stored, and what tells it from other content."""
+
+    digest: str  # SHA-256 of the canonical JSON, in hex
+    stored: bytes
+
+    @classmethod
+    def of(cls, content: Any) -> Packed:
+        canonical = encoded(content)
+        return cls(hashlib.sha256(canonical).hexdigest(), compressed(canonical))
 
 
 def packed(content: Any) -> bytes:

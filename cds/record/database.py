@@ -26,11 +26,21 @@ _WRITER = "exowatch_writer"
 _SCHEMA = 0x45584F53  # any number that nothing else in the database uses
 _CONNECTIONS = 8
 _PATIENCE = 3
-"""How many deadlines a whole transaction may take."""
+"""How many deadlines a whole transaction may take, and a writer may wait for another."""
+_SILENT = 1.0
+"""Seconds for which a transaction that writes may say nothing to PostgreSQL: above what a busy process needs to come back to it,
+and below what a writer waits."""
 
 
 class RecordUnavailable(ExowatchError):
-    """The database is away, slow, full or read-only: nothing was recorded, so nothing may be said."""
+    """The database is away, slow, full or read-only: nothing was recorded, so nothing may be said.
+
+    `cause` is what kind of fault the driver saw, for a log: no data.
+    """
+
+    def __init__(self, message: str, cause: str = ""):
+        super().__init__(message)
+        self.cause = cause or message
 
 
 class SchemaMismatch(ExowatchError):
@@ -56,6 +66,8 @@ class Database:
         self.deadline = deadline
         self.is_sqlite = kind == "sqlite"
         self.engine = self._sqlite() if self.is_sqlite else self._postgresql()
+        patience = str(int(_PATIENCE * max(self.deadline, _SILENT) * 1000))
+        self._patience = {"silent": str(int(_SILENT * 1000)), "patience": patience}
         self._closed = threading.Event()
         event.listen(self.engine, "checkin", self._closes)
 
@@ -65,10 +77,10 @@ class Database:
         self.engine.dispose()
         self._threads.shutdown(wait=False)
 
-    def _closes(self, connection: Any, _record: object) -> None:
+    def _closes(self, connection: Any, record: Any) -> None:
         # One that comes back after `dispose` is of a pool that nobody has any more.
         if connection is not None and self._closed.is_set():
-            connection.close()
+            record.invalidate()
 
     def in_time(self, work: Callable[[], T], longest: float | None = None) -> T:
         """What `work` gives, which may wait for the database at several places. Raises `RecordUnavailable` if that takes too long.
@@ -105,13 +117,12 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """A transaction that writes: committed at the end, rolled back by any error. Raises `RecordUnavailable`.
 
-        One that has nothing to say for half a deadline loses its locks and its connection: a host that hangs in the midst
-        of it would otherwise keep all others from writing for as long as it hangs.
+        On PostgreSQL one that says nothing for a second loses its locks and its connection: a host that hangs in the midst of
+        it would otherwise keep all others from writing for as long as it hangs.
         """
         with self._transaction({_WRITER: True}) as connection:
             if not self.is_sqlite:
-                idle = {"ms": str(max(1, int(self.deadline * 500)))}
-                connection.execute(text("SELECT set_config('idle_in_transaction_session_timeout', :ms, true)"), idle)
+                connection.execute(_AMONG_WRITERS, self._patience)
             yield connection
 
     @contextmanager
@@ -134,8 +145,9 @@ class Database:
         except DBAPIError as error:
             if _is_ours(error):
                 raise
+            cause = _cause(error)
             raise RecordUnavailable(
-                f"the database does not answer as it should ({_cause(error)}){_hint(error)}"
+                f"the database does not answer as it should ({cause}){_hint(error)}", cause
             ) from error
 
     def forget(self) -> None:
@@ -240,6 +252,10 @@ class Database:
         return bool(connection.execute(text("SELECT pg_try_advisory_xact_lock(:what)"), {"what": what}).scalar_one())
 
 
+_AMONG_WRITERS = text(
+    "SELECT set_config('idle_in_transaction_session_timeout', :silent, true), set_config('lock_timeout', :patience, true), "
+    "set_config('statement_timeout', :patience, true)"
+)
 _ADDRESSES = "Write sqlite:///file.sqlite, or postgresql://user@host/name"
 
 
@@ -268,6 +284,8 @@ def _without_data(context: ExceptionContext) -> None:
     """Take what PostgreSQL repeats of a row (its DETAIL, mostly) from an error: it may be printed."""
     original, wrapped = context.original_exception, context.sqlalchemy_exception
     code = getattr(original, "sqlstate", None)
+    if code == _ENDED:  # of one transaction, and not of the others that its process has
+        context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
     if code is None or wrapped is None:
         return  # of the driver or the connection, which know no row
     primary = getattr(getattr(original, "diag", None), "message_primary", None)
@@ -276,6 +294,7 @@ def _without_data(context: ExceptionContext) -> None:
     wrapped.args = (f"({type(original).__name__}) {said}",)
 
 
+_ENDED = "25P03"  # a transaction said nothing for too long
 _NOT_SET_UP = ("42501", "42P01", "42703")  # a privilege, a table or a column that is not there
 
 
@@ -290,6 +309,8 @@ def _hint(error: DBAPIError) -> str:
     """The next step, where the kind of fault tells it."""
     if getattr(error.orig, "sqlstate", None) == "42501":
         return ". Its role may not do this: run it as the owner of the tables, or see migrations/least-privilege.sql"
+    if getattr(error.orig, "sqlstate", None) == _ENDED:
+        return ". This process was silent for too long in the midst of writing: it was stopped, or its machine is overloaded"
     if type(error).__name__ == "OperationalError":
         return ". Is it running, with room on its disk, and is EXOWATCH_DATABASE_URL right?"
     return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from collections import defaultdict
@@ -130,10 +129,10 @@ class Recorder:
     def record(self, asked: Asked) -> Known:
         """Record an evaluation and what is shown of it. Raises `RecordUnavailable` and `Overtaken`: nothing was recorded."""
         # Before the transaction, in which only one may write.
-        inputs, findings = content.encoded(asked.inputs), content.encoded(content.findings(asked.evaluation))
+        inputs, findings = content.Packed.of(asked.inputs), content.Packed.of(content.findings(asked.evaluation))
         return self.database.in_time(lambda: self._write(asked, inputs, findings))
 
-    def _write(self, asked: Asked, inputs: bytes, findings: bytes) -> Known:
+    def _write(self, asked: Asked, inputs: content.Packed, findings: content.Packed) -> Known:
         with self.database.writing() as connection:
             writing = _Writing(self, connection, asked)
             known = writing.write(inputs, findings)
@@ -185,7 +184,7 @@ class _Writing:
             if other["id"] != row["id"]:
                 merge_into(connection, dict(row), dict(other), self.entry)
 
-    def write(self, inputs: bytes, findings: bytes) -> Known:
+    def write(self, inputs: content.Packed, findings: content.Packed) -> Known:
         asked = self._asked
         evaluation_id = self._evaluation(inputs, findings)
         belongs, events = self._advance(evaluation_id)
@@ -215,12 +214,12 @@ class _Writing:
 
     # evaluation ----------------------------------------------------------------------------------------------------
 
-    def _evaluation(self, inputs: bytes, findings: bytes) -> str:
+    def _evaluation(self, inputs: content.Packed, findings: content.Packed) -> str:
         asked = self._asked
-        digest = salted(hashlib.sha256(inputs).hexdigest(), self._salt)
+        digest = salted(inputs.digest, self._salt)
         inputs_id = self._connection.execute(_SEEN, {"patient": self._patient, "digest": digest}).scalar()
         if inputs_id is None:
-            row = {"id": _new(), "digest": digest, "content": content.compressed(inputs)}
+            row = {"id": _new(), "digest": digest, "content": inputs.stored}
             inputs_id = self._insert(tables.inputs, row)
         return self._insert(
             tables.evaluation,
@@ -233,8 +232,8 @@ class _Writing:
                 "client": asked.client,
                 "rulebook": asked.evaluation.rulebook_hash,
                 "versions": canonical(self._recorder._versions),
-                "findings": content.compressed(findings),
-                "findings_digest": hashlib.sha256(findings).hexdigest(),
+                "findings": findings.stored,
+                "findings_digest": findings.digest,
             },
         )
 

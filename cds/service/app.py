@@ -42,7 +42,7 @@ from cds.service.middleware import Browsers, Faults, LoopbackOnly, Shedding, Und
 from cds.service.pages.board import add_board
 from cds.service.pages.rendering import script
 from cds.service.problems import Problem, answer
-from cds.service.reception import Reception, outcome
+from cds.service.reception import UNSURE, Reception, outcome
 from cds.service.trust import Trust
 from cds.settings import Settings
 
@@ -193,7 +193,7 @@ class _Routes:
             said = self._desk.answer(service, request.state.body, caller)
         except RecordUnavailable as error:
             # Advice that is not on record is not given; and no answer must never look like having nothing to say.
-            note("unrecorded", ERROR, request=number, error=type(error).__name__)
+            note("unrecorded", ERROR, request=number, error=error.cause)
             response = _away()
         except Problem as problem:
             response = problem.response()
@@ -226,7 +226,8 @@ class _Routes:
             )
         except Problem as problem:
             return problem.response()
-        except RecordUnavailable:
+        except RecordUnavailable as error:
+            note("unrecorded", ERROR, service=service, error=error.cause)
             return _away()
         note("feedback", service=service, new=taken["new"], known=taken["known"], unknown=len(taken["unknownCards"]))
         return answer(HTTPStatus.OK, taken)
@@ -239,8 +240,9 @@ class _Routes:
             report = self.reception.resources(request.state.body, caller.name, f"client {caller.name}", caller.tenant)
         except InputError as error:
             return Problem(400, "structure", str(error)).response()
-        except RecordUnavailable:
-            return _away("the record does not answer, so nothing was stored; send it again")
+        except RecordUnavailable as error:
+            note("unrecorded", ERROR, client=caller.name, error=error.cause)
+            return _away(UNSURE)
         status = 422 if report.ours else 202 if report.kept.waiting else 200
         note("results", status=status, client=caller.name, counted=report.counted, mapped=report.mapped,
              stored=report.kept.stored, waiting=sum(report.kept.waiting.values()))  # fmt: skip

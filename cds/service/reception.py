@@ -29,6 +29,7 @@ from cds.service.logs import ERROR, note, where
 
 _RESULTS = ("R01", "R30", "R31", "R32", "")
 """Events of ORU that carry results."""
+UNSURE = "the record does not answer, so it is not known how much was stored; send it again: what is stored is not stored twice"
 _QUOTED = re.compile(r"'[^']*'")
 
 
@@ -95,7 +96,7 @@ class Reception:
         try:
             answer = self._unfit(head, at) or self._acknowledged(head, at, data, source, report)
         except RecordUnavailable:
-            answer = rejected(head, at, "207", "the record does not answer, so nothing was stored; send it again")
+            answer = rejected(head, at, "207", UNSURE)
         except InputError as error:
             answer = rejected(head, at, "204" if "MSH-4" in str(error) else "207", str(error))
         except Exception as error:
@@ -173,7 +174,11 @@ class Reception:
             by_person(found.resources),
             found.numbered,
         )
-        kept = self._arrivals.take(delivered, resolve, step)
+        try:
+            kept = self._arrivals.take(delivered, resolve, step)
+        except RecordUnavailable:
+            self._stored()  # it may be a part
+            raise
         if kept.patients:
             self._stored()
         return kept

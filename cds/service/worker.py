@@ -38,7 +38,7 @@ class Worker:
             try:
                 self._work()
             except RecordUnavailable as error:
-                note("record away", ERROR, wanted=self._name, error=type(error).__name__)
+                note("record away", ERROR, wanted=self._name, error=error.cause)
             except Exception as error:
                 note("fault", ERROR, wanted=self._name, error=type(error).__name__, where=where(error))
             self._called.wait(_PAUSE)
