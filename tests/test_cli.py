@@ -178,6 +178,21 @@ def test_a_call_waits_for_no_library_of_another_command(command: str, library: s
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_module_that_cannot_be_imported_is_a_fault_of_the_program() -> None:
+    program = (
+        "import sys, types; from importlib.machinery import ModuleSpec; import cds.cli\n"
+        "class Broken:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'cds.cli.service': raise KeyError('EXOWATCH_THING')\n"
+        "sys.meta_path.insert(0, Broken()); cds.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "serve"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 70, done.stderr
+    assert "fault of Exowatch itself: KeyError" in done.stderr
+
+
 BROKEN = """
 from cds.cli import app, main
 

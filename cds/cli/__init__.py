@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 done, and something failed that was to be checked (rule te
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -21,6 +22,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from cds.calendar import live_in
+from cds.counting import counted
 from cds.errors import ExowatchError, RuleBookError
 from cds.settings import PREFIX, SettingsError
 
@@ -38,13 +40,25 @@ _HOMES = {
 class _Commands(Mapping[str, Any]):
     """The commands. The module of one is imported when that is called, or listed: one call needs few of the libraries of all."""
 
+    def __init__(self) -> None:
+        self._found: dict[str, Any] = {}
+
     def __iter__(self) -> Iterator[str]:
         return iter(_HOMES)
 
     def __len__(self) -> int:
         return len(_HOMES)
 
+    def __contains__(self, command: object) -> bool:
+        return command in _HOMES  # `Mapping` would take any KeyError while a module is imported for a no
+
     def __getitem__(self, command: str) -> Any:
+        if command not in self._found:
+            self._found[command] = self._made(command)
+        return self._found[command]
+
+    @staticmethod
+    def _made(command: str) -> Any:
         module, _, name = _HOMES[command].partition(":")
         found = getattr(import_module(f"{__name__}.{module}"), name or command)
         alone = typer.Typer(add_completion=False)
@@ -58,7 +72,7 @@ class _Commands(Mapping[str, Any]):
 class _Exowatch(TyperGroup):
     def __init__(self, **settings: Any):
         super().__init__(**settings)
-        self.commands = ChainMap(dict(self.commands), _Commands())  # type: ignore[arg-type]  # written to is the first alone
+        self.commands = ChainMap(dict(self.commands), _Commands())  # type: ignore[arg-type]  # only the first is written to
 
 
 app = typer.Typer(
@@ -91,7 +105,7 @@ def main() -> None:
         app()
     except RuleBookError as error:
         typer.echo(str(error), err=True)
-        typer.echo(f"{len(error.problems)} problem(s) in the rules; nothing was evaluated", err=True)
+        typer.echo(f"{counted(len(error.problems), 'problem')} in the rules; nothing was evaluated", err=True)
         raise SystemExit(2) from None
     except ExowatchError as error:
         typer.echo(str(error), err=True)
@@ -100,6 +114,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has read enough
         raise SystemExit(0) from None
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            typer.echo("No room is left on the disk. Make some, and give the same command again", err=True)
+            raise SystemExit(2) from None
         typer.echo(f"{error.filename or 'a file'}: {error.strerror or error}. Name one that can be used so", err=True)
         raise SystemExit(2) from None
     except Exception as error:

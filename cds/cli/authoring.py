@@ -72,7 +72,7 @@ def overlay(
         typer.echo(f"exowatch rules new {folder} writes a rule. To use it: EXOWATCH_RULES_DIR={folder}")
         return
     if accept:
-        typer.echo(f"accepted: {accept_shipped(folder)} shipped file(s), as they are now")
+        typer.echo(f"accepted: {counted(accept_shipped(folder), 'shipped file')}, as of now")
     found = laid(rule_files(folder))
     terminal.table(
         ["file", "", ""],

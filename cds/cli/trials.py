@@ -242,7 +242,7 @@ def _rules(book: RuleBook, names: list[str]) -> list[str]:
 
 
 def _say_flips(found: Comparison, names: int) -> None:
-    terminal.say(f"\n{found.changed:,} of {counted(found.patients, 'patient')} changed")
+    terminal.say(f"\n{found.changed:,} of {counted(found.patients, 'patient')} would read otherwise")
     for rule in found.rules:
         terminal.say(f"{rule.rule}: {counted(len(rule.flips), 'patient')}, {counted(rule.visits, 'visit')}")
         for before, after, flips in rule.kinds():

@@ -288,6 +288,6 @@ def _json(path: Path) -> Any:
 
 
 __all__: Sequence[str] = (
-    "Published", "Release", "ReleaseError", "current", "new_key", "put_into_use", "read_keys", "read_release", "versions",
+    "Published", "Release", "ReleaseError", "current", "new_key", "put_into_use", "read_current", "read_keys", "read_release", "versions",
     "write_release",
 )  # fmt: skip

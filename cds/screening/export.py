@@ -162,6 +162,8 @@ def _items(stated: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 _NOT_LINES = NOT_JSON | {
+    b"<": ("it is XML or HTML", "ask the server for application/fhir+ndjson"),
+    b"%P": ("it is a PDF", "take it out of the folder of the export"),
     b"\x1f\x8b": ("it is compressed with gzip", "name it .ndjson.gz"),
     b"(\xb5/\xfd": ("it is compressed with zstandard", "unpack it first"),
     b"{\n": ("it is JSON over several lines", "write each resource on one line"),

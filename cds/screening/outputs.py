@@ -105,19 +105,19 @@ def _merged(work: Path, shards: Sequence[Evaluated], kind: str, to: Path, counte
     while len(parts) > _AT_ONCE:
         fewer = []
         for number in range(0, len(parts), _AT_ONCE):
-            made = work / f"{to.name}.{level}.{number}"
-            _merge(parts[number : number + _AT_ONCE], made)
-            fewer.append(made)
+            some = work / f"{to.name}.{level}.{number}"
+            _merge(parts[number : number + _AT_ONCE], some, settled=False)
+            fewer.append(some)
         parts, level = fewer, level + 1
-    found = _merge(parts, to)
+    found = _merge(parts, to, settled=True)
     if found != counted:
         raise Lost(_LOST.format(counted=counted, found=found, what=f"lines of {to.name}"))
 
 
-def _merge(parts: Sequence[Path], to: Path) -> int:
+def _merge(parts: Sequence[Path], to: Path, *, settled: bool) -> int:
     """How many lines there are."""
     number = 0
-    with ExitStack() as stack, made(to, settled=True) as file:
+    with ExitStack() as stack, made(to, settled=settled) as file:
         opened = [stack.enter_context(path.open("rb")) for path in parts]
         for line in heapq.merge(*opened, key=_patient):
             file.write(line)

@@ -260,12 +260,28 @@ def items_of(work: Path, parcel: Parcel) -> list[Item]:
 def made(path: Path, *, settled: bool = False) -> Iterator[BinaryIO]:
     """A file that is there once it is whole; `settled`: and on disk, whatever happens to the machine."""
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    with part.open("wb") as out:
-        yield out
-        if settled:
-            out.flush()
-            os.fsync(out.fileno())
+    try:
+        with part.open("wb") as out:
+            yield out
+            if settled:
+                out.flush()
+                os.fsync(out.fileno())
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     part.replace(path)
+    if settled:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # without which the name may be lost
+        finally:
+            os.close(folder)
+
+
+def is_part_of(name: str, whole: Sequence[str]) -> bool:
+    """Whether a file is what `made` leaves of one of these where its process was killed."""
+    stem, _, token = name.removesuffix(".tmp").rpartition(".")
+    return name.endswith(".tmp") and stem in whole and len(token) == 8
 
 
 def keep(path: Path, content: bytes) -> None:

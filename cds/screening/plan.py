@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,7 @@ from cds.record.content import versions
 from cds.record.spelling import respelt
 from cds.screening.export import Export
 from cds.screening.outputs import OUTPUTS, SUMMARY
-from cds.screening.partition import keep
+from cds.screening.partition import is_part_of, keep
 from cds.screening.summary import Plan, Summary
 
 SHARDS = 256
@@ -107,13 +107,15 @@ def begun(asked: Asked, plan: Plan) -> Plan | Summary:
     Raises `InputError` for a folder with another run, or with anything else.
     """
     out, work = asked.out, asked.out / "work"
-    other = sorted(one.name for one in out.iterdir() if one.name not in (*OUTPUTS, "work"))
+    parts = [one for one in out.iterdir() if is_part_of(one.name, OUTPUTS)]
+    other = sorted(one.name for one in out.iterdir() if one.name not in (*OUTPUTS, "work") and one not in parts)
     if other:
         raise InputError(f"{out}: this folder holds other files ({other[0]}). Name an empty or a new folder with --out")
     if asked.restart and ((work / "plan.json").exists() or (out / SUMMARY).exists()):
         for name in OUTPUTS:
             (out / name).unlink(missing_ok=True)
         shutil.rmtree(work, ignore_errors=True)
+        _remove(parts)
     done = _stated(out / SUMMARY, Summary)
     before = done.plan if done is not None else _stated(work / "plan.json", Plan)
     if before is None:
@@ -128,10 +130,16 @@ def begun(asked: Asked, plan: Plan) -> Plan | Summary:
             f"{out}: there is another run in it ({_difference(before, same)}). Name another folder with --out, or let this one "
             "take its place with --restart"
         )
+    _remove(parts)
     if done is not None:
         shutil.rmtree(work, ignore_errors=True)
         return done
     return before
+
+
+def _remove(files: Sequence[Path]) -> None:
+    for one in files:
+        one.unlink(missing_ok=True)
 
 
 def _holds_more(work: Path) -> bool:

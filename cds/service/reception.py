@@ -192,7 +192,7 @@ def outcome(report: Report) -> dict[str, Any]:
         _issue("warning", "invalid", f"{one.what}: it is stored, but {one.reason}. {one.hint}", one.where)
         for one in report.unreadable
     ]
-    foreign = len(report.refused) - len(report.ours)
+    foreign = sum(one.results for one in report.refused if one.foreign)
     if foreign:
         issues.append(
             _issue("information", "not-supported", f"{counted(foreign, 'result')} of no marker that is known here", "")

@@ -180,7 +180,7 @@ def test_the_commands_say_what_comes_from_where(site: Path) -> None:
     done = exowatch("rules", "overlay", str(site))
     assert (done.returncode, "not compared with the shipped one yet" in done.stdout) == (1, True)
     done = exowatch("rules", "overlay", str(site), "--accept")
-    assert (done.returncode, "accepted: 1 shipped file(s)" in done.stdout) == (0, True)
+    assert (done.returncode, "accepted: 1 shipped file," in done.stdout) == (0, True)
     fresh = site.parent / "fresh"
     done = exowatch("rules", "overlay", str(fresh))
     assert (done.returncode, (fresh / "overlay.yaml").is_file()) == (0, True)

@@ -369,7 +369,8 @@ def test_a_mark_of_utf8_at_the_beginning_of_a_file_is_no_sign_of_its_first_line(
         ('{"a": 1}\n'.encode("utf-16"), "UTF-16"),
         (b'{\n  "resourceType": "Patient"\n}', "JSON over several lines"),
         (b'[{"resourceType": "Patient"}]', "one JSON list"),
-        (b"<html>", "XML or HTML"),
+        (b"<html>", "XML or HTML. Next step: ask the server for application/fhir+ndjson"),
+        (b"%PDF-1.7", "a PDF. Next step: take it out"),
     ],
 )
 def test_a_file_of_something_else_is_said_once(tmp_path: Path, content: bytes, said: str) -> None:

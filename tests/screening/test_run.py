@@ -24,6 +24,7 @@ from cds.reasoning.reasoner import Reasoner
 from cds.record.content import answer
 from cds.screening import shard
 from cds.screening.crew import Processes
+from cds.screening.partition import made
 from cds.screening.summary import Summary
 from tests.screening.exports import BOOK, DAY, Json, by_patient, lines, patients, screened, write
 from tests.test_cli import ROOT, exowatch
@@ -290,7 +291,30 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "the same command goes on" in said
-    assert exowatch("screen", str(export), "--out", str(out), "--as-of", DAY).returncode == 0
+    killed = out / "findings.parquet.0123abcd.tmp"  # what is left where files were being put together
+    killed.write_bytes(b"PAR1")
+    done = exowatch("screen", str(export), "--out", str(out), "--as-of", DAY)
+    assert (done.returncode, killed.exists()) == (0, False), done.stderr
+
+
+def test_a_part_of_a_file_without_a_run_is_somebody_elses(tmp_path: Path) -> None:
+    export, out = write(tmp_path / "export", patients(1)), tmp_path / "out"
+    out.mkdir()
+    (out / "findings.parquet.0123abcd.tmp").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="files of no run"):
+        screened(export, out)
+    assert [one.name for one in out.iterdir()] == ["findings.parquet.0123abcd.tmp"]
+
+
+def test_of_a_file_that_was_not_finished_nothing_is_left(tmp_path: Path) -> None:
+    def stops() -> None:
+        with made(tmp_path / "findings.ndjson") as file:
+            file.write(b"{}")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stops()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_run_in_the_same_folder_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_the_command(rules: Path) -> None:
     shown = run(app, call)
     assert shown.exit_code == 0
     assert "limit 'rise': floor 2.0 → 4.0" in shown.output
-    assert "of 40 patients changed" in shown.output
+    assert "of 40 patients would read otherwise" in shown.output
     assert "flagged no more" in shown.output
     assert run(app, [*call, "--workers", "2"]).output == shown.output
     told = json.loads(run(app, [*call, "--json"]).output)
@@ -139,7 +139,7 @@ def test_one_file_stands_for_the_rules_with_it(rules: Path, tmp_path: Path) -> N
         app, ["rules", "diff", str(shipped_rules()), str(alone), "--synthetic", "10", "--months", "9"]
     )
     assert "limit 'rise': floor 2.0 → 4.0" in shown.output
-    assert "of 10 patients changed" in shown.output
+    assert "of 10 patients would read otherwise" in shown.output
 
 
 def test_a_draft_is_compared_too(rules: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_draft_is_compared_too(rules: Path) -> None:
         app, ["rules", "diff", str(shipped_rules()), str(rules), "--synthetic", "10", "--months", "9"]
     )
     assert "status active → draft" in shown.output
-    assert "0 of 10 patients changed" in shown.output
+    assert "0 of 10 patients would read otherwise" in shown.output
 
 
 def test_a_revision_of_git(rules: Path, tmp_path: Path) -> None:
