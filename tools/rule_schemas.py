@@ -7,7 +7,7 @@ from typing import Any
 
 from cds.chart.codes import SYSTEMS
 from cds.chart.declarations import CHECKS, WORDS
-from cds.chart.meanings import KINDS_OF_EVENT
+from cds.chart.meanings import KINDS_OF_EVENT, SIDES
 from cds.chart.units import SCALES
 from cds.reasoning.evidence import DISPOSITIONS, GRADES, KINDS, STATUSES, TAGS
 from cds.reasoning.kinds import KINDS as FACTS
@@ -275,10 +275,10 @@ def events() -> Schema:
         "events": one_of(sorted(KINDS_OF_EVENT)), "title": TEXT,
         "codes": object_of(dict.fromkeys(sorted({one for kinds in KINDS_OF_EVENT.values() for one in kinds}), _codes()), (), sorted({one for kinds in KINDS_OF_EVENT.values() for one in kinds})),
         "answers": words_of("by what they mean", _codes()), "intents": words_of("by name", _codes()),
-        "longest": words_of("by kind of event", _LASTS),
+        "sides": object_of(dict.fromkeys(SIDES, _codes()), (), SIDES), "longest": words_of("by kind of event", _LASTS),
     }  # fmt: skip
     return head("events", "What clinical codes mean") | object_of(
-        described, ["events", "title", "codes"], ("answers", "intents", "longest")
+        described, ["events", "title", "codes"], ("answers", "intents", "sides", "longest")
     )
 
 

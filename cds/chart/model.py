@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
@@ -111,13 +112,19 @@ class Line(msgspec.Struct, frozen=True):
         return None if self.extent == "unknown" and day > self.start else True
 
 
+Side = Literal["left", "right", "both"]
+"""Which breast."""
+
+
 class Operation(msgspec.Struct, frozen=True):
-    """One operation. `curative`: a curative-intent resection of the breast primary."""
+    """One operation. `curative`: a curative-intent resection of the breast primary; unknown of a resection after another
+    of which nothing tells whether it removed more of the tumour or the other, healthy breast."""
 
     day: date
-    curative: bool
+    curative: Tri
     planned: bool = False
     ref: str = ""
+    side: Side | None = None  # None: not stated
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -143,7 +150,7 @@ class Imaging(msgspec.Struct, frozen=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """Disease and receptors. `other_cancer`: another active malignancy is recorded."""
+    """Disease and receptors. `other_cancer`: another active malignancy than breast cancer is recorded."""
 
     invasive_breast_cancer: Tri = None
     metastatic: Tri = None
@@ -153,6 +160,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
     her2: Tri = None
     her2_changed: bool = False
     refs: tuple[str, ...] = ()
+    side: Side | None = None  # of the breast cancers that are not over; None: not stated
 
     @property
     def hormone_receptor(self) -> Tri:
