@@ -135,12 +135,12 @@ def hotair_after_surgery(series: Series) -> str:
     def is_first(sample: Result) -> bool:
         return POSTOPERATIVE_FIRST[0] <= place.day(sample) <= POSTOPERATIVE_FIRST[1]
 
-    window = place.applies
-    if latest is not None and window and place.day(latest) > POSTOPERATIVE_FIRST[1]:
+    in_time = True
+    if latest is not None and place.day_zero is not None and place.day(latest) > POSTOPERATIVE_FIRST[1]:
         earlier = [sample for sample in series.usable if sample is not latest and place.day(sample) >= 0]
-        window = place.day(latest) <= POSTOPERATIVE_SECOND and any(map(is_first, run_to_latest(earlier, stayed)))
+        in_time = place.day(latest) <= POSTOPERATIVE_SECOND and any(map(is_first, run_to_latest(earlier, stayed)))
     only_if = chart.diagnosis.metastatic is not True and not chart.diagnosis.other_cancer
-    if state := asked_first(series, place, every(window, only_if)):
+    if state := asked_first(series, place, every(place.applies, in_time, only_if)):
         return state
     assert latest is not None
     base = baseline(series, latest, place, late_allowed=False)

@@ -15,9 +15,7 @@ def _applies(question: Question, _params: object) -> Tri:
     if question.latest is None:
         return False
     answer = question.anchored
-    if question.is_second:
-        answer = _is_second(question)
-    if answer is False:
+    if answer is False or (question.is_second and not _is_second(question)):
         return False
     for line in question.chart.lines:
         if line.therapy in question.rule.anchor.not_during:
@@ -29,7 +27,7 @@ def _applies(question: Question, _params: object) -> Tri:
     return answer
 
 
-def _is_second(question: Question) -> Tri:
+def _is_second(question: Question) -> bool:
     """Whether the samples before the latest end in a run that holds a first sample [9]."""
     pair: Pair = question.rule.fact(question.rule.anchor.second_of).params
     earlier = [

@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from cds.chart.meanings import SIDES
 from cds.chart.model import Diagnosis, Event, Imaging, Line, Operation
 from cds.errors import Problem
 from cds.layers import RuleFile, Rules, rule_files
@@ -35,6 +36,8 @@ from cds.workbench.proving.cases import ALWAYS, QUIET, Expectation, RuleTest, da
 from cds.workbench.proving.series import written_out
 from cds.workbench.proving.values import EXAMPLES, FORMS, read_value
 
+OPERATIONS = ("curative", "doubtful", "other", "planned", *SIDES)
+"""What a case may say of an operation; `doubtful`: nobody knows whether it removed the tumour."""
 _SPAN = re.compile(r"(-?\d+|\?)?\.\.(-?\d+|\?)?")
 
 
@@ -135,8 +138,10 @@ class _Reader:
                     self._line(part, name, text, test)
             elif name in markers:
                 self._series(part, name, test)
-        for day, words in self._by_day(part, "operation", ("curative", "other", "planned")):
-            operation = Operation(date_of(day), "curative" in words, "planned" in words, "Procedure/test")
+        for day, words in self._by_day(part, "operation", OPERATIONS):
+            curative = None if "doubtful" in words else "curative" in words
+            side = next((side for side in SIDES if side in words), None)
+            operation = Operation(date_of(day), curative, "planned" in words, "Procedure/test", side)
             test.operations.append((ALWAYS if operation.planned else day, operation))
         for day, words in self._by_day(part, "imaging", tuple(WORSE_RESPONSE)):
             later = [word for word in words if "=" in word]
