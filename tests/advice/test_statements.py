@@ -149,6 +149,7 @@ def test_a_record_without_treatment_names_the_treatment_record(advise: Advise) -
             None,
             "side and reason of each breast operation (whether the last one removed the tumour)",
         ),
+        ([(0, True)], "both", "side of each breast operation (left or right)"),
     ],
 )
 def test_what_is_not_known_of_an_operation_is_asked_for(

@@ -39,6 +39,7 @@ from tests.reference.therapy import (
     line_of,
     on_any,
     opposite,
+    tumour_elsewhere,
 )
 
 FIRST_RISE, EARLY_UNTIL = 42, 60  # G7, R17: TRPC5, HO-03; PD-04/05: both samples from day 60
@@ -140,7 +141,8 @@ def hotair_after_surgery(series: Series) -> str:
         earlier = [sample for sample in series.usable if sample is not latest and place.day(sample) >= 0]
         in_time = place.day(latest) <= POSTOPERATIVE_SECOND and any(map(is_first, run_to_latest(earlier, stayed)))
     only_if = chart.diagnosis.metastatic is not True and not chart.diagnosis.other_cancer
-    if state := asked_first(series, place, every(place.applies, in_time, only_if)):
+    elsewhere = tumour_elsewhere(chart, place, latest)
+    if state := asked_first(series, place, every(place.applies, in_time, only_if, opposite(elsewhere))):
         return state
     assert latest is not None
     base = baseline(series, latest, place, late_allowed=False)

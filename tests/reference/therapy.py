@@ -215,6 +215,21 @@ def other_breast(one: Operation, other: Operation) -> bool:
     return (one.side, other.side) in (("left", "right"), ("right", "left"))
 
 
+def tumour_elsewhere(chart: Chart, place: Place, sample: Result | None) -> Tri:
+    """Whether a cancer is in a breast that no operation at issue took it from (HO-01, reading 34)."""
+    if chart.diagnosis.side != "both" or place.day_zero is None or sample is None or sample.collected is None:
+        return False
+    untouched = {"left", "right"}
+    unclear = False
+    for operation in chart.operations:
+        if operation.curative is False or (operation.planned and not place.before):
+            continue
+        if operation.day <= (place.day_zero if place.before else sample.collected):
+            untouched -= {"left", "right"} if operation.side == "both" else {operation.side or ""}
+            unclear = unclear or operation.side is None
+    return False if not untouched else None if unclear else True
+
+
 def _at(line: Line, before: bool) -> Place:
     return Place(applies=True, day_zero=line.start, before=before, line=line)
 

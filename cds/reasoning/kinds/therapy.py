@@ -82,6 +82,21 @@ def _neoadjuvant(question: Question, _params: object) -> Tri:
     return question.line.neoadjuvant if question.line is not None else None
 
 
+def _other_breast(question: Question, _params: object) -> Tri:
+    """Whether a breast cancer is left in a breast that the operations did not touch; None if their sides are not known."""
+    if question.chart.diagnosis.side != "both" or question.start is None or question.latest is None:
+        return False
+    until = max(question.start, question.latest.collected)
+    sides = {
+        operation.side
+        for operation in question.chart.operations
+        if operation.curative is not False and operation.day <= until and (question.before or not operation.planned)
+    }
+    if "both" in sides or {"left", "right"} <= sides:
+        return False
+    return None if None in sides else True
+
+
 def _other_drugs(question: Question, studied: tuple[str, ...]) -> Tri:
     return question.line is not None and not any(drug in studied for drug in question.line.drugs)
 
@@ -125,6 +140,9 @@ def _off_therapy(question: Question, pair: Pair | None) -> Tri:
 KINDS = {
     "applies": Kind(nothing("applies"), _applies, can_be_unknown=True, stage="always"),
     "neoadjuvant": Kind(nothing("neoadjuvant"), _neoadjuvant, can_be_unknown=True, stage="always"),
+    "cancer_in_other_breast": Kind(
+        nothing("cancer_in_other_breast"), _other_breast, can_be_unknown=True, stage="always"
+    ),
     "drugs_other_than": Kind(
         lambda s, _c: s.keys("drugs_other_than").texts("drugs_other_than"), _other_drugs, stage="applies"
     ),

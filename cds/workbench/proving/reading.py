@@ -125,8 +125,8 @@ class _Reader:
         markers = self.rulebook.catalogue.markers
         classes = self.rulebook.catalogue.therapies.classes
         part.keys(optional=(
-            *markers, *classes, "age", "sex", "disease", "er", "pr", "her2", "metastatic", "other_cancer", "operation",
-            "imaging", "events", "expect", "quiet", "because",
+            *markers, *classes, "age", "sex", "disease", "er", "pr", "her2", "metastatic", "other_cancer", "side",
+            "operation", "imaging", "events", "expect", "quiet", "because",
         ))  # fmt: skip
         if "age" in part:
             test.age = None if part.text("age") == "unknown" else int(part.number("age"))
@@ -235,6 +235,9 @@ class _Reader:
         if "disease" in part:
             kinds = {"invasive": True, "in-situ": False, "unknown": None}
             changes["invasive_breast_cancer"] = kinds[part.choice("disease", list(kinds), "unknown")]
+        if "side" in part:
+            side = part.choice("side", (*SIDES, "unknown"))
+            changes["side"] = None if side == "unknown" else side
         if "other_cancer" in part:
             changes["other_cancer"] = part.choice("other_cancer", ("yes", "no")) == "yes"
         return msgspec.structs.replace(diagnosis, **changes)
