@@ -79,6 +79,7 @@ def _kinds() -> dict[str, Schema]:
         "sex": ("", {"sex": one_of(("male", "female"))}, ()),
         "applies": ("", {"applies": YES_NO}, ()),
         "neoadjuvant": ("the line prepares an operation", {"neoadjuvant": YES_NO}, ()),
+        "operated": ("the tumour was removed on the line, by the day of the latest sample", {"operated": YES_NO}, ()),
         "cancer_in_other_breast": ("a cancer is left in a breast that was not operated on", {"cancer_in_other_breast": YES_NO}, ()),
         "drugs_other_than": ("none of these drugs is in the line", {"drugs_other_than": _ONE_OR_MORE}, ()),
         "assumed_ongoing": ("no end of the line is recorded", {"assumed_ongoing": YES_NO}, ()),

@@ -40,6 +40,7 @@ from tests.reference.therapy import (
     on_any,
     opposite,
     tumour_elsewhere,
+    tumour_removed,
 )
 
 FIRST_RISE, EARLY_UNTIL = 42, 60  # G7, R17: TRPC5, HO-03; PD-04/05: both samples from day 60
@@ -206,7 +207,8 @@ def hotair_rise_on_neoadjuvant_chemotherapy(series: Series) -> str:
     chart, latest = series.chart, series.latest
     place = line_of(chart, (CHEMOTHERAPY,), latest)
     neoadjuvant = None if place.line is None else place.line.neoadjuvant
-    if state := asked_first(series, place, every(place.applies, neoadjuvant)):
+    still_there = opposite(tumour_removed(chart, place, latest))
+    if state := asked_first(series, place, every(place.applies, neoadjuvant, still_there)):
         return state
     return _rise_over_baseline(series, place, FIRST_RISE).alone(chart)
 

@@ -230,6 +230,17 @@ def tumour_elsewhere(chart: Chart, place: Place, sample: Result | None) -> Tri:
     return False if not untouched else None if unclear else True
 
 
+def tumour_removed(chart: Chart, place: Place, sample: Result | None) -> Tri:
+    """Whether from the line's start to the sample's day the tumour was removed (HO-03, reading 35)."""
+    if place.day_zero is None or sample is None or sample.collected is None:
+        return False
+    return some(
+        operation.curative
+        for operation in chart.operations
+        if not operation.planned and operation.day >= place.day_zero and operation.day <= sample.collected
+    )
+
+
 def _at(line: Line, before: bool) -> Place:
     return Place(applies=True, day_zero=line.start, before=before, line=line)
 

@@ -82,6 +82,18 @@ def _neoadjuvant(question: Question, _params: object) -> Tri:
     return question.line.neoadjuvant if question.line is not None else None
 
 
+def _operated(question: Question, _params: object) -> Tri:
+    """Whether the tumour was removed on the line, by the day of the latest sample; None if that may be so."""
+    if question.start is None or question.latest is None:
+        return False
+    answers = {
+        operation.curative
+        for operation in question.chart.operations
+        if not operation.planned and question.start <= operation.day <= question.latest.collected
+    }
+    return True if True in answers else None if None in answers else False
+
+
 def _other_breast(question: Question, _params: object) -> Tri:
     """Whether a breast cancer is left in a breast that the operations did not touch; None if their sides are not known."""
     if question.chart.diagnosis.side != "both" or question.start is None or question.latest is None:
@@ -140,6 +152,7 @@ def _off_therapy(question: Question, pair: Pair | None) -> Tri:
 KINDS = {
     "applies": Kind(nothing("applies"), _applies, can_be_unknown=True, stage="always"),
     "neoadjuvant": Kind(nothing("neoadjuvant"), _neoadjuvant, can_be_unknown=True, stage="always"),
+    "operated": Kind(nothing("operated"), _operated, can_be_unknown=True, stage="always"),
     "cancer_in_other_breast": Kind(
         nothing("cancer_in_other_breast"), _other_breast, can_be_unknown=True, stage="always"
     ),
