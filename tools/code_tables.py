@@ -25,7 +25,8 @@ meaning. How a marker result itself is stated is in the [input profile](input-pr
 _PLACES: Mapping[str, str] = {
     "disease": (
         "`Condition.code`; onset, else recorded date. `verificationStatus` `refuted` and `entered-in-error` void it, `unconfirmed`, "
-        "`provisional` and `differential` make it unknown. A cancer in remission is still the patient's disease"
+        "`provisional` and `differential` make it unknown. A cancer in remission is still the patient's disease. "
+        "Which breast: by the code, by `.bodySite`, or by a qualifier of either in an extension"
     ),
     "spread": "`Observation.code` and `.valueCodeableConcept`; status `final`, `amended`, `corrected`",
     "receptor": "`Observation.code` and `.valueCodeableConcept` or `.interpretation`; status `final`, `amended`, `corrected`",
@@ -33,7 +34,10 @@ _PLACES: Mapping[str, str] = {
         "`Observation.code` and `.valueCodeableConcept` (code of `exosomal-method`: `CR`, `PR`, `SD`, `PD`, `NE`, `iCR` …), or "
         "`DiagnosticReport.conclusionCode`; status `final`, `amended`, `corrected`"
     ),
-    "operation": "`Procedure.code`, `.category`; `performed[x]`; status `completed`; `preparation` and the like plan it",
+    "operation": (
+        "`Procedure.code`, `.category`; `performed[x]`; status `completed`; `preparation` and the like plan it. Which breast: by the code, by `.bodySite`, or by a "
+        "qualifier of either in an extension (codes here and under disease). Why: by an extension, `.reasonCode`, or the code of a `.reasonReference`"
+    ),
     "event": (
         "`Condition.code` (from onset to abatement), `Procedure.code`, the codes of drugs, and answers in Observations; every completed "
         "`Immunization` is a vaccination"
@@ -114,7 +118,9 @@ def _events() -> Iterator[str]:
         yield f"### {said['title']}\n"
         yield f"{place}.\n"
         meanings = [
-            (kind, codes) for key in ("codes", "answers", "intents") for kind, codes in said.get(key, {}).items()
+            (kind, codes)
+            for key in ("codes", "answers", "intents", "sides")
+            for kind, codes in said.get(key, {}).items()
         ]
         yield from _rows(("meaning", "codes"), [(f"`{kind}`", _codes(codes)) for kind, codes in meanings])
 

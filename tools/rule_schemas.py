@@ -7,7 +7,7 @@ from typing import Any
 
 from cds.chart.codes import SYSTEMS
 from cds.chart.declarations import CHECKS, WORDS
-from cds.chart.meanings import KINDS_OF_EVENT
+from cds.chart.meanings import KINDS_OF_EVENT, SIDES
 from cds.chart.units import SCALES
 from cds.reasoning.evidence import DISPOSITIONS, GRADES, KINDS, STATUSES, TAGS
 from cds.reasoning.kinds import KINDS as FACTS
@@ -79,6 +79,8 @@ def _kinds() -> dict[str, Schema]:
         "sex": ("", {"sex": one_of(("male", "female"))}, ()),
         "applies": ("", {"applies": YES_NO}, ()),
         "neoadjuvant": ("the line prepares an operation", {"neoadjuvant": YES_NO}, ()),
+        "operated": ("the tumour was removed on the line, by the day of the latest sample", {"operated": YES_NO}, ()),
+        "cancer_in_other_breast": ("a cancer is left in a breast that was not operated on", {"cancer_in_other_breast": YES_NO}, ()),
         "drugs_other_than": ("none of these drugs is in the line", {"drugs_other_than": _ONE_OR_MORE}, ()),
         "assumed_ongoing": ("no end of the line is recorded", {"assumed_ongoing": YES_NO}, ()),
         "interference": ("a drug that binds the analyte is about", {"interference": TEXT}, ()),
@@ -182,7 +184,7 @@ def rule_test() -> Schema:
         **dict.fromkeys(_MARKERS, series), **dict.fromkeys(_CLASSES, _SPAN),
         "age": {"type": ["integer", "string"]}, "sex": one_of(("female", "male", "unknown")),
         "disease": one_of(("invasive", "in-situ", "unknown")), "er": tri, "pr": tri, "her2": tri, "metastatic": tri,
-        "other_cancer": tri, "operation": by_day, "imaging": by_day,
+        "other_cancer": tri, "side": one_of((*SIDES, "unknown")), "operation": by_day, "imaging": by_day,
         "events": words_of("spans of days by kind of event", TEXT),
         "expect": by_day | {"description": "by day: a state, and reasons that must be there or, after 'not', must not"},
         "quiet": {"anyOf": [TEXT, {"type": "array", "items": TEXT}], "description": "days without a card"},
@@ -279,10 +281,10 @@ def events() -> Schema:
         "events": one_of(sorted(KINDS_OF_EVENT)), "title": TEXT,
         "codes": object_of(dict.fromkeys(sorted({one for kinds in KINDS_OF_EVENT.values() for one in kinds}), _codes()), (), sorted({one for kinds in KINDS_OF_EVENT.values() for one in kinds})),
         "answers": words_of("by what they mean", _codes()), "intents": words_of("by name", _codes()),
-        "longest": words_of("by kind of event", _LASTS),
+        "sides": object_of(dict.fromkeys(SIDES, _codes()), (), SIDES), "longest": words_of("by kind of event", _LASTS),
     }  # fmt: skip
     return head("events", "What clinical codes mean") | object_of(
-        described, ["events", "title", "codes"], ("answers", "intents", "longest")
+        described, ["events", "title", "codes"], ("answers", "intents", "sides", "longest")
     )
 
 

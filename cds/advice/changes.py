@@ -210,13 +210,14 @@ _OF_THE_COMPARISON = ("method-not-stated", "method-changed", "no-baseline")
 
 def _reference_wanted(finding: Finding, book: RuleBook, words: Wording) -> str:
     """Which sample could still be the reference of a finding that has none; of a nadir, each sample is that of later ones."""
-    start, windows = finding.anchor_day, book.windows
+    start, windows = finding.begins, book.windows
     if finding.rule.reference == "nadir" or start is None:
         return "this sample is the reference of later ones: a later comparable sample can be judged"
     days = f"{(start - timedelta(days=windows.baseline_before)).isoformat()} to {start.isoformat()}"
     needed = f"it can be judged once a comparable sample from before the {{}} ({days}) is in the record"
     if finding.operation is not None:
-        return f"{needed.format('operation')}; without one, these rules judge no later sample after this operation"
+        which = "operation" if start == finding.anchor_day else "first operation"
+        return f"{needed.format(which)}; without one, these rules judge no later sample after this operation"
     return (
         f"{needed.format('treatment')}, or one of its first {windows.late_baseline} days, which limits it to "
         f"{words.state('watch')}; without one, these rules judge no later sample of this treatment line"

@@ -129,6 +129,8 @@ class Wording:
             unknown = [literal.fact for literal in finding.rule.only_if if finding.facts.get(literal.fact) is None]
             if unknown:
                 return tuple(self._missing(name) for name in unknown)
+            if finding.operation is not None:
+                return (self._missing("operation"),)
         return (self._missing(fact),)
 
     def _missing(self, fact: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -12,7 +12,7 @@ from cds.chart.clock import Item, Known, When
 from cds.chart.codes import pairs
 from cds.chart.exposure import read_span, stated, stated_period
 from cds.chart.meanings import EventCatalogue
-from cds.chart.model import LeftOut, Tri
+from cds.chart.model import LeftOut, Side, Tri
 
 _NOT_SO = frozenset({"refuted", "entered-in-error"})
 _PERHAPS = frozenset({"unconfirmed", "provisional", "differential"})
@@ -34,6 +34,8 @@ class Datum(msgspec.Struct):
     so: Tri = True
     planned: bool = False
     answer: str = ""
+    side: Side | None = None
+    past: bool = False  # a breast cancer in remission: still the patient's disease, but no tumour
 
 
 Stated = list[tuple[Known, list[Datum]]]
@@ -59,7 +61,8 @@ def _condition(item: Item, catalogue: EventCatalogue, left_out: list[LeftOut]) -
     for what, detail in dict.fromkeys(found):
         if detail == "invasive-breast" and _in_situ(resource, catalogue):
             detail = "in-situ-breast"
-        data.append(Datum(what, detail, item.ref, onset, so=None if verified & _PERHAPS else True))
+        side = side_of(resource, catalogue) if detail == "invasive-breast" else None
+        data.append(Datum(what, detail, item.ref, onset, so=None if verified & _PERHAPS else True, side=side))
     if any(datum.detail == "invasive-breast" for datum in data):
         data += _stages(item, catalogue, onset)
     over = not _OVER.isdisjoint(code for _, code in pairs(resource.get("clinicalStatus")))
@@ -76,11 +79,9 @@ def _condition(item: Item, catalogue: EventCatalogue, left_out: list[LeftOut]) -
 def _ended(datum: Datum, end: When | None, item: Item, left_out: list[LeftOut]) -> Datum:
     if datum.what != "event":
         # A cancer in remission is still the patient's disease; another one that is over no longer counts.
-        return (
-            Datum(datum.what, datum.detail, datum.ref, datum.start, so=False)
-            if datum.detail == "other-cancer"
-            else datum
-        )
+        if datum.detail == "other-cancer":
+            return Datum(datum.what, datum.detail, datum.ref, datum.start, so=False)
+        return msgspec.structs.replace(datum, past=True)
     if end is None and not item.updated.assumed:
         end = When(item.updated.text, item.updated.day, item.updated.day)  # over by then, at the latest
     if end is None:
@@ -151,13 +152,18 @@ def _procedure(item: Item, catalogue: EventCatalogue, left_out: list[LeftOut]) -
             )
         if span.progress in ("paused",) or resource.get("status") == "stopped":
             detail = "other"  # begun and broken off: it removed nothing for certain
-        intents = {intent for concept in _intents(resource) for intent in catalogue.intents.of(concept)}
-        answer = "curative" if "curative" in intents else "palliative" if "palliative" in intents else ""
+        intents = {intent for concept in _intents(item) for intent in catalogue.intents.of(concept)}
+        answer = next((intent for intent in ("curative", "prophylactic", "palliative") if intent in intents), "")
         begun = (
             []
             if span.start is None
-            else [Datum(what, detail, item.ref, span.start, planned=span.progress == "planned", answer=answer)]
-        )
+            else [
+                Datum(
+                    what, detail, item.ref, span.start,
+                    planned=span.progress == "planned", answer=answer, side=side_of(resource, catalogue),
+                )
+            ]
+        )  # fmt: skip
         return _by_clock(item, span.start, begun, [] if span.progress == "void" else begun)
     end = span.end
     if span.progress == "done" and end is None:
@@ -169,13 +175,44 @@ def _procedure(item: Item, catalogue: EventCatalogue, left_out: list[LeftOut]) -
     return _by_clock(item, span.start, [] if span.progress == "planned" else [running], final)
 
 
-def _intents(resource: Mapping[str, Any]) -> Iterable[object]:
-    extensions = resource.get("extension")
-    for extension in extensions if isinstance(extensions, list) else ():
-        if isinstance(extension, dict):
-            yield extension.get("valueCodeableConcept")
-    reasons = resource.get("reasonCode")
-    yield from reasons if isinstance(reasons, list) else ()
+def _intents(item: Item) -> Iterable[object]:
+    """The concepts that may tell why an operation was done: intent, reasons, and conditions that are its reasons."""
+    resource = item.resource
+    yield from (extension.get("valueCodeableConcept") for extension in _dicts(resource, "extension"))
+    yield from _dicts(resource, "reasonCode")
+    for reference in _dicts(resource, "reasonReference"):
+        yield (item.resolve(reference) or {}).get("code")
+
+
+def side_of(resource: Mapping[str, Any], catalogue: EventCatalogue) -> Side | None:
+    """Which breast a condition or an operation is of, by its code or its body sites; None if the two differ."""
+    code = resource.get("code")
+    by_code = _joined(catalogue, _qualified(code if isinstance(code, dict) else {}))
+    by_site = _joined(catalogue, [one for site in _dicts(resource, "bodySite") for one in _qualified(site)])
+    return by_code or by_site if by_code is None or by_site is None or by_code == by_site else None
+
+
+def _qualified(concept: Mapping[str, Any]) -> Iterable[object]:
+    """A concept, and what extensions of it or of its codings add."""
+    yield concept
+    yield from (extension.get("valueCodeableConcept") for extension in _dicts(concept, "extension"))
+    for coding in _dicts(concept, "coding"):
+        yield from ({"coding": [extension.get("valueCoding")]} for extension in _dicts(coding, "extension"))
+
+
+def _joined(catalogue: EventCatalogue, concepts: Iterable[object]) -> Side | None:
+    return both_or_one({side for concept in concepts for side in catalogue.sides.of(concept)})
+
+
+def both_or_one(sides: Collection[Side | None]) -> Side | None:
+    """The sides taken together; those that are not known add nothing."""
+    known = {side for side in sides if side is not None}
+    return next(iter(known)) if len(known) == 1 else "both" if known else None
+
+
+def _dicts(part: Mapping[str, Any], name: str) -> Iterable[dict[str, Any]]:
+    stated = part.get(name)
+    return (one for one in stated if isinstance(one, dict)) if isinstance(stated, list) else ()
 
 
 def _observation(item: Item, catalogue: EventCatalogue, left_out: list[LeftOut]) -> Stated | None:

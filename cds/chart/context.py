@@ -14,9 +14,10 @@ import msgspec
 from cds.chart.clinical import Datum, Stated, last_day, read_clinical
 from cds.chart.clock import Item, Known, Moment
 from cds.chart.codes import SYSTEMS
-from cds.chart.disease import diagnosis_of, spread_by
+from cds.chart.disease import diagnosis_of
 from cds.chart.meanings import SILENT, EventCatalogue, load_events
 from cds.chart.model import Diagnosis, Event, Imaging, LeftOut, Operation
+from cds.chart.surgery import operations_of
 
 __all__ = ["LOINC", "Context", "EventCatalogue", "load_events", "read_context"]
 
@@ -53,24 +54,8 @@ class Current(msgspec.Struct):
         return diagnosis_of(self.said, self.day)
 
     def operations(self) -> tuple[Operation, ...]:
-        """Operations done, and those planned; sorted by day.
-
-        Curative: a breast resection, unless its intent is palliative, or distant spread is recorded before it and it is
-        not stated as curative.
-        """
-        found = []
-        for datum in self.said.get("operation", ()):
-            if datum.start is None or datum.start.day is None:
-                continue
-            day = datum.start.day
-            planned = datum.planned or day > self.day
-            if planned and day < self.day:
-                continue  # planned for a day that has passed, and never recorded as done
-            curative = datum.detail == "breast-resection" and (
-                datum.answer == "curative" or (datum.answer != "palliative" and not spread_by(self.said, day))
-            )
-            found.append(Operation(day, curative, planned, datum.ref))
-        return tuple(sorted(found, key=lambda operation: (operation.day, operation.ref)))
+        """Operations done, and those planned; sorted by day."""
+        return operations_of(self.said, self.day)
 
     def events(self) -> tuple[Event, ...]:
         """What disturbs markers, sorted by start (unknown first); an end that lies later has not come yet."""

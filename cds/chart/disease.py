@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from cds.chart.clinical import Datum
+from cds.chart.clinical import Datum, both_or_one
 from cds.chart.model import Diagnosis, Tri
 
 _EVER = date.min
@@ -30,6 +30,7 @@ def diagnosis_of(said: Mapping[str, Sequence[Datum]], day: date) -> Diagnosis:
         pr=_newest(by_receptor["pr"]),
         her2=_newest(by_receptor["her2"]),
         her2_changed=_changed(by_receptor["her2"]),
+        side=both_or_one([datum.side for datum in disease if datum.so and not datum.past]),
         refs=tuple(dict.fromkeys([datum.ref for datum in (*told, *spread, *receptors)])),
     )
 

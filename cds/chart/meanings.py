@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cds.chart.codes import CodeTable
+from cds.chart.model import Side
 from cds.errors import Problem
 from cds.layers import Rules, rule_files
 from cds.mistakes import Mistake
@@ -28,17 +29,19 @@ KINDS_OF_EVENT: Mapping[str, frozenset[str]] = {
         }
     ),
 }  # fmt: skip
+SIDES: tuple[Side, ...] = ("left", "right", "both")
 SILENT = frozenset({"chronic-infection", "pregnancy-over", "puerperium"})
 """Kinds of event that no chart shows."""
 
 
 @dataclass(slots=True)
 class EventCatalogue:
-    """What codes of conditions, procedures, observations and their answers mean."""
+    """What codes of conditions, procedures, observations and their answers mean, and of which breast they are."""
 
     subjects: CodeTable[Meaning] = field(default_factory=CodeTable)
     values: CodeTable[Meaning] = field(default_factory=CodeTable)
     intents: CodeTable[str] = field(default_factory=CodeTable)
+    sides: CodeTable[Side] = field(default_factory=CodeTable)
     longest: dict[str, int] = field(default_factory=dict)  # days by which an event has ended at the latest
 
     @property
@@ -59,7 +62,7 @@ def load_events(rules: Rules, problems: list[Problem]) -> EventCatalogue:
         section = file.read(problems)
         if section is None:
             continue
-        section.keys("events", "title", "codes", optional=("answers", "intents", "longest"))
+        section.keys("events", "title", "codes", optional=("answers", "intents", "sides", "longest"))
         what = section.choice("events", tuple(KINDS_OF_EVENT), "event")
         for detail, entry in section.named("codes"):
             if detail not in KINDS_OF_EVENT[what]:
@@ -74,6 +77,10 @@ def load_events(rules: Rules, problems: list[Problem]) -> EventCatalogue:
             catalogue.values.add(entry, (what, detail))
         for intent, entry in section.named("intents"):
             catalogue.intents.add(entry, intent)
+        sides = section.section("sides")
+        sides.keys(optional=SIDES)
+        for side in SIDES:
+            catalogue.sides.add(sides.section(side), side)
         for detail, entry in section.named("longest"):
             entry.keys("days", "because")
             catalogue.longest[detail] = entry.days("days")

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
@@ -127,13 +128,19 @@ class Unrecognised(msgspec.Struct, frozen=True):
     against_cancer: bool = False  # False: nothing says what it is, so it may be none
 
 
+Side = Literal["left", "right", "both"]
+"""Which breast."""
+
+
 class Operation(msgspec.Struct, frozen=True):
-    """One operation. `curative`: a curative-intent resection of the breast primary."""
+    """One operation. `curative`: a curative-intent resection of the breast primary; unknown of a resection after another
+    of which nothing tells whether it removed more of the tumour or the other, healthy breast."""
 
     day: date
-    curative: bool
+    curative: Tri
     planned: bool = False
     ref: str = ""
+    side: Side | None = None  # None: not stated
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -159,7 +166,7 @@ class Imaging(msgspec.Struct, frozen=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """Disease and receptors. `other_cancer`: another active malignancy is recorded."""
+    """Disease and receptors. `other_cancer`: another active malignancy than breast cancer is recorded."""
 
     invasive_breast_cancer: Tri = None
     metastatic: Tri = None
@@ -169,6 +176,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
     her2: Tri = None
     her2_changed: bool = False
     refs: tuple[str, ...] = ()
+    side: Side | None = None  # of the breast cancers that are not over; None: not stated
 
     @property
     def hormone_receptor(self) -> Tri:

@@ -25,7 +25,7 @@ def lanes(evaluation: Evaluation, book: RuleBook) -> Iterator[Lane]:
         yield Lane(title, "therapy", bars, look=list(classes).index(therapy))
     if chart.operations:
         marks = tuple(
-            Mark("resection" if one.curative else "operation", one.day, one.planned,
+            Mark("operation" if one.curative is False else "resection", one.day, one.planned,
                  None if one.planned else _until(one.day, lasting.get(_OPERATION, (0, False))[0]))
             for one in chart.operations
         )  # fmt: skip

@@ -5,6 +5,7 @@ Paragraph numbers in brackets are those of docs/readings.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import msgspec
@@ -16,9 +17,10 @@ from cds.reasoning.rulebook import Anchor, Windows
 class Anchored(msgspec.Struct, frozen=True):
     """What a question is about: a line, an operation, or neither."""
 
-    found: Tri  # whether there is one
+    found: Tri  # whether there is one; None of an operation: it is not known whether it removed the tumour
     line: Line | None = None
     operation: Operation | None = None
+    course: tuple[Operation, ...] = ()  # the operation and those that it goes on with, the first of them first
     before: bool = False  # the latest sample is only before it
     is_second: bool = False  # an operation's sample that counts only as the second of a pair
 
@@ -28,6 +30,11 @@ class Anchored(msgspec.Struct, frozen=True):
         if self.operation is not None:
             return self.operation.day
         return self.line.start if self.line is not None else None
+
+    @property
+    def begins(self) -> date | None:
+        """Up to when a sample may be a baseline: the start, or the first of the operations that make one course."""
+        return self.course[0].day if self.course else self.start
 
 
 def anchored(chart: Chart, anchor: Anchor, windows: Windows, latest: Result, day: date) -> Anchored:
@@ -79,19 +86,37 @@ def _to_line(chart: Chart, own: tuple[str, ...], windows: Windows, latest: Resul
 
 
 def _to_operation(chart: Chart, anchor: Anchor, windows: Windows, day: date) -> Anchored:
-    curative = [operation for operation in chart.operations if operation.curative]
-    done = [operation for operation in curative if not operation.planned and operation.day <= day]
+    resections = [operation for operation in chart.operations if operation.curative is not False]
+    done = [operation for operation in resections if not operation.planned and operation.day <= day]
     if done:
         since = (day - done[-1].day).days
-        if since <= anchor.until:
-            return Anchored(True, operation=done[-1])
-        # Whether it is a second sample is decided by the pair's first: see the kind `applies`.
-        is_second = since <= anchor.second_until
-        return Anchored(is_second, operation=done[-1], is_second=is_second)
-    for operation in curative:
+        course, in_doubt = _course(done, anchor.until)
+        # Whether a late sample is a second one is decided by the pair's first: see the kind `applies`.
+        is_second = anchor.until < since <= anchor.second_until
+        found: Tri = since <= anchor.until or is_second
+        if found and in_doubt:
+            found = None
+        return Anchored(found, operation=done[-1], course=course, is_second=is_second)
+    for operation in resections:
         if 0 < (operation.day - day).days <= windows.baseline_before:
-            return Anchored(True, operation=operation, before=True)
+            return Anchored(operation.curative, operation=operation, course=(operation,), before=True)
     return Anchored(False)
+
+
+def _course(done: Sequence[Operation], within: int) -> tuple[tuple[Operation, ...], bool]:
+    """The resections that the last one goes on with, and whether it is in doubt what they removed [33].
+
+    A re-excision or a completion mastectomy goes on with what the first operation began. Long after it nobody can tell
+    that from the removal of a recurrence, or of the healthy breast, unless the two are known to be of different breasts.
+    """
+    first = len(done) - 1
+    while first and (done[first].day - done[first - 1].day).days <= within:
+        first -= 1
+    course = tuple(done[first:])
+    in_doubt = course[0].curative is None or any(
+        {one.side, earlier.side} != {"left", "right"} for one in course for earlier in done[:first]
+    )
+    return course, in_doubt
 
 
 def runs(chart: Chart, windows: Windows, line: Line, day: date) -> Tri:
@@ -110,7 +135,7 @@ def runs(chart: Chart, windows: Windows, line: Line, day: date) -> Tri:
 def may_run(
     chart: Chart, windows: Windows, classes: tuple[str, ...], day: date, *, surely_a_drug: bool = False
 ) -> bool:
-    """Whether a treatment that is not recognised may be of one of these classes and run on `day`, or have left something behind [32].
+    """Whether a treatment that is not recognised may be of one of these classes and run on `day`, or have left something behind [36].
 
     One of which nothing says what it is counts only where no known line runs on the day: beside one it is likely no drug
     against cancer. With `surely_a_drug` it counts nowhere.

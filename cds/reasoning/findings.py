@@ -39,6 +39,7 @@ class Finding(msgspec.Struct, frozen=True):
     latest: Result | None
     line: Line | None
     operation: Operation | None
+    begins: date | None  # day 0, or the day of the first operation of the course that it goes on with
     day: int | None  # day of the line (or since the operation) of the latest sample
     comparisons: Mapping[str, Comparison]
     pair: tuple[Result, Result] | None

@@ -92,9 +92,9 @@ class Question:
     """One rule asked of one chart. `applies` is three-valued; `line` or `operation` is what the question is about."""
 
     __slots__ = (
-        "_baselines", "_earlier", "_judged", "_means", "_references", "anchored", "before", "book", "chart", "compared",
-        "confirmations", "faulty", "is_second", "latest", "line", "marker", "operation", "results", "rule", "samples",
-        "shared", "start",
+        "_baselines", "_earlier", "_judged", "_means", "_references", "anchored", "before", "begins", "book", "chart",
+        "compared", "confirmations", "faulty", "is_second", "latest", "line", "marker", "operation", "results",
+        "rule", "samples", "shared", "start",
     )  # fmt: skip
 
     def __init__(self, chart: Chart, rule: Rule, book: RuleBook, shared: Shared, *, off_line: Line | None = None):
@@ -121,6 +121,7 @@ class Question:
             about = Anchored(False)
         self.anchored, self.line, self.operation = about.found, about.line, about.operation
         self.start, self.before, self.is_second = about.start, about.before, about.is_second
+        self.begins = about.begins
         if self.start is not None:
             self._number_days(self.start)
 
@@ -183,8 +184,10 @@ class Question:
             early: list[Sample] = []
             late: list[Sample] = []
             windows = self.book.windows
+            # Between the operations of one course the tumour may be there or not: no baseline.
+            lead = 0 if self.begins is None or self.start is None else (self.start - self.begins).days
             for sample in self.samples:
-                if sample.day < -windows.baseline_before:
+                if sample.day < -windows.baseline_before - lead or -lead <= sample.day < 0:
                     continue
                 if sample.day > windows.late_baseline:
                     break

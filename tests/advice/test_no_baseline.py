@@ -93,6 +93,20 @@ def test_after_an_operation_only_a_sample_from_before_it_helps(advise: Advise) -
     )
 
 
+def test_after_a_re_excision_it_is_one_from_before_the_first_operation(advise: Advise) -> None:
+    first = START - timedelta(days=30)
+    only = chart(
+        result("hotair-ev", 90, 4.0),
+        lines=[],
+        operations=[Operation(first, curative=True), Operation(START, curative=None)],
+        diagnosis=Diagnosis(True, metastatic=False),
+    )
+    said = next(one for one in advise(only) if one.rule.name == "hotair-after-surgery")
+    assert said.would_change[0].startswith(
+        f"it can be judged once a comparable sample from before the first operation ({first - timedelta(days=42)} to {first})"
+    )
+
+
 def test_a_spoilt_sample_and_a_missing_one_are_both_named(advise: Advise) -> None:
     spoilt = result("trpc5-ev", 105, 6.3, checks={**CLEAR, "haemolysis": False})
     (said,) = advise(chart(*series("trpc5-ev", {-4: 2.0, 77: 5.6}), spoilt))

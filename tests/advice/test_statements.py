@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from cds.advice.advisory import FIXED_SENTENCE, Advisory
-from cds.chart.model import Chart, Diagnosis, Event, Imaging, LeftOut, Line, Operation
+from cds.chart.model import Chart, Diagnosis, Event, Imaging, LeftOut, Line, Operation, Side
 from cds.reasoning.rulebook import RuleBook
 from tests.advice.charts import CLEAR, METHOD, START, TRPC5_RISE, chart, result, series
 
@@ -139,6 +139,31 @@ def test_a_record_without_treatment_names_the_treatment_record(advise: Advise) -
     said = only(advise(chart(*series("trpc5-ev", {-4: 2.0, 77: 5.6}), lines=())))
     assert said.state == "not-evaluable"
     assert said.reasons == ("missing: treatment record: a known code, first and last day of each drug",)
+
+
+@pytest.mark.parametrize(
+    ("operations", "side", "missing"),
+    [
+        (
+            [(-200, True), (0, None)],
+            None,
+            "side and reason of each breast operation (whether the last one removed the tumour)",
+        ),
+        ([(0, True)], "both", "side of each breast operation (left or right)"),
+    ],
+)
+def test_what_is_not_known_of_an_operation_is_asked_for(
+    advise: Advise, operations: list[tuple[int, bool | None]], side: Side | None, missing: str
+) -> None:
+    surgery = [Operation(START + timedelta(days=day), curative) for day, curative in operations]
+    disease = Diagnosis(True, metastatic=False, side=side)
+    after = chart(*series("hotair-ev", {-7: 10.0, 90: 9.0}), lines=(), operations=surgery, diagnosis=disease)
+    (said,) = advise(after)
+    assert (said.rule.name, said.state, said.reasons) == (
+        "hotair-after-surgery",
+        "not-evaluable",
+        (f"missing: {missing}",),
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from datetime import date, time, timedelta
 
 from msgspec.structs import replace
 
-from cds.chart.model import Chart, Diagnosis, Event, Imaging, Line, Operation, Result, Unrecognised
+from cds.chart.model import Chart, Diagnosis, Event, Imaging, Line, Operation, Result, Side, Unrecognised
 from tests.reference.random_results import random_results, random_shape
 
 CHEMOTHERAPY, ENDOCRINE, HER2 = "cytotoxic-chemotherapy", "endocrine-therapy", "her2-targeted"
@@ -58,6 +58,7 @@ GAPS = (7, 13, 14, 15, 20, 21, 22, 27, 28, 28, 28, 29, 35, 42, 42, 49, 55, 56, 5
 BEFORE = (-44, -43, -42, -42, -41, -30, -28, -21, -14, -14, -7, -7, -7, -5, -4, -3, -2, -1, -1, 0)
 DISTANCES = (0, 1, 12, 13, 14, 19, 20, 21, 26, 27, 28, 40, 41, 42, 43, 89, 90, 91, 134, 135, 136)
 RESPONSES = ("CR", "PR", "PR", "SD", "PD", "NE", "iCR", "iPR", "iSD", "iUPD", "iCPD", "PD")
+APART = (0, 1, 14, 27, 28, 42, 60, 75, 119, 120, 121, 200)
 LATER = (1, 5, 14, 28, 30, 42, 43, 60, 150)
 
 
@@ -173,16 +174,24 @@ def _operations(
     as_of: date,
 ) -> tuple[Operation, ...]:
     found = []
-    if not classes and rng.random() < 0.96:
-        found.append(Operation(day_zero, curative=rng.random() < 0.95, planned=day_zero > as_of))
+    surgical = not classes
+    if surgical and rng.random() < 0.96:
+        found.append(Operation(day_zero, curative=rng.random() < 0.95, planned=day_zero > as_of, side=_side(rng)))
     elif "hotair-ev" in markers and rng.random() < 0.4:
         found.append(Operation(day_zero + timedelta(rng.choice((-150, -75, -51, -42, -28, 60, 120))), curative=True))
     if rng.random() < 0.08:
         day = rng.choice(days) + timedelta(rng.choice((-28, -27, -14, -1, 0, 1, 30, 42, 43)))
-        found.append(Operation(day, curative=rng.random() < 0.4))
+        found.append(Operation(day, rng.choices((True, False, None), (30, 55, 15))[0], side=_side(rng)))
+    if found and rng.random() < (0.25 if surgical else 0.1):  # a further resection, or one that was before
+        day = found[0].day + timedelta(rng.choice((*APART, *APART, -14, -119, -120, -121, -400)))
+        found.append(Operation(day, rng.choices((True, False, None), (45, 15, 40))[0], side=_side(rng)))
     return tuple(
         sorted((replace(one, planned=one.planned or one.day > as_of) for one in found), key=lambda one: one.day)
     )
+
+
+def _side(rng: random.Random) -> Side | None:
+    return rng.choices(("left", "right", "both", None), (25, 20, 5, 50))[0]
 
 
 def _events(rng: random.Random, days: list[date]) -> tuple[Event, ...]:
@@ -223,7 +232,8 @@ def _diagnosis(rng: random.Random, classes: tuple[str, ...], surgical: bool) -> 
     else:
         er, pr = rng.choice(((True, True), (False, False), (None, None)))
     her2 = rng.choices((True, False, None), (92, 4, 4) if HER2 in classes else (20, 60, 20))[0]
-    return Diagnosis(invasive, metastatic, rng.random() < 0.02, er, pr, her2)
+    side: Side | None = rng.choices(("left", "right", "both", None), (20, 10, 12, 58))[0]
+    return Diagnosis(invasive, metastatic, rng.random() < 0.02, er, pr, her2, side=side)
 
 
 def _birth(rng: random.Random, as_of: date) -> date | None:

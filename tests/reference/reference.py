@@ -39,6 +39,8 @@ from tests.reference.therapy import (
     line_of,
     on_any,
     opposite,
+    tumour_elsewhere,
+    tumour_removed,
 )
 
 FIRST_RISE, EARLY_UNTIL = 42, 60  # G7, R17: TRPC5, HO-03; PD-04/05: both samples from day 60
@@ -135,12 +137,13 @@ def hotair_after_surgery(series: Series) -> str:
     def is_first(sample: Result) -> bool:
         return POSTOPERATIVE_FIRST[0] <= place.day(sample) <= POSTOPERATIVE_FIRST[1]
 
-    window = place.applies
-    if latest is not None and window and place.day(latest) > POSTOPERATIVE_FIRST[1]:
+    in_time = True
+    if latest is not None and place.day_zero is not None and place.day(latest) > POSTOPERATIVE_FIRST[1]:
         earlier = [sample for sample in series.usable if sample is not latest and place.day(sample) >= 0]
-        window = place.day(latest) <= POSTOPERATIVE_SECOND and any(map(is_first, run_to_latest(earlier, stayed)))
+        in_time = place.day(latest) <= POSTOPERATIVE_SECOND and any(map(is_first, run_to_latest(earlier, stayed)))
     only_if = chart.diagnosis.metastatic is not True and not chart.diagnosis.other_cancer
-    if state := asked_first(series, place, every(window, only_if)):
+    elsewhere = tumour_elsewhere(chart, place, latest)
+    if state := asked_first(series, place, every(place.applies, in_time, only_if, opposite(elsewhere))):
         return state
     assert latest is not None
     base = baseline(series, latest, place, late_allowed=False)
@@ -204,7 +207,8 @@ def hotair_rise_on_neoadjuvant_chemotherapy(series: Series) -> str:
     chart, latest = series.chart, series.latest
     place = line_of(chart, (CHEMOTHERAPY,), latest)
     neoadjuvant = None if place.line is None else place.line.neoadjuvant
-    if state := asked_first(series, place, every(place.applies, neoadjuvant)):
+    still_there = opposite(tumour_removed(chart, place, latest))
+    if state := asked_first(series, place, every(place.applies, neoadjuvant, still_there)):
         return state
     return _rise_over_baseline(series, place, FIRST_RISE).alone(chart)
 

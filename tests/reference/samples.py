@@ -107,7 +107,8 @@ def faulty(series: Series, place: Place) -> bool:
         if result.collected is None or result.faults & FAULTS_ANYWHERE or result.collected > series.chart.as_of:
             return True
         if (result.faults & FAULTS_NEARBY or above_all_vesicles(result)) and (
-            result is series.latest or (place.day_zero is not None and place.day(result) >= -BASELINE_DAYS)
+            result is series.latest
+            or (place.untreated_until is not None and (place.untreated_until - result.collected).days <= BASELINE_DAYS)
         ):
             return True
     return False
@@ -195,8 +196,16 @@ def _geometric_mean(values: Sequence[float]) -> float:
 
 
 def before_samples(samples: Sequence[Result], place: Place) -> list[Result]:
-    """Those collected 1-42 d before day 0, or on it before the first dose."""
-    return [sample for sample in samples if place.day(sample) >= -BASELINE_DAYS and not on_therapy(sample, place)]
+    """Those collected 1-42 d before day 0 (the first operation of a course), or on day 0 before the first dose."""
+    first_day = place.untreated_until
+    assert first_day is not None
+    return [
+        sample
+        for sample in samples
+        if (first_day - day_of(sample)).days <= BASELINE_DAYS
+        and not on_therapy(sample, place)
+        and (day_of(sample) < first_day or place.treatment_from is None)
+    ]
 
 
 def baseline(series: Series, sample: Result, place: Place, late_allowed: bool = True) -> Baseline | None:

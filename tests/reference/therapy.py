@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from cds.chart.model import Chart, Line, Result, Tri
+from cds.chart.model import Chart, Line, Operation, Result, Tri
 
 CHEMOTHERAPY = "cytotoxic-chemotherapy"
 ENDOCRINE = "endocrine-therapy"
@@ -20,6 +20,7 @@ CHECKPOINT_INHIBITORS = (ANTI_PD_1, ANTI_PD_L1)
 
 CHEMOTHERAPY_TAIL = 42  # R11: read for so long after the line's end, unless another line has begun
 ANTI_PD_L1_TAIL = 135  # PD-03: about five half-lives
+COURSE_DAYS = 120  # reading 33: HO-01 judges a first sample for so long after an operation
 BASELINE_DAYS = 42  # G4: a baseline sample lies 1-42 d before the line or operation
 
 
@@ -30,6 +31,14 @@ class Place(NamedTuple):
     day_zero: date | None = None
     before: bool = False  # the sample is at most a baseline of that line
     line: Line | None = None
+    treatment_from: date | None = (
+        None  # a baseline lies before it: day 0, or the first operation of the course (reading 33)
+    )
+
+    @property
+    def untreated_until(self) -> date | None:
+        """The day before which a sample may be a baseline."""
+        return self.day_zero if self.treatment_from is None else self.treatment_from
 
     def day(self, sample: Result) -> int:
         """Day of therapy, or days since the operation, on which the sample was collected."""
@@ -120,7 +129,7 @@ def on_any(chart: Chart, classes: tuple[str, ...], sample: Result) -> Tri:
 
 
 def suspected_drugs(chart: Chart, classes: tuple[str, ...], day: date) -> set[bool]:
-    """Of treatments nobody recognises (reading 32): those that may be of `classes` and about on `day`, each by whether it surely
+    """Of treatments nobody recognises (reading 36): those that may be of `classes` and about on `day`, each by whether it surely
     is one against cancer."""
     about = set()
     for one in chart.unrecognised:
@@ -197,20 +206,66 @@ def line_of(chart: Chart, classes: tuple[str, ...], sample: Result | None) -> Pl
 
 
 def curative_operation_of(chart: Chart, sample: Result | None) -> Place:
-    """The operation to which a sample belongs (reading 9); until which day HO-01 applies is asked there."""
+    """The operation to which a sample belongs (readings 9, 33); until which day HO-01 applies is asked there."""
     if sample is None or sample.collected is None:
         return NOWHERE
     day = sample.collected
-    curative = [operation for operation in chart.operations if operation.curative]
-    done = [operation.day for operation in curative if not operation.planned and operation.day <= day]
+    perhaps_curative = [operation for operation in chart.operations if operation.curative in (True, None)]
+    done = [operation for operation in perhaps_curative if not operation.planned and operation.day <= day]
     if done:
-        return Place(applies=True, day_zero=max(done))
+        course, earlier = split_course(done)
+        sure = course[0].curative and all(other_breast(one, old) for one in course for old in earlier)
+        applies: Tri = True if sure else None
+        return Place(applies, day_zero=course[-1].day, treatment_from=course[0].day)
     coming = [
-        operation.day
-        for operation in curative
+        operation
+        for operation in perhaps_curative
         if 1 <= _days_to(operation.day, day) <= BASELINE_DAYS and (operation.planned or operation.day <= chart.as_of)
     ]
-    return Place(applies=True, day_zero=min(coming), before=True) if coming else NOWHERE
+    if not coming:
+        return NOWHERE
+    nearest = min(coming, key=lambda operation: operation.day)
+    return Place(applies=nearest.curative, day_zero=nearest.day, before=True)
+
+
+def split_course(done: list[Operation]) -> tuple[list[Operation], list[Operation]]:
+    """Reading 33: the last operation with those that it goes on with, and those before them."""
+    ordered = sorted(done, key=lambda operation: operation.day)
+    course = [ordered.pop()]
+    while ordered and (course[0].day - ordered[-1].day).days <= COURSE_DAYS:
+        course.insert(0, ordered.pop())
+    return course, ordered
+
+
+def other_breast(one: Operation, other: Operation) -> bool:
+    """Whether two operations are stated to be of different breasts."""
+    return (one.side, other.side) in (("left", "right"), ("right", "left"))
+
+
+def tumour_elsewhere(chart: Chart, place: Place, sample: Result | None) -> Tri:
+    """Whether a cancer is in a breast that no operation at issue took it from (HO-01, reading 34)."""
+    if chart.diagnosis.side != "both" or place.day_zero is None or sample is None or sample.collected is None:
+        return False
+    untouched = {"left", "right"}
+    unclear = False
+    for operation in chart.operations:
+        if operation.curative is False or (operation.planned and not place.before):
+            continue
+        if operation.day <= (place.day_zero if place.before else sample.collected):
+            untouched -= {"left", "right"} if operation.side == "both" else {operation.side or ""}
+            unclear = unclear or operation.side is None
+    return False if not untouched else None if unclear else True
+
+
+def tumour_removed(chart: Chart, place: Place, sample: Result | None) -> Tri:
+    """Whether from the line's start to the sample's day the tumour was removed (HO-03, reading 35)."""
+    if place.day_zero is None or sample is None or sample.collected is None:
+        return False
+    return some(
+        operation.curative
+        for operation in chart.operations
+        if not operation.planned and operation.day >= place.day_zero and operation.day <= sample.collected
+    )
 
 
 def _at(line: Line, before: bool) -> Place:

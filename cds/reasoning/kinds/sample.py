@@ -49,9 +49,9 @@ def _fault(question: Question, params: tuple[frozenset[str], str]) -> Tri:
             if where == "anywhere" or (question.latest is not None and result is question.latest.result):
                 return True
             if (
-                question.start is not None
+                question.begins is not None
                 and result.collected is not None
-                and (question.start - result.collected).days <= near
+                and (question.begins - result.collected).days <= near
             ):
                 return True
     return False

@@ -15,9 +15,7 @@ def _applies(question: Question, _params: object) -> Tri:
     if question.latest is None:
         return False
     answer = question.anchored
-    if question.is_second:
-        answer = _is_second(question)
-    if answer is False:
+    if answer is False or (question.is_second and not _is_second(question)):
         return False
     beside = question.rule.anchor.not_during
     if beside and question.may_run(beside, question.latest):
@@ -32,7 +30,7 @@ def _applies(question: Question, _params: object) -> Tri:
     return answer
 
 
-def _is_second(question: Question) -> Tri:
+def _is_second(question: Question) -> bool:
     """Whether the samples before the latest end in a run that holds a first sample [9]."""
     pair: Pair = question.rule.fact(question.rule.anchor.second_of).params
     earlier = [
@@ -87,6 +85,33 @@ def _neoadjuvant(question: Question, _params: object) -> Tri:
     return question.line.neoadjuvant if question.line is not None else None
 
 
+def _operated(question: Question, _params: object) -> Tri:
+    """Whether the tumour was removed on the line, by the day of the latest sample; None if that may be so."""
+    if question.start is None or question.latest is None:
+        return False
+    answers = {
+        operation.curative
+        for operation in question.chart.operations
+        if not operation.planned and question.start <= operation.day <= question.latest.collected
+    }
+    return True if True in answers else None if None in answers else False
+
+
+def _other_breast(question: Question, _params: object) -> Tri:
+    """Whether a breast cancer is left in a breast that the operations did not touch; None if their sides are not known."""
+    if question.chart.diagnosis.side != "both" or question.start is None or question.latest is None:
+        return False
+    until = max(question.start, question.latest.collected)
+    sides = {
+        operation.side
+        for operation in question.chart.operations
+        if operation.curative is not False and operation.day <= until and (question.before or not operation.planned)
+    }
+    if "both" in sides or {"left", "right"} <= sides:
+        return False
+    return None if None in sides else True
+
+
 def _other_drugs(question: Question, studied: tuple[str, ...]) -> Tri:
     return question.line is not None and not any(drug in studied for drug in question.line.drugs)
 
@@ -130,6 +155,10 @@ def _off_therapy(question: Question, pair: Pair | None) -> Tri:
 KINDS = {
     "applies": Kind(nothing("applies"), _applies, can_be_unknown=True, stage="always"),
     "neoadjuvant": Kind(nothing("neoadjuvant"), _neoadjuvant, can_be_unknown=True, stage="always"),
+    "operated": Kind(nothing("operated"), _operated, can_be_unknown=True, stage="always"),
+    "cancer_in_other_breast": Kind(
+        nothing("cancer_in_other_breast"), _other_breast, can_be_unknown=True, stage="always"
+    ),
     "drugs_other_than": Kind(
         lambda s, _c: s.keys("drugs_other_than").texts("drugs_other_than"), _other_drugs, stage="applies"
     ),

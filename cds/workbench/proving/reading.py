@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from cds.chart.meanings import SIDES
 from cds.chart.model import Diagnosis, Event, Imaging, Line, Operation
 from cds.errors import Problem
 from cds.layers import RuleFile, Rules, rule_files
@@ -35,6 +36,8 @@ from cds.workbench.proving.cases import ALWAYS, QUIET, Expectation, RuleTest, da
 from cds.workbench.proving.series import written_out
 from cds.workbench.proving.values import EXAMPLES, FORMS, read_value
 
+OPERATIONS = ("curative", "doubtful", "other", "planned", *SIDES)
+"""What a case may say of an operation; `doubtful`: nobody knows whether it removed the tumour."""
 _SPAN = re.compile(r"(-?\d+|\?)?\.\.(-?\d+|\?)?")
 
 
@@ -122,8 +125,8 @@ class _Reader:
         markers = self.rulebook.catalogue.markers
         classes = self.rulebook.catalogue.therapies.classes
         part.keys(optional=(
-            *markers, *classes, "age", "sex", "disease", "er", "pr", "her2", "metastatic", "other_cancer", "operation",
-            "imaging", "events", "expect", "quiet", "because",
+            *markers, *classes, "age", "sex", "disease", "er", "pr", "her2", "metastatic", "other_cancer", "side",
+            "operation", "imaging", "events", "expect", "quiet", "because",
         ))  # fmt: skip
         if "age" in part:
             test.age = None if part.text("age") == "unknown" else int(part.number("age"))
@@ -135,8 +138,10 @@ class _Reader:
                     self._line(part, name, text, test)
             elif name in markers:
                 self._series(part, name, test)
-        for day, words in self._by_day(part, "operation", ("curative", "other", "planned")):
-            operation = Operation(date_of(day), "curative" in words, "planned" in words, "Procedure/test")
+        for day, words in self._by_day(part, "operation", OPERATIONS):
+            curative = None if "doubtful" in words else "curative" in words
+            side = next((side for side in SIDES if side in words), None)
+            operation = Operation(date_of(day), curative, "planned" in words, "Procedure/test", side)
             test.operations.append((ALWAYS if operation.planned else day, operation))
         for day, words in self._by_day(part, "imaging", tuple(WORSE_RESPONSE)):
             later = [word for word in words if "=" in word]
@@ -230,6 +235,9 @@ class _Reader:
         if "disease" in part:
             kinds = {"invasive": True, "in-situ": False, "unknown": None}
             changes["invasive_breast_cancer"] = kinds[part.choice("disease", list(kinds), "unknown")]
+        if "side" in part:
+            side = part.choice("side", (*SIDES, "unknown"))
+            changes["side"] = None if side == "unknown" else side
         if "other_cancer" in part:
             changes["other_cancer"] = part.choice("other_cancer", ("yes", "no")) == "yes"
         return msgspec.structs.replace(diagnosis, **changes)

@@ -16,6 +16,7 @@ from cds.reasoning.findings import Evaluation, Finding
 from cds.workbench.proving.cases import DAY_0
 
 WIDTH = 100
+_REMOVED = {True: "curative", None: "doubtful", False: "other"}
 _NAMES = 24  # columns for the names of the rows: the longest class of therapy
 
 
@@ -90,9 +91,7 @@ def _bars(chart: Chart, axis: _Axis) -> Iterable[str]:
 
 def _happened(chart: Chart, axis: _Axis) -> Iterable[str]:
     """Operations, imaging and events by their words."""
-    operations = [
-        (axis.at((one.day - DAY_0).days), "curative" if one.curative else "other") for one in chart.operations
-    ]
+    operations = [(axis.at((one.day - DAY_0).days), _REMOVED[one.curative]) for one in chart.operations]
     if operations:
         yield _row("operation", operations)
     scans = [(axis.at((one.day - DAY_0).days), one.response) for one in chart.imaging]

@@ -267,6 +267,8 @@ _DEFINED: Mapping[str, Callable[[Teller, Any, Rule], str]] = {
     "her2_doubtful": lambda _t, _p, _r: "HER2 is not known, or has changed",
     "sex": lambda _t, sex, _r: f"the patient is recorded as {sex}",
     "neoadjuvant": lambda _t, _p, _r: "the line is recorded as given before surgery",
+    "operated": lambda _t, _p, _r: "the tumour was removed on the line, on the day of the sample or before",
+    "cancer_in_other_breast": lambda _t, _p, _r: "a breast cancer is left in a breast that was not operated on",
     "assumed_ongoing": lambda _t, _p, _r: "no end of the line is recorded, and its last dose is recent enough for its kind",
     "bound_drug": lambda _t, _p, _r: "a drug that binds the analyte is present for a sample on which the state rests",
     "stale": lambda _t, _p, rule: f"the latest sample is more than {rule.stale_after} days old",
