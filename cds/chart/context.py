@@ -76,7 +76,7 @@ class Current(msgspec.Struct):
         """What disturbs markers, sorted by start (unknown first); an end that lies later has not come yet."""
         data = self.said.get("event", ())
         found = [
-            Event(datum.detail, datum.start.first if datum.start else None, last_day(datum.end, self.day), datum.ref)
+            self._event(datum)
             for datum in data
             if datum.detail not in SILENT
             and not datum.answer
@@ -92,6 +92,14 @@ class Current(msgspec.Struct):
         if any(datum.detail.startswith("pregnancy") for datum in data):
             found = _with_pregnancies(found, data, self.day, self.longest.get("pregnancy", 308))
         return tuple(sorted(found, key=lambda event: (event.start or date.min, event.kind, event.ref)))
+
+    def _event(self, datum: Datum) -> Event:
+        """What a datum says; an open event of a kind that does not last for ever has ended when none lasts longer."""
+        start, end = datum.start.first if datum.start else None, last_day(datum.end, self.day)
+        longest = self.longest.get(datum.detail)
+        if end is None and start is not None and longest is not None and datum.detail != "pregnancy":
+            end = start + timedelta(days=longest) if (self.day - start).days > longest else None
+        return Event(datum.detail, start, end, datum.ref)
 
     def imaging(self) -> tuple[Imaging, ...]:
         """Response assessments, sorted by day."""

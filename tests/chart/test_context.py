@@ -212,6 +212,26 @@ def test_pregnancy(resources: list[Json], as_of: str, expected: list[tuple[str, 
     assert events(*resources, as_of=as_of) == [("pregnancy", start, end) for start, end in expected]
 
 
+@pytest.mark.parametrize(
+    ("clinical", "as_of", "expected"),
+    [
+        ({"onset": "2025-01-10"}, "2027-01-10", [("lactation", "2025-01-10", "")]),
+        (
+            {"onset": "2025-01-10"},
+            "2027-01-11",
+            [("lactation", "2025-01-10", "2027-01-10")],
+        ),  # its end is seldom recorded
+        (
+            {"onset": "2025-01-10", "abatementDateTime": "2025-06-01"},
+            "2025-07-01",
+            [("lactation", "2025-01-10", "2025-06-01")],
+        ),
+    ],
+)
+def test_lactation(clinical: dict[str, Any], as_of: str, expected: list[tuple[str, str, str]]) -> None:
+    assert events(condition("Z39.1", **clinical), as_of=as_of) == expected
+
+
 # imaging ---------------------------------------------------------------------------------------------------------
 
 CT: dict[str, Any] = {"extension": [{"url": "evidence", "valueCodeableConcept": coded("77477000", SNOMED)}]}

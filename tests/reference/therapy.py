@@ -19,7 +19,7 @@ HER2_TARGETED = "her2-targeted"
 CHECKPOINT_INHIBITORS = (ANTI_PD_1, ANTI_PD_L1)
 
 CHEMOTHERAPY_TAIL = 42  # R11: read for so long after the line's end, unless another line has begun
-ANTI_PD_L1_TAIL = 135  # PD-03: about five half-lives
+ANTI_PD_L1_TAIL = 135  # PD-03: an engineering default, not verified for any drug (readings 6, 11)
 BASELINE_DAYS = 42  # G4: a baseline sample lies 1-42 d before the line or operation
 
 
