@@ -33,7 +33,10 @@ _PLACES: Mapping[str, str] = {
         "`Observation.code` and `.valueCodeableConcept` (code of `exosomal-method`: `CR`, `PR`, `SD`, `PD`, `NE`, `iCR` …), or "
         "`DiagnosticReport.conclusionCode`; status `final`, `amended`, `corrected`"
     ),
-    "operation": "`Procedure.code`, `.category`; `performed[x]`; status `completed`; `preparation` and the like plan it",
+    "operation": (
+        "`Procedure.code`, `.category`; `performed[x]`; status `completed`; `preparation` and the like plan it. One without a code, or "
+        "coded only in other systems, is named among what was left out if it lies 0-27 days before a sample"
+    ),
     "event": (
         "`Condition.code` (from onset to abatement), `Procedure.code`, the codes of drugs, and answers in Observations; every completed "
         "`Immunization` is a vaccination"
@@ -64,7 +67,7 @@ def _systems() -> Iterator[str]:
     yield "## Systems\n"
     rows = [(name, "<br>".join(f"`{url}`" for url in urls)) for name, urls in SYSTEMS.items()]
     yield from _rows(("here", "`system`"), rows)
-    yield "ATC, ICD-10, ICD-10-PCS, OPS and AJCC codes are read by their beginning, of which the longest wins; the others as a whole.\n"
+    yield "ATC, ICD-10, ICD-10-PCS, OPS and AJCC codes are read by their beginning, of which the longest wins (`?` there is any one character of a whole code, which wins over a beginning), CPT codes by ranges too, of which the narrowest wins; the others as a whole.\n"
 
 
 def _units() -> Iterator[str]:

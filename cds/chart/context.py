@@ -89,7 +89,7 @@ class Current(msgspec.Struct):
             if datum.start is not None and datum.start.day is None
             if not datum.planned and datum.start.first <= self.day
         ]
-        if any(datum.detail.startswith("pregnancy") for datum in data):
+        if any(datum.detail.startswith("pregnancy") or datum.detail == "puerperium" for datum in data):
             found = _with_pregnancies(found, data, self.day, self.longest.get("pregnancy", 308))
         return tuple(sorted(found, key=lambda event: (event.start or date.min, event.kind, event.ref)))
 
@@ -153,6 +153,11 @@ def _with_pregnancies(events: list[Event], data: Sequence[Datum], day: date, lon
             birth = datum.start.last
             if not any(event.end == birth for event in settled):
                 settled.append(Event("pregnancy", _before(birth, longest), birth, datum.ref))
+    for datum in data:
+        if datum.detail == "puerperium" and datum.start is not None and datum.start.last <= day:
+            born = datum.start.last  # at the latest, unless a birth shortly before is recorded
+            if not any(event.end is not None and 0 <= (born - event.end).days <= _CHILDBED for event in settled):
+                settled.append(Event("pregnancy", _before(born, longest), born, datum.ref))
     return [*(event for event in events if event.kind != "pregnancy"), *settled]
 
 
@@ -162,6 +167,9 @@ def _ended(event: Event, seen: date | None, over: Sequence[date], day: date, lon
     if end is None and seen is not None and (day - seen).days > longest:
         end = seen + timedelta(days=longest)
     return event if end is None else msgspec.structs.replace(event, end=end)
+
+
+_CHILDBED = 90  # days after birth to which a mention of childbed belongs
 
 
 def _before(day: date, days: int) -> date:
