@@ -217,9 +217,17 @@ def _fault(teller: Teller, params: tuple[frozenset[str], str], rule: Rule) -> st
     return f"{whose[where]} (fault {_one_of(faults)})"
 
 
+_LASTING = {
+    "g-csf": "treatment with G-CSF", "steroid": "treatment with steroids", "hepatic": "disease of the liver",
+    "renal": "disease of the kidney", "autoimmune": "autoimmune disease",
+}  # fmt: skip
+
+
 def _event(teller: Teller, params: tuple[str, int], rule: Rule) -> str:
     kind, days = params
-    return f"the sample was drawn during {_plain(kind)}" + (f", or within {days} days of its end" if days else "")
+    return f"the sample was drawn during {_LASTING.get(kind) or _plain(kind)}" + (
+        f", or within {days} days of its end" if days else ""
+    )
 
 
 def _given(teller: Teller, params: tuple[str, int], rule: Rule) -> str:
