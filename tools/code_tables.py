@@ -36,7 +36,8 @@ _PLACES: Mapping[str, str] = {
     ),
     "operation": (
         "`Procedure.code`, `.category`; `performed[x]`; status `completed`; `preparation` and the like plan it. Which breast: by the code, by `.bodySite`, or by a "
-        "qualifier of either in an extension (codes here and under disease). Why: by an extension, `.reasonCode`, or the code of a `.reasonReference`"
+        "qualifier of either in an extension (codes here and under disease). Why: by an extension, `.reasonCode`, or the code of a `.reasonReference`. One without a code, or "
+        "coded only in other systems, is named among what was left out if it lies 0-27 days before a sample"
     ),
     "event": (
         "`Condition.code` (from onset to abatement), `Procedure.code`, the codes of drugs, and answers in Observations; every completed "
@@ -68,7 +69,7 @@ def _systems() -> Iterator[str]:
     yield "## Systems\n"
     rows = [(name, "<br>".join(f"`{url}`" for url in urls)) for name, urls in SYSTEMS.items()]
     yield from _rows(("here", "`system`"), rows)
-    yield "ATC, ICD-10, ICD-10-PCS, OPS and AJCC codes are read by their beginning, of which the longest wins; the others as a whole.\n"
+    yield "ATC, ICD-10, ICD-10-PCS, OPS and AJCC codes are read by their beginning, of which the longest wins (`?` there is any one character of a whole code, which wins over a beginning), CPT codes by ranges too, of which the narrowest wins; the others as a whole.\n"
 
 
 def _units() -> Iterator[str]:

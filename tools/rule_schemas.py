@@ -91,6 +91,7 @@ def _kinds() -> dict[str, Schema]:
         "event": ("", {"event": one_of(EVENTS), "for": _DAYS}, ()),
         "operation": ("", {"operation": one_of(("any",)), "for": _DAYS}, ("for",)),
         "given": ("", {"given": one_of(EVENTS), "for": _DAYS}, ()),
+        "time_of_day": ("one of two samples compared was drawn before noon, the other after it", {"time_of_day": one_of(("differs",))}, ()),
         "unstated": ("the method is not fully stated", {"unstated": TEXT}, ()),
         "reference": ("what the reference is like", {"reference": one_of(("missing", "not-comparable", "late", "only")), "pair": pair}, ()),
         "specimen": ("a specimen in which the marker must not be measured", {"specimen": one_of(("not allowed",))}, ()),
@@ -236,7 +237,10 @@ def gate() -> Schema:
         | {"properties": one["properties"] | {"state": one_of(_STATES, "where it leads, if not to the gate's state")}}
         for one in failing["anyOf"]
     ]
-    lasting = object_of({"days": _DAYS, "cut_short": one_of(("another line", "nothing"))}, ["days", "cut_short"])
+    lasting = object_of(
+        {"days": _DAYS, "cut_short": one_of(("another line", "nothing")), "because": TEXT},
+        ["days", "cut_short", "because"],
+    )
     windows: dict[str, Schema] = {
         "baseline_before": _DAYS, "late_baseline": _DAYS, "fault_before": _DAYS, "elements": texts("of the method"),
         "lasting": words_of("what a class leaves behind", lasting),
@@ -245,9 +249,10 @@ def gate() -> Schema:
         "gate": TEXT, "title": TEXT, "because": TEXT, "asked": one_of(ASKED), "state": one_of(_STATES),
         "of": one_of(("every sample", "the latest")), "windows": object_of(windows, (), windows),
         "fails_on": words_of("facts on which it fails", failing), "facts": words_of("facts that rules may use", _fact()),
+        "notes": words_of("notes, each with the fact that raises it", _fact()),
     }  # fmt: skip
     return head("gate", "A gate that all rules share") | object_of(
-        described, ["gate", "title", "because", "asked", "state"], ("of", "windows", "fails_on", "facts")
+        described, ["gate", "title", "because", "asked", "state"], ("of", "windows", "fails_on", "facts", "notes")
     )
 
 

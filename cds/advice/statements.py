@@ -22,7 +22,7 @@ from cds.advice.checks import FAILED, UNKNOWN, checks, imaging_near, is_judged
 from cds.advice.confirmation import over_lowest
 from cds.advice.wording import Wording
 from cds.chart.declarations import CHECKS
-from cds.chart.model import Chart, Method, Result
+from cds.chart.model import Chart, Diagnosis, Method, Result
 from cds.reasoning.change import Comparison
 from cds.reasoning.evidence import Study
 from cds.reasoning.findings import Evaluation, Finding
@@ -36,6 +36,12 @@ _ONLY_IF = {  # options that help only where a gate failed or could not be asked
     "set-new-reference": (("comparability", "baseline"), ()),
     "ask-laboratory": (("data",), ("unreadable", "unit-not-convertible", "efficiency-not-stated", "no-reference-gene")),
     "check-assay-interference": ((), ("drug-tolerance-not-stated", "drug-bound")),
+}
+
+_FOR = {  # options for disease of these receptors: left out where the record says otherwise, offered where it says nothing
+    "ctdna-if-recurrence-shown": {"hormone_receptor": True, "her2": False},
+    "discuss-triple-negative-options": {"hormone_receptor": False, "her2": False},
+    "review-her2-status": {"her2": True},
 }
 
 
@@ -113,7 +119,7 @@ class Advisor:
             would_change=tuple(dict.fromkeys(would_change(finding, chart, book, words))),
             notes=tuple(said for note in note_keys for said in self._note(note, finding, chart)),
             advises=finding.state in rule.advise,
-            options=tuple(self._options(finding, gates, bool(missing or not_excluded))),
+            options=tuple(self._options(finding, chart.diagnosis, gates, bool(missing or not_excluded))),
             evidence=tuple(_reference(study) for study in self._studies(rule.evidence) if study not in against),
             contradicting=tuple(_reference(study) for study in against),
             limitations=tuple(dict.fromkeys(self._limitations(finding))),
@@ -221,12 +227,17 @@ class Advisor:
             undated=result.undated,
         )
 
-    def _options(self, finding: Finding, gates: tuple[Check, ...], incomplete: bool) -> Iterator[Option]:
+    def _options(
+        self, finding: Finding, diagnosis: Diagnosis, gates: tuple[Check, ...], incomplete: bool
+    ) -> Iterator[Option]:
         """The rule's options for the state, without those that would help nothing here."""
         open_gates = {check.name for check in gates if check.outcome in (FAILED, UNKNOWN)}
         facts = [part.facts for part in finding.parts or (finding,)]
         for key in finding.rule.advise.get(finding.state, ()):
             if key == "complete-missing-data" and not incomplete and "comparability" not in open_gates:
+                continue
+            receptors = _FOR.get(key, {})
+            if any(getattr(diagnosis, name) is (not wanted) for name, wanted in receptors.items()):
                 continue
             needed, named = _ONLY_IF.get(key, ((), ()))
             if (needed or named) and not (

@@ -137,7 +137,8 @@ def _procedure(item: Item, catalogue: EventCatalogue, left_out: list[LeftOut]) -
     found = [meaning for meaning in catalogue.subjects.of(resource.get("code")) if meaning[0] in ("operation", "event")]
     if not found and "category" in resource and any(code == _SURGICAL for _, code in pairs(resource["category"])):
         found = [("operation", "other")]
-    if not found or found[0][1] == "not-an-operation":
+    found = [meaning for meaning in found if meaning[1] != "not-an-operation"]
+    if not found:
         return None
     # A code for the breast says more than one for the armpit.
     what, detail = next((meaning for meaning in found if meaning[1] == "breast-resection"), found[0])
@@ -165,6 +166,9 @@ def _procedure(item: Item, catalogue: EventCatalogue, left_out: list[LeftOut]) -
             ]
         )  # fmt: skip
         return _by_clock(item, span.start, begun, [] if span.progress == "void" else begun)
+    if detail == "pregnancy":  # what is done to a pregnant woman says that she is it, and not since when
+        seen = [Datum(what, detail, item.ref, span.start, answer=detail)] if span.start is not None else []
+        return _by_clock(item, span.start, seen, [] if span.progress in ("void", "planned") else seen)
     end = span.end
     if span.progress == "done" and end is None:
         end = None if "performedPeriod" in resource else span.start

@@ -1,7 +1,9 @@
 """What codes mean: tables of (system, code), some by prefix, as rule files write them. Displays are never read.
 
 A rule file names a system by its short name: `{snomed: ["254837009"], icd10: [C50]}`. ATC, ICD-10 and the other
-hierarchies of `_PREFIXED` are matched by prefix, of which the longest wins, so that C77.3 can differ from C77.
+hierarchies of `_PREFIXED` are matched by prefix, of which the longest wins, so that C77.3 can differ from C77. There `?`
+stands for any one character, and a code with one is the whole code, so that it wins over its beginning: `0?????X`. CPT,
+whose chapters are ranges, is matched by ranges too, of which the narrowest wins: `10004-69990`.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ SYSTEMS = {
 """Code systems by the short names of rule files, with every URL under which they are met."""
 
 _PREFIXED = frozenset({"atc", "icd10", "icd10pcs", "ops", "ajcc"})
+_RANGED = frozenset({"cpt"})
 _SHORT = {url: name for name, urls in SYSTEMS.items() for url in urls}
 _REMEMBERED_AT_MOST = 20_000
 
@@ -53,11 +56,13 @@ _REMEMBERED_AT_MOST = 20_000
 class CodeTable(Generic[T]):
     """Meanings by (system, code)."""
 
-    __slots__ = ("_found", "_prefixes", "exact")
+    __slots__ = ("_found", "_patterns", "_prefixes", "_ranges", "exact")
 
     def __init__(self) -> None:
         self.exact: dict[tuple[str, str], T] = {}  # by (URL, code), for who needs to list them
         self._prefixes: dict[str, dict[str, T]] = {}
+        self._patterns: dict[str, dict[str, T]] = {}  # whole codes with `?`
+        self._ranges: dict[str, dict[str, T]] = {}  # "10004-69990"
         self._found: dict[Any, T | None] = {}
 
     def add(self, section: Section, meaning: T, also: Any = None) -> None:
@@ -73,7 +78,18 @@ class CodeTable(Generic[T]):
     def _add(self, section: Section, system: str, code: str, meaning: T, also: Any) -> None:
         if system not in SYSTEMS:
             return
-        if system in _PREFIXED:
+        if system in _RANGED and "-" in code:
+            first, _, last = code.strip().partition("-")
+            if not (first.isdigit() and last.isdigit() and len(first) == len(last) and first <= last):
+                section.problem(
+                    f"'{code}' is no range of codes", "write the lower code first: 10004-69990", at=system,
+                    mistake=Mistake.WINDOW_BACKWARDS,
+                )  # fmt: skip
+                return
+            self._put(self._ranges.setdefault(system, {}), code.strip(), section, system, meaning, also)
+        elif system in _PREFIXED and "?" in code:
+            self._put(self._patterns.setdefault(system, {}), _normal(code), section, system, meaning, also)
+        elif system in _PREFIXED:
             self._put(self._prefixes.setdefault(system, {}), _normal(code), section, system, meaning, also)
         else:
             for url in SYSTEMS[system]:
@@ -128,9 +144,16 @@ class CodeTable(Generic[T]):
         found = self.exact.get((system, code.strip()))
         if found is not None:
             return found
-        prefixes = self._prefixes.get(_SHORT.get(system, ""))
+        short = _SHORT.get(system, "")
+        text = _normal(code)
+        ranges = [span for span in self._ranges.get(short, ()) if _lies_in(span, text)]
+        if ranges:
+            return self._ranges[short][min(ranges, key=_width)]
+        patterns = [pattern for pattern in self._patterns.get(short, ()) if _fits(pattern, text)]
+        if patterns:
+            return self._patterns[short][min(patterns, key=lambda pattern: pattern.count("?"))]
+        prefixes = self._prefixes.get(short)
         if prefixes is not None:
-            text = _normal(code)
             for length in range(len(text), 0, -1):
                 if (found := prefixes.get(text[:length])) is not None:
                     return found
@@ -139,6 +162,21 @@ class CodeTable(Generic[T]):
 
 def _normal(code: str) -> str:
     return code.replace(".", "").strip().upper()
+
+
+def _lies_in(span: str, code: str) -> bool:
+    """Whether a code of digits lies in a range of codes of the same length, both ends included."""
+    first, _, last = span.partition("-")
+    return code.isdigit() and len(first) == len(code) == len(last) and first <= code <= last
+
+
+def _width(span: str) -> int:
+    first, _, last = span.partition("-")
+    return int(last) - int(first)
+
+
+def _fits(pattern: str, code: str) -> bool:
+    return len(pattern) == len(code) and all(wanted in ("?", got) for wanted, got in zip(pattern, code, strict=True))
 
 
 def pairs(concept: object) -> Iterator[tuple[str, str]]:

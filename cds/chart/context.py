@@ -61,7 +61,7 @@ class Current(msgspec.Struct):
         """What disturbs markers, sorted by start (unknown first); an end that lies later has not come yet."""
         data = self.said.get("event", ())
         found = [
-            Event(datum.detail, datum.start.first if datum.start else None, last_day(datum.end, self.day), datum.ref)
+            self._event(datum)
             for datum in data
             if datum.detail not in SILENT
             and not datum.answer
@@ -74,9 +74,17 @@ class Current(msgspec.Struct):
             if datum.start is not None and datum.start.day is None
             if not datum.planned and datum.start.first <= self.day
         ]
-        if any(datum.detail.startswith("pregnancy") for datum in data):
+        if any(datum.detail.startswith("pregnancy") or datum.detail == "puerperium" for datum in data):
             found = _with_pregnancies(found, data, self.day, self.longest.get("pregnancy", 308))
         return tuple(sorted(found, key=lambda event: (event.start or date.min, event.kind, event.ref)))
+
+    def _event(self, datum: Datum) -> Event:
+        """What a datum says; an open event of a kind that does not last for ever has ended when none lasts longer."""
+        start, end = datum.start.first if datum.start else None, last_day(datum.end, self.day)
+        longest = self.longest.get(datum.detail)
+        if end is None and start is not None and longest is not None and datum.detail != "pregnancy":
+            end = start + timedelta(days=longest) if (self.day - start).days > longest else None
+        return Event(datum.detail, start, end, datum.ref)
 
     def imaging(self) -> tuple[Imaging, ...]:
         """Response assessments, sorted by day."""
@@ -130,6 +138,11 @@ def _with_pregnancies(events: list[Event], data: Sequence[Datum], day: date, lon
             birth = datum.start.last
             if not any(event.end == birth for event in settled):
                 settled.append(Event("pregnancy", _before(birth, longest), birth, datum.ref))
+    for datum in data:
+        if datum.detail == "puerperium" and datum.start is not None and datum.start.last <= day:
+            born = datum.start.last  # at the latest, unless a birth shortly before is recorded
+            if not any(event.end is not None and 0 <= (born - event.end).days <= _CHILDBED for event in settled):
+                settled.append(Event("pregnancy", _before(born, longest), born, datum.ref))
     return [*(event for event in events if event.kind != "pregnancy"), *settled]
 
 
@@ -139,6 +152,9 @@ def _ended(event: Event, seen: date | None, over: Sequence[date], day: date, lon
     if end is None and seen is not None and (day - seen).days > longest:
         end = seen + timedelta(days=longest)
     return event if end is None else msgspec.structs.replace(event, end=end)
+
+
+_CHILDBED = 90  # days after birth to which a mention of childbed belongs
 
 
 def _before(day: date, days: int) -> date:

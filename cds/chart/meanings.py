@@ -25,12 +25,12 @@ KINDS_OF_EVENT: Mapping[str, frozenset[str]] = {
             "radiotherapy", "transfusion", "infection", "pregnancy", "g-csf", "steroid", "autoimmune", "hepatic", "renal",
             "immune-adverse-event", "vaccination", "lactation",
             # What is recognised and disturbs nothing of its own.
-            "chronic-infection", "pregnancy-over", "puerperium",
+            "chronic-infection", "pregnancy-over", "puerperium", "not-a-disturbance",
         }
     ),
 }  # fmt: skip
 SIDES: tuple[Side, ...] = ("left", "right", "both")
-SILENT = frozenset({"chronic-infection", "pregnancy-over", "puerperium"})
+SILENT = frozenset({"chronic-infection", "pregnancy-over", "puerperium", "not-a-disturbance"})
 """Kinds of event that no chart shows."""
 
 

@@ -146,9 +146,9 @@ class Operation(msgspec.Struct, frozen=True):
 class Event(msgspec.Struct, frozen=True):
     """Something that disturbs markers for a while; kinds are the keys of rules/events/.
 
-    Kinds that gates use: "radiotherapy", "infection", "pregnancy", "transfusion" (operations are `Operation`s).
+    Kinds that gates use: "radiotherapy", "infection", "pregnancy", "lactation", "transfusion" (operations are `Operation`s).
     Kinds that only add a note: "g-csf", "steroid", "autoimmune", "immune-adverse-event", "vaccination",
-    "hepatic", "renal", "lactation".
+    "hepatic", "renal".
     """
 
     kind: str

@@ -135,7 +135,7 @@ def runs(chart: Chart, windows: Windows, line: Line, day: date) -> Tri:
 def may_run(
     chart: Chart, windows: Windows, classes: tuple[str, ...], day: date, *, surely_a_drug: bool = False
 ) -> bool:
-    """Whether a treatment that is not recognised may be of one of these classes and run on `day`, or have left something behind [36].
+    """Whether a treatment that is not recognised may be of one of these classes and run on `day`, or have left something behind [38].
 
     One of which nothing says what it is counts only where no known line runs on the day: beside one it is likely no drug
     against cancer. With `surely_a_drug` it counts nowhere.

@@ -34,7 +34,8 @@ class Compiled:
 
 def compile_rule(rule: Rule) -> Compiled:
     """The engine's form of a rule."""
-    names = sorted({lit.fact for clause in rule.clauses for lit in (*clause.all, *clause.unless, *clause.asked)})
+    clauses = [clause for clause in rule.clauses if not clause.is_plain]
+    names = sorted({lit.fact for clause in clauses for lit in (*clause.all, *clause.unless, *clause.asked)})
     properties = {name: f"f{number}" for number, name in enumerate(names)}
     can_be_unknown = {spec.name for spec in rule.facts if spec.can_be_unknown}
     definition: dict[str, Any] = {}
@@ -45,7 +46,7 @@ def compile_rule(rule: Rule) -> Compiled:
         definition[name] = {"all": [{"m": {"$and": [{"q": "q"}, *conditions]}}]}
         meaning[name] = (clause.key, held_by)
 
-    for clause in rule.clauses:
+    for clause in clauses:
         always = [_is(properties, lit) for lit in clause.asked] + [_is_not(properties, lit) for lit in clause.unless]
         add(clause, "", [*(_is(properties, lit) for lit in clause.all), *always])
         for held in clause.all:

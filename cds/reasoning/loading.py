@@ -177,7 +177,9 @@ def _gates(
         section = file.read(problems)
         if section is None:
             continue
-        section.keys("gate", "title", "because", "asked", "state", optional=("of", "windows", "fails_on", "facts"))
+        section.keys(
+            "gate", "title", "because", "asked", "state", optional=("of", "windows", "fails_on", "facts", "notes")
+        )
         asked = ASKED[section.choice("asked", list(ASKED), "always")]
         state = section.choice("state", known_states) if states else ""
         if any(section.text("gate") == gate.name for gate in gates):
@@ -191,7 +193,10 @@ def _gates(
             spec = read_fact(name, _without(entry, "state"), context, asked)
             if spec is not None:
                 fails.append((spec, own, spec.can_be_unknown))
-        shared = [spec for name, entry in section.named("facts") if (spec := read_fact(name, entry, context, asked))]
+        shared, notes = (
+            tuple(spec for name, entry in section.named(key) if (spec := read_fact(name, entry, context, asked)))
+            for key in ("facts", "notes")
+        )
         gates.append(
             Gate(
                 section.text("gate"),
@@ -199,7 +204,8 @@ def _gates(
                 asked,
                 section.choice("of", ["every sample", "the latest"]) == "every sample",
                 tuple(fails),
-                tuple(shared),
+                shared,
+                notes,
             )
         )
         _windows(section.section("windows"), found, catalogue)
@@ -240,7 +246,7 @@ def _windows(section: Section, found: dict[str, Any], catalogue: Catalogue) -> N
     if "lasting" in section:
         lasting = {}
         for name, entry in section.named("lasting"):
-            entry.keys("days", "cut_short")
+            entry.keys("days", "cut_short", "because")
             if name not in catalogue.therapies.classes:
                 known = ", ".join(catalogue.therapies.classes)
                 entry.problem(f"'{name}' is no therapy class", f"classes: {known}", mistake=Mistake.UNKNOWN_THERAPY)

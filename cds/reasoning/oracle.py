@@ -72,6 +72,8 @@ _Stage = tuple[_Pairs, list[tuple[str, _Pairs, _Pairs]]]
 def _by_stage(clauses: Iterable[Clause]) -> list[_Stage]:
     stages: dict[_Pairs, list[tuple[str, _Pairs, _Pairs]]] = {}
     for clause in clauses:
+        if clause.is_plain:
+            continue
         stages.setdefault(_pairs(clause.asked), []).append((clause.key, _pairs(clause.all), _pairs(clause.unless)))
     return list(stages.items())
 

@@ -34,6 +34,7 @@ class Reasoner:
         self._forming = Forming(rulebook)
         self._rank = {state.name: place for place, state in enumerate(rulebook.states)}
         self._clauses = {rule.name: {clause.key: clause for clause in rule.clauses} for rule in rulebook.rules}
+        self._plain = {rule.name: [clause for clause in rule.clauses if clause.is_plain] for rule in rulebook.rules}
         self._order = {
             rule.name: {clause.key: (self._rank.get(clause.state, -1), n) for n, clause in enumerate(rule.clauses)}
             for rule in rulebook.rules
@@ -172,6 +173,7 @@ class Reasoner:
         stronger = [item for item in open_states if self._rank[item.state] < rank] if concluding else []
         notes = [clause.note for clause in holding if clause.note]
         notes += [clause.note for clause in true if not clause.state]
+        notes += [clause.note for clause in self._plain[rule.name] if facts.get(clause.all[0].fact)]
         notes += [note for part in parts for note in part.notes]
         if state == "not-evaluable":
             missing += [name for part in parts for name in part.missing]

@@ -46,6 +46,14 @@ class Clause:
     certainty: str = ""
     gate: str = ""  # the gate that the clause belongs to, if it does
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a note of a gate: it says no more than its one fact, so neither engine nor oracle is asked.
+
+        The engine takes only so many conditions, and every rule has these.
+        """
+        return bool(self.gate and self.note)
+
 
 @dataclass(frozen=True, slots=True)
 class FactSpec:
@@ -88,6 +96,7 @@ class Gate:
     every_sample: bool  # a sample that fails is unusable wherever it stands
     fails_on: tuple[tuple[FactSpec, str, bool], ...]  # fact, the state it leads to, whether unknown is not-evaluable
     facts: tuple[FactSpec, ...]  # facts that rules may use
+    notes: tuple[FactSpec, ...] = ()  # facts that only add a note, of their own name, to every rule that asks the gate
 
     @property
     def of_reference(self) -> bool:

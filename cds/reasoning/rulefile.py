@@ -126,7 +126,7 @@ class RuleReader:
         context = Context(limits, self.facts, marker if marker in self.catalogue.markers else "")
         anchor = self._anchor()
         for gate in gates:
-            for spec in (*(failing for failing, _, _ in gate.fails_on), *gate.facts):
+            for spec in (*(failing for failing, _, _ in gate.fails_on), *gate.facts, *gate.notes):
                 self.facts[spec.name] = spec
         for fact_name in section.section("facts").value:
             if fact_name in self.facts:
@@ -297,6 +297,11 @@ class RuleReader:
                     missing = (Literal(spec.name, None),)
                     key = f"{gate.name}/{spec.name}/unknown"
                     clauses.append(Clause(key, "not-evaluable", missing, (), asked, gate=gate.name))
+            for spec in gate.notes:
+                asked, note = FLAGS[spec.lazy], self._note(self.section, spec.name)
+                clauses.append(
+                    Clause(f"{gate.name}/{note}", "", (Literal(spec.name),), (), asked, note, gate=gate.name)
+                )
         return clauses
 
     def _clauses(self, reference: str, combination: bool) -> list[Clause]:

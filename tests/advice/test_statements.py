@@ -306,3 +306,38 @@ def test_an_advisory_is_plain_data(advise: Advise) -> None:
 
 def test_the_fixed_sentence_is_that_of_the_wording(book: RuleBook) -> None:
     assert book.wording["cards"]["fixed_sentence"] == FIXED_SENTENCE
+
+
+@pytest.mark.parametrize(
+    ("er", "her2", "offered"),
+    [
+        (False, False, {"discuss-triple-negative-options"}),
+        (True, False, set()),
+        (False, True, {"review-her2-status"}),
+        (None, None, {"discuss-triple-negative-options", "review-her2-status"}),  # not known is not "no"
+        (True, None, {"review-her2-status"}),
+    ],
+)
+def test_options_for_a_kind_of_disease_are_left_out_where_the_record_says_otherwise(
+    advise: Advise, er: bool | None, her2: bool | None, offered: set[str]
+) -> None:
+    said = only(advise(chart(*series("trpc5-ev", TRPC5_RISE), diagnosis=Diagnosis(True, er=er, pr=er, her2=her2))))
+    assert said.state == "suspected"
+    assert {option.key for option in said.options} & {
+        "discuss-triple-negative-options",
+        "review-her2-status",
+    } == offered
+
+
+def test_confounders_are_noted_and_change_nothing(advise: Advise) -> None:
+    plain = only(advise(chart(*series("trpc5-ev", TRPC5_RISE))))
+    about = [Event(kind, day(20)) for kind in ("g-csf", "steroid", "hepatic", "renal")]
+    said = only(advise(chart(*series("trpc5-ev", TRPC5_RISE), events=about)))
+    assert (said.state, said.certainty, said.options) == (plain.state, plain.certainty, plain.options)
+    assert set(said.note_keys) - set(plain.note_keys) == {"g-csf", "steroid", "hepatic", "renal"}
+    assert any("Steroids were given near the sample" in note for note in said.notes)
+
+
+def test_lactation_keeps_the_sample_from_being_judged(advise: Advise) -> None:
+    said = only(advise(chart(*series("trpc5-ev", TRPC5_RISE), events=[Event("lactation", day(20))])))
+    assert (said.state, said.reasons) == ("not-evaluable", ("lactation",))

@@ -31,6 +31,11 @@ from tests.chart.make import Json, catalogue, chart, coded
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples"
 BREAST, LIVER = "254837009", "94381002"
 ER, PR = "85337-4", "85339-0"
+CPT, PCS, OPS = (
+    "http://www.ama-assn.org/go/cpt",
+    "http://hl7.org/fhir/sid/icd-10-pcs",
+    "http://fhir.de/CodeSystem/bfarm/ops",
+)
 LUMPECTOMY, AXILLARY, RADIOTHERAPY, TRANSFUSION = "64368001", "234262008", "33195004", "116859006"
 CURATIVE, PALLIATIVE = "373808002", "363676003"
 RECIST = f"{METHOD_SYSTEM}|imaging-response"
@@ -64,6 +69,20 @@ def events(*resources: Json, as_of: str = "2030-01-01") -> list[tuple[str, str, 
         (procedure(LUMPECTOMY, "2025-01-15", **intent(CURATIVE)), [condition(LIVER, "2024-12-01")], True),
         (procedure(LUMPECTOMY, "2025-01-15", "stopped"), [], False),
         (procedure("1234", "2025-01-15", category=coded("387713003", SNOMED)), [], False),
+        (procedure("52734007", "2025-01-15"), [], False),  # a new hip, without any category
+        (procedure("80402001", "2025-01-15"), [], False),  # a port
+        (procedure(f"{CPT}|36561", "2025-01-15"), [], False),
+        (procedure(f"{CPT}|27130", "2025-01-15"), [], False),
+        (procedure(f"{PCS}|0SR90JZ", "2025-01-15"), [], False),
+        (
+            procedure(f"{PCS}|0HBT0ZX", "2025-01-15"),
+            [],
+            False,
+        ),  # open, for diagnosis: a wound, and no curative resection
+        (procedure(f"{PCS}|0HBT0ZZ", "2025-01-15"), [], True),
+        (procedure(f"{OPS}|5-820.00", "2025-01-15"), [], False),
+        (procedure(f"{OPS}|5-501", "2025-01-15"), [], False),
+        (procedure(f"{OPS}|5-399.5", "2025-01-15"), [], False),
     ],
 )
 def test_operations(resource: Json, more: list[Json], curative: bool) -> None:
@@ -75,6 +94,13 @@ def test_operations(resource: Json, more: list[Json], curative: bool) -> None:
     "resource",
     [
         procedure("71651007", "2025-01-15"),  # mammography
+        procedure(f"{CPT}|36415", "2025-01-15"),  # the blood for the sample itself is drawn so
+        procedure(f"{CPT}|36591", "2025-01-15"),  # or from a port
+        procedure(f"{CPT}|19083", "2025-01-15"),  # biopsy by needle
+        procedure(f"{PCS}|0HBT3ZX", "2025-01-15"),
+        procedure(f"{PCS}|0DJD8ZZ", "2025-01-15"),  # a look into the bowel
+        procedure(f"{CPT}|99213", "2025-01-15"),
+        procedure(f"{OPS}|1-494.0", "2025-01-15"),
         procedure("122548005", "2025-01-15", category=coded("387713003", SNOMED)),  # biopsy
         procedure(LUMPECTOMY, "2025-01-15", "not-done"),
         procedure(LUMPECTOMY, "2025-01-15", "entered-in-error"),
@@ -205,7 +231,13 @@ def test_pregnancies_at_the_ends_of_the_calendar(as_of: str) -> None:
             [("2024-04-18", "2025-03-20")],
         ),
         ([observed("82810-3", "60001007", "2025-03-20")], "2025-04-01", []),
-        ([condition("O90.4", "2025-03-20")], "2025-04-01", []),  # after birth
+        ([condition("O90.4", "2025-03-20")], "2025-04-01", [("2024-05-16", "2025-03-20")]),  # a birth lies before it
+        ([condition("O80", "2025-01-20"), condition("Z39.2", "2025-03-20")], "2025-04-01", [("2024-03-18", "2025-01-20")]),
+        ([condition("Z33.2", "2025-03-20")], "2025-04-01", [("2024-05-16", "2025-03-20")]),
+        ([condition("O94", "2025-03-20")], "2025-04-01", []),
+        ([procedure(f"{CPT}|59000", "2025-02-20")], "2025-03-01", [("2024-04-18", "")]),
+        ([procedure(f"{CPT}|59400", "2025-02-20")], "2025-03-01", [("2024-04-18", "2025-02-20")]),
+        ([procedure(f"{PCS}|10900ZC", "2025-02-20"), procedure(f"{PCS}|10D00Z1", "2025-02-25")], "2025-03-01", [("2024-04-18", "2025-02-25")]),
     ],
 )  # fmt: skip
 def test_pregnancy(resources: list[Json], as_of: str, expected: list[tuple[str, str]]) -> None:
@@ -291,6 +323,8 @@ def test_what_cannot_be_used_is_listed(resource: Json, words: str) -> None:
         ("events: event\ntitle: T\ncodes: {infektion: {icd10: [A]}}\n", "'infektion' is no kind of event"),
         ("events: event\ntitle: T\ncodes: {infection: {icd: [A]}}\n", "unknown key 'icd'"),
         ("events: event\ntitle: T\ncodes: {infection: {icd10: [A]}, renal: {icd10: [A]}}\n", "already means"),
+        ("events: event\ntitle: T\ncodes: {infection: {cpt: [20-10]}}\n", "'20-10' is no range of codes"),
+        ("events: event\ntitle: T\ncodes: {infection: {cpt: [10-20]}, renal: {cpt: [10-20]}}\n", "already means"),
     ],
 )
 def test_mistakes_in_an_event_file(tmp_path: Path, text: str, message: str) -> None:

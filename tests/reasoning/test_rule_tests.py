@@ -66,14 +66,15 @@ def test_every_note_of_every_rule_is_reached() -> None:
         f"{rule.name}: {clause.note}"
         for rule in BOOK.rules
         for clause in rule.clauses
-        if clause.note and clause.note not in (noted if clause.note in everywhere else reached[rule.name])
+        if clause.note
+        and clause.note not in (noted if clause.gate or clause.note in everywhere else reached[rule.name])
     }
     assert missed == set()
 
 
 def test_every_gate_is_failed() -> None:
     reached = set().union(*_reached().values())
-    gates = {clause.key for rule in BOOK.rules for clause in rule.clauses if clause.gate}
+    gates = {clause.key for rule in BOOK.rules for clause in rule.clauses if clause.gate and clause.state}
     # A statement on drug tolerance is asked for, not its answer: that check cannot be failed, only left out.
     assert gates - reached == {"specimen/drug-tolerance-not-stated"}
 

@@ -197,7 +197,9 @@ def _side(rng: random.Random) -> Side | None:
 def _events(rng: random.Random, days: list[date]) -> tuple[Event, ...]:
     if rng.random() >= 0.16:
         return ()
-    kind = rng.choice(("infection", "infection", "radiotherapy", "radiotherapy", "transfusion", "pregnancy", "g-csf"))
+    kind = rng.choice(
+        ("infection", "infection", "radiotherapy", "radiotherapy", "transfusion", "pregnancy", "lactation", "g-csf")
+    )
     end: date | None = rng.choice(days) - DAY[rng.choice(DISTANCES)]
     assert end is not None
     start: date | None = end - DAY[rng.choice((0, 1, 7, 28)) if kind != "pregnancy" else 270]

@@ -257,6 +257,8 @@ def disturbed(chart: Chart, day: date) -> str | None:
     for event in chart.events:
         if event.kind == "pregnancy" and _covers(event, day, AFTER_PREGNANCY):
             return "not-evaluable"
+        if event.kind == "lactation" and _covers(event, day, 0):  # evidence 2.4
+            return "not-evaluable"
         if event.kind in after and _covers(event, day, after[event.kind]):
             hold = True
     return "hold" if hold else None

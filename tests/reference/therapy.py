@@ -19,7 +19,7 @@ HER2_TARGETED = "her2-targeted"
 CHECKPOINT_INHIBITORS = (ANTI_PD_1, ANTI_PD_L1)
 
 CHEMOTHERAPY_TAIL = 42  # R11: read for so long after the line's end, unless another line has begun
-ANTI_PD_L1_TAIL = 135  # PD-03: about five half-lives
+ANTI_PD_L1_TAIL = 135  # PD-03: an engineering default, not verified for any drug (readings 6, 11)
 COURSE_DAYS = 120  # reading 33: HO-01 judges a first sample for so long after an operation
 BASELINE_DAYS = 42  # G4: a baseline sample lies 1-42 d before the line or operation
 
@@ -129,7 +129,7 @@ def on_any(chart: Chart, classes: tuple[str, ...], sample: Result) -> Tri:
 
 
 def suspected_drugs(chart: Chart, classes: tuple[str, ...], day: date) -> set[bool]:
-    """Of treatments nobody recognises (reading 36): those that may be of `classes` and about on `day`, each by whether it surely
+    """Of treatments nobody recognises (reading 38): those that may be of `classes` and about on `day`, each by whether it surely
     is one against cancer."""
     about = set()
     for one in chart.unrecognised:

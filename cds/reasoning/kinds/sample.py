@@ -22,6 +22,8 @@ FAULTS = (
 CHECKS = ("haemolysis", "lipaemia", "residual-platelets", "dna-control", "drug-tolerance")
 """Quality and controls that a marker may require."""
 
+_NOON = 12
+
 EVENTS = (
     "radiotherapy", "infection", "pregnancy", "transfusion", "operation-of-uncertain-day", "g-csf", "steroid",
     "autoimmune", "immune-adverse-event", "vaccination", "hepatic", "renal", "lactation",
@@ -143,6 +145,20 @@ def _reference(question: Question, params: tuple[str, Pair | None]) -> Tri:
     return bool(question.possible_references()) is (wanted == "not-comparable")
 
 
+def _time_of_day(question: Question, _params: object) -> Tri:
+    """Whether the latest sample and one that it is compared with were drawn on different sides of noon; both are timed."""
+    latest = question.latest
+    reference = question.reference(latest) if latest is not None else None
+    if latest is None or reference is None or latest.result.collected_time is None:
+        return False
+    compared = reference.samples
+    if reference.kind == "nadir":
+        compared = (min(compared, key=lambda sample: (sample.value.high, sample.index)),)
+    times = [sample.result.collected_time for sample in compared]
+    forenoon = latest.result.collected_time.hour < _NOON
+    return any(time is not None and (time.hour < _NOON) is not forenoon for time in times)
+
+
 def _wrong_specimen(question: Question, _params: object, sample: Sample) -> Tri:
     """Whether the marker may be measured only in other specimens."""
     specimen = sample.result.method.specimen
@@ -174,6 +190,7 @@ KINDS = {
     ),
     "unstated": Kind(nothing("unstated"), of_sample=_unstated, stage="applies"),
     "reference": Kind(_read_reference, _reference, stage="applies"),
+    "time_of_day": Kind(choice("time_of_day", "differs"), _time_of_day),
     "specimen": Kind(
         choice("specimen", "not allowed"),
         of_sample=_wrong_specimen,

@@ -50,6 +50,13 @@ def of_gates(book: RuleBook) -> Iterator[tuple[str, str, RuleBook]]:
                     *gate.fails_on[number + 1 :],
                 )
                 yield "window", f"{where}: {words}", turned(fails_on=changed)
+        for number, spec in enumerate(gate.notes):
+            where = f"gates: {gate.name}: note {spec.name}"
+            rest_of_notes = gate.notes[:number] + gate.notes[number + 1 :]
+            yield "clause", f"{where} dropped", turned(notes=rest_of_notes)
+            for words, params in _of_params(spec.kind, spec.params):
+                stepped = (*gate.notes[:number], replace(spec, params=params), *gate.notes[number + 1 :])
+                yield "window", f"{where}: {words}", turned(notes=stepped)
         if gate.every_sample:
             yield "gate", f"gates: {gate.name}: of every sample → of the latest", turned(every_sample=False)
     windows = book.windows

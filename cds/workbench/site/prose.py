@@ -217,9 +217,17 @@ def _fault(teller: Teller, params: tuple[frozenset[str], str], rule: Rule) -> st
     return f"{whose[where]} (fault {_one_of(faults)})"
 
 
+_LASTING = {
+    "g-csf": "treatment with G-CSF", "steroid": "treatment with steroids", "hepatic": "disease of the liver",
+    "renal": "disease of the kidney", "autoimmune": "autoimmune disease",
+}  # fmt: skip
+
+
 def _event(teller: Teller, params: tuple[str, int], rule: Rule) -> str:
     kind, days = params
-    return f"the sample was drawn during {_plain(kind)}, or within {days} days of its end"
+    return f"the sample was drawn during {_LASTING.get(kind) or _plain(kind)}" + (
+        f", or within {days} days of its end" if days else ""
+    )
 
 
 def _given(teller: Teller, params: tuple[str, int], rule: Rule) -> str:
@@ -280,6 +288,7 @@ _DEFINED: Mapping[str, Callable[[Teller, Any, Rule], str]] = {
     "given": _given,
     "operation": lambda _t, days, _r: f"the sample was drawn within {days} days after an operation",
     "reference": _reference,
+    "time_of_day": lambda _t, _p, _r: "the latest sample was drawn before noon and one that it is compared with after it, or the other way round",
     "unstated": lambda _t, _p, _r: "an element of its method, its laboratory or its lot is not stated",
     "specimen": lambda _t, _p, _r: "the specimen is of a type in which the marker must not be measured",
     "interference": lambda _t, _p, _r: "a drug that binds the analyte is present, and the assay is not declared to tolerate it",

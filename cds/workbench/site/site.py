@@ -64,7 +64,10 @@ class Site:
             "gates.html",
             self._page(
                 "gates",
-                gates=[(gate, words.gate(gate.name), list(self._failing(gate))) for gate in book.gates],
+                gates=[
+                    (gate, words.gate(gate.name), list(self._failing(gate)), list(self._noting(gate)))
+                    for gate in book.gates
+                ],
                 windows=book.windows,
             ),
         )
@@ -116,6 +119,12 @@ class Site:
             if watching is not None:
                 called = self._teller.words.failure(spec.name)
                 yield called, self._teller.words.state(state), self._teller.fact(spec, watching)
+
+    def _noting(self, gate: Gate) -> Iterator[tuple[str, Fact]]:
+        """What a gate only notes: the note, and when it is added."""
+        watching = next((rule for rule in self._book.rules if rule.watches), None)
+        if watching is not None:
+            yield from ((self._teller.words.note(spec.name), self._teller.fact(spec, watching)) for spec in gate.notes)
 
 
 def _because(limit: Any) -> str:
