@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -209,6 +209,8 @@ class Reasoner:
             # A combined question that is stopped at a gate says nothing that its markers' own rules say already.
             findings = [one for one in findings if not (others and one.line is None and self._stopped(one, others))]
             speaking = [finding for finding in findings if finding.state != "not-applicable"]
+            if not speaking and _is_covered(status, markers, answers.values()):
+                continue
             said: dict[tuple[str, str], list[Finding]] = {}
             for finding in speaking or sorted(findings, key=lambda finding: not finding.notes):
                 said.setdefault(self._sameness(finding), []).append(finding)
@@ -245,3 +247,16 @@ class Reasoner:
                     (name, f"no rule reads it. Withheld rules: {withheld}" if withheld else "no rule reads it")
                 )
         return tuple(silent)
+
+
+
+def _is_covered(status: str, markers: tuple[str, ...], answers: Iterable[Finding]) -> bool:
+    """Whether combined questions that apply speak of these markers: rules of theirs that do not apply say nothing then."""
+    covered = {
+        part.rule.watches
+        for finding in answers
+        if finding.rule.status == status
+        for part in finding.parts
+        if "not-applicable" not in (finding.state, part.state)
+    }
+    return set(markers) <= covered
