@@ -14,7 +14,7 @@ from cds.advice.wording import Wording
 from cds.chart.model import Chart, Result, Tri
 from cds.counting import counted
 from cds.reasoning.change import Change, Comparison, Pair
-from cds.reasoning.explanation import explain, figure, threshold_value
+from cds.reasoning.explanation import explain, figure, rounded_limit, threshold_value
 from cds.reasoning.findings import Finding
 from cds.reasoning.oracle import truth
 from cds.reasoning.rulebook import FactSpec, RuleBook
@@ -53,17 +53,17 @@ def changes(finding: Finding, book: RuleBook, words: Wording) -> Iterator[Change
 def _change(comparison: Comparison, change: Change, quantity: str, reached: Tri, words: Wording) -> ChangeFromReference:
     low, high = comparison.ratio.low, comparison.ratio.high
     result = comparison.sample.result
-    limit = f"{figure(comparison.threshold)} ×"
+    limit = f"{_limit(comparison.threshold)} ×"
     if change.not_fallen:
-        limit = f"{figure(1 / comparison.threshold)} × or less"
+        limit = f"{_limit(1 / comparison.threshold, up=False)} × or less"
     elif not comparison.per_ev and not _inverse(result):
-        limit += f", that is {figure(threshold_value(comparison))} {result.unit}"
+        limit += f", that is {_limit(threshold_value(comparison))} {result.unit}"
     return ChangeFromReference(
         marker=words.marker(result.marker),
         quantity=quantity,
         reference=_reference(comparison),
         reference_value=_reference_value(comparison),
-        fold=fold(low, high),
+        fold=fold(comparison, falls=change.not_fallen),
         fold_low=low,
         fold_high=None if math.isinf(high) else high,
         threshold=comparison.threshold,
@@ -73,13 +73,26 @@ def _change(comparison: Comparison, change: Change, quantity: str, reached: Tri,
     )
 
 
-def fold(low: float, high: float) -> str:
-    """A ratio as it may be claimed: a bound where a value lies below the limit of detection."""
+def _limit(number: float, *, up: bool = True) -> str:
+    return figure(rounded_limit(number, up=up))
+
+
+def fold(comparison: Comparison, *, falls: bool) -> str:
+    """A ratio as it may be claimed: a bound where a value lies below the limit of detection, none where both do."""
+    low, high = comparison.ratio.low, comparison.ratio.high
+    limit = 1 / comparison.threshold if falls else comparison.threshold
     if low == high:
-        return f"{figure(low)} ×"
+        return f"{_beside(low, limit)} ×"
     if math.isinf(high):
-        return f"≥ {figure(low)} ×"
-    return f"≤ {figure(high)} ×" if low <= 0 else f"{figure(low)} to {figure(high)} ×"
+        return f"≥ {_beside(low, limit)} ×" if low > 0 else "no ratio"
+    return f"≤ {_beside(high, limit)} ×" if low <= 0 else f"{_beside(low, limit)} to {_beside(high, limit)} ×"
+
+
+def _beside(number: float, limit: float) -> str:
+    """The nearest figure that lies on the same side of the limit as the number itself."""
+    nearest = float(f"{number:.3g}")
+    crossed = nearest != number and (number - limit) * (nearest - limit) <= 0
+    return figure(rounded_limit(number, up=at_least(number, limit))) if crossed else figure(number)
 
 
 def _reference(comparison: Comparison) -> str:
@@ -106,7 +119,7 @@ def _built(comparison: Comparison, change: Change) -> str:
     result = comparison.sample.result
     n = comparison.reference.n
     said = (
-        f"the larger of the reference change value {figure(comparison.reference_change)} "
+        f"the larger of the reference change value {_limit(comparison.reference_change)} "
         f"(Z {comparison.z:g}{', ' + confidence if confidence else ''}; "
         f"analytical CV {_percent(comparison.cva)}, {_origin(result.cva, 'cva' in result.declared)}; "
         f"within-person CV {_percent(comparison.cvi)}, {_origin(result.cvi, 'cvi' in result.declared)}; "
@@ -232,7 +245,8 @@ def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str
     else:
         edge, ratio = threshold_value(comparison), comparison.threshold
         where, then = ("below", "would end the rise") if reached else ("of at least", "would be a rise")
-    limit = f"{figure(ratio)} × its reference" if _inverse(result) else f"{figure(edge)} {result.unit}"
+    up = where in ("above", "of at least")  # what is said holds of every value beyond the figure that is shown
+    limit = f"{_limit(ratio, up=up)} × its reference" if _inverse(result) else f"{_limit(edge, up=up)} {result.unit}"
     anchor, start = finding.rule.anchor, finding.anchor_day
     last = max(anchor.until, anchor.second_until)
     until = (

@@ -164,7 +164,7 @@ def _decision(finding: Finding, family: str | None, chart: Chart) -> Decision | 
         expected=(low / one.reference_change, high * one.reference_change),
         noise=(low / noise, high * noise),
         start=finding.anchor_day or min(days, default=chart.as_of),
-        fold=_fold(one),
+        fold=fold(one, falls=falls),
         threshold=one.threshold,
         reference_change=one.reference_change,
         noise_change=noise,
@@ -172,15 +172,8 @@ def _decision(finding: Finding, family: str | None, chart: Chart) -> Decision | 
         cva=one.cva,
         cvi=one.cvi,
         stated=one.cv_source,
-        per_ev=(high * per_ev.ratio.low, _fold(per_ev)) if per_ev and per_ev.ratio.low > 0 else None,
+        per_ev=(high * per_ev.ratio.low, fold(per_ev, falls=False)) if per_ev and per_ev.ratio.low > 0 else None,
     )
-
-
-def _fold(one: Comparison) -> str:
-    """The ratio in words; of two values below the limit of detection none can be told."""
-    if one.ratio.low <= 0 and math.isinf(one.ratio.high):
-        return "no ratio"
-    return fold(one.ratio.low, one.ratio.high)
 
 
 def _early(finding: Finding, words: Wording) -> Window | None:

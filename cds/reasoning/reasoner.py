@@ -249,7 +249,6 @@ class Reasoner:
         return tuple(silent)
 
 
-
 def _is_covered(status: str, markers: tuple[str, ...], answers: Iterable[Finding]) -> bool:
     """Whether combined questions that apply speak of these markers: rules of theirs that do not apply say nothing then."""
     covered = {
