@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
 from cds.advice.advisory import ChangeFromReference, WhyNot
@@ -86,6 +86,14 @@ def fold(comparison: Comparison, *, falls: bool) -> str:
     if math.isinf(high):
         return f"≥ {_beside(low, limit)} ×" if low > 0 else "no ratio"
     return f"≤ {_beside(high, limit)} ×" if low <= 0 else f"{_beside(low, limit)} to {_beside(high, limit)} ×"
+
+
+def per_ev_in_words(finding: Finding) -> Mapping[str, str]:
+    """What notes may say of a rise per vesicle: how large it is and what it is held against; empty where none is told."""
+    per_ev = next((one for one in finding.comparisons.values() if one.per_ev), None)
+    if per_ev is None:
+        return {}
+    return {"per_ev": fold(per_ev, falls=False), "per_ev_limit": f"{_limit(per_ev.threshold)} ×"}
 
 
 def _beside(number: float, limit: float) -> str:

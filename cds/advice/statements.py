@@ -17,7 +17,7 @@ from cds.advice.advisory import (
     RuleStatement,
     Treatment,
 )
-from cds.advice.changes import changes, why_not, would_change
+from cds.advice.changes import changes, per_ev_in_words, why_not, would_change
 from cds.advice.checks import FAILED, UNKNOWN, checks, imaging_near, is_judged
 from cds.advice.confirmation import over_lowest
 from cds.advice.wording import Wording
@@ -155,7 +155,7 @@ class Advisor:
             if key in part.notes or key not in {note for other in finding.parts for note in other.notes}:
                 given = {"marker": self._words.marker(part.rule.watches), "collected": str(latest)}
                 days = (chart.as_of - latest).days if latest is not None else 0
-                said[self._words.note(key, **given, days=str(days))] = None
+                said[self._words.note(key, **given, **per_ev_in_words(part), days=str(days))] = None
         yield from said
 
     def _limitations(self, finding: Finding) -> Iterator[str]:

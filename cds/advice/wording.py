@@ -111,17 +111,21 @@ class Wording:
     def headline(self, finding: Finding, **words: str) -> str:
         """The state in one sentence of less than 140 characters; marker and state alone if the wording cannot be filled."""
         own = self._cards.get("by_rule", {}).get(finding.rule.name, {})
-        common = self._cards.get("states", {}).get(finding.state, {})
-        template = own.get(finding.state) or common.get("headline")
         given = {"suspicion": own.get("suspicion", finding.rule.title), **words}
+        template = self._said(finding, finding.state, "headline")
         filled = _filled(template, given) or f"{words['marker']}: {self.state(finding.state)}"
         said = " ".join(filled.split())
         return said if len(said) < 140 else said[:138].rstrip() + "…"
 
     def explanation(self, finding: Finding) -> str:
-        own = self._cards.get("by_rule", {}).get(finding.rule.name, {})
-        common = self._cards.get("states", {}).get(finding.state, {})
-        return str(own.get(f"{finding.state}_explain") or common.get("explain", ""))
+        return str(self._said(finding, f"{finding.state}_explain", "explain") or "")
+
+    def _said(self, finding: Finding, key: str, common: str) -> object:
+        """The words of the state: those of a note that the finding carries, else those of its rule, else the common ones."""
+        by_note, by_rule = self._cards.get("by_note", {}), self._cards.get("by_rule", {})
+        nearer = [by_note.get(note, {}) for note in finding.notes] + [by_rule.get(finding.rule.name, {})]
+        own = next((words[key] for words in nearer if words.get(key)), None)
+        return own or self._cards.get("states", {}).get(finding.state, {}).get(common)
 
     def missing(self, fact: str, finding: Finding) -> tuple[str, ...]:
         """What would settle an unknown fact of the finding."""

@@ -65,6 +65,7 @@ def test_every_key_of_the_wording_is_one_that_code_reads(book: RuleBook) -> None
             "fixed_sentence",
             "states",
             "by_rule",
+            "by_note",
             "notes",
             "not_for",
             "attributes",
