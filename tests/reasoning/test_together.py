@@ -136,6 +136,12 @@ def test_a_marker_whose_latest_sample_no_rule_is_about_still_says_so_beside_a_co
         ("gates/2-data.yaml", "fault: conflict", "fault: conflct", "'conflct' is no fault"),
         ("gates/3-therapy.yaml", "    anti-pd-l1:", "    anti-pdl1:", "no therapy class"),
         ("resistance/trpc5-rise-on-chemotherapy.yaml", "review_by: 2027-11-23", "review_by: whenever", "is no date"),
+        (
+            "resistance/hotair-rise-on-endocrine-therapy.yaml",
+            "[cdk4-6-inhibitor]",
+            "[cdk46-inhibitor]",
+            "no therapy class",
+        ),
         ("resistance/trpc5-rise-on-chemotherapy.yaml", "over: baseline", "over: nadir", "reference is 'baseline'"),
     ],
 )
