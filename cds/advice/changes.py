@@ -10,10 +10,11 @@ from datetime import date, timedelta
 from cds.advice.advisory import ChangeFromReference, WhyNot
 from cds.advice.checks import is_about_imaging, is_judged
 from cds.advice.confirmation import LOWEST, over_lowest, pair_over_lowest
+from cds.advice.waiting import judged_again, second_sample
 from cds.advice.wording import Wording
 from cds.chart.model import Chart, Result, Tri
 from cds.counting import counted
-from cds.reasoning.change import Change, Comparison, Pair
+from cds.reasoning.change import Change, Comparison
 from cds.reasoning.explanation import explain, figure, rounded_limit, threshold_value
 from cds.reasoning.findings import Finding
 from cds.reasoning.oracle import truth
@@ -164,13 +165,13 @@ def would_change(finding: Finding, chart: Chart, book: RuleBook, words: Wording)
     spec = next((spec for spec in finding.rule.facts if spec.kind == "value" and spec.name in compared), None)
     if spec is not None:
         yield _next_value(spec, compared[spec.name], finding)
-        yield from _next_pair(finding)
-    if finding.state == "hold" and (opens := _judged_from(finding)) is not None:
-        yield f"a sample from {opens.isoformat()} on can be judged"
+        yield from _next_pair(finding, chart)
+    if finding.state == "hold" and (days := judged_again(finding, chart, book)) is not None and days.first is not None:
+        yield f"a sample {days} can be judged"
     if finding.state == "data-quality":
         yield from (f"it can be judged once {said}" for said in words.settled(finding, chart))
     if finding.state == "not-evaluable":
-        yield from _made_evaluable(finding, book, words)
+        yield from _made_evaluable(finding, chart, book, words)
 
 
 def _without_imaging(finding: Finding, book: RuleBook) -> str:
@@ -188,34 +189,24 @@ def _without_imaging(finding: Finding, book: RuleBook) -> str:
     return found if found in ("suspected", "persistent", "watch") else ""
 
 
-def _judged_from(finding: Finding) -> date | None:
-    """The first day on which the time of the line holds nothing any more; None if it is not that which does."""
-    windows = [
-        finding.rule.fact(literal.fact).params
-        for clause in finding.holding
-        for literal in clause.all
-        if literal.wanted and finding.rule.fact(literal.fact).kind == "day"
-    ]
-    last = max((window.last for window in windows if window.last is not None), default=None)
-    return None if last is None or finding.anchor_day is None else finding.anchor_day + timedelta(days=last + 1)
-
-
-def _made_evaluable(finding: Finding, book: RuleBook, words: Wording) -> Iterator[str]:
+def _made_evaluable(finding: Finding, chart: Chart, book: RuleBook, words: Wording) -> Iterator[str]:
     """What would make a finding evaluable: another sample, what is not stated, or something to compare with."""
     failed = [clause.all[0].fact for clause in finding.holding if clause.gate and clause.all[0].wanted]
     missing = [said for name in finding.missing for said in words.missing(name, finding)]
     if not failed or "method-not-stated" in failed:
         missing += words.unstated(finding)
     lacks_reference = "no-baseline" in failed
-    spoilt = [words.failure(name) for name in failed if name not in _OF_THE_COMPARISON]
+    settled = words.settled(finding, chart)
+    spoilt = [words.failure(name) for name in failed if name not in _OF_THE_COMPARISON and name != _BOUND]
     if "unit-not-convertible" in failed:
         units = book.catalogue.markers[finding.rule.watches].units.values()
         known = ", ".join(dict.fromkeys(unit.family.canonical for unit in units))
         yield f"the same result can be judged in a unit that converts to one of: {known}"
-    if spoilt and (missing or lacks_reference):
+    if spoilt and (missing or lacks_reference or settled):
         yield f"a sample, of which this does not hold, is needed: {', '.join(spoilt)}"
     elif spoilt:
         yield f"another sample, of which this does not hold, can be judged: {', '.join(spoilt)}"
+    yield from (f"it can be judged once {said}" for said in settled)
     if missing:
         yield f"it can be judged once this is stated: {', '.join(dict.fromkeys(missing))}"
     elif "method-changed" in failed:
@@ -224,6 +215,9 @@ def _made_evaluable(finding: Finding, book: RuleBook, words: Wording) -> Iterato
     if lacks_reference and (finding.rule.reference != "nadir" or not spoilt):
         yield _reference_wanted(finding, book, words)
 
+
+_BOUND = "drug-bound"
+"""A failure that holds of every sample as long as the drug is given: another sample helps nothing."""
 
 _OF_THE_COMPARISON = ("method-not-stated", "method-changed", "no-baseline")
 """Failures that are not of the sample itself: what it is compared with, or how that is known."""
@@ -256,7 +250,8 @@ def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str
     up = where in ("above", "of at least")  # what is said holds of every value beyond the figure that is shown
     limit = f"{_limit(ratio, up=up)} × its reference" if _inverse(result) else f"{_limit(edge, up=up)} {result.unit}"
     anchor, start = finding.rule.anchor, finding.anchor_day
-    last = max(anchor.until, anchor.second_until)
+    # A second sample may be later; it counts only after a first that shows the change.
+    last = anchor.second_until or anchor.until if reached and finding.state != "hold" else anchor.until
     until = (
         f", in a sample drawn by {(start + timedelta(days=last)).isoformat()}: later ones are not judged"
         if finding.operation is not None and start is not None and last
@@ -265,12 +260,20 @@ def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str
     return f"a comparable value {where} {limit} {then}{until}"
 
 
-def _next_pair(finding: Finding) -> Iterator[str]:
+def _next_pair(finding: Finding, chart: Chart) -> Iterator[str]:
     found = second_sample(finding)
-    if found is not None:
-        opens, closes, pair = found
-        also = ", if it exceeds the limit over the lowest value on treatment too" if pair.over_lowest else ""
-        yield f"a second such sample from {opens.isoformat()} to {closes.isoformat()} would confirm it{also}"
+    if found is None:
+        return
+    days = f"from {found.opens.isoformat()} to {found.closes.isoformat()}"
+    if not found.is_past(chart):
+        also = ", if it exceeds the limit over the lowest value on treatment too" if found.pair.over_lowest else ""
+        yield f"a second such sample {days} would confirm it{also}"
+        return
+    start = finding.anchor_day
+    again = start is not None and (chart.as_of - start).days <= found.pair.first_to
+    yield f"the days for a second such sample, {days}, are past" + (
+        "; a later one may begin a new pair" if again else ""
+    )
 
 
 _LAST = re.compile(r" (?:to|by) (\d{4}-\d{2}-\d{2})(?= would confirm it|: later ones are not judged)")
@@ -280,27 +283,6 @@ def last_day(said: str) -> date | None:
     """The last day on which a sample could do what a sentence of `would_change` says; None if it names none."""
     found = _LAST.search(said)
     return date.fromisoformat(found[1]) if found else None
-
-
-def second_sample(finding: Finding) -> tuple[date, date, Pair] | None:
-    """From when to when a second sample would confirm, and what it must show; None if anything else keeps the state away."""
-    latest, anchor = finding.latest, finding.anchor_day
-    if finding.state != "watch" or latest is None or latest.collected is None or anchor is None:
-        return None
-    for clause in finding.rule.clauses:
-        if clause.state not in ("suspected", "persistent") or clause.gate:
-            continue
-        open_facts = [literal.fact for literal in clause.all if truth(literal, finding.facts) is not True]
-        blocked = any(truth(literal, finding.facts) for literal in clause.unless)
-        pair = finding.rule.fact(open_facts[0]).params if len(open_facts) == 1 and not blocked else None
-        if not isinstance(pair, Pair):
-            continue
-        opens = max(latest.collected + timedelta(days=pair.apart_from), anchor + timedelta(days=pair.second_from))
-        last = min((latest.collected - anchor).days + pair.apart_to, pair.second_to)
-        closes = anchor + timedelta(days=last)
-        if opens <= closes:
-            return opens, closes, pair
-    return None
 
 
 def why(finding: Finding, book: RuleBook, words: Wording) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from cds.advice.advisory import About, Option
 from cds.advice.differences import differences, meant
+from cds.advice.waiting import Days
 from cds.chart.model import Chart
 from cds.reasoning.findings import Finding
 from cds.reasoning.rulebook import Clause, RuleBook
@@ -86,14 +87,18 @@ class Wording:
         names = ("developer", "funding", "contact", "regulatory", "user", "validation")
         return About(**{name: getattr(site, name) or stands.get(name, "") for name in names}, software=site.software)
 
-    def option(self, key: str) -> Option:
+    def option(self, key: str, days: Days | None = None) -> Option:
+        """An option in words; those of some name the days for a sample."""
         words = self._advice.get("options", {}).get(key, {})
         studies = self._book.evidence.studies
         sources = tuple(
             studies[source].citation if source in studies else "engineering default of this project"
             for source in words.get("sources", ())
         )
-        return Option(key, words.get("label", key), words.get("text", key.replace("-", " ")), sources)
+        text = _filled(
+            words.get("text"), {"days": str(days) if days else "on the days that a card names"}
+        ) or key.replace("-", " ")
+        return Option(key, words.get("label", key), text, sources, *(days or (None, None)))
 
     def overrides(self) -> tuple[str, Mapping[str, str]]:
         """The code system (its last path segment) of the reasons for not following, and their labels by code."""

@@ -8,9 +8,10 @@ from datetime import timedelta
 from itertools import pairwise
 
 from cds.advice.advisory import Advisory
-from cds.advice.changes import fold, second_sample
+from cds.advice.changes import fold
 from cds.advice.checks import is_judged
 from cds.advice.statements import method_in_words
+from cds.advice.waiting import second_sample
 from cds.advice.wording import Wording
 from cds.chart.model import Chart, Result
 from cds.drawing.crossings import crossings
@@ -87,6 +88,7 @@ def _panel(
     ]
     said = next(iter(sorted(own or about, key=lambda one: one.rank)), None)
     second = second_sample(finding) if finding is not None else None
+    second = None if second is None or second.is_past(chart) else second
     roles = {one.ref: one.roles for one_said in own or about for one in one_said.readings}
     beyond = crossings(finding, chart, book, open_=second is not None) if finding is not None else {}
     points = tuple(_point(one, roles.get(one.ref, ()), beyond.get(one.ref, "")) for one in results)
@@ -105,7 +107,7 @@ def _panel(
         breaks=tuple(sorted((*breaks, *elsewhere), key=lambda one: one.day)),
         decision=_decision(finding, family, chart) if finding is not None else None,
         pair=(pair[0].collected, pair[1].collected) if pair and pair[0].collected and pair[1].collected else None,
-        second=Window(second[0], second[1], "a second sample here would confirm") if second else None,
+        second=Window(second.opens, second.closes, "a second sample here would confirm") if second else None,
         early=_early(finding, Wording(book)) if finding is not None else None,
         word=said.word if said is not None else "",
         certainty=said.certainty if said is not None else "",

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from cds.chart.model import Chart, Tri
+from cds.chart.model import Chart, Result, Tri
 from cds.errors import Disagreement
 from cds.reasoning import combination
-from cds.reasoning.change import Change, Comparison, Pair, compare, confirmation
+from cds.reasoning.change import Change, Comparison, Pair, compare, confirmation, run_before
 from cds.reasoning.engine import Answer, Engine
 from cds.reasoning.findings import Evaluation, Finding, Held
 from cds.reasoning.forming import Forming
@@ -96,6 +96,7 @@ class Reasoner:
         rule = question.rule
         facts = self._forming.facts(question)
         comparisons: dict[str, Comparison] = {}
+        runs: dict[str, tuple[Result, ...]] = {}
         pair = None
         if facts.get("judged") and question.latest is not None:
             for name, change in self._changes[rule.name]:
@@ -105,6 +106,9 @@ class Reasoner:
             for name, wanted in self._pairs[rule.name]:
                 if pair is None and facts.get(name):
                     pair = confirmation(question, wanted)[1]
+                elif name in facts:
+                    run, _ = run_before(question, wanted, question.judged())
+                    runs[name] = tuple([sample.result for sample in run])
         latest = question.latest
         uncompared: list[Sample] = []
         if latest is not None and facts["applies"] is True and question.reference(latest) is None:
@@ -119,6 +123,7 @@ class Reasoner:
             day=latest.day if question.start is not None and latest is not None else None,
             comparisons=comparisons,
             pair=(pair[0].result, pair[1].result) if pair else None,
+            runs=runs,
             judged=tuple([sample.result for sample in question.judged()]) if facts.get("judged") else (),
         )
 
