@@ -81,7 +81,7 @@ def _kinds() -> dict[str, Schema]:
         "neoadjuvant": ("the line prepares an operation", {"neoadjuvant": YES_NO}, ()),
         "operated": ("the tumour was removed on the line, by the day of the latest sample", {"operated": YES_NO}, ()),
         "cancer_in_other_breast": ("a cancer is left in a breast that was not operated on", {"cancer_in_other_breast": YES_NO}, ()),
-        "drugs_other_than": ("none of these drugs is in the line", {"drugs_other_than": _ONE_OR_MORE}, ()),
+        "drugs_other_than": ("another drug runs in the line, or one of these classes beside it", {"drugs_other_than": _ONE_OR_MORE, "beside": _ONE_OR_MORE}, ()),
         "assumed_ongoing": ("no end of the line is recorded", {"assumed_ongoing": YES_NO}, ()),
         "interference": ("a drug that binds the analyte is about", {"interference": TEXT}, ()),
         "bound_drug": ("a drug that binds the analyte is about for a sample on which the state rests", {"bound_drug": YES_NO, "pair": pair}, ()),

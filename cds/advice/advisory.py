@@ -112,6 +112,8 @@ class Option:
     label: str
     text: str
     sources: tuple[str, ...]
+    first: date | None = None  # of the days that it names for a sample
+    last: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ _CARDS = uuid.UUID("6f0c6a0e-58d5-5c0d-9f2b-2f8a6e1d7c43")
 """Namespace of the identifiers of cards and suggestions."""
 
 _QUIET = ("data-quality", "not-evaluable")
-_REPEAT, _BOARD = "repeat-same-method", "discuss-at-board"
+_REPEATS, _BOARD = ("repeat-same-method", "repeat-once-judged", "repeat-after-surgery"), "discuss-at-board"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class CardWriter:
 
     def _suggestions(self, advisory: Advisory, occasion: Occasion, seed: str) -> list[dict[str, Any]]:
         """Drafts for what may be considered; nothing that touches a drug, and nothing preselected."""
-        drafts = {_REPEAT: self._repeat, _BOARD: self._board}
+        drafts = {**dict.fromkeys(_REPEATS, self._repeat), _BOARD: self._board}
         return [
             {
                 "label": option.label,
@@ -107,6 +107,8 @@ class CardWriter:
         ]
 
     def _repeat(self, advisory: Advisory, option: Option, occasion: Occasion) -> list[dict[str, Any]]:
+        days = {"start": option.first, "end": option.last}
+        period = {key: day.isoformat() for key, day in days.items() if day is not None}
         return [
             {
                 "resourceType": "ServiceRequest",
@@ -120,6 +122,7 @@ class CardWriter:
                 },
                 "subject": {"reference": occasion.patient},
                 **({"encounter": {"reference": occasion.encounter}} if occasion.encounter else {}),
+                **({"occurrencePeriod": period} if period else {}),
                 "note": [{"text": option.text}, {"text": advisory.fixed_sentence}],
             }
             for marker, name in zip(advisory.markers, advisory.marker_names, strict=True)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
 from cds.advice.advisory import ChangeFromReference, WhyNot
 from cds.advice.checks import is_about_imaging, is_judged
 from cds.advice.confirmation import LOWEST, over_lowest, pair_over_lowest
+from cds.advice.waiting import judged_again, second_sample
 from cds.advice.wording import Wording
 from cds.chart.model import Chart, Result, Tri
 from cds.counting import counted
-from cds.reasoning.change import Change, Comparison, Pair
-from cds.reasoning.explanation import explain, figure, threshold_value
+from cds.reasoning.change import Change, Comparison
+from cds.reasoning.explanation import explain, figure, rounded_limit, threshold_value
 from cds.reasoning.findings import Finding
 from cds.reasoning.oracle import truth
 from cds.reasoning.rulebook import FactSpec, RuleBook
@@ -53,17 +54,17 @@ def changes(finding: Finding, book: RuleBook, words: Wording) -> Iterator[Change
 def _change(comparison: Comparison, change: Change, quantity: str, reached: Tri, words: Wording) -> ChangeFromReference:
     low, high = comparison.ratio.low, comparison.ratio.high
     result = comparison.sample.result
-    limit = f"{figure(comparison.threshold)} ×"
+    limit = f"{_limit(comparison.threshold)} ×"
     if change.not_fallen:
-        limit = f"{figure(1 / comparison.threshold)} × or less"
+        limit = f"{_limit(1 / comparison.threshold, up=False)} × or less"
     elif not comparison.per_ev and not _inverse(result):
-        limit += f", that is {figure(threshold_value(comparison))} {result.unit}"
+        limit += f", that is {_limit(threshold_value(comparison))} {result.unit}"
     return ChangeFromReference(
         marker=words.marker(result.marker),
         quantity=quantity,
         reference=_reference(comparison),
         reference_value=_reference_value(comparison),
-        fold=fold(low, high),
+        fold=fold(comparison, falls=change.not_fallen),
         fold_low=low,
         fold_high=None if math.isinf(high) else high,
         threshold=comparison.threshold,
@@ -73,13 +74,34 @@ def _change(comparison: Comparison, change: Change, quantity: str, reached: Tri,
     )
 
 
-def fold(low: float, high: float) -> str:
-    """A ratio as it may be claimed: a bound where a value lies below the limit of detection."""
+def _limit(number: float, *, up: bool = True) -> str:
+    return figure(rounded_limit(number, up=up))
+
+
+def fold(comparison: Comparison, *, falls: bool) -> str:
+    """A ratio as it may be claimed: a bound where a value lies below the limit of detection, none where both do."""
+    low, high = comparison.ratio.low, comparison.ratio.high
+    limit = 1 / comparison.threshold if falls else comparison.threshold
     if low == high:
-        return f"{figure(low)} ×"
+        return f"{_beside(low, limit)} ×"
     if math.isinf(high):
-        return f"≥ {figure(low)} ×"
-    return f"≤ {figure(high)} ×" if low <= 0 else f"{figure(low)} to {figure(high)} ×"
+        return f"≥ {_beside(low, limit)} ×" if low > 0 else "no ratio"
+    return f"≤ {_beside(high, limit)} ×" if low <= 0 else f"{_beside(low, limit)} to {_beside(high, limit)} ×"
+
+
+def per_ev_in_words(finding: Finding) -> Mapping[str, str]:
+    """What notes may say of a rise per vesicle: how large it is and what it is held against; empty where none is told."""
+    per_ev = next((one for one in finding.comparisons.values() if one.per_ev), None)
+    if per_ev is None:
+        return {}
+    return {"per_ev": fold(per_ev, falls=False), "per_ev_limit": f"{_limit(per_ev.threshold)} ×"}
+
+
+def _beside(number: float, limit: float) -> str:
+    """The nearest figure that lies on the same side of the limit as the number itself."""
+    nearest = float(f"{number:.3g}")
+    crossed = nearest != number and (number - limit) * (nearest - limit) <= 0
+    return figure(rounded_limit(number, up=at_least(number, limit))) if crossed else figure(number)
 
 
 def _reference(comparison: Comparison) -> str:
@@ -106,7 +128,7 @@ def _built(comparison: Comparison, change: Change) -> str:
     result = comparison.sample.result
     n = comparison.reference.n
     said = (
-        f"the larger of the reference change value {figure(comparison.reference_change)} "
+        f"the larger of the reference change value {_limit(comparison.reference_change)} "
         f"(Z {comparison.z:g}{', ' + confidence if confidence else ''}; "
         f"analytical CV {_percent(comparison.cva)}, {_origin(result.cva, 'cva' in result.declared)}; "
         f"within-person CV {_percent(comparison.cvi)}, {_origin(result.cvi, 'cvi' in result.declared)}; "
@@ -143,13 +165,13 @@ def would_change(finding: Finding, chart: Chart, book: RuleBook, words: Wording)
     spec = next((spec for spec in finding.rule.facts if spec.kind == "value" and spec.name in compared), None)
     if spec is not None:
         yield _next_value(spec, compared[spec.name], finding)
-        yield from _next_pair(finding)
-    if finding.state == "hold" and (opens := _judged_from(finding)) is not None:
-        yield f"a sample from {opens.isoformat()} on can be judged"
+        yield from _next_pair(finding, chart)
+    if finding.state == "hold" and (days := judged_again(finding, chart, book)) is not None and days.first is not None:
+        yield f"a sample {days} can be judged"
     if finding.state == "data-quality":
         yield from (f"it can be judged once {said}" for said in words.settled(finding, chart))
     if finding.state == "not-evaluable":
-        yield from _made_evaluable(finding, book, words)
+        yield from _made_evaluable(finding, chart, book, words)
 
 
 def _without_imaging(finding: Finding, book: RuleBook) -> str:
@@ -167,34 +189,24 @@ def _without_imaging(finding: Finding, book: RuleBook) -> str:
     return found if found in ("suspected", "persistent", "watch") else ""
 
 
-def _judged_from(finding: Finding) -> date | None:
-    """The first day on which the time of the line holds nothing any more; None if it is not that which does."""
-    windows = [
-        finding.rule.fact(literal.fact).params
-        for clause in finding.holding
-        for literal in clause.all
-        if literal.wanted and finding.rule.fact(literal.fact).kind == "day"
-    ]
-    last = max((window.last for window in windows if window.last is not None), default=None)
-    return None if last is None or finding.anchor_day is None else finding.anchor_day + timedelta(days=last + 1)
-
-
-def _made_evaluable(finding: Finding, book: RuleBook, words: Wording) -> Iterator[str]:
+def _made_evaluable(finding: Finding, chart: Chart, book: RuleBook, words: Wording) -> Iterator[str]:
     """What would make a finding evaluable: another sample, what is not stated, or something to compare with."""
     failed = [clause.all[0].fact for clause in finding.holding if clause.gate and clause.all[0].wanted]
     missing = [said for name in finding.missing for said in words.missing(name, finding)]
     if not failed or "method-not-stated" in failed:
         missing += words.unstated(finding)
     lacks_reference = "no-baseline" in failed
-    spoilt = [words.failure(name) for name in failed if name not in _OF_THE_COMPARISON]
+    settled = words.settled(finding, chart)
+    spoilt = [words.failure(name) for name in failed if name not in _OF_THE_COMPARISON and name != _BOUND]
     if "unit-not-convertible" in failed:
         units = book.catalogue.markers[finding.rule.watches].units.values()
         known = ", ".join(dict.fromkeys(unit.family.canonical for unit in units))
         yield f"the same result can be judged in a unit that converts to one of: {known}"
-    if spoilt and (missing or lacks_reference):
+    if spoilt and (missing or lacks_reference or settled):
         yield f"a sample, of which this does not hold, is needed: {', '.join(spoilt)}"
     elif spoilt:
         yield f"another sample, of which this does not hold, can be judged: {', '.join(spoilt)}"
+    yield from (f"it can be judged once {said}" for said in settled)
     if missing:
         yield f"it can be judged once this is stated: {', '.join(dict.fromkeys(missing))}"
     elif "method-changed" in failed:
@@ -203,6 +215,9 @@ def _made_evaluable(finding: Finding, book: RuleBook, words: Wording) -> Iterato
     if lacks_reference and (finding.rule.reference != "nadir" or not spoilt):
         yield _reference_wanted(finding, book, words)
 
+
+_BOUND = "drug-bound"
+"""A failure that holds of every sample as long as the drug is given: another sample helps nothing."""
 
 _OF_THE_COMPARISON = ("method-not-stated", "method-changed", "no-baseline")
 """Failures that are not of the sample itself: what it is compared with, or how that is known."""
@@ -233,9 +248,11 @@ def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str
     else:
         edge, ratio = threshold_value(comparison), comparison.threshold
         where, then = ("below", "would end the rise") if reached else ("of at least", "would be a rise")
-    limit = f"{figure(ratio)} × its reference" if _inverse(result) else f"{figure(edge)} {result.unit}"
+    up = where in ("above", "of at least")  # what is said holds of every value beyond the figure that is shown
+    limit = f"{_limit(ratio, up=up)} × its reference" if _inverse(result) else f"{_limit(edge, up=up)} {result.unit}"
     anchor, start = finding.rule.anchor, finding.anchor_day
-    last = max(anchor.until, anchor.second_until)
+    # A second sample may be later; it counts only after a first that shows the change.
+    last = anchor.second_until or anchor.until if reached and finding.state != "hold" else anchor.until
     until = (
         f", in a sample drawn by {(start + timedelta(days=last)).isoformat()}: later ones are not judged"
         if finding.operation is not None and start is not None and last
@@ -244,12 +261,20 @@ def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str
     return f"a comparable value {where} {limit} {then}{until}"
 
 
-def _next_pair(finding: Finding) -> Iterator[str]:
+def _next_pair(finding: Finding, chart: Chart) -> Iterator[str]:
     found = second_sample(finding)
-    if found is not None:
-        opens, closes, pair = found
-        also = ", if it exceeds the limit over the lowest value on treatment too" if pair.over_lowest else ""
-        yield f"a second such sample from {opens.isoformat()} to {closes.isoformat()} would confirm it{also}"
+    if found is None:
+        return
+    days = f"from {found.opens.isoformat()} to {found.closes.isoformat()}"
+    if not found.is_past(chart):
+        also = ", if it exceeds the limit over the lowest value on treatment too" if found.pair.over_lowest else ""
+        yield f"a second such sample {days} would confirm it{also}"
+        return
+    start = finding.anchor_day
+    again = start is not None and (chart.as_of - start).days <= found.pair.first_to
+    yield f"the days for a second such sample, {days}, are past" + (
+        "; a later one may begin a new pair" if again else ""
+    )
 
 
 _LAST = re.compile(r" (?:to|by) (\d{4}-\d{2}-\d{2})(?= would confirm it|: later ones are not judged)")
@@ -259,27 +284,6 @@ def last_day(said: str) -> date | None:
     """The last day on which a sample could do what a sentence of `would_change` says; None if it names none."""
     found = _LAST.search(said)
     return date.fromisoformat(found[1]) if found else None
-
-
-def second_sample(finding: Finding) -> tuple[date, date, Pair] | None:
-    """From when to when a second sample would confirm, and what it must show; None if anything else keeps the state away."""
-    latest, anchor = finding.latest, finding.anchor_day
-    if finding.state != "watch" or latest is None or latest.collected is None or anchor is None:
-        return None
-    for clause in finding.rule.clauses:
-        if clause.state not in ("suspected", "persistent") or clause.gate:
-            continue
-        open_facts = [literal.fact for literal in clause.all if truth(literal, finding.facts) is not True]
-        blocked = any(truth(literal, finding.facts) for literal in clause.unless)
-        pair = finding.rule.fact(open_facts[0]).params if len(open_facts) == 1 and not blocked else None
-        if not isinstance(pair, Pair):
-            continue
-        opens = max(latest.collected + timedelta(days=pair.apart_from), anchor + timedelta(days=pair.second_from))
-        last = min((latest.collected - anchor).days + pair.apart_to, pair.second_to)
-        closes = anchor + timedelta(days=last)
-        if opens <= closes:
-            return opens, closes, pair
-    return None
 
 
 def why(finding: Finding, book: RuleBook, words: Wording) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
 from cds.advice.advisory import (
@@ -17,12 +17,13 @@ from cds.advice.advisory import (
     RuleStatement,
     Treatment,
 )
-from cds.advice.changes import changes, why_not, would_change
+from cds.advice.changes import changes, per_ev_in_words, why_not, would_change
 from cds.advice.checks import FAILED, UNKNOWN, checks, imaging_near, is_judged
 from cds.advice.confirmation import over_lowest
+from cds.advice.waiting import Days, judged_again, second_sample
 from cds.advice.wording import Wording
 from cds.chart.declarations import CHECKS
-from cds.chart.model import Chart, Diagnosis, Method, Result
+from cds.chart.model import Chart, Method, Result
 from cds.reasoning.change import Comparison
 from cds.reasoning.evidence import Study
 from cds.reasoning.findings import Evaluation, Finding
@@ -31,11 +32,14 @@ from cds.reasoning.rulebook import RuleBook
 
 _ANSWERS = {check: {good: answer for answer, good in answers.items()} for check, answers in CHECKS.items()}
 
+_OF_THE_DRUG = frozenset({"drug-tolerance-not-stated", "drug-bound"})
+"""Failures of a specimen that no other specimen mends as long as the drug is given."""
+
 _ONLY_IF = {  # options that help only where a gate failed or could not be asked, or where one of these facts may hold
     "redraw-specimen": (("specimen",), ("no-value", "different-analyte")),
     "set-new-reference": (("comparability", "baseline"), ()),
     "ask-laboratory": (("data",), ("unreadable", "unit-not-convertible", "efficiency-not-stated", "no-reference-gene")),
-    "check-assay-interference": ((), ("drug-tolerance-not-stated", "drug-bound")),
+    "check-assay-interference": ((), tuple(_OF_THE_DRUG)),
 }
 
 _FOR = {  # options for disease of these receptors: left out where the record says otherwise, offered where it says nothing
@@ -79,6 +83,8 @@ class Advisor:
             therapy=words.therapy(finding.line.therapy) if finding.line else "",
         )
         rule, note_keys = finding.rule, tuple(self._notes(finding))
+        overdue = any((second := second_sample(part)) and second.is_past(chart) for part in finding.parts or (finding,))
+        noted = (*note_keys, *(("confirmation-overdue",) if overdue else ()))
         support = [key for key in rule.evidence if key not in rule.contradicting]
         against = [study for study in self._studies(rule.contradicting)]
         against += [
@@ -117,9 +123,9 @@ class Advisor:
             cannot_exclude=not_excluded,
             why_not=tuple(why_not(finding, book, words)),
             would_change=tuple(dict.fromkeys(would_change(finding, chart, book, words))),
-            notes=tuple(said for note in note_keys for said in self._note(note, finding, chart)),
+            notes=tuple(said for note in noted for said in self._note(note, finding, chart)),
             advises=finding.state in rule.advise,
-            options=tuple(self._options(finding, chart.diagnosis, gates, bool(missing or not_excluded))),
+            options=tuple(self._options(finding, chart, gates, bool(missing or not_excluded))),
             evidence=tuple(_reference(study) for study in self._studies(rule.evidence) if study not in against),
             contradicting=tuple(_reference(study) for study in against),
             limitations=tuple(dict.fromkeys(self._limitations(finding))),
@@ -161,7 +167,7 @@ class Advisor:
             if key in part.notes or key not in {note for other in finding.parts for note in other.notes}:
                 given = {"marker": self._words.marker(part.rule.watches), "collected": str(latest)}
                 days = (chart.as_of - latest).days if latest is not None else 0
-                said[self._words.note(key, **given, days=str(days))] = None
+                said[self._words.note(key, **given, **per_ev_in_words(part), days=str(days))] = None
         yield from said
 
     def _limitations(self, finding: Finding) -> Iterator[str]:
@@ -227,17 +233,21 @@ class Advisor:
             undated=result.undated,
         )
 
-    def _options(
-        self, finding: Finding, diagnosis: Diagnosis, gates: tuple[Check, ...], incomplete: bool
-    ) -> Iterator[Option]:
+    def _options(self, finding: Finding, chart: Chart, gates: tuple[Check, ...], incomplete: bool) -> Iterator[Option]:
         """The rule's options for the state, without those that would help nothing here."""
         open_gates = {check.name for check in gates if check.outcome in (FAILED, UNKNOWN)}
         facts = [part.facts for part in finding.parts or (finding,)]
+        if "specimen" in open_gates and not any(_may_fail(part, "specimen") for part in finding.parts or (finding,)):
+            open_gates.remove("specimen")
         for key in finding.rule.advise.get(finding.state, ()):
+            if key in _TIMED:
+                if days := _TIMED[key](finding, chart, self._book):
+                    yield self._words.option(key, days)
+                continue
             if key == "complete-missing-data" and not incomplete and "comparability" not in open_gates:
                 continue
             receptors = _FOR.get(key, {})
-            if any(getattr(diagnosis, name) is (not wanted) for name, wanted in receptors.items()):
+            if any(getattr(chart.diagnosis, name) is (not wanted) for name, wanted in receptors.items()):
                 continue
             needed, named = _ONLY_IF.get(key, ((), ()))
             if (needed or named) and not (
@@ -246,6 +256,35 @@ class Advisor:
             ):
                 continue
             yield self._words.option(key)
+
+
+def _may_fail(finding: Finding, gate: str) -> bool:
+    """Whether a finding fails a gate, or may, by more than a drug that is given."""
+    asked = {clause.all[0].fact for clause in finding.rule.clauses if clause.gate == gate}
+    return any(finding.facts.get(name, False) is not False for name in asked - _OF_THE_DRUG)
+
+
+def _second(finding: Finding, chart: Chart, _book: RuleBook) -> Days | None:
+    found = second_sample(finding)
+    return Days(found.opens, found.closes) if found is not None and not found.is_past(chart) else None
+
+
+def _once_judged(finding: Finding, chart: Chart, book: RuleBook) -> Days | None:
+    days = judged_again(finding, chart, book)
+    return days if days is not None and days.first is not None else None
+
+
+def _once_undisturbed(finding: Finding, chart: Chart, book: RuleBook) -> Days | None:
+    days = judged_again(finding, chart, book)
+    return days if days is not None and days.first is None else None
+
+
+_TIMED: Mapping[str, Callable[[Finding, Chart, RuleBook], Days | None]] = {
+    "repeat-after-surgery": _second,
+    "repeat-once-judged": _once_judged,
+    "repeat-once-undisturbed": _once_undisturbed,
+}
+"""Options that name the days on which a sample would tell more, and are given only where there are such days."""
 
 
 def _compared_with(comparison: Comparison) -> Sequence[Sample]:

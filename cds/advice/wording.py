@@ -11,6 +11,7 @@ from typing import Any
 
 from cds.advice.advisory import About, Option
 from cds.advice.differences import differences, meant
+from cds.advice.waiting import Days
 from cds.chart.model import Chart
 from cds.reasoning.findings import Finding
 from cds.reasoning.rulebook import Clause, RuleBook
@@ -86,14 +87,18 @@ class Wording:
         names = ("developer", "funding", "contact", "regulatory", "user", "validation")
         return About(**{name: getattr(site, name) or stands.get(name, "") for name in names}, software=site.software)
 
-    def option(self, key: str) -> Option:
+    def option(self, key: str, days: Days | None = None) -> Option:
+        """An option in words; those of some name the days for a sample."""
         words = self._advice.get("options", {}).get(key, {})
         studies = self._book.evidence.studies
         sources = tuple(
             studies[source].citation if source in studies else "engineering default of this project"
             for source in words.get("sources", ())
         )
-        return Option(key, words.get("label", key), words.get("text", key.replace("-", " ")), sources)
+        text = _filled(
+            words.get("text"), {"days": str(days) if days else "on the days that a card names"}
+        ) or key.replace("-", " ")
+        return Option(key, words.get("label", key), text, sources, *(days or (None, None)))
 
     def overrides(self) -> tuple[str, Mapping[str, str]]:
         """The code system (its last path segment) of the reasons for not following, and their labels by code."""
@@ -111,17 +116,21 @@ class Wording:
     def headline(self, finding: Finding, **words: str) -> str:
         """The state in one sentence of less than 140 characters; marker and state alone if the wording cannot be filled."""
         own = self._cards.get("by_rule", {}).get(finding.rule.name, {})
-        common = self._cards.get("states", {}).get(finding.state, {})
-        template = own.get(finding.state) or common.get("headline")
         given = {"suspicion": own.get("suspicion", finding.rule.title), **words}
+        template = self._said(finding, finding.state, "headline")
         filled = _filled(template, given) or f"{words['marker']}: {self.state(finding.state)}"
         said = " ".join(filled.split())
         return said if len(said) < 140 else said[:138].rstrip() + "…"
 
     def explanation(self, finding: Finding) -> str:
-        own = self._cards.get("by_rule", {}).get(finding.rule.name, {})
-        common = self._cards.get("states", {}).get(finding.state, {})
-        return str(own.get(f"{finding.state}_explain") or common.get("explain", ""))
+        return str(self._said(finding, f"{finding.state}_explain", "explain") or "")
+
+    def _said(self, finding: Finding, key: str, common: str) -> object:
+        """The words of the state: those of a note that the finding carries, else those of its rule, else the common ones."""
+        by_note, by_rule = self._cards.get("by_note", {}), self._cards.get("by_rule", {})
+        nearer = [by_note.get(note, {}) for note in finding.notes] + [by_rule.get(finding.rule.name, {})]
+        own = next((words[key] for words in nearer if words.get(key)), None)
+        return own or self._cards.get("states", {}).get(finding.state, {}).get(common)
 
     def missing(self, fact: str, finding: Finding) -> tuple[str, ...]:
         """What would settle an unknown fact of the finding."""

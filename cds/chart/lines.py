@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from cds.chart.exposure import Span
-from cds.chart.model import Diagnosis, Line, Operation, Tri
+from cds.chart.model import Diagnosis, DrugCourse, Line, Operation, Tri
 
 Prepares = Callable[[date | None, frozenset[str]], Tri]
 """Whether a line with this start and these stated intents is neoadjuvant."""
@@ -209,7 +209,12 @@ class _Run:
             self._first_dose(),
             prepares(start, frozenset().union(*stated) if stated else _NO_INTENT),
             tuple(dict.fromkeys([stretch.ref for stretch in self.stretches])),
+            self._courses() if len(self.drugs) > 1 else (),
         )
+
+    def _courses(self) -> tuple[DrugCourse, ...]:
+        """When each drug was or may have been given: for its bridge after a dose or supply, without an end if none is known."""
+        return tuple(dict.fromkeys([_course(stretch) for stretch in self.stretches if stretch.drug.name]))
 
     def _start(self) -> date | None:
         exact = any(stretch.exact for stretch in self.stretches if stretch.first == self.first)
@@ -260,6 +265,13 @@ def _renewed(vague: list[Stretch], day: date) -> bool:
         and (day - stretch.last).days <= stretch.drug.bridge
         for stretch in vague
     )
+
+
+def _course(stretch: Stretch) -> DrugCourse:
+    last = None if stretch.form in ("open", "vague") else stretch.last
+    if last is not None and stretch.form != "fixed":
+        last += timedelta(days=stretch.drug.bridge)
+    return DrugCourse(stretch.drug.name, stretch.first, last)
 
 
 def _from(stretch: Stretch, first: date) -> Stretch:

@@ -92,6 +92,14 @@ class Result(msgspec.Struct, frozen=True):
         return not self.censored and low is not None and high is not None and low < high < math.inf
 
 
+class DrugCourse(msgspec.Struct, frozen=True):
+    """A drug of a line, and the days on which it was or may have been going on: both ends included, None for an open one."""
+
+    drug: str
+    first: date | None
+    last: date | None
+
+
 class Line(msgspec.Struct, frozen=True):
     """A run of one therapy class. Drugs of several classes given together make one line for each class."""
 
@@ -106,6 +114,21 @@ class Line(msgspec.Struct, frozen=True):
     first_dose: time | None = None
     neoadjuvant: Tri = None
     refs: tuple[str, ...] = ()
+    courses: tuple[DrugCourse, ...] = ()  # of a line of several drugs; empty: each drug over the whole line
+
+    def drugs_on(self, day: date) -> tuple[str, ...]:
+        """The drugs that may have been going on on `day`; in a pause those before it, before the first day those of that day."""
+        if not self.courses:
+            return self.drugs
+        found = [
+            one for one in self.courses
+            if (one.first is None or one.first <= day) and (one.last is None or day <= one.last)
+        ]  # fmt: skip
+        if not found:
+            ended = max((one.last for one in self.courses if one.last is not None and one.last < day), default=None)
+            begins = min((one.first for one in self.courses if one.first is not None), default=None)
+            found = [one for one in self.courses if (one.last == ended if ended is not None else one.first == begins)]
+        return tuple(dict.fromkeys([one.drug for one in found]))
 
     def runs_on(self, day: date) -> Tri:
         """Whether this line runs on `day`: None if its start or its extent is not documented."""

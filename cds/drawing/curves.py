@@ -8,9 +8,10 @@ from datetime import timedelta
 from itertools import pairwise
 
 from cds.advice.advisory import Advisory
-from cds.advice.changes import fold, second_sample
+from cds.advice.changes import fold
 from cds.advice.checks import is_judged
 from cds.advice.statements import method_in_words
+from cds.advice.waiting import second_sample
 from cds.advice.wording import Wording
 from cds.chart.model import Chart, Result
 from cds.drawing.crossings import crossings
@@ -88,6 +89,7 @@ def _panel(
     ]
     said = next(iter(sorted(own or about, key=lambda one: one.rank)), None)
     second = second_sample(finding) if finding is not None else None
+    second = None if second is None or second.is_past(chart) else second
     roles = {one.ref: one.roles for one_said in own or about for one in one_said.readings}
     beyond = crossings(finding, chart, book, open_=second is not None) if finding is not None else {}
     points = tuple(_point(one, roles.get(one.ref, ()), beyond.get(one.ref, "")) for one in results)
@@ -106,7 +108,7 @@ def _panel(
         breaks=tuple(sorted((*breaks, *elsewhere), key=lambda one: one.day)),
         decision=_decision(finding, family, chart) if finding is not None else None,
         pair=(pair[0].collected, pair[1].collected) if pair and pair[0].collected and pair[1].collected else None,
-        second=Window(second[0], second[1], "a second sample here would confirm") if second else None,
+        second=Window(second.opens, second.closes, "a second sample here would confirm") if second else None,
         early=_early(finding, Wording(book)) if finding is not None else None,
         word=said.word if said is not None else "",
         certainty=said.certainty if said is not None else "",
@@ -165,7 +167,7 @@ def _decision(finding: Finding, family: str | None, chart: Chart) -> Decision | 
         expected=(low / one.reference_change, high * one.reference_change),
         noise=(low / noise, high * noise),
         start=finding.anchor_day or min(days, default=chart.as_of),
-        fold=_fold(one),
+        fold=fold(one, falls=falls),
         threshold=one.threshold,
         reference_change=one.reference_change,
         noise_change=noise,
@@ -173,15 +175,8 @@ def _decision(finding: Finding, family: str | None, chart: Chart) -> Decision | 
         cva=one.cva,
         cvi=one.cvi,
         stated=one.cv_source,
-        per_ev=(high * per_ev.ratio.low, _fold(per_ev)) if per_ev and per_ev.ratio.low > 0 else None,
+        per_ev=(high * per_ev.ratio.low, fold(per_ev, falls=False)) if per_ev and per_ev.ratio.low > 0 else None,
     )
-
-
-def _fold(one: Comparison) -> str:
-    """The ratio in words; of two values below the limit of detection none can be told."""
-    if one.ratio.low <= 0 and math.isinf(one.ratio.high):
-        return "no ratio"
-    return fold(one.ratio.low, one.ratio.high)
 
 
 def _early(finding: Finding, words: Wording) -> Window | None:

@@ -161,11 +161,11 @@ def built(scene: Scene) -> Iterator[str]:
 
 
 def _built(one: Decision) -> str:
-    larger = f"the larger of {figure(one.reference_change)} and the floor {figure(one.floor)}"
+    larger = f"the larger of {figure(one.change_ratio)} and the floor {figure(one.floor)}"
     limit = f"1 ÷ {larger}, that is {figure(one.threshold_ratio)}" if one.falls else larger
     return (
         f"the inner band is ×/÷ {figure(one.noise_change)}, the scatter of the measurement alone (analytical CV "
-        f"{_percent(one.cva)}), the outer ×/÷ {figure(one.reference_change)}, with the person's own variation (CV "
+        f"{_percent(one.cva)}), the outer ×/÷ {figure(one.change_ratio)}, with the person's own variation (CV "
         f"{_percent(one.cvi)}; {_STATED.get(one.stated, one.stated)}). Limit: {limit} times the reference."
     )
 

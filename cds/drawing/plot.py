@@ -117,7 +117,7 @@ def _bands(plot: _Plot) -> Iterator[str]:
         return
     start = plot.across.at(one.start)
     bands = (
-        ("c-expected", one.expected, f"variation expected without a change: ×/÷ {figure(one.reference_change)}"),
+        ("c-expected", one.expected, f"variation expected without a change: ×/÷ {figure(one.change_ratio)}"),
         ("c-noise", one.noise, f"scatter of the measurement alone: ×/÷ {figure(one.noise_change)}"),
     )
     for look, (least, most), told in bands:
@@ -278,7 +278,7 @@ def _beside(plot: _Plot) -> Iterator[str]:
         return
     below = "<" if one.reference[0] < one.reference[1] else ""
     ratio = f"{figure(one.threshold_ratio)} ×"
-    limit = f"limit {ratio}" if panel.relative else f"limit {figure(one.limit / unit)} ({ratio})"
+    limit = f"limit {ratio}" if panel.relative else f"limit {figure(one.limit_in(unit))} ({ratio})"
     said = [
         (one.limit, "c-bold c-limitword", limit),
         (one.reference[1], "c-small", f"reference {below}{figure(one.reference[1] / unit)}"),

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from cds.reasoning.explanation import rounded_limit
+
 Span = tuple[date, date]
 """Days, both included."""
 
@@ -101,7 +103,16 @@ class Decision:
     @property
     def threshold_ratio(self) -> float:
         """The limit over the reference, as a card says it."""
-        return 1 / self.threshold if self.falls else self.threshold
+        return rounded_limit(1 / self.threshold if self.falls else self.threshold, up=not self.falls)
+
+    @property
+    def change_ratio(self) -> float:
+        """The reference change value, as a card says it."""
+        return rounded_limit(self.reference_change, up=True)
+
+    def limit_in(self, unit: float) -> float:
+        """The limit in a unit as a card says it; the line that is drawn lies at the limit itself."""
+        return rounded_limit(self.limit / unit, up=not self.falls)
 
 
 @dataclass(frozen=True, slots=True)

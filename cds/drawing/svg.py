@@ -126,7 +126,7 @@ def _told(panel: Panel) -> Iterator[str]:
     if panel.word:
         yield f"State: {panel.word}{f', certainty {panel.certainty}' if panel.certainty else ''}."
     if (one := panel.decision) is not None:
-        figures = "" if panel.relative else f", {figure(one.limit)} {unit_in_words(panel.unit)}"
+        figures = "" if panel.relative else f", {figure(one.limit_in(1))} {unit_in_words(panel.unit)}"
         yield f"Limit: {figure(one.threshold_ratio)} times the reference{figures}. Latest value: {one.fold}."
     elif panel.note:
         yield f"Not compared: {'; '.join(panel.note)}."

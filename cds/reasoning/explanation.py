@@ -5,7 +5,9 @@ Everything here is derived from a `Finding`; nothing is evaluated again. `cds.ad
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from cds.reasoning.change import Comparison
 from cds.reasoning.findings import Finding
@@ -66,6 +68,18 @@ def _negated(literals: tuple[Literal, ...], finding: Finding) -> list[str]:
 def threshold_value(comparison: Comparison) -> float:
     """The value at which the sample would be just at its threshold, in the unit of the marker's family."""
     return comparison.reference_value.high * comparison.threshold
+
+
+def rounded_limit(number: float, *, up: bool) -> float:
+    """A limit in the digits that `figure` shows, rounded away from what it admits: up if that lies above it, else down.
+
+    Limits are compared unrounded; rounded to the nearest, one that is shown may admit a value that the real one does not.
+    """
+    if number == 0 or not math.isfinite(number):
+        return number
+    exact = Decimal(f"{number:.12g}")  # what lies beyond is of the arithmetic
+    last = 0 if exact.adjusted() == 3 else exact.adjusted() - 2
+    return float(exact.quantize(Decimal(1).scaleb(last), ROUND_CEILING if up else ROUND_FLOOR))
 
 
 def figure(number: float) -> str:

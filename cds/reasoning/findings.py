@@ -46,6 +46,9 @@ class Finding(msgspec.Struct, frozen=True):
     judged: tuple[Result, ...]
     parts: tuple[Finding, ...] = ()
     also: tuple[str, ...] = ()  # other rules of the marker that say the same of it
+    runs: Mapping[str, tuple[Result, ...]] = msgspec.field(
+        default_factory=dict
+    )  # by the fact's name, what a confirmation is looked for in: the unbroken run that ends with the latest sample
     uncompared: Result | None = None  # the newest sample that could be its reference, where none can be compared
 
     @property

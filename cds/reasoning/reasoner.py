@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from cds.chart.model import Chart, Tri
+from cds.chart.model import Chart, Result, Tri
 from cds.errors import Disagreement
 from cds.reasoning import combination
-from cds.reasoning.change import Change, Comparison, Pair, compare, confirmation
+from cds.reasoning.change import Change, Comparison, Pair, compare, confirmation, run_before
 from cds.reasoning.engine import Answer, Engine
 from cds.reasoning.findings import Evaluation, Finding, Held
 from cds.reasoning.forming import Forming
@@ -97,6 +97,7 @@ class Reasoner:
         rule = question.rule
         facts = self._forming.facts(question)
         comparisons: dict[str, Comparison] = {}
+        runs: dict[str, tuple[Result, ...]] = {}
         pair = None
         if facts.get("judged") and question.latest is not None:
             for name, change in self._changes[rule.name]:
@@ -106,6 +107,9 @@ class Reasoner:
             for name, wanted in self._pairs[rule.name]:
                 if pair is None and facts.get(name):
                     pair = confirmation(question, wanted)[1]
+                elif name in facts:
+                    run, _ = run_before(question, wanted, question.judged())
+                    runs[name] = tuple([sample.result for sample in run])
         latest = question.latest
         uncompared: list[Sample] = []
         if latest is not None and facts["applies"] is True and question.reference(latest) is None:
@@ -121,6 +125,7 @@ class Reasoner:
             day=latest.day if question.start is not None and latest is not None else None,
             comparisons=comparisons,
             pair=(pair[0].result, pair[1].result) if pair else None,
+            runs=runs,
             judged=tuple([sample.result for sample in question.judged()]) if facts.get("judged") else (),
         )
 
@@ -213,6 +218,8 @@ class Reasoner:
             # A combined question that is stopped at a gate says nothing that its markers' own rules say already.
             findings = [one for one in findings if not (others and one.line is None and self._stopped(one, others))]
             speaking = [finding for finding in findings if finding.state != "not-applicable"]
+            if not speaking and _is_covered(status, markers, answers.values()):
+                continue
             said: dict[tuple[str, str], list[Finding]] = {}
             for finding in speaking or sorted(findings, key=lambda finding: not finding.notes):
                 said.setdefault(self._sameness(finding), []).append(finding)
@@ -249,3 +256,15 @@ class Reasoner:
                     (name, f"no rule reads it. Withheld rules: {withheld}" if withheld else "no rule reads it")
                 )
         return tuple(silent)
+
+
+def _is_covered(status: str, markers: tuple[str, ...], answers: Iterable[Finding]) -> bool:
+    """Whether combined questions that apply speak of these markers: rules of theirs that do not apply say nothing then."""
+    covered = {
+        part.rule.watches
+        for finding in answers
+        if finding.rule.status == status
+        for part in finding.parts
+        if "not-applicable" not in (finding.state, part.state)
+    }
+    return set(markers) <= covered

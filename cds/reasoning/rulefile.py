@@ -123,7 +123,8 @@ class RuleReader:
                     mistake=Mistake.NOT_A_DATE,
                 )
         limits = self._limits()
-        context = Context(limits, self.facts, marker if marker in self.catalogue.markers else "")
+        known_marker = marker if marker in self.catalogue.markers else ""
+        context = Context(limits, self.facts, known_marker, self.catalogue.therapies.classes)
         anchor = self._anchor()
         for gate in gates:
             for spec in (*(failing for failing, _, _ in gate.fails_on), *gate.facts, *gate.notes):

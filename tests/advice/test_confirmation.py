@@ -38,7 +38,7 @@ def test_both_samples_of_the_pair_are_shown_against_the_lowest_value_on_treatmen
     ]
     for one in (first, second):
         assert (one.reference, one.reference_value) == ("lowest earlier value on treatment (2025-02-03)", "118 pg/mL")
-        assert one.limit == "2.14 ×, that is 252 pg/mL"
+        assert one.limit == "2.14 ×, that is 253 pg/mL"
         assert one.reached is True
         for part in ("reference change value 2.14", "Z 1.645", "one-sided 95 %", "1 reference sample", "the floor 2"):
             assert part in one.built
@@ -115,5 +115,5 @@ def test_the_card_holds_it(write: Callable[[Chart], list[Card]]) -> None:
     text = card["detail"].replace("\\", "")
     assert (
         "EV-PD-L1, value of 2025-03-24: **2.54 ×** of the reference 118 pg/mL, "
-        "lowest earlier value on treatment (2025-02-03); limit 2.14 ×, that is 252 pg/mL"
+        "lowest earlier value on treatment (2025-02-03); limit 2.14 ×, that is 253 pg/mL"
     ) in text

@@ -19,7 +19,7 @@ CHEMOTHERAPY, ENDOCRINE, HER2 = "cytotoxic-chemotherapy", "endocrine-therapy", "
 CDK4_6, OTHER = "cdk4-6-inhibitor", "other-anticancer"
 RXCUI = {
     "doxorubicin": "3639", "cyclophosphamide": "3002", "paclitaxel": "56946", "docetaxel": "72962", "carboplatin": "40048",
-    "capecitabine": "194000", "tamoxifen": "10324", "letrozole": "72965", "exemestane": "258494", "ribociclib": "1873916",
+    "capecitabine": "194000", "tamoxifen": "10324", "letrozole": "72965", "fulvestrant": "282357", "exemestane": "258494", "ribociclib": "1873916",
     "trastuzumab": "224905", "pertuzumab": "1298944", "pembrolizumab": "1547545", "atezolizumab": "1792776",
     "olaparib": "1597582", "everolimus": "141704", "trastuzumab emtansine": "1371041",
 }  # fmt: skip

@@ -216,13 +216,13 @@ def test_the_legend_explains_both_bands_with_their_numbers() -> None:
     text = svg(drawn_of(next(one for one, _, _ in VISITS if one.id == "A01"), "2025-04-21"))
     words = " ".join(words for _, _, words in Picture(drawn(EXAMPLE.read_bytes(), "2025-04-21"), text).words())
     assert "the inner band is ×/÷ 1.49, the scatter of the measurement alone (analytical CV 20 %)" in words
-    assert "the outer ×/÷ 2.02, with the person's own variation (CV 30 %; both assumed, no published value)" in words
-    assert "Limit: the larger of 2.02 and the floor 2 times the reference" in words
+    assert "the outer ×/÷ 2.03, with the person's own variation (CV 30 %; both assumed, no published value)" in words
+    assert "Limit: the larger of 2.03 and the floor 2 times the reference" in words
 
 
 def test_a_delta_ct_is_told_as_a_ratio() -> None:
     text = svg(drawn_of(next(one for one, _, _ in VISITS if one.id == "A13"), "2025-04-07"))
-    assert "limit 3 ×" in text
+    assert "limit 3.01 ×" in text
     assert "a lower ΔCt is more" in text
     assert "{delta_Ct}" not in re.sub(r"<(title|desc).*?</\1>", "", text)
 

@@ -98,6 +98,36 @@ def test_a_fault_of_the_engine_does_not_reach_the_next_call() -> None:
     assert engine.answer(rule, {"applies": False}) == before
 
 
+def _on_trastuzumab(pdl1: dict[str, float], end: date | None = None) -> Chart:
+    """TGF-β1 risen twice on a HER2-targeted line, with a course of PD-L1 beside it."""
+    courses = {"tgfb1-ev": {"2025-01-02": 1.0, "2025-03-24": 4.0, "2025-04-21": 4.0}, "pdl1-ev": pdl1}
+    results = {
+        marker: tuple(result(day, value, marker=marker) for day, value in course.items())
+        for marker, course in courses.items()
+    }
+    line = Line("her2-targeted", ("trastuzumab",), date(2025, 1, 6), end)
+    known = chart()
+    return replace(known, results=results, lines=(line,), diagnosis=replace(known.diagnosis, her2=True))
+
+
+def test_a_marker_is_not_called_not_applicable_beside_the_combined_finding_that_rests_on_it() -> None:
+    evaluation = REASONER.evaluate(_on_trastuzumab({"2025-01-02": 1.0, "2025-03-24": 4.0, "2025-04-21": 4.0}))
+    assert [(finding.markers, finding.state) for finding in evaluation.findings] == [
+        (("tgfb1-ev", "pdl1-ev"), "suspected")
+    ]
+    assert evaluation.marker_state("pdl1-ev") == "suspected"
+
+
+def test_a_marker_whose_latest_sample_no_rule_is_about_still_says_so_beside_a_combined_finding() -> None:
+    course = {"2025-01-02": 1.0, "2025-04-30": 4.0}
+    known = _on_trastuzumab(course, end=date(2025, 4, 25))
+    evaluation = REASONER.evaluate(replace(known, as_of=date(2025, 4, 30)))
+    assert [(finding.markers, finding.state) for finding in evaluation.findings] == [
+        (("pdl1-ev",), "not-applicable"),
+        (("tgfb1-ev", "pdl1-ev"), "watch"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("file", "right", "wrong", "says"),
     [
@@ -106,6 +136,12 @@ def test_a_fault_of_the_engine_does_not_reach_the_next_call() -> None:
         ("gates/2-data.yaml", "fault: conflict", "fault: conflct", "'conflct' is no fault"),
         ("gates/3-therapy.yaml", "    anti-pd-l1:", "    anti-pdl1:", "no therapy class"),
         ("resistance/trpc5-rise-on-chemotherapy.yaml", "review_by: 2027-11-23", "review_by: whenever", "is no date"),
+        (
+            "resistance/hotair-rise-on-endocrine-therapy.yaml",
+            "[cdk4-6-inhibitor]",
+            "[cdk46-inhibitor]",
+            "no therapy class",
+        ),
         ("resistance/trpc5-rise-on-chemotherapy.yaml", "over: baseline", "over: nadir", "reference is 'baseline'"),
     ],
 )

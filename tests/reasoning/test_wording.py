@@ -114,6 +114,7 @@ def test_headlines_fit_a_summary_and_name_only_known_things(wording: dict[str, A
     assert set(longest) == PLACEHOLDERS
     headlines = [state["headline"] for state in wording["states"].values()]
     headlines += [rule["watch"] for rule in wording["by_rule"].values() if "watch" in rule]
+    headlines += [note["no-flag"] for note in wording["by_note"].values()]
     for headline in headlines:
         assert len(headline.format(**longest)) < 140, headline
 

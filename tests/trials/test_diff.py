@@ -51,7 +51,7 @@ def edit(folder: Path, old: str, new: str, name: str = f"resistance/{TRPC5}.yaml
         ("  watch:\n", "  watch:\n    - {id: TR-09, all: [risen, early], unless: [male]}\n", "clause TR-09 of 'watch' added: all of risen, early, unless male"),
         ("all: [risen, risen_per_ev, confirmed]", "all: [risen, confirmed]", "clause TR-01 of 'suspected': all: removed risen_per_ev"),
         ("certainty: very-low", "certainty: low", "clause TR-01 of 'suspected': certainty very-low → low"),
-        ("hold: [repeat-same-method]", "hold: [repeat-same-method, redraw-specimen]", "advise: hold: added redraw-specimen"),
+        ("once-undisturbed]", "once-undisturbed, redraw-specimen]", "advise: hold: added redraw-specimen"),
         ("stale_after: 120 d", "stale_after: 90 d", "stale_after 120 d → 90 d"),
         ("summary: A confirmed", "summary: Any confirmed", "summary reworded: Any confirmed"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,12 +31,13 @@ class Days:
 
 
 class Context:
-    """What a kind may ask for while it reads its parameters: the rule's limits and the facts read before."""
+    """What a kind may ask for while it reads its parameters: the rule's limits, the facts read before, the therapy classes."""
 
-    def __init__(self, limits: Limits, facts: Mapping[str, FactSpec], marker: str):
+    def __init__(self, limits: Limits, facts: Mapping[str, FactSpec], marker: str, therapies: Collection[str] = ()):
         self.limits = limits
         self.facts = facts
         self.marker = marker
+        self.therapies = therapies
 
     def limit(self, section: Section, key: str, kind: type) -> Any:
         """The limit that `key` names; noted as a problem (and a harmless one returned) if it is missing or of another kind."""

@@ -7,7 +7,7 @@ from cds.mistakes import Mistake
 from cds.reasoning.change import Pair, confirmation, run_before
 from cds.reasoning.kinds.kind import Context, Kind, nothing, read_pair_of, resting
 from cds.reasoning.question import Question, Sample
-from cds.source import Section
+from cds.source import Section, likely
 
 
 def _applies(question: Question, _params: object) -> Tri:
@@ -112,8 +112,27 @@ def _other_breast(question: Question, _params: object) -> Tri:
     return None if None in sides else True
 
 
-def _other_drugs(question: Question, studied: tuple[str, ...]) -> Tri:
-    return question.line is not None and not any(drug in studied for drug in question.line.drugs)
+def _read_other_drugs(section: Section, context: Context) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    section.keys("drugs_other_than", optional=("beside",))
+    for name in section.texts("beside"):
+        if name not in context.therapies:
+            hint = likely(name, sorted(context.therapies), "classes")
+            section.problem(f"'{name}' is no therapy class", hint, at="beside", mistake=Mistake.UNKNOWN_THERAPY)
+    return section.texts("drugs_other_than"), section.texts("beside")
+
+
+def _other_drugs(question: Question, params: tuple[tuple[str, ...], tuple[str, ...]]) -> Tri:
+    """Whether another drug than these may run in the line when the latest sample is drawn, or a class beside it [39]."""
+    studied, beside = params
+    line, latest = question.line, question.latest
+    if line is None or latest is None:
+        return False
+    drugs = line.drugs_on(latest.collected)
+    if not drugs or any(drug not in studied for drug in drugs):
+        return True
+    return any(
+        other.therapy in beside and question.runs_at(other, latest) is not False for other in question.chart.lines
+    )
 
 
 def _assumed_ongoing(question: Question, _params: object) -> Tri:
@@ -159,9 +178,7 @@ KINDS = {
     "cancer_in_other_breast": Kind(
         nothing("cancer_in_other_breast"), _other_breast, can_be_unknown=True, stage="always"
     ),
-    "drugs_other_than": Kind(
-        lambda s, _c: s.keys("drugs_other_than").texts("drugs_other_than"), _other_drugs, stage="applies"
-    ),
+    "drugs_other_than": Kind(_read_other_drugs, _other_drugs, stage="applies"),
     "assumed_ongoing": Kind(nothing("assumed_ongoing"), _assumed_ongoing, stage="applies"),
     "interference": Kind(
         _read_interference,

@@ -79,8 +79,10 @@ def _retracted(files: RuleFiles, book: RuleBook, problems: list[Problem]) -> Non
 
 def _own_words(files: RuleFiles, book: RuleBook, problems: list[Problem]) -> None:
     """Words that a site wrote and nothing says; the shipped ones are a stock to choose from."""
+    notes = {clause.note for rule in book.rules for clause in rule.clauses}
     said = {
-        "notes": {clause.note for rule in book.rules for clause in rule.clauses},
+        "notes": notes,
+        "by_note": notes,
         "options": {option for rule in book.rules for options in rule.advise.values() for option in options},
         "by_rule": {rule.name for rule in book.rules},
         "limitations": set(book.catalogue.markers),

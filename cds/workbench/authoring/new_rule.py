@@ -131,7 +131,7 @@ def _rule(answers: Answers, today: date) -> str:
             else []
         ),
         "  watch: [repeat-same-method, complete-missing-data]",
-        "  hold: [repeat-same-method]",
+        "  hold: [repeat-once-judged, repeat-once-undisturbed]",
         "  discordant: [imaging-takes-precedence, repeat-same-method]",
         "  not-evaluable: [complete-missing-data, ask-laboratory, redraw-specimen]",
         "  data-quality: [ask-laboratory]",

@@ -294,6 +294,8 @@ def _facts(tree: Tree, rule: Rule, book: RuleBook) -> Iterator[_Change]:
             for step in (-1, 1):
                 other = str(int(entry["rising"]) + step)
                 yield at("rising", other, "threshold", f"rising {entry['rising']} → {other}")
+        if "beside" in entry:
+            yield at("beside", None, "fact", "'beside' dropped")
         if "over_lowest" in entry or ("pair" in entry and "first" in entry):
             other = "no" if entry.get("over_lowest") == "yes" else "yes"
             yield at("over_lowest", other, "fact", f"over_lowest → {other}")

@@ -18,13 +18,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
-from datetime import time
+from datetime import date, time
 from typing import Any
 
 import msgspec
 
 from cds.chart.meanings import SIDES
-from cds.chart.model import Diagnosis, Event, Imaging, Line, Operation
+from cds.chart.model import Diagnosis, DrugCourse, Event, Imaging, Line, Operation
 from cds.errors import Problem
 from cds.layers import RuleFile, Rules, rule_files
 from cds.mistakes import Mistake
@@ -261,7 +261,12 @@ class _Reader:
     def _line(self, part: Section, therapy: str, text: str, test: RuleTest) -> None:
         first, last, words = self._span(part, therapy, text)
         known = {"planned", "neoadjuvant", "not-neoadjuvant", "unknown-extent", "assumed"}
-        drugs = tuple(word for word in words if word not in known and not word.startswith("at="))
+        courses = [
+            DrugCourse(drug, *map(_date_of, self._span(part, therapy, days)[:2]))
+            for drug, _, days in (word.partition("=") for word in words if not word.startswith("at="))
+            if days
+        ]
+        drugs = [word for word in words if word not in known and "=" not in word] + [one.drug for one in courses]
         at = [word[3:] for word in words if word.startswith("at=")]
         for text_of_time in at:
             if not FORMS["at"].fullmatch(text_of_time):
@@ -276,13 +281,14 @@ class _Reader:
         neoadjuvant = True if "neoadjuvant" in words else False if "not-neoadjuvant" in words else None
         line = Line(
             therapy,
-            drugs or (therapy,),
-            None if first is None else date_of(first),
-            None if last is None else date_of(last),
+            tuple(dict.fromkeys(drugs)) or (therapy,),
+            _date_of(first),
+            _date_of(last),
             extent,
             "planned" in words,
             first_dose=doses[0] if doses else None,
             neoadjuvant=neoadjuvant,
+            courses=tuple(courses),
         )
         test.lines.append((None if line.planned else first, last, line))
 
@@ -304,3 +310,7 @@ class _Reader:
                 stated = read_value(series, self.rulebook.catalogue.markers[marker], day, value.split(), number)
                 if stated is not None:
                     test.results.append(stated)
+
+
+def _date_of(day: int | None) -> date | None:
+    return None if day is None else date_of(day)

@@ -248,6 +248,12 @@ def _reference(teller: Teller, params: tuple[str, Pair | None], rule: Rule) -> s
     }[params[0]]
 
 
+def _other_drugs(teller: Teller, params: tuple[tuple[str, ...], tuple[str, ...]], rule: Rule) -> str:
+    studied, beside = params
+    also = f", or {_one_of(map(teller.words.therapy, beside))} beside it" if beside else ""
+    return f"on the day of the latest sample another drug than {_one_of(studied)} runs in the line{also}"
+
+
 def _combined(teller: Teller, params: Any, rule: Rule) -> str:
     if isinstance(params, StateOf):
         states = _one_of(teller.words.state(state) for state in params.states)
@@ -292,7 +298,7 @@ _DEFINED: Mapping[str, Callable[[Teller, Any, Rule], str]] = {
     "unstated": lambda _t, _p, _r: "an element of its method, its laboratory or its lot is not stated",
     "specimen": lambda _t, _p, _r: "the specimen is of a type in which the marker must not be measured",
     "interference": lambda _t, _p, _r: "a drug that binds the analyte is present, and the assay is not declared to tolerate it",
-    "drugs_other_than": lambda _t, drugs, _r: f"the line holds none of: {', '.join(drugs)}",
+    "drugs_other_than": _other_drugs,
     "off_therapy": lambda _t, _p, _r: "the rise would be confirmed against the last line of the class, which has ended",
 }  # fmt: skip
 

@@ -1,0 +1,52 @@
+"""What is shown of a limit agrees with what was decided: limits are compared unrounded, and shown rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from cds.advice.advisory import Advisory
+from cds.chart.model import Chart, Diagnosis, Line, Operation
+from tests.advice.charts import START, chart, result, series
+
+Advise = Callable[[Chart], tuple[Advisory, ...]]
+
+
+def test_a_value_that_has_not_risen_lies_below_the_limit_that_is_shown(advise: Advise) -> None:
+    tamoxifen = [Line("endocrine-therapy", ("tamoxifen",), START)]
+    results = [result("hotair-ev", 60, 0.5, below=True), result("hotair-ev", 120, 1.5)]
+    known = Diagnosis(True, er=True, her2=False)
+    (said,) = advise(chart(*results, lines=tamoxifen, diagnosis=known))
+    assert said.state == "no-flag"
+    (change,) = said.changes
+    assert (change.fold, change.limit) == ("≥ 3 ×", "3.01 ×, that is 1.51 {fold}")
+    assert said.would_change == ("a comparable value of at least 1.51 {fold} would be a rise",)
+
+
+@pytest.mark.parametrize(
+    ("value", "state", "fold"),
+    [(4.5, "no-flag", "2.25 ×"), (4.51, "no-flag", "2.25 ×"), (4.5108, "watch", "2.26 ×"), (4.53, "watch", "2.27 ×")],
+)
+def test_a_ratio_is_shown_on_its_side_of_the_limit(advise: Advise, value: float, state: str, fold: str) -> None:
+    (said,) = advise(chart(*series("trpc5-ev", {-4: 2.0, 77: value})))
+    assert (said.state, said.changes[0].fold) == (state, fold)
+    assert said.changes[0].limit == "2.26 ×, that is 4.52e6 {particles}/mL"
+
+
+@pytest.mark.parametrize(
+    ("value", "state", "fold", "next_value"),
+    [
+        (3.3322, "no-flag", "0.333 ×", "above 3.34 {fold} would count as not fallen"),
+        (3.3324, "watch", "0.334 ×", "of at most 3.33 {fold} would count as fallen"),
+    ],
+)
+def test_the_limit_of_a_fall_is_shown_rounded_down(
+    advise: Advise, value: float, state: str, fold: str, next_value: str
+) -> None:
+    operated = [Operation(START, curative=True)]
+    known = Diagnosis(True, metastatic=False, er=True, her2=False)
+    results = series("hotair-ev", {-7: 10.0, 90: value})
+    (said,) = advise(chart(*results, lines=(), operations=operated, diagnosis=known))
+    assert (said.state, said.changes[0].fold, said.changes[0].limit) == (state, fold, "0.333 × or less")
+    assert any(next_value in sentence for sentence in said.would_change)
