@@ -25,7 +25,7 @@ from cds.chart.results import (
     recognise,
 )  # fmt: skip
 from cds.chart.therapy import read_therapy
-from cds.chart.unrecognised import unrecognised
+from cds.chart.uncoded import uncoded
 from cds.chart.values import read_count
 from cds.chart.versions import Version, Versions, newest, rank_of, revision
 from cds.errors import InputError
@@ -177,7 +177,7 @@ class _Reading:
         context, unread_context = read_context(others, catalogue.events)
         results = self._results(markers, others, left_out)
         taken = {one.result.collected for versions in results for one in versions if one.result is not None}
-        left_out += unrecognised(others, sorted(day for day in taken if day is not None))
+        left_out += uncoded(others, sorted(day for day in taken if day is not None))
         return Record(
             self._identity(patient, people),
             catalogue,

@@ -22,7 +22,7 @@ _KNOWN_CATEGORIES = frozenset(
 )  # surgery, which is read as an operation; diagnosis, counselling, education, psychiatry, social service
 
 
-def unrecognised(items: Iterable[Item], samples: Sequence[date]) -> list[LeftOut]:
+def uncoded(items: Iterable[Item], samples: Sequence[date]) -> list[LeftOut]:
     """What may have disturbed one of the samples and cannot be recognised; of procedures that are coded alike, the first."""
     newest = {item.ref: item for item in items if item.resource["resourceType"] in ("Procedure", "Condition")}
     found: dict[str, LeftOut] = {}
