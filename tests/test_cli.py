@@ -60,7 +60,7 @@ def test_the_example_is_suspected_with_its_trace() -> None:
         "[suspected, certainty very low]",
         "6.3 10*6/mL",
         "3.32 ×",
-        "limit 2.02 ×",
+        "limit 2.03 ×",
         "reference change value",
         "day 105",
     ):

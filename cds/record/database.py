@@ -27,9 +27,9 @@ _SCHEMA = 0x45584F53  # any number that nothing else in the database uses
 _CONNECTIONS = 8
 _PATIENCE = 3
 """How many deadlines a whole transaction may take, and a writer may wait for another."""
-_SILENT = 1.0
-"""Seconds for which a transaction that writes may say nothing to PostgreSQL: above what a busy process needs to come back to it,
-and below what a writer waits."""
+_SILENT = (1.0, 5.0)
+"""Seconds for which a transaction that writes may say nothing to PostgreSQL, at least and at most; between them, its deadline: above
+what a busy process needs to come back to it, and below what a writer waits."""
 
 
 class RecordUnavailable(ExowatchError):
@@ -66,8 +66,9 @@ class Database:
         self.deadline = deadline
         self.is_sqlite = kind == "sqlite"
         self.engine = self._sqlite() if self.is_sqlite else self._postgresql()
-        patience = str(int(_PATIENCE * max(self.deadline, _SILENT) * 1000))
-        self._patience = {"silent": str(int(_SILENT * 1000)), "patience": patience}
+        least, most = _SILENT
+        patience, silent = _PATIENCE * max(self.deadline, least), min(max(self.deadline, least), most)
+        self._patience = {"silent": str(int(silent * 1000)), "patience": str(int(patience * 1000))}
         self._closed = threading.Event()
         event.listen(self.engine, "checkin", self._closes)
 
@@ -117,8 +118,8 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """A transaction that writes: committed at the end, rolled back by any error. Raises `RecordUnavailable`.
 
-        On PostgreSQL one that says nothing for a second loses its locks and its connection: a host that hangs in the midst of
-        it would otherwise keep all others from writing for as long as it hangs.
+        On PostgreSQL one that says nothing for a while (see `_SILENT`) loses its locks and its connection: a host that hangs in
+        the midst of it would otherwise keep all others from writing for as long as it hangs.
         """
         with self._transaction({_WRITER: True}) as connection:
             if not self.is_sqlite:

@@ -167,7 +167,7 @@ def test_an_auditor_reads_what_was_done(house: House) -> None:
     assert told[2][-7:] == ["unknown", "was", "not", "let", "in", "account", "anna"]
     assert "each follows the one before it" in text
     verified = auditor.get("/audit?verify=yes").text
-    assert "The record holds: 6 entries" in verified  # to have read it is one more
+    assert "The record holds. Entries verified: 6;" in verified  # to have read it is one more
     assert house.entries()[-1][:2] == ("audrey", "list")
 
 

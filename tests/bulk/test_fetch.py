@@ -178,7 +178,7 @@ def test_what_the_server_could_not_export_is_an_exit_code(server: ExportServer, 
     for _ in range(2):
         code, said, err = done(server.server, "--out", tmp_path / "out")
         assert code == 1
-        assert "The server says of 1 errors and 0 other matters, in errors/: error: processing" in said
+        assert "The server says of 1 error and 0 other matters, in errors/: error: processing" in said
         assert "Whole, as of" in said
         assert "Roe" not in said + err
     assert server.jobs == 1

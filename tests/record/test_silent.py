@@ -72,7 +72,7 @@ def test_whoever_reads_hears_that_the_record_is_away(cluster: Cluster) -> None:
 
 def test_a_host_that_hangs_in_the_midst_of_writing_lets_the_others_write(cluster: Cluster) -> None:
     address = cluster.new(f"t{uuid.uuid4().hex}")
-    hanging, other = Database(address, deadline=2), Database(address, deadline=2)
+    hanging, other = Database(address, deadline=1), Database(address, deadline=1)
     hanging.upgrade()
 
     def hangs() -> None:
