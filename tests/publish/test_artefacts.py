@@ -96,6 +96,13 @@ def test_override_reasons_map_both_ways() -> None:
     assert targets == [concept["property"][0]["valueCoding"]["code"] for concept in stated]
 
 
+def test_a_code_system_counts_its_concepts() -> None:
+    for path in sorted(TERMINOLOGY.glob("*.json")):
+        system = loaded(path)
+        if "count" in system:
+            assert system["count"] == len(system["concept"]), path.name
+
+
 def test_value_sets_and_maps_name_only_codes_that_our_code_systems_have() -> None:
     known = {
         system["url"]: {concept["code"] for concept in system["concept"]}
