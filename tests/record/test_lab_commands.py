@@ -1,4 +1,4 @@
-"""The commands about what laboratories send, as a person at a terminal gives them, on both databases."""
+"""The commands about what laboratories send, as a person at a terminal gives them; on SQLite, for `test_commands` runs on both."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.record.test_commands import Terminal
 from tests.record.test_commands import terminal as _terminal
 from tests.record.visits import REASONER
 
+pytestmark = pytest.mark.parametrize("address", ["sqlite"], indirect=True)
 terminal = _terminal
 WHO = Identity("default", "https://ehr.example/fhir", "Patient/7")
 
