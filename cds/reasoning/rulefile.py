@@ -310,13 +310,7 @@ class RuleReader:
         clauses: list[Clause] = []
         conclude = self.section.section("conclude")
         for state in conclude.value:
-            if state not in self.states:
-                conclude.problem(
-                    f"'{state}' is no state",
-                    likely(state, self.states, "states"),
-                    at=state,
-                    mistake=Mistake.UNKNOWN_STATE,
-                )
+            self._check_state(conclude, state)
             for number, entry in enumerate(conclude.sections(state), 1):
                 entry.keys("all", optional=("id", "unless", "certainty", "note", "asked"))
                 certainty = entry.choice("certainty", CERTAINTY)
@@ -379,18 +373,17 @@ class RuleReader:
             )
         return note
 
+    def _check_state(self, section: Section, state: str) -> None:
+        if state not in self.states:
+            hint = likely(state, self.states, "states")
+            section.problem(f"'{state}' is no state", hint, at=state, mistake=Mistake.UNKNOWN_STATE)
+
     def _advise(self) -> dict[str, tuple[str, ...]]:
         advise = self.section.section("advise")
         known = self.wording.get("advice", {}).get("options", {})
         found = {}
         for state in advise.value:
-            if state not in self.states:
-                advise.problem(
-                    f"'{state}' is no state",
-                    likely(state, self.states, "states"),
-                    at=state,
-                    mistake=Mistake.UNKNOWN_STATE,
-                )
+            self._check_state(advise, state)
             for option in advise.texts(state):
                 if known and option not in known:
                     advise.problem(
