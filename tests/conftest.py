@@ -23,7 +23,13 @@ settings.register_profile(
 settings.register_profile("nightly", max_examples=5000, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
-os.environ.setdefault("EXOWATCH_DATABASE_URL", f"sqlite:///{tempfile.mkdtemp(prefix='exowatch-')}/record.sqlite")
+_AWAY = tempfile.TemporaryDirectory(prefix="exowatch-")
+os.environ.setdefault("EXOWATCH_DATABASE_URL", f"sqlite:///{_AWAY.name}/record.sqlite")
+
+
+def pytest_unconfigure() -> None:
+    """Takes away the folder that a test's record went to by default."""
+    _AWAY.cleanup()
 
 
 @pytest.fixture
