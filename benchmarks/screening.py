@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,18 +38,22 @@ DAY = "2026-11-20"
 
 @dataclass(frozen=True)
 class Took:
-    """What a run took: seconds by the clock, of processors, and the most memory that one of its processes held, in MiB."""
+    """What a run took: seconds by the clock, of processors, and the most memory in MiB: of one worker, and of who gives out the work."""
 
     seconds: float
     worked: float
-    memory: float
+    worker: float
+    giver: float
 
 
 class Watched:
-    """The most memory that a process below this one has held; looked at ten times a second."""
+    """The most memory that a process has held, of this one's children (who give out work) and of those below them (who do it);
+
+    looked at ten times a second.
+    """
 
     def __init__(self) -> None:
-        self.most = 0.0
+        self.giver = self.worker = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -62,26 +67,27 @@ class Watched:
 
     def _watch(self) -> None:
         while not self._over.wait(0.1):
-            for pid in _below(os.getpid()):
-                try:
-                    stated = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-                except OSError:
-                    continue
-                for line in stated.splitlines():
-                    if line.startswith("VmHWM:"):
-                        self.most = max(self.most, int(line.split()[1]) / 1024)
+            for child in _children(os.getpid()):
+                self.giver = max(self.giver, _most(child))
+                for below in _children(child):
+                    self.worker = max(self.worker, _most(below))
 
 
-def _below(pid: int) -> list[int]:
-    """Processes that descend from one."""
+def _children(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            for child in task.read_text(encoding="ascii").split():
-                found += [int(child), *_below(int(child))]
-        except OSError:
-            continue
+        with suppress(OSError):  # it has ended
+            found += map(int, task.read_text(encoding="ascii").split())
     return found
+
+
+def _most(pid: int) -> float:
+    """The most memory that a process has held, in MiB; 0 if it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def read(export: Path) -> tuple[float, int]:
@@ -135,7 +141,7 @@ def took(work: Callable[[Path], Any]) -> Took:
         shutil.rmtree(folder)
     after = os.times()
     worked = after.children_user + after.children_system - before.children_user - before.children_system
-    return Took(time.perf_counter() - begun, worked, watched.most)
+    return Took(time.perf_counter() - begun, worked, watched.worker, watched.giver)
 
 
 def main() -> None:
@@ -160,12 +166,14 @@ def main() -> None:
         print(
             f"two processes that only read do {ceiling(export):.2f} times the work of one on this machine", flush=True
         )
-        print(f"{'':<34}{'seconds':>9}{'x reading':>11}{'patients/s':>12}{'processor s':>13}{'MiB/process':>13}")
+        print(
+            f"{'':<34}{'seconds':>9}{'x reading':>11}{'patients/s':>12}{'processor s':>13}{'MiB worker':>12}{'giver':>7}"
+        )
 
         def say(name: str, patients: int, found: Took, ratio: bool = True) -> None:
             times = f"{found.seconds / reading:.1f}" if ratio else ""
             print(
-                f"{name:<34}{found.seconds:>9.1f}{times:>11}{patients / found.seconds:>12,.0f}{found.worked:>13.1f}{found.memory:>13.0f}",
+                f"{name:<34}{found.seconds:>9.1f}{times:>11}{patients / found.seconds:>12,.0f}{found.worked:>13.1f}{found.worker:>12.0f}{found.giver:>7.0f}",
                 flush=True,
             )
 
@@ -176,7 +184,7 @@ def main() -> None:
             by[workers] = took(partial(_run, export, workers=workers, cluster=""))
             say(f"{workers} process{'es' if workers > 1 else ''}", given.patients, by[workers])
         print(
-            f"ten times the patients take {by[2].seconds / first.seconds:.1f} times as long and {by[2].memory / first.memory:.2f} times the memory; "
+            f"ten times the patients take {by[2].seconds / first.seconds:.1f} times as long and {by[2].worker / first.worker:.2f} times the memory of a worker; "
             f"two processes are {by[1].seconds / by[2].seconds:.2f} times as fast as one"
         )
         if given.without_cluster:
@@ -186,7 +194,8 @@ def main() -> None:
             with Dask(Path(made) / f"dask-{workers}", workers) as dask:
                 begun = dask.processor_seconds()
                 found = took(partial(_run, export, workers=0, cluster=dask.address))
-                clusters[workers] = Took(found.seconds, found.worked + dask.processor_seconds() - begun, dask.memory())
+                worked = found.worked + dask.processor_seconds() - begun
+                clusters[workers] = Took(found.seconds, worked, dask.memory(), found.giver)
             say(f"Dask, {workers} worker{'s' if workers > 1 else ''}", given.patients, clusters[workers])
         print(
             f"Dask takes {clusters[1].seconds / by[1].seconds:.2f} and {clusters[2].seconds / by[2].seconds:.2f} times as long as as many processes; "
