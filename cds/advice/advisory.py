@@ -48,6 +48,9 @@ class Reading:
     known: str  # when it became known; says so if that is assumed
     faults: tuple[str, ...] = ()
     undated: str = ""  # why a collection date that was sent is of no use
+    below: str = (
+        ""  # the limit of its assay that it lies below, and what it counts as; "" if it counts as the number it is
+    )
 
     @property
     def flaws(self) -> tuple[str, ...]:

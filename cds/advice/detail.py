@@ -86,7 +86,7 @@ def _reading(reading: Reading) -> str:
     when = reading.collected.isoformat() if reading.collected else "no collection date"
     when = f"collection date of no use, {escaped(reading.undated)}" if reading.undated else when
     day = f" (day {reading.day})" if reading.day is not None else ""
-    notes = [*reading.roles, *reading.flaws]
+    notes = [*reading.roles, *reading.flaws, *filter(None, [reading.below])]
     total_ev = f", total EV {escaped(reading.total_ev)}" if reading.total_ev else ""
     said = f"{when}{day}: {escaped(reading.marker)} **{escaped(reading.value)}**{total_ev}"
     said += f" – {escaped(', '.join(notes))}" if notes else ""

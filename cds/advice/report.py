@@ -87,6 +87,8 @@ def _reading(reading: Reading) -> str:
     extra = [part for part in (", ".join(reading.roles), reading.method, reading.laboratory) if part]
     if reading.total_ev:
         extra.insert(1, f"total EV {reading.total_ev}")
+    if reading.below:
+        extra.append(reading.below)
     if reading.faults:
         extra.append("faults: " + ", ".join(reading.faults))
     if reading.declared:

@@ -26,6 +26,7 @@ from cds.chart.declarations import CHECKS
 from cds.chart.model import Chart, Method, Result
 from cds.reasoning.change import Comparison
 from cds.reasoning.evidence import Study
+from cds.reasoning.explanation import figure
 from cds.reasoning.findings import Evaluation, Finding
 from cds.reasoning.question import Sample
 from cds.reasoning.rulebook import RuleBook
@@ -231,6 +232,7 @@ class Advisor:
             known=known,
             faults=tuple(sorted(result.faults)),
             undated=result.undated,
+            below=_below(result),
         )
 
     def _options(self, finding: Finding, chart: Chart, gates: tuple[Check, ...], incomplete: bool) -> Iterator[Option]:
@@ -320,6 +322,17 @@ def _roles(finding: Finding, chart: Chart, book: RuleBook) -> Iterator[tuple[Res
         if result is finding.latest:
             roles.append("latest")
         yield result, tuple(roles)
+
+
+def _below(result: Result) -> str:
+    """What a figure that was sent counts as if it lies below a limit of its assay; a `<` says it by itself."""
+    if result.low is None or result.high is None or result.shown.startswith("<"):
+        return ""
+    if result.unquantified:
+        between = f"{figure(result.low)} to {figure(result.high)} {result.unit or ''}".strip()
+        return f"detected below the limit of quantification, so it counts as {between}"
+    limit = f"{figure(result.high)} {result.unit or ''}".strip()
+    return f"below the limit of detection, so it counts as 0 to {limit}" if result.censored else ""
 
 
 def method_in_words(method: Method) -> str:

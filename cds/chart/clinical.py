@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -12,7 +12,7 @@ from cds.chart.clock import Item, Known, When
 from cds.chart.codes import pairs
 from cds.chart.exposure import read_span, stated, stated_period
 from cds.chart.meanings import EventCatalogue
-from cds.chart.model import LeftOut, Side, Tri
+from cds.chart.model import LeftOut, Side, Tri, both_or_one
 
 _NOT_SO = frozenset({"refuted", "entered-in-error"})
 _PERHAPS = frozenset({"unconfirmed", "provisional", "differential"})
@@ -67,6 +67,8 @@ def _condition(item: Item, catalogue: EventCatalogue, left_out: list[LeftOut]) -
         data += _stages(item, catalogue, onset)
     over = not _OVER.isdisjoint(code for _, code in pairs(resource.get("clinicalStatus")))
     end = _last(item, "abatement", left_out)
+    if end is None and onset is not None and any(datum.detail == "radiotherapy" for datum in data):
+        end = onset  # an encounter for it (Z51.0), which nobody states an end of
     if verified & _NOT_SO:
         final: list[Datum] = []
     elif over or end is not None:
@@ -206,12 +208,6 @@ def _qualified(concept: Mapping[str, Any]) -> Iterable[object]:
 
 def _joined(catalogue: EventCatalogue, concepts: Iterable[object]) -> Side | None:
     return both_or_one({side for concept in concepts for side in catalogue.sides.of(concept)})
-
-
-def both_or_one(sides: Collection[Side | None]) -> Side | None:
-    """The sides taken together; those that are not known add nothing."""
-    known = {side for side in sides if side is not None}
-    return next(iter(known)) if len(known) == 1 else "both" if known else None
 
 
 def _dicts(part: Mapping[str, Any], name: str) -> Iterable[dict[str, Any]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from cds.chart.clinical import Datum, both_or_one
-from cds.chart.model import Diagnosis, Tri
+from cds.chart.clinical import Datum
+from cds.chart.model import Diagnosis, Tri, both_or_one
 
 _EVER = date.min
 """Undated counts as oldest."""
@@ -21,6 +21,7 @@ def diagnosis_of(said: Mapping[str, Sequence[Datum]], day: date) -> Diagnosis:
     by_receptor: dict[str, list[Datum]] = {"er": [], "pr": [], "her2": []}
     for datum in receptors:
         by_receptor.setdefault("her2" if datum.detail.startswith("her2") else datum.detail, []).append(datum)
+    present = [datum for datum in disease if not datum.past]
     told = [datum for datum in disease if datum.detail != "nodes-or-doubtful" and datum.so is not False]
     return Diagnosis(
         invasive_breast_cancer=_invasive(disease),
@@ -30,7 +31,8 @@ def diagnosis_of(said: Mapping[str, Sequence[Datum]], day: date) -> Diagnosis:
         pr=_newest(by_receptor["pr"]),
         her2=_newest(by_receptor["her2"]),
         her2_changed=_changed(by_receptor["her2"]),
-        side=both_or_one([datum.side for datum in disease if datum.so and not datum.past]),
+        side=both_or_one([datum.side for datum in present if datum.so]),
+        suspected_side=both_or_one([datum.side for datum in present if datum.so is None]),
         refs=tuple(dict.fromkeys([datum.ref for datum in (*told, *spread, *receptors)])),
     )
 

@@ -68,7 +68,7 @@ class Measurement:
             self._fill(assay, parts, declared)
         self.declared = frozenset(declared)
         self._marker, self._scale, self._assay, self._parts = marker, scale, assay, parts
-        self._limits: dict[str, tuple[Limits, frozenset[str]]] = {}
+        self._limits: dict[str, tuple[Limits, frozenset[str], tuple[str, ...]]] = {}
 
     def _fill(self, assay: Assay, parts: Mapping[str, Json], declared: set[str]) -> None:
         self.spellings = assay.units
@@ -92,15 +92,17 @@ class Measurement:
             self.regulatory = assay.regulatory
             declared.add("regulatory")
 
-    def limits(self, family: Family) -> tuple[Limits, frozenset[str]]:
-        """The limits on the linear scale of a unit family, and `declared` with what they add."""
+    def limits(self, family: Family) -> tuple[Limits, frozenset[str], tuple[str, ...]]:
+        """The limits on the linear scale of a unit family, `declared` with what they add, and which were stated of no use."""
         known = self._limits.get(family.name)
         if known is None:
             assay = self._assay
             detection, filled = self._limit(family, "limit-of-detection", None if assay is None else assay.lod)
             quantification, also = self._limit(family, "limit-of-quantification", None if assay is None else assay.loq)
             added = {name for name, is_so in (("lod", filled), ("loq", also)) if is_so}
-            known = self._limits[family.name] = Limits(detection, quantification), self.declared | added
+            stated = (("limit-of-detection", detection), ("limit-of-quantification", quantification))
+            unread = tuple(name for name, limit in stated if name in self._parts and limit is None)
+            known = self._limits[family.name] = Limits(detection, quantification), self.declared | added, unread
         return known
 
     def _limit(self, family: Family, name: str, declared: tuple[Decimal, str] | None) -> tuple[float | None, bool]:

@@ -10,7 +10,7 @@ Three-valued fields are `bool | None`: `None` means *unknown*, never *no*.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from types import MappingProxyType
@@ -83,6 +83,7 @@ class Result(msgspec.Struct, frozen=True):
     also: tuple[str, ...] = ()  # references of duplicates that were counted as this one result
     faults: frozenset[str] = frozenset()  # why it cannot be used; see above
     regulatory: str | None = None  # "RUO", "LDT", "IVD", with accreditation as stated
+    unread: tuple[str, ...] = ()  # limits of the assay that were stated and cannot be read: "limit-of-quantification"
     undated: str = ""  # why a collection date that was sent is of no use; "" if there is one, or none was sent
 
     @property
@@ -155,6 +156,12 @@ Side = Literal["left", "right", "both"]
 """Which breast."""
 
 
+def both_or_one(sides: Collection[Side | None]) -> Side | None:
+    """The sides taken together; those that are not known add nothing."""
+    known = {side for side in sides if side is not None}
+    return next(iter(known)) if len(known) == 1 else "both" if known else None
+
+
 class Operation(msgspec.Struct, frozen=True):
     """One operation. `curative`: a curative-intent resection of the breast primary; unknown of a resection after another
     of which nothing tells whether it removed more of the tumour or the other, healthy breast."""
@@ -200,6 +207,12 @@ class Diagnosis(msgspec.Struct, frozen=True):
     her2_changed: bool = False
     refs: tuple[str, ...] = ()
     side: Side | None = None  # of the breast cancers that are not over; None: not stated
+    suspected_side: Side | None = None  # of those that are only suspected
+
+    @property
+    def perhaps_side(self) -> Side | None:
+        """The side of those that are known and those that are suspected."""
+        return both_or_one((self.side, self.suspected_side))
 
     @property
     def hormone_receptor(self) -> Tri:

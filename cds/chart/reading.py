@@ -215,6 +215,7 @@ class _Reading:
             if status in COUNTS:
                 result = read_result(resource, ref, meaning, known, self.catalogue, self.index)
                 taken = result.collected
+                left_out += (_unread_limit(entry, name) for name in result.unread)
                 if known.assumed:
                     known = Known.supposed(when(result.known))
             else:
@@ -311,6 +312,14 @@ def _number_versions(items: list[Item]) -> None:
         item.version = seen[item.ref] = seen.get(item.ref, -1) + 1
         if item.version and not item.updated.assumed:
             item.known = item.updated
+
+
+def _unread_limit(entry: Entry, name: str) -> LeftOut:
+    return LeftOut(
+        f"{entry.path}.component", entry.ref,
+        f"the {name.replace('-', ' ')} that it states cannot be compared with its value, which was used as if none were stated",
+        "state the limit as a number above 0 in a unit that converts into that of the value",
+    )  # fmt: skip
 
 
 def _unmapped(label: str, ref: str, path: str) -> LeftOut:

@@ -170,7 +170,7 @@ def read_result(
 
     value = read_value(observation, marker.units, meaning.scale, measured.method.efficiency, measured.spellings)
     family = None if value.unit is None else value.unit.family
-    limits, declared = (Limits(), measured.declared) if family is None else measured.limits(family)
+    limits, declared, unread = (Limits(), measured.declared, ()) if family is None else measured.limits(family)
     low, high, censored, fault = bounded(value, limits)
     lod = limits.detection
     faults = [name for name in (value.fault, fault) if name]
@@ -216,6 +216,7 @@ def read_result(
         (),
         frozenset(faults) if faults else _NO_FAULTS,
         measured.regulatory,
+        unread,
         undated(observation, sample) if taken is None else "",
     )
 

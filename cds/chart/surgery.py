@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from cds.chart.clinical import Datum, both_or_one
+from cds.chart.clinical import Datum
 from cds.chart.disease import spread_by
-from cds.chart.model import Operation, Side, Tri
+from cds.chart.model import Operation, Side, Tri, both_or_one
 
 
 def operations_of(said: Mapping[str, Sequence[Datum]], day: date) -> tuple[Operation, ...]:

@@ -189,9 +189,9 @@ def load_therapies(rules: Rules, problems: list[Problem]) -> TherapyCatalogue:
 
 
 def _names(known: Iterable[str]) -> re.Pattern[str]:
-    """Finds the drugs in what people call them, also where a language drops the last letter (letrozole, Letrozol)."""
+    """Finds the drugs in what people call them, in small letters; also as other languages end them (Letrozol, letrozolo)."""
     stems = sorted(known, key=lambda stem: (-len(stem), stem))
-    return re.compile(rf"\b({'|'.join(map(re.escape, stems))})e?\b" if stems else "$^", re.IGNORECASE)
+    return re.compile(rf"\b({'|'.join(map(re.escape, stems))})[aeo]?\b" if stems else "$^")
 
 
 def _class(

@@ -15,8 +15,8 @@ from cds.chart.codes import is_read, pairs
 from cds.chart.model import LeftOut
 
 _NEAR = timedelta(days=27)  # what an operation or radiotherapy disturbs; an infection that is over disturbs for less
-_NOT_DONE = frozenset({"not-done", "entered-in-error", "preparation"})
-_NOT_THERE = frozenset({"refuted", "entered-in-error", "resolved", "inactive", "remission"})
+_NOT_DONE = ("not-done", "entered-in-error", "preparation")  # a tuple: a status may be anything, even unhashable
+_NEVER_THERE = frozenset({"refuted", "entered-in-error"})
 _KNOWN_CATEGORIES = frozenset(
     {"387713003", "103693007", "409063005", "409073007", "24642003", "410606002"}
 )  # surgery, which is read as an operation; diagnosis, counselling, education, psychiatry, social service
@@ -56,12 +56,13 @@ def _procedure(item: Item, codes: str, samples: Sequence[date]) -> LeftOut | Non
 
 def _condition(item: Item, codes: str, samples: Sequence[date]) -> LeftOut | None:
     resource = item.resource
-    stated = {code for name in ("clinicalStatus", "verificationStatus") for _, code in pairs(resource.get(name))}
-    if not codes or stated & _NOT_THERE:  # one without any code is listed wherever it stands
+    verified = {code for _, code in pairs(resource.get("verificationStatus"))}
+    if not codes or verified & _NEVER_THERE:  # one without any code is listed wherever it stands
         return None
     begun, _ = _span(resource.get("onsetDateTime"), resource.get("onsetPeriod"))
     begun = begun or when(resource.get("recordedDate"))
-    if begun is None or not _is_near(begun, begun, samples):
+    ended = when(resource.get("abatementDateTime")) or begun
+    if begun is None or not _is_near(begun, ended, samples):
         return None
     return LeftOut(
         f"{item.path}.code", item.ref,

@@ -6,7 +6,8 @@ makes it one of a class; it only tells of which classes it may be.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -49,18 +50,24 @@ def nature(
         return _unlisted(item.ref)
     stated = [pair for concept in concepts for pair in pairs(concept)]
     codes = ", ".join(f"{system}|{code}"[:80] for system, code in stated[:3])
-    named = next(filter(None, (catalogue.names.search(said) for concept in concepts for said in words(concept))), None)
+    called = (_folded(said) for concept in concepts for said in words(concept))
+    named = next(filter(None, map(catalogue.names.search, called)), None)
+    groups = [code for system, code in stated if is_atc(system)]
     if not stated:
         drug = _unlisted(item.ref)
         reason, hint = "the drug is not coded", "send its RxNorm or ATC code"
-    elif _is_against_cancer(resource, stated):
+    elif any(code.strip().upper().startswith(_ANTINEOPLASTIC) for code in groups):
         may_be = dict.fromkeys(name for concept in concepts for names in catalogue.groups.of(concept) for name in names)
         drug = _unlisted(codes, tuple(may_be), against_cancer=True)
         reason, hint = f"an anticancer drug that no therapy class knows: {codes}", "add it to rules/therapies/"
     elif named is not None:
-        drug = _unlisted(codes, catalogue.named[named[1].lower()], against_cancer=True)
-        reason = f"it is called {named[0].lower()}, but no therapy class knows its code: {codes}"
+        drug = _unlisted(codes, catalogue.named[named[1]], against_cancer=True)
+        reason = f"it is called {named[0]}, but no therapy class knows its code: {codes}"
         hint = "correct the code, or add it to rules/therapies/"
+    elif not groups and _is_related_to_cancer(resource):
+        drug = _unlisted(codes)
+        reason = f"given for cancer or for what it causes, and no therapy class knows it: {codes}"
+        hint = "send its ATC code, or add it to rules/therapies/"
     elif not any(is_read(system) for system, _ in stated):
         drug = _unlisted(codes)
         reason, hint = f"the drug is coded only in a system that is not read: {codes}", "send its RxNorm or ATC code"
@@ -75,13 +82,17 @@ def _unlisted(name: str, may_be: tuple[str, ...] = (), *, against_cancer: bool =
     return UnlistedDrug(name, "", False, _BRIDGE, may_be, against_cancer)
 
 
-def _is_against_cancer(resource: Mapping[str, Any], stated: Sequence[tuple[str, str]]) -> bool:
-    """Whether a code or a profile says so."""
-    if any(is_atc(system) and code.strip().upper().startswith(_ANTINEOPLASTIC) for system, code in stated):
-        return True
+def _is_related_to_cancer(resource: Mapping[str, Any]) -> bool:
+    """Whether a profile of mCODE says so: of drugs against cancer, and of those against what it causes (nausea, pain)."""
     meta = resource.get("meta")
     profiles = meta.get("profile") if isinstance(meta, dict) else None
     return isinstance(profiles, list) and any("cancer-related-medication" in str(one) for one in profiles)
+
+
+def _folded(said: str) -> str:
+    """Small letters of the Latin alphabet without marks: a drug is the same in Turkish capitals and with an accent."""
+    plain = unicodedata.normalize("NFKD", said).casefold().replace("ı", "i")
+    return "".join(letter for letter in plain if not unicodedata.combining(letter))
 
 
 def lines_of_unlisted(stretches: Mapping[UnlistedDrug, list[Stretch]], day: date) -> tuple[Unrecognised, ...]:

@@ -302,9 +302,10 @@ def reference_value(reference: Reference, against: Sample, *, per_ev: bool = Fal
     values: list[Interval] = []
     for sample in reference.samples:
         if per_ev:
-            if sample.result.per_ev_low is None or sample.result.per_ev_high is None:
+            ratio = _per_ev(sample, against)
+            if ratio is None:
                 return None
-            values.append(Interval(sample.result.per_ev_low, sample.result.per_ev_high))
+            values.append(ratio)
         else:
             values.append(bounded(sample, against))
     return lowest(values) if reference.kind == "nadir" else geometric_mean(values)
@@ -316,6 +317,15 @@ def bounded(sample: Sample, *others: Sample) -> Interval:
     if not sample.result.censored:
         return value
     return Interval(value.low, max(value.high, *(other.result.lod or 0.0 for other in others)))
+
+
+def _per_ev(sample: Sample, against: Sample) -> Interval | None:
+    """A sample's value per total EV; its bound grows with that of the value: see `bounded`."""
+    low, high = sample.result.per_ev_low, sample.result.per_ev_high
+    if low is None or high is None:
+        return None
+    own, seen = sample.value.high, bounded(sample, against).high
+    return Interval(low, high if seen == own else high * seen / own)
 
 
 class Lowest:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from cds.advice.advisory import Advisory
+from cds.advice.detail import detail
 from cds.chart.model import Chart, Diagnosis, Line, Operation
 from tests.advice.charts import START, chart, result, series
 
@@ -22,6 +23,20 @@ def test_a_value_that_has_not_risen_lies_below_the_limit_that_is_shown(advise: A
     (change,) = said.changes
     assert (change.fold, change.limit) == ("≥ 3 ×", "3.01 ×, that is 1.51 {fold}")
     assert said.would_change == ("a comparable value of at least 1.51 {fold} would be a rise",)
+
+
+def test_a_figure_below_a_limit_of_its_assay_says_what_it_counts_as(advise: Advise) -> None:
+    detected = result("trpc5-ev", -4, 1.0, low=5e5, high=2e6)
+    (said,) = advise(
+        chart(detected, result("trpc5-ev", 77, 9.0), result("trpc5-ev", 100, 0.5, below=True, shown="0.3 10*6/mL"))
+    )
+    below = {reading.value: reading.below for reading in said.readings}
+    assert below == {
+        "1.0 10*6/mL": "detected below the limit of quantification, so it counts as 5.00e5 to 2.00e6 {particles}/mL",
+        "9.0 10*6/mL": "",
+        "0.3 10*6/mL": "below the limit of detection, so it counts as 0 to 5.00e5 {particles}/mL",
+    }
+    assert below["1.0 10*6/mL"] in detail(said)
 
 
 @pytest.mark.parametrize(

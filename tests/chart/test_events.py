@@ -53,6 +53,11 @@ def test_radiotherapy_by_cpt(code: str) -> None:
     assert (event.kind, event.end) == ("radiotherapy", date(2025, 1, 6))
 
 
+def test_an_encounter_for_radiotherapy_is_of_one_day() -> None:
+    found = events(condition("Z51.0", "2025-01-06"), as_of="2025-03-01")
+    assert found == [("radiotherapy", "2025-01-06", "2025-01-06")]
+
+
 @pytest.mark.parametrize(
     ("clinical", "as_of", "expected"),
     [

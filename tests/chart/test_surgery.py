@@ -127,7 +127,7 @@ def test_the_side_of_a_german_code() -> None:
         ([condition("C50.912"), condition("C50.911")], "both"),
         ([condition("C50.912"), condition("C50.911", clinical="remission")], "left"),  # no tumour any more
         ([condition("C50.912"), condition("C50.911", abatementDateTime="2024-01-01")], "left"),
-        ([condition("C50.912"), condition("C50.911", verified="provisional")], "left"),
+        ([condition("C50.912"), condition("C50.911", verified="provisional")], "left"),  # see below
         ([condition("C50.912"), condition("C50.911", verified="refuted")], "left"),
         ([condition("C50.912"), condition("C50.412"), condition(BREAST)], "left"),  # one cancer
         ([condition("C50.912"), condition("C50.911", "2031-01-01")], "left"),  # not yet
@@ -140,3 +140,11 @@ def test_the_side_of_a_german_code() -> None:
 )
 def test_the_side_of_the_disease(conditions: list[Json], side: str | None) -> None:
     assert chart(*conditions).diagnosis.side == side
+
+
+def test_a_cancer_that_is_only_suspected_may_be_in_the_other_breast() -> None:
+    known, suspected = condition("C50.912"), condition("C50.911", verified="provisional")
+    said = chart(known, suspected).diagnosis
+    assert (said.side, said.suspected_side, said.perhaps_side) == ("left", "right", "both")
+    refuted = chart(known, condition("C50.911", verified="refuted")).diagnosis
+    assert (refuted.suspected_side, refuted.perhaps_side) == (None, "left")

@@ -83,8 +83,11 @@ def test_a_medication_by_reference(contained: bool) -> None:
                 f"{RXNORM}|99", "2025-01-06",
                 meta={"profile": ["http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-cancer-related-medication-request"]},
             ),
-            "anticancer drug",
+            "given for cancer or for what it causes",
         ),
+        (dose("paclitaxel", "2025-01-06", medicationCodeableConcept={**coded("99", RXNORM), "text": "PEMBROLİZUMAB 100 MG"}), "called pembrolizumab"),
+        (dose("paclitaxel", "2025-01-06", medicationCodeableConcept={**coded("99", RXNORM), "text": "Pembrolızumab"}), "called pembrolizumab"),
+        (dose("paclitaxel", "2025-01-06", medicationCodeableConcept={**coded("99", RXNORM), "text": "Doxorubicína"}), "called doxorubicina"),
         (dose("paclitaxel", "2025-01-06", medicationCodeableConcept={"text": "Taxol"}), "not coded"),
         (dose("paclitaxel", "2025-01-06", medicationCodeableConcept={**coded("99", RXNORM), "text": "Paclitaxel 6 mg/mL"}), "called paclitaxel"),
         (dose("paclitaxel", "2025-01-06", medicationCodeableConcept={"coding": [{"system": RXNORM, "code": "99", "display": "LETROZOL 2,5mg"}]}), "called letrozol,"),
@@ -110,6 +113,9 @@ def test_other_drugs_are_no_news() -> None:
     """Most of what a patient takes is not against cancer: coded where we can read it, it needs no word."""
     aspirin = {"coding": [{"system": RXNORM, "code": "1191", "display": "Aspirin"}], "text": "Aspirin"}
     assert chart(dose("paclitaxel", "2025-01-06", medicationCodeableConcept=aspirin)).left_out == ()
+    nausea = coded("A04AA01", ATC)  # of another group, whatever profile it has
+    profiled = {"profile": ["http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-cancer-related-medication-request"]}
+    assert chart(dose("paclitaxel", "2025-01-06", medicationCodeableConcept=nausea, meta=profiled)).left_out == ()
 
 
 # rule files ------------------------------------------------------------------------------------------------------

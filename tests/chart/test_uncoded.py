@@ -28,6 +28,7 @@ def named(*resources: Json) -> list[str]:
         (procedure(f"{LOCAL}|P1", None, performedPeriod={"start": "2025-01-01", "end": "2025-03-10"}), False),
         (procedure(f"{LOCAL}|P1", None, performedPeriod={"start": "2025-01-01"}), True),  # it may go on
         (procedure(f"{LOCAL}|P1", "2025-04-01", "not-done"), False),
+        ({**procedure(f"{LOCAL}|P1", "2025-04-01"), "status": {}}, True),  # a status that is none
         (procedure(f"{LOCAL}|P1", "2025-04-01", "preparation"), False),
         (procedure(f"{LOCAL}|P1", "2025-04-01", category=coded("409073007", SNOMED)), False),  # education
         (procedure(f"{LOCAL}|P1", "2025-04-01", category=coded("387713003", SNOMED)), False),  # an operation, as read
@@ -48,7 +49,9 @@ def test_a_procedure_that_nobody_can_recognise_near_a_sample_is_named(resource: 
         ({"onsetDateTime": "2012-03-10"}, False),  # what has been there for years is no acute infection
         ({"recordedDate": "2025-04-01"}, True),
         ({}, False),
-        ({"onsetDateTime": "2025-04-01", "clinicalStatus": coded("resolved")}, False),
+        ({"onsetDateTime": "2025-04-01", "clinicalStatus": coded("resolved")}, True),  # not long ago
+        ({"onsetDateTime": "2025-03-01", "abatementDateTime": "2025-03-20"}, True),
+        ({"onsetDateTime": "2025-02-01", "abatementDateTime": "2025-03-10"}, False),
         ({"onsetDateTime": "2025-04-01", "verificationStatus": coded("refuted")}, False),
     ],
 )

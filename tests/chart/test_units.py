@@ -9,7 +9,7 @@ import pytest
 
 from cds.chart.catalogue import MARKER_SYSTEM
 from cds.chart.units import TOTAL_EV, Unit, figure, fraction_of_efficiency, linear, normalised
-from tests.chart.make import MILLION, coded, observation, part, quantity, result
+from tests.chart.make import MILLION, chart, coded, observation, part, quantity, result
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,15 @@ def test_what_is_detected_and_not_quantified_lies_between_the_two_limits(
     assert (read.low, read.high) == pytest.approx((low * million, high * million))
     assert (read.censored, read.unquantified) == (censored, not censored and low < high)
     assert read.shown.startswith(str(value))
+
+
+def test_a_limit_that_cannot_be_compared_with_the_value_is_named() -> None:
+    limit = part("limit-of-quantification", 2.0, "ng/mL")
+    read = result(observation(value=0.6, component=[limit]))
+    assert (read.low, read.high) == pytest.approx((6e5, 6e5))
+    (note,) = chart(observation(value=0.6, component=[limit])).left_out
+    assert "limit of quantification" in note.reason
+    assert chart(observation(value=0.6, component=[part("limit-of-quantification", 2.0, MILLION)])).left_out == ()
 
 
 def test_a_ct_over_no_reference_gene_is_no_expression() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from cds.chart.model import Chart, Line
 from cds.drawing import Scene
+from cds.drawing.plot import remarks
 from cds.drawing.scene import Decision, Panel
 from tests.advice.charts import START, chart, result, series
 from tests.drawing import hard_cases
@@ -246,6 +247,15 @@ def test_values_below_detection_bound_the_curve() -> None:
     assert [vertex.bound for vertex in panel.curve[0]] == [True, False, False]
     assert (decision_of(panel).reference, decision_of(panel).fold) == ((0.0, 5e5), "≥ 5.6 ×")
     assert decision_of(only(scene("A24"))).fold == "no ratio"
+
+
+def test_what_was_detected_and_not_quantified_is_drawn_at_its_limit_and_says_so() -> None:
+    first = result("trpc5-ev", -4, 1.0, low=5e5, high=2e6)  # between the limits of detection and quantification
+    (panel,) = drawn_of_chart(chart(first, result("trpc5-ev", 77, 9.0))).panels
+    point = panel.points[0]
+    assert (point.censored, point.detected, point.value) == (True, True, 2e6)
+    assert "below the limit of quantification" in remarks(point)
+    assert decision_of(panel).reference == (5e5, 2e6)
 
 
 # lanes and days -----------------------------------------------------------------------------------------------------

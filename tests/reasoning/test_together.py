@@ -85,6 +85,18 @@ def test_bridging_that_a_laboratory_declares_does_not_bridge_another_laboratory(
     assert REASONER.evaluate(declared).findings[0].state == "not-evaluable"
 
 
+def test_a_larger_limit_of_detection_bounds_the_ratio_per_vesicle_as_it_bounds_the_value() -> None:
+    """A baseline below a limit of 0.5 may lie below the 1.0 of a later, bridged assay: per vesicle too (evidence 3.3)."""
+    below = {"low": 0.0, "high": 5e5, "censored": True, "per_ev_low": 0.0, "per_ev_high": 5e-5}
+
+    def found(lod: float) -> str:
+        last = result("2025-04-21", 6.0, lod=lod, bridged=True, per_ev_low=2e-4, per_ev_high=2e-4)
+        return REASONER.evaluate(chart([result("2025-01-02", 0.5, **below), last])).findings[0].state
+
+    assert found(5e5) == "watch"  # 4 times the bound, in value 12 times
+    assert found(1e6) == "no-flag"  # 2 times, which is below the limit of 2.26; in value still 6 times
+
+
 def test_a_fault_of_the_engine_does_not_reach_the_next_call() -> None:
     engine = Engine(BOOK.rules)
     rule = "trpc5-rise-on-chemotherapy"

@@ -11,11 +11,12 @@ import pytest
 from cds.chart.reading import read
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
-from tests.chart.fixtures_clinical import ATC, dose, statement
+from tests.chart.fixtures_clinical import ATC, RXNORM, dose, statement
 from tests.patients.archetypes import patient
 
 REASONER = Reasoner(default_rulebook())
 LOCAL = "https://hospital.example/drugs"
+RELATED = {"profile": ["http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-cancer-related-medication-request"]}
 Json = dict[str, Any]
 Change = Callable[[list[Json]], None]
 
@@ -95,6 +96,14 @@ def test_a_checkpoint_inhibitor_that_is_in_no_class_may_bind_the_analyte() -> No
 def test_one_of_another_group_changes_nothing_for_the_analyte() -> None:
     hormone = dose(f"{LOCAL}|1", "2025-01-06", medicationCodeableConcept=coded(LOCAL, "1", "Anastrozol"))
     assert states("A21", beside(hormone))[HER2] == "suspected"
+
+
+def test_a_drug_that_its_code_or_its_profile_puts_elsewhere_does_not_silence_other_rules() -> None:
+    megestrol = statement(f"{ATC}|L02AB01", "2025-01-10")
+    prednisone = statement("tamoxifen", "2025-01-10", medicationCodeableConcept=coded(RXNORM, "8640"), meta=RELATED)
+    for added in (megestrol, prednisone):
+        assert states("A21", beside(added))[HER2] == "suspected"
+        assert states("A18", beside(added))[CHECKPOINT] == states("A18")[CHECKPOINT] == "suspected"
 
 
 def test_a_line_that_has_ended_may_have_been_followed_by_an_unrecognised_one() -> None:

@@ -235,7 +235,9 @@ def _diagnosis(rng: random.Random, classes: tuple[str, ...], surgical: bool) -> 
         er, pr = rng.choice(((True, True), (False, False), (None, None)))
     her2 = rng.choices((True, False, None), (92, 4, 4) if HER2 in classes else (20, 60, 20))[0]
     side: Side | None = rng.choices(("left", "right", "both", None), (20, 10, 12, 58))[0]
-    return Diagnosis(invasive, metastatic, rng.random() < 0.02, er, pr, her2, side=side)
+    suspected: Side | None = rng.choices(("left", "right", "both", None), (6, 4, 2, 88))[0]
+    other = rng.random() < 0.02
+    return Diagnosis(invasive, metastatic, other, er, pr, her2, side=side, suspected_side=suspected)
 
 
 def _birth(rng: random.Random, as_of: date) -> date | None:

@@ -123,6 +123,7 @@ def random_results(
     censor = 0.15 if rng.random() < 0.12 else 0.0
     change_at = rng.randrange(len(days)) if rng.random() < 0.16 else None
     limit = rng.choice(assay.thresholds) if rng.random() < 0.12 else None
+    loq = assay.value * rng.choice((0.6, 1.1, 2.2)) if rng.random() < 0.06 else 0.0
     found = []
     for number, (day, offset, factor) in enumerate(zip(days, offsets, factors, strict=True)):
         if number == change_at:
@@ -142,6 +143,8 @@ def random_results(
         if low_start and factor < 2.0:
             value = lod * 0.5
         low, high, censored = (0.0, lod, True) if value < lod or rng.random() < censor else (value, value, False)
+        if not censored and value < loq:  # detected, not quantified
+            low, high = lod, loq
         per_ev: tuple[float | None, float | None] = (None, None)
         total: float | None = None
         if assay is FRACTION:

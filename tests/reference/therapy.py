@@ -244,10 +244,16 @@ def other_breast(one: Operation, other: Operation) -> bool:
 
 def tumour_elsewhere(chart: Chart, place: Place, sample: Result | None) -> Tri:
     """Whether a cancer is in a breast that no operation at issue took it from (HO-01, reading 34)."""
-    if chart.diagnosis.side != "both" or place.day_zero is None or sample is None or sample.collected is None:
+    known = {chart.diagnosis.side, chart.diagnosis.suspected_side}
+    if (
+        not ("both" in known or {"left", "right"} <= known)
+        or place.day_zero is None
+        or sample is None
+        or sample.collected is None
+    ):
         return False
     untouched = {"left", "right"}
-    unclear = False
+    unclear = chart.diagnosis.side != "both"
     for operation in chart.operations:
         if operation.curative is False or (operation.planned and not place.before):
             continue

@@ -98,8 +98,12 @@ def _operated(question: Question, _params: object) -> Tri:
 
 
 def _other_breast(question: Question, _params: object) -> Tri:
-    """Whether a breast cancer is left in a breast that the operations did not touch; None if their sides are not known."""
-    if question.chart.diagnosis.side != "both" or question.start is None or question.latest is None:
+    """Whether a breast cancer is left in a breast that the operations did not touch; None if their sides are not known, or
+
+    if that cancer is only suspected.
+    """
+    disease = question.chart.diagnosis
+    if disease.perhaps_side != "both" or question.start is None or question.latest is None:
         return False
     until = max(question.start, question.latest.collected)
     sides = {
@@ -109,7 +113,7 @@ def _other_breast(question: Question, _params: object) -> Tri:
     }
     if "both" in sides or {"left", "right"} <= sides:
         return False
-    return None if None in sides else True
+    return None if None in sides or disease.side != "both" else True
 
 
 def _read_other_drugs(section: Section, context: Context) -> tuple[tuple[str, ...], tuple[str, ...]]:
