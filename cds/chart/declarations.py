@@ -239,10 +239,18 @@ def _laboratory(section: Section, markers: Mapping[str, Units], found: Declarati
 
 
 def _assay(entry: Section, marker: str, units: Units) -> Assay:
+    lod, loq = (_limit(entry, name, units) for name in ("limit_of_detection", "limit_of_quantification"))
+    if lod and loq and lod[1] == loq[1] and ("linear", lod[1]) in units and loq[0] <= lod[0]:
+        entry.problem(
+            "the limit of quantification does not lie above that of detection",
+            "what can be quantified can be detected: likely the two were exchanged",
+            at="limit_of_quantification",
+            mistake=Mistake.LIMIT_OF_DETECTION,
+        )
     return Assay(
         marker,
         Method(**{name: _word(entry, name) or None for name in METHOD}, efficiency=_efficiency(entry)),
-        _limit(entry, "limit_of_detection", units),
+        lod,
         entry.percent("analytical_cv") or None,
         entry.percent("within_person_cv") or None,
         _checks(entry),
@@ -252,7 +260,7 @@ def _assay(entry: Section, marker: str, units: Units) -> Assay:
         _spellings(entry, units),
         _day(entry, "valid_from", date.min),
         _day(entry, "valid_to", date.max),
-        _limit(entry, "limit_of_quantification", units),
+        loq,
     )
 
 

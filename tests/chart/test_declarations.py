@@ -176,6 +176,11 @@ def test_a_declaration_holds_for_its_time(tmp_path: Path) -> None:
         ("tube: citrate", "efficiency: 3", "is none"),
         ("tube: citrate", "limit_of_detection: {value: 5, unit: furlong}", "not measured in 'furlong'"),
         ("tube: citrate", "limit_of_detection: {value: 0, unit: pg/mL}", "above 0"),
+        (
+            "tube: citrate",
+            "limit_of_detection: {value: 2, unit: pg/mL}, limit_of_quantification: {value: 2, unit: pg/mL}",
+            "does not lie above that of detection",
+        ),
         ("tube: citrate", "checks: {haemolysis: maybe}", "not known"),
         ("tube: citrate", "checks: {hemolysis: clear}", "did you mean 'haemolysis'"),
         ("tube: citrate", "units: {X: furlong}", "not measured in 'furlong'"),
