@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from cds.advice.advisory import ChangeFromReference, WhyNot
 from cds.advice.checks import is_about_imaging, is_judged
 from cds.advice.confirmation import LOWEST, over_lowest, pair_over_lowest
-from cds.advice.waiting import judged_again, second_sample
+from cds.advice.waiting import goes_on, judged_again, second_sample
 from cds.advice.wording import Wording
 from cds.chart.model import Chart, Result, Tri
 from cds.counting import counted
@@ -165,7 +165,7 @@ def would_change(finding: Finding, chart: Chart, book: RuleBook, words: Wording)
     spec = next((spec for spec in finding.rule.facts if spec.kind == "value" and spec.name in compared), None)
     if spec is not None:
         yield _next_value(spec, compared[spec.name], finding)
-        yield from _next_pair(finding, chart)
+        yield from _next_pair(finding, chart, book)
     if finding.state == "hold" and (days := judged_again(finding, chart, book)) is not None and days.first is not None:
         yield f"a sample {days} can be judged"
     if finding.state == "data-quality":
@@ -261,8 +261,8 @@ def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str
     return f"a comparable value {where} {limit} {then}{until}"
 
 
-def _next_pair(finding: Finding, chart: Chart) -> Iterator[str]:
-    found = second_sample(finding)
+def _next_pair(finding: Finding, chart: Chart, book: RuleBook) -> Iterator[str]:
+    found = second_sample(finding, chart, book)
     if found is None:
         return
     days = f"from {found.opens.isoformat()} to {found.closes.isoformat()}"
@@ -272,6 +272,7 @@ def _next_pair(finding: Finding, chart: Chart) -> Iterator[str]:
         return
     start = finding.anchor_day
     again = start is not None and (chart.as_of - start).days <= found.pair.first_to
+    again = again and goes_on(finding, chart, book, chart.as_of)
     yield f"the days for a second such sample, {days}, are past" + (
         "; a later one may begin a new pair" if again else ""
     )

@@ -84,7 +84,8 @@ class Advisor:
             therapy=words.therapy(finding.line.therapy) if finding.line else "",
         )
         rule, note_keys = finding.rule, tuple(self._notes(finding))
-        overdue = any((second := second_sample(part)) and second.is_past(chart) for part in finding.parts or (finding,))
+        seconds = [second_sample(part, chart, book) for part in finding.parts or (finding,)]
+        overdue = any(second.is_past(chart) for second in seconds if second is not None)
         noted = (*note_keys, *(("confirmation-overdue",) if overdue else ()))
         support = [key for key in rule.evidence if key not in rule.contradicting]
         against = [study for study in self._studies(rule.contradicting)]
@@ -266,8 +267,8 @@ def _may_fail(finding: Finding, gate: str) -> bool:
     return any(finding.facts.get(name, False) is not False for name in asked - _OF_THE_DRUG)
 
 
-def _second(finding: Finding, chart: Chart, _book: RuleBook) -> Days | None:
-    found = second_sample(finding)
+def _second(finding: Finding, chart: Chart, book: RuleBook) -> Days | None:
+    found = second_sample(finding, chart, book)
     return Days(found.opens, found.closes) if found is not None and not found.is_past(chart) else None
 
 

@@ -88,7 +88,7 @@ def _panel(
         if finding is not None and said.rule.name in (finding.rule.name, *_combining(finding, evaluation))
     ]
     said = next(iter(sorted(own or about, key=lambda one: one.rank)), None)
-    second = second_sample(finding) if finding is not None else None
+    second = second_sample(finding, chart, book) if finding is not None else None
     second = None if second is None or second.is_past(chart) else second
     roles = {one.ref: one.roles for one_said in own or about for one in one_said.readings}
     beyond = crossings(finding, chart, book, open_=second is not None) if finding is not None else {}

@@ -21,12 +21,22 @@ OPERABLE = Diagnosis(True, metastatic=False, er=True, her2=False)
 PACLITAXEL = Line("cytotoxic-chemotherapy", ("paclitaxel",), START)
 
 
+NEOADJUVANT = Line("cytotoxic-chemotherapy", ("doxorubicin",), START, neoadjuvant=True)
+
+
 def day(number: int) -> date:
     return START + timedelta(days=number)
 
 
 def iso(number: int) -> str:
     return day(number).isoformat()
+
+
+RE_EXCISION = Operation(day(30), curative=True)
+
+
+def ended(number: int) -> Line:
+    return replace(PACLITAXEL, end=day(number))
 
 
 def operated(values: Mapping[int, float], **more: Any) -> Chart:
@@ -175,6 +185,98 @@ def test_of_two_markers_that_are_held_the_later_day_counts(advise: Advise) -> No
     said = only(advise(chart(*results, lines=lines, diagnosis=her2, events=events)))
     assert said.state == "hold"
     assert [option.first for option in repeats(said)] == [day(90)]
+
+
+@pytest.mark.parametrize(
+    ("build", "days"),
+    [
+        (lambda: operated({-5: 8.4, 30: 8.0}, as_of=100), (100, 120)),  # what is past is not offered
+        (lambda: operated({-5: 8.4, 30: 8.0}, as_of=120), (120, 120)),
+        (lambda: operated({-5: 8.4, 30: 8.0}, as_of=121), None),
+        (lambda: operated({-5: 8.4, 30: 8.0}, as_of=150), None),
+        # A re-excision begins the count anew, and holds up what nothing held up before.
+        (lambda: operated({-5: 8.4, 20: 8.0}, operations=[RE_EXCISION], as_of=31), (105, 150)),
+        (lambda: operated({-5: 8.4, 20: 8.0}, operations=[RE_EXCISION], as_of=130), (130, 150)),
+        (lambda: operated({-5: 8.4, 20: 8.0}, operations=[Operation(day(150), curative=None)], as_of=155), None),
+        (lambda: operated({-5: 8.4, 80: 8.0}, events=[Event("infection", day(70), day(75))],
+                          operations=[Operation(day(90), curative=True)], as_of=95), (165, 210)),
+        (lambda: chart(*series("trpc5-ev", {-4: 2.0, 45: 6.0}), lines=[ended(70)], as_of=46), (60, 112)),
+        (lambda: chart(*series("trpc5-ev", {-4: 2.0, 45: 6.0}), lines=[ended(70)], as_of=100), (100, 112)),
+        (lambda: chart(*series("trpc5-ev", {-4: 2.0, 45: 6.0}), lines=[ended(70)], as_of=113), None),
+        (lambda: chart(*series("trpc5-ev", {-4: 2.0, 45: 6.0}), lines=[ended(70)], as_of=200), None),
+        (lambda: chart(*series("trpc5-ev", {-4: 2.0, 45: 6.0}), as_of=200), (200, None)),
+        # Treatment that another has begun to replace leaves nothing behind.
+        (lambda: chart(*series("trpc5-ev", {-4: 2.0, 45: 6.0}),
+                       lines=[ended(70), Line("endocrine-therapy", ("tamoxifen",), day(50))], as_of=60), (60, 70)),
+        (lambda: chart(*series("hotair-ev", {-7: 2.0, 45: 6.1}), lines=[NEOADJUVANT], as_of=46), (60, None)),
+        (lambda: chart(*series("hotair-ev", {-7: 2.0, 45: 6.1}), lines=[NEOADJUVANT],
+                       operations=[Operation(day(50), curative=True)], as_of=51), None),
+    ],
+)  # fmt: skip
+def test_days_that_are_offered_are_to_come_and_of_what_still_goes_on(
+    advise: Advise, build: Callable[[], Chart], days: tuple[int, int | None] | None
+) -> None:
+    said = next(one for one in advise(build()) if one.state == "hold")
+    wanted = [] if days is None else [(day(days[0]), None if days[1] is None else day(days[1]))]
+    assert [(option.first, option.last) for option in repeats(said)] == wanted
+    assert any("can be judged" in one for one in said.would_change) == bool(wanted)
+
+
+def test_after_a_first_sample_that_did_not_fall_a_held_one_may_be_repeated_as_the_second(advise: Advise) -> None:
+    wound = [Operation(day(100), curative=False)]
+    held = only(advise(operated({-5: 8.4, 90: 8.0, 110: 8.0}, operations=wound, as_of=110)))
+    fallen = only(advise(operated({-5: 8.4, 90: 1.0, 110: 8.0}, operations=wound, as_of=110)))
+    assert (held.state, fallen.state) == ("hold", "hold")
+    assert [(option.first, option.last) for option in repeats(held)] == [(day(128), day(176))]
+    assert repeats(fallen) == []
+    later = operated({-5: 8.4, 90: 8.0, 110: 8.0, 128: 8.0}, operations=wound)
+    assert only(advise(later)).state == "persistent"
+
+
+@pytest.mark.parametrize("kind", ["hepatic", "renal", "steroid", "g-csf"])
+def test_what_is_only_noted_takes_no_day_away(advise: Advise, kind: str) -> None:
+    events = [Event("infection", day(70), day(75)), Event(kind, day(-100))]
+    said = only(advise(chart(*series("trpc5-ev", {-4: 2.0, 77: 6.0}), events=events)))
+    assert [(option.first, option.last) for option in repeats(said)] == [(day(96), None)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "as_of", "days"),
+    [
+        ([ended(80)], 80, (91, 122)),
+        ([ended(80)], 200, None),
+        ([PACLITAXEL, Line("endocrine-therapy", ("tamoxifen",), day(85))], 86, (91, 133)),
+    ],
+)
+def test_a_second_sample_is_offered_while_the_line_of_the_first_counts(
+    advise: Advise, lines: Sequence[Line], as_of: int, days: tuple[int, int] | None
+) -> None:
+    seen = chart(*series("trpc5-ev", {-4: 2.0, 77: 5.6}), lines=lines, as_of=as_of)
+    said = next(one for one in advise(seen) if one.state == "watch")
+    offered = (
+        f"a second such sample from {iso(days[0])} to {iso(days[1])} would confirm it" if days else "would confirm it"
+    )
+    assert any(offered in one for one in said.would_change) == (days is not None)
+    assert not any("may begin a new pair" in one for one in said.would_change)
+    for number in days or ():
+        after = replace(
+            seen, as_of=day(number), results={"trpc5-ev": (*seen.results["trpc5-ev"], result("trpc5-ev", number, 5.6))}
+        )
+        assert any(one.state == "suspected" for one in advise(after))
+
+
+def test_after_a_re_excision_no_second_sample_of_the_operation_before_is_offered(advise: Advise) -> None:
+    said = only(advise(operated({-7: 10.0, 90: 9.0}, operations=[Operation(day(100), curative=True)], as_of=101)))
+    assert said.state == "watch"
+    assert repeats(said) == []
+
+
+def test_of_a_reference_that_is_held_no_day_of_judgement_is_named(advise: Advise) -> None:
+    planned = Operation(day(30), curative=True, planned=True)
+    seen = chart(*series("hotair-ev", {0: 8.4}), lines=(), operations=[planned], diagnosis=OPERABLE,
+                 events=[Event("infection", day(-5), day(-1))])  # fmt: skip
+    (option,) = repeats(only(advise(seen)))
+    assert (option.key, option.first) == ("repeat-once-undisturbed", None)
 
 
 # what no other sample mends ----------------------------------------------------------------------------------------
