@@ -164,7 +164,7 @@ def would_change(finding: Finding, chart: Chart, book: RuleBook, words: Wording)
     compared = finding.comparisons if is_judged(finding) else {}
     spec = next((spec for spec in finding.rule.facts if spec.kind == "value" and spec.name in compared), None)
     if spec is not None:
-        yield _next_value(spec, compared[spec.name], finding)
+        yield from _next_value(spec, compared[spec.name], finding)
         yield from _next_pair(finding, chart, book)
     if finding.state == "hold" and (days := judged_again(finding, chart, book)) is not None and days.first is not None:
         yield f"a sample {days} can be judged"
@@ -239,15 +239,20 @@ def _reference_wanted(finding: Finding, book: RuleBook, words: Wording) -> str:
     )
 
 
-def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str:
+def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> Iterator[str]:
+    """Which value of the next sample would surely change the answer; nothing if there is none."""
     result, change = comparison.sample.result, spec.params
     reached = finding.facts.get(spec.name)
     if change.not_fallen:
-        edge, ratio = comparison.reference_value.low / comparison.threshold, 1 / comparison.threshold
+        # Of a reference that is an interval the unfavourable end counts: its low one for a fall, its high one against it.
+        base, ratio = comparison.reference_value, 1 / comparison.threshold
+        edge = (base.low if reached else base.high) / comparison.threshold
         where, then = ("of at most", "would count as fallen") if reached else ("above", "would count as not fallen")
     else:
         edge, ratio = threshold_value(comparison), comparison.threshold
         where, then = ("below", "would end the rise") if reached else ("of at least", "would be a rise")
+    if not 0 < edge < math.inf:
+        return
     up = where in ("above", "of at least")  # what is said holds of every value beyond the figure that is shown
     limit = f"{_limit(ratio, up=up)} × its reference" if _inverse(result) else f"{_limit(edge, up=up)} {result.unit}"
     anchor, start = finding.rule.anchor, finding.anchor_day
@@ -258,7 +263,7 @@ def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> str
         if finding.operation is not None and start is not None and last
         else ""
     )
-    return f"a comparable value {where} {limit} {then}{until}"
+    yield f"a comparable value {where} {limit} {then}{until}"
 
 
 def _next_pair(finding: Finding, chart: Chart, book: RuleBook) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -65,3 +66,29 @@ def test_the_limit_of_a_fall_is_shown_rounded_down(
     (said,) = advise(chart(*results, lines=(), operations=operated, diagnosis=known))
     assert (said.state, said.changes[0].fold, said.changes[0].limit) == (state, fold, "0.333 × or less")
     assert any(next_value in sentence for sentence in said.would_change)
+
+
+@pytest.mark.parametrize(
+    ("reference", "value", "next_value"),
+    [
+        # Detected and not quantified: anything from 0.5 to 2.
+        ({"low": 0.5, "high": 2.0}, 0.1, "above 0.667 {fold} would count as not fallen"),
+        ({"low": 0.5, "high": 2.0}, 0.3, "above 0.667 {fold} would count as not fallen"),
+        ({"low": 0.5, "high": 2.0}, 0.7, "of at most 0.166 {fold} would count as fallen"),
+        # Below the limit of detection: it may have been nothing, from which nothing falls.
+        ({"low": 0.0, "high": 0.5, "censored": True, "lod": 0.5}, 0.1, "above 0.167 {fold} would count as not fallen"),
+        ({"low": 0.0, "high": 0.5, "censored": True, "lod": 0.5}, 0.6, None),
+    ],
+)
+def test_what_is_said_of_a_next_value_holds_wherever_in_its_interval_the_reference_lies(
+    advise: Advise, reference: dict[str, Any], value: float, next_value: str | None
+) -> None:
+    operated = [Operation(START, curative=True)]
+    known = Diagnosis(True, metastatic=False, er=True, her2=False)
+    results = [result("hotair-ev", -7, 2.0, **reference), result("hotair-ev", 90, value)]
+    (said,) = advise(chart(*results, lines=(), operations=operated, diagnosis=known))
+    assert said.state in ("no-flag", "watch")
+    told = [one for one in said.would_change if one.startswith("a comparable value")]
+    assert [one.partition(", in a sample")[0] for one in told] == (
+        [f"a comparable value {next_value}"] if next_value else []
+    )
