@@ -159,7 +159,7 @@ def _procedure(item: Item, catalogue: EventCatalogue, left_out: list[LeftOut]) -
         answer = next((intent for intent in ("curative", "prophylactic", "palliative") if intent in intents), "")
         begun = (
             []
-            if span.start is None
+            if span.start is None and detail != "breast-resection"
             else [
                 Datum(
                     what, detail, item.ref, span.start,

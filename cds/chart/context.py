@@ -17,7 +17,7 @@ from cds.chart.codes import SYSTEMS
 from cds.chart.disease import diagnosis_of
 from cds.chart.meanings import SILENT, EventCatalogue, load_events
 from cds.chart.model import Diagnosis, Event, Imaging, LeftOut, Operation
-from cds.chart.surgery import operations_of
+from cds.chart.surgery import has_undated_resection, operations_of, uncertain_operations
 
 __all__ = ["LOINC", "Context", "EventCatalogue", "load_events", "read_context"]
 
@@ -57,6 +57,10 @@ class Current(msgspec.Struct):
         """Operations done, and those planned; sorted by day."""
         return operations_of(self.said, self.day)
 
+    def undated_resection(self) -> bool:
+        """Whether a resection that may have removed the tumour is recorded without any date."""
+        return has_undated_resection(self.said)
+
     def events(self) -> tuple[Event, ...]:
         """What disturbs markers, sorted by start (unknown first); an end that lies later has not come yet."""
         data = self.said.get("event", ())
@@ -67,13 +71,7 @@ class Current(msgspec.Struct):
             and not datum.answer
             and (datum.start is None or datum.start.first <= self.day)
         ]
-        # An operation of which only the month is known disturbs every sample that it may have preceded.
-        found += [
-            Event("operation-of-uncertain-day", datum.start.first, min(datum.start.last, self.day), datum.ref)
-            for datum in self.said.get("operation", ())
-            if datum.start is not None and datum.start.day is None
-            if not datum.planned and datum.start.first <= self.day
-        ]
+        found += uncertain_operations(self.said, self.day)
         if any(datum.detail.startswith("pregnancy") or datum.detail == "puerperium" for datum in data):
             found = _with_pregnancies(found, data, self.day, self.longest.get("pregnancy", 308))
         return tuple(sorted(found, key=lambda event: (event.start or date.min, event.kind, event.ref)))

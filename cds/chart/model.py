@@ -178,13 +178,14 @@ class Event(msgspec.Struct, frozen=True):
 
     Kinds that gates use: "radiotherapy", "infection", "pregnancy", "lactation", "transfusion" (operations are `Operation`s).
     Kinds that only add a note: "g-csf", "steroid", "autoimmune", "immune-adverse-event", "vaccination",
-    "hepatic", "renal".
+    "hepatic", "renal". An operation of which only the month or the year is known is "operation-of-uncertain-day".
     """
 
     kind: str
     start: date | None  # None: onset not documented, taken as before everything
     end: date | None = None  # last day, day of resolution, delivery; None: still on
     ref: str = ""
+    curative: Tri = None  # of "operation-of-uncertain-day", done on one of these days: as of an `Operation`
 
 
 class Imaging(msgspec.Struct, frozen=True):
@@ -244,6 +245,7 @@ class Chart(msgspec.Struct, frozen=True):
     lines: tuple[Line, ...] = ()  # sorted by start
     unrecognised: tuple[Unrecognised, ...] = ()  # sorted by start
     operations: tuple[Operation, ...] = ()  # sorted by day
+    undated_resection: bool = False  # one that may have removed the tumour is recorded, and no day, month or year of it
     events: tuple[Event, ...] = ()
     imaging: tuple[Imaging, ...] = ()  # sorted by day
     results: Mapping[str, tuple[Result, ...]] = msgspec.field(default_factory=dict)  # by marker, sorted by collection

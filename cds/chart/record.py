@@ -93,6 +93,7 @@ class Record(msgspec.Struct):
             lines=self.exposures.lines(moment, imaging, operations, diagnosis),
             unrecognised=self.exposures.unrecognised(moment),
             operations=operations,
+            undated_resection=current.undated_resection(),
             events=current.events(),
             imaging=imaging,
             results=results,

@@ -7,7 +7,7 @@ from datetime import date
 
 from cds.chart.clinical import Datum
 from cds.chart.disease import spread_by
-from cds.chart.model import Operation, Side, Tri, both_or_one
+from cds.chart.model import Event, Operation, Side, Tri, both_or_one
 
 
 def operations_of(said: Mapping[str, Sequence[Datum]], day: date) -> tuple[Operation, ...]:
@@ -24,6 +24,31 @@ def operations_of(said: Mapping[str, Sequence[Datum]], day: date) -> tuple[Opera
         earlier = [operation for operation in found if operation.curative and operation.day < on]
         found.append(Operation(on, _curative(said, datum, on, earlier), planned, datum.ref, datum.side))
     return tuple(found)
+
+
+def uncertain_operations(said: Mapping[str, Sequence[Datum]], day: date) -> tuple[Event, ...]:
+    """Operations done of which only the month or the year is known: each disturbs every sample that it may have preceded."""
+    found: list[Event] = []
+    for datum in said.get("operation", ()):
+        start = datum.start
+        if start is not None and start.day is None and not datum.planned and start.first <= day:
+            last = min(start.last, day)
+            either = {_curative(said, datum, one, _removals(said, one)) for one in (start.first, last)}
+            curative = either.pop() if len(either) == 1 else None
+            found.append(Event("operation-of-uncertain-day", start.first, last, datum.ref, curative))
+    return tuple(found)
+
+
+def has_undated_resection(said: Mapping[str, Sequence[Datum]]) -> bool:
+    """Whether a resection that may have removed the tumour was done nobody says when."""
+    return any(
+        datum.start is None and not datum.planned and _curative(said, datum, date.min, ()) is not False
+        for datum in said.get("operation", ())
+    )
+
+
+def _removals(said: Mapping[str, Sequence[Datum]], day: date) -> list[Operation]:
+    return [one for one in operations_of(said, day) if one.curative and not one.planned and one.day < day]
 
 
 def _curative(said: Mapping[str, Sequence[Datum]], datum: Datum, day: date, earlier: Sequence[Operation]) -> Tri:

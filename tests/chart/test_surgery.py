@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cds.chart.model import Tri
 from tests.chart.fixtures_clinical import ICD_10, SNOMED, condition, intent, procedure
 from tests.chart.make import Json, chart, coded
 
@@ -148,3 +149,39 @@ def test_a_cancer_that_is_only_suspected_may_be_in_the_other_breast() -> None:
     assert (said.side, said.suspected_side, said.perhaps_side) == ("left", "right", "both")
     refuted = chart(known, condition("C50.911", verified="refuted")).diagnosis
     assert (refuted.suspected_side, refuted.perhaps_side) == (None, "left")
+
+
+@pytest.mark.parametrize(
+    ("operations", "curative"),
+    [
+        ([procedure(LUMPECTOMY, "2025-02")], True),
+        ([procedure(LUMPECTOMY, "2025-02", **intent(PALLIATIVE))], False),
+        ([procedure("80146002", "2025-02")], False),  # an appendix
+        ([procedure(LUMPECTOMY, "2025-02", "stopped")], False),
+        # More of the tumour, or the healthy breast; in the second case it may also have been the first.
+        ([procedure(LUMPECTOMY, "2025-01-31"), procedure(MASTECTOMY, "2025-02")], None),
+        ([procedure(LUMPECTOMY, "2025-02-03"), procedure(MASTECTOMY, "2025-02")], None),
+        ([procedure(LUMPECTOMY, "2025-02-20"), procedure(MASTECTOMY, "2025-02")], True),
+    ],
+)
+def test_of_an_operation_in_a_month_it_is_told_whether_it_removed_the_tumour(
+    operations: list[Json], curative: Tri
+) -> None:
+    (event,) = chart(*operations, as_of="2025-02-20").events
+    assert (event.kind, event.curative) == ("operation-of-uncertain-day", curative)
+    assert (str(event.start), str(event.end)) == ("2025-02-01", "2025-02-20")
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        (procedure(LUMPECTOMY, None), True),
+        (procedure(LUMPECTOMY, None, **intent(PREVENTIVE)), False),
+        (procedure(LUMPECTOMY, None, "not-done"), False),
+        (procedure(LUMPECTOMY, None, "preparation"), False),
+        (procedure("80146002", None), False),
+        (procedure(LUMPECTOMY, "2025"), False),
+    ],
+)
+def test_a_resection_without_any_date_is_not_forgotten(operation: Json, expected: bool) -> None:
+    assert chart(operation).undated_resection is expected

@@ -91,6 +91,7 @@ def random_chart(rng: random.Random) -> Chart:
         lines=lines,
         operations=operations,
         events=_events(rng, days),
+        undated_resection=rng.random() < 0.01,
         imaging=_imaging(rng, days, as_of),
         results=results,
     )
@@ -197,9 +198,10 @@ def _side(rng: random.Random) -> Side | None:
 def _events(rng: random.Random, days: list[date]) -> tuple[Event, ...]:
     if rng.random() >= 0.16:
         return ()
-    kind = rng.choice(
-        ("infection", "infection", "radiotherapy", "radiotherapy", "transfusion", "pregnancy", "lactation", "g-csf")
-    )
+    kind = rng.choice((
+        *("infection", "infection", "radiotherapy", "radiotherapy", "transfusion", "pregnancy", "lactation", "g-csf"),
+        *("operation-of-uncertain-day", "operation-of-uncertain-day"),
+    ))  # fmt: skip
     end: date | None = rng.choice(days) - DAY[rng.choice(DISTANCES)]
     assert end is not None
     start: date | None = end - DAY[rng.choice((0, 1, 7, 28)) if kind != "pregnancy" else 270]
@@ -209,7 +211,8 @@ def _events(rng: random.Random, days: list[date]) -> tuple[Event, ...]:
         end = None
     elif rng.random() < 0.08:
         start = None
-    return (Event(kind, start, end),)
+    curative = rng.choice((True, True, False, None)) if kind == "operation-of-uncertain-day" else None
+    return (Event(kind, start, end, curative=curative),)
 
 
 def _imaging(rng: random.Random, days: list[date], as_of: date) -> tuple[Imaging, ...]:

@@ -250,7 +250,12 @@ def not_fallen(series: Series, sample: Result, base: Baseline) -> bool:
 
 def disturbed(chart: Chart, day: date) -> str | None:
     """What physiology makes of a sample of that day: "not-evaluable", "hold" or None (G6, R10, reading 29)."""
-    after = {"radiotherapy": AFTER_RADIOTHERAPY, "infection": AFTER_INFECTION, "transfusion": AFTER_TRANSFUSION}
+    after = {
+        "radiotherapy": AFTER_RADIOTHERAPY,
+        "infection": AFTER_INFECTION,
+        "transfusion": AFTER_TRANSFUSION,
+        "operation-of-uncertain-day": AFTER_OPERATION,  # it may have been any of its days
+    }
     hold = any(
         not operation.planned and 0 <= (day - operation.day).days <= AFTER_OPERATION for operation in chart.operations
     )

@@ -267,11 +267,24 @@ def tumour_removed(chart: Chart, place: Place, sample: Result | None) -> Tri:
     """Whether from the line's start to the sample's day the tumour was removed (HO-03, reading 35)."""
     if place.day_zero is None or sample is None or sample.collected is None:
         return False
-    return some(
-        operation.curative
-        for operation in chart.operations
-        if not operation.planned and operation.day >= place.day_zero and operation.day <= sample.collected
-    )
+    days_at_issue = {place.day_zero + timedelta(n) for n in range((sample.collected - place.day_zero).days + 1)}
+    if not days_at_issue:
+        return False
+    removed: list[Tri] = [
+        operation.curative for operation in chart.operations if not operation.planned and operation.day in days_at_issue
+    ]
+    for event in chart.events:
+        if event.kind == "operation-of-uncertain-day":
+            possible = [
+                (event.start is None or event.start <= day) and (event.end is None or day <= event.end)
+                for day in days_at_issue
+            ]
+            whole = event.start is not None and event.end is not None and {event.start, event.end} <= days_at_issue
+            if any(possible):
+                removed.append(every(event.curative, True if whole else None))
+    if chart.undated_resection:
+        removed.append(None)
+    return some(removed)
 
 
 def _at(line: Line, before: bool) -> Place:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from cds.chart.model import Tri
 from cds.mistakes import Mistake
 from cds.reasoning.change import Pair, confirmation, run_before
@@ -87,13 +89,22 @@ def _neoadjuvant(question: Question, _params: object) -> Tri:
 
 def _operated(question: Question, _params: object) -> Tri:
     """Whether the tumour was removed on the line, by the day of the latest sample; None if that may be so."""
-    if question.start is None or question.latest is None:
+    start, chart = question.start, question.chart
+    if start is None or question.latest is None or question.latest.collected < start:
         return False
+    sampled = question.latest.collected
     answers = {
         operation.curative
-        for operation in question.chart.operations
-        if not operation.planned and question.start <= operation.day <= question.latest.collected
+        for operation in chart.operations
+        if not operation.planned and start <= operation.day <= sampled
     }
+    for event in chart.events:  # one of which only the month is known: for certain only if all its days lie so
+        if event.kind == "operation-of-uncertain-day" and event.curative is not False:
+            first, last = event.start or date.min, event.end or date.max
+            if first <= sampled and start <= last:
+                answers.add(event.curative if start <= first and last <= sampled else None)
+    if chart.undated_resection:
+        answers.add(None)
     return True if True in answers else None if None in answers else False
 
 
