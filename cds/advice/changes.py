@@ -15,7 +15,7 @@ from cds.advice.wording import Wording
 from cds.chart.model import Chart, Result, Tri
 from cds.counting import counted
 from cds.reasoning.change import Change, Comparison
-from cds.reasoning.explanation import explain, figure, rounded_limit, threshold_value
+from cds.reasoning.explanation import explain, figure, limit_of, rounded_beside, rounded_limit, threshold_value
 from cds.reasoning.findings import Finding
 from cds.reasoning.oracle import truth
 from cds.reasoning.rulebook import FactSpec, RuleBook
@@ -81,12 +81,16 @@ def _limit(number: float, *, up: bool = True) -> str:
 def fold(comparison: Comparison, *, falls: bool) -> str:
     """A ratio as it may be claimed: a bound where a value lies below the limit of detection, none where both do."""
     low, high = comparison.ratio.low, comparison.ratio.high
-    limit = 1 / comparison.threshold if falls else comparison.threshold
+    limit = limit_of(comparison, falls=falls)
     if low == high:
-        return f"{_beside(low, limit)} ×"
+        return f"{figure(rounded_beside(low, limit))} ×"
     if math.isinf(high):
-        return f"≥ {_beside(low, limit)} ×" if low > 0 else "no ratio"
-    return f"≤ {_beside(high, limit)} ×" if low <= 0 else f"{_beside(low, limit)} to {_beside(high, limit)} ×"
+        return f"≥ {figure(rounded_beside(low, limit))} ×" if low > 0 else "no ratio"
+    return (
+        f"≤ {figure(rounded_beside(high, limit))} ×"
+        if low <= 0
+        else f"{figure(rounded_beside(low, limit))} to {figure(rounded_beside(high, limit))} ×"
+    )
 
 
 def per_ev_in_words(finding: Finding) -> Mapping[str, str]:
@@ -95,13 +99,6 @@ def per_ev_in_words(finding: Finding) -> Mapping[str, str]:
     if per_ev is None:
         return {}
     return {"per_ev": fold(per_ev, falls=False), "per_ev_limit": f"{_limit(per_ev.threshold)} ×"}
-
-
-def _beside(number: float, limit: float) -> str:
-    """The nearest figure that lies on the same side of the limit as the number itself."""
-    nearest = float(f"{number:.3g}")
-    crossed = nearest != number and (number - limit) * (nearest - limit) <= 0
-    return figure(rounded_limit(number, up=at_least(number, limit))) if crossed else figure(number)
 
 
 def _reference(comparison: Comparison) -> str:

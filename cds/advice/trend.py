@@ -14,6 +14,7 @@ from datetime import date, timedelta
 
 from cds.advice.checks import is_judged
 from cds.chart.model import Result
+from cds.reasoning.explanation import limit_of, rounded_beside
 from cds.reasoning.findings import Finding
 from cds.reasoning.question import comparable_results
 
@@ -55,13 +56,17 @@ def slope(finding: Finding, elements: Sequence[str]) -> float | None:
 def fold(finding: Finding) -> float | None:
     """The newest value over its reference, the least that can be claimed; None if there is none, or it was not judged.
 
-    Of a rule that combines markers, the largest.
+    Rounded as a card shows it, on its side of the limit. Of a rule that combines markers, the largest.
     """
     if finding.parts:
         return max((found for part in finding.parts if (found := fold(part)) is not None), default=None)
     if not is_judged(finding):
         return None
-    return next((one.ratio.low for one in finding.comparisons.values() if not one.per_ev), None)
+    for name, one in finding.comparisons.items():
+        if not one.per_ev:
+            limit = limit_of(one, falls=finding.rule.fact(name).params.not_fallen)
+            return rounded_beside(one.ratio.low, limit) if one.ratio.low > 0 else None
+    return None
 
 
 def samples(finding: Finding) -> list[Result]:

@@ -13,6 +13,7 @@ from cds.reasoning.change import Comparison
 from cds.reasoning.findings import Finding
 from cds.reasoning.oracle import truth
 from cds.reasoning.rulebook import Clause, Literal, RuleBook
+from cds.reasoning.statistics import at_least
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,11 @@ def threshold_value(comparison: Comparison) -> float:
     return comparison.reference_value.high * comparison.threshold
 
 
+def limit_of(comparison: Comparison, *, falls: bool) -> float:
+    """The ratio that decides: from which on a value has risen, or up to which it has fallen."""
+    return 1 / comparison.threshold if falls else comparison.threshold
+
+
 def rounded_limit(number: float, *, up: bool) -> float:
     """A limit in the digits that `figure` shows, rounded away from what it admits: up if that lies above it, else down.
 
@@ -80,6 +86,13 @@ def rounded_limit(number: float, *, up: bool) -> float:
     exact = Decimal(f"{number:.12g}")  # what lies beyond is of the arithmetic
     last = 0 if exact.adjusted() == 3 else exact.adjusted() - 2
     return float(exact.quantize(Decimal(1).scaleb(last), ROUND_CEILING if up else ROUND_FLOOR))
+
+
+def rounded_beside(number: float, limit: float) -> float:
+    """A number in the digits that `figure` shows: the nearest that lies on the same side of the limit as the number itself."""
+    nearest = float(f"{number:.3g}")
+    crossed = nearest != number and (number - limit) * (nearest - limit) <= 0
+    return rounded_limit(number, up=at_least(number, limit)) if crossed else nearest
 
 
 def figure(number: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from cds.record.lifecycle import CLAIMS, Standing
 from cds.record.reviews import entry_of
 
 _WITHDRAWN_SINCE = timedelta(days=90)
+_FIGURE = re.compile(r"\d[\d.]*(e-?\d+)?")
 
 
 def adopt(database: Database) -> int:
@@ -91,4 +93,6 @@ def _answer(connection: Connection, row: RowMapping) -> dict[str, Any]:
 def _fold(said: Advisory | None) -> float | None:
     if said is None or said.state not in CLAIMS:
         return None
-    return max((one.fold_low for one in said.changes if one.quantity == "value"), default=None)
+    # As it was shown: which way a limit goes is told by its words alone.
+    shown = [_FIGURE.search(one.fold) for one in said.changes if one.quantity == "value" and one.fold_low > 0]
+    return max((float(found[0]) for found in shown if found), default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cds.advice.advisory import Advisory
 from cds.advice.trend import factor, fold, slope
 from cds.chart import Moment, read
-from cds.chart.model import Diagnosis, Event, Line, Result
+from cds.chart.model import Chart, Diagnosis, Event, Line, Result
+from cds.reasoning.explanation import figure
 from cds.reasoning.findings import Finding
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import RuleBook
@@ -135,6 +138,26 @@ def test_of_two_markers_the_steepest_and_the_largest(reasoner: Reasoner, book: R
     finding = found(reasoner, *results, question=question, lines=[line], diagnosis=diagnosis)
     assert slope(finding, book.windows.elements) == pytest.approx(2.0)
     assert fold(finding) == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(4.5, "2.25"), (4.5105, "2.25"), (4.5108, "2.26"), (4.53, "2.27"), (2480.0, "1240")]
+)
+def test_a_list_has_the_ratio_that_a_card_shows(
+    reasoner: Reasoner, advise: Callable[[Chart], tuple[Advisory, ...]], value: float, shown: str
+) -> None:
+    """As the limit is 2.2553 and shown as 2.26, a ratio of 2.2552 is 2.25 and not 2.26."""
+    values = series("trpc5-ev", {-4: 2.0, 77: value})
+    known = fold(found(reasoner, *values))
+    (said,) = advise(chart(*values))
+    assert known is not None
+    assert (f"{figure(known)} ×", said.changes[0].fold) == (f"{shown} ×", f"{shown} ×")
+
+
+def test_where_no_ratio_can_be_claimed_a_list_has_none(reasoner: Reasoner) -> None:
+    assert (
+        fold(found(reasoner, result("trpc5-ev", -4, 0.5, below=True), result("trpc5-ev", 77, 0.5, below=True))) is None
+    )
 
 
 def test_a_falling_delta_ct_is_a_rise(reasoner: Reasoner, book: RuleBook) -> None:

@@ -55,6 +55,19 @@ def test_patients_whose_record_was_never_read_are_told_apart(house: House) -> No
     assert intended[0].startswith("For health professionals. Research use; not a medical device.")
 
 
+def test_the_list_has_the_ratio_of_the_patients_own_page(house: House) -> None:
+    """Nearest to 2.2553 is 2.26; as that is what is shown of the limit, which is not reached, it is 2.25 on both."""
+    bundle = patient("A02").bundle(date(2025, 4, 21))
+    for entry in bundle["entry"]:
+        if entry["resource"].get("id") == "a02-o3":
+            entry["resource"]["valueQuantity"]["value"] = 4.5105
+    key = house.take(bundle, "2025-04-21")
+    reader = house.browser("reader")
+    assert "2.25 × of the reference" in text_of(reader.get(f"/board/patients/{key}"))
+    assert re.search(r'data-label="[^"]*" class="number">2\.25 ×<', reader.get("/board"))
+    assert ",2.25," in reader.http.get("/board/list.csv").text
+
+
 def test_all_withdrawn_advice_is_reached(house: House) -> None:
     house.visit("A30", "2025-04-28", family="Withdrawn")
     house.visit("A30", "2025-04-30", family="Withdrawn")

@@ -20,6 +20,7 @@ from cds.board.words import label, words
 from cds.calendar import clock_of, day_of
 from cds.drawing import cursor_script, drawing_style
 from cds.drawing.legible import day, legible
+from cds.reasoning.explanation import figure
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -100,6 +101,7 @@ _ENVIRONMENT.filters |= {
     "is_day": is_day,
     "checked": checked,
     "figures": figures_of,
+    "figure": figure,
 }
 _ENVIRONMENT.globals |= {
     "w": words(),
