@@ -23,7 +23,7 @@ prove a rule of your own.
 _HOW = """## What the figures say
 
 **Expectations** are borne out, state by state, by the naive reference in `tests/reference/`, which is written from the evidence and shares no code with the rules
-(`tests/proving/test_reference.py` names the three cases that it does not read).
+(`tests/proving/test_reference.py` names the two cases that it does not read).
 
 **Pairs** (`exowatch rules cover`, masking MC/DC). For each literal where it stands, two test days on which it has different truths, on each of which the verdict
 would change if it alone were otherwise, and whose verdicts differ. Asked are true/false for each, and true/unknown and false/unknown for each that can be unknown

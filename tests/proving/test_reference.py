@@ -16,8 +16,6 @@ _NOT_READ = {
     # A case states this fault by its name; the reference tells it from the numbers, which are then none.
     "more of the marker than vesicles in all is a fault, near the line and as the latest value",
     "without a line the latest value alone counts for that",
-    # A kind of event that the chart makes of an operation whose day is not known; the reference knows operations with days.
-    "an operation of which only the month is known holds what it may have disturbed",
 }
 
 
