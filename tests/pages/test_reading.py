@@ -147,6 +147,25 @@ def test_all_that_is_wrong_with_a_decision_is_said_at_once_each_at_its_field(hou
     assert "Same tumour: case reports" in text_of(browser.get(path))
 
 
+def test_no_day_of_an_action_is_lost_and_none_is_meant_for_another_century(house: House) -> None:
+    key = house.visit(FLAGGED)
+    browser, path = house.browser("chair"), deciding(house, key)
+    form = {**seen_in(browser.get(path)), "disposition": "accept"}
+    sent = {"action": ["repeat-marker"], "due-repeat-marker": "2226-12-24", "due-imaging": SOON, "note": "My note"}
+    answer = browser.post(path, **form, **sent)
+    said = text_of(answer.text)
+    assert answer.status_code == 422
+    assert "You gave a day for: imaging. Tick it, or clear the day" in said
+    assert "more than a year ahead: repeat the marker, same method" in said
+    assert f'name="due-imaging" value="{SOON}"' in answer.text
+    assert "My note" in answer.text
+    assert house.recorder.reviews.decisions(TENANT, patient=key) == []
+    browser.done(path, **form, **{"action": ["imaging"], "due-imaging": SOON})
+    ended = {**form, "seen": "1", "due-imaging": SOON}  # its tick is taken away, and the day that stood there stays
+    browser.done(path, **ended)
+    assert [one.status for one in house.recorder.follow_up.actions(TENANT, patient=key)] == ["replaced"]
+
+
 def test_who_comes_second_keeps_their_draft_and_ends_nothing_of_the_first_unseen(house: House) -> None:
     key = house.visit(FLAGGED)
     chair, reviewer, path = house.browser("chair"), house.browser("reviewer"), deciding(house, key)

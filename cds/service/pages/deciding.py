@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from http import HTTPStatus
 from typing import Literal
 
@@ -35,6 +35,10 @@ from cds.service.pages.patients import CODES, age_of, case_of, may_second
 from cds.service.pages.rendering import is_day, page
 
 
+_FARTHEST = timedelta(days=400)
+"""No board asks for anything by a later day: it is a slip in the year."""
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A decision as a form holds it: what was written is shown again if it could not be recorded."""
@@ -43,6 +47,7 @@ class Draft:
     reason: str = ""
     note: str = ""
     actions: Mapping[str, str] = field(default_factory=dict)  # kind → day
+    unticked: Mapping[str, str] = field(default_factory=dict)  # a day that stands beside an action without a tick
     kept: tuple[Planned, ...] = ()  # stated before, and not to be changed here: done, or a second of its kind
     level: str = ""
     resistance: bool = False
@@ -52,6 +57,17 @@ class Draft:
     def is_late(self, today: date) -> bool:
         """Whether something is asked for by a day that has passed: a slip, unless the decision is entered afterwards."""
         return any(is_day(due) and due < today.isoformat() for due in self.actions.values())
+
+    def slips(self, today: date, before: tuple[Planned, ...] = ()) -> str:
+        """What is to be mended in the days of actions before anything is recorded, in words; "" for nothing.
+
+        A day that was asked for `before` stood on the form by itself: who takes its tick away means to end it.
+        """
+        w, farthest = words().problems, (today + _FARTHEST).isoformat()
+        loose = [kind for kind, due in self.unticked.items() if Planned(kind, due) not in before]
+        far = [kind for kind, due in self.actions.items() if is_day(due) and due > farthest]
+        said = ((w.unticked, loose), (w.far, far))
+        return " ".join(text.format(actions=_listed(kinds)) for text, kinds in said if kinds)
 
 
 class DecisionPages:
@@ -88,14 +104,19 @@ class DecisionPages:
             visit.path["advisory"], revision, draft.disposition, visit.visitor.name, seen, draft.reason, draft.note, planned,
             draft.level, draft.resistance, draft.references, draft.meeting,
         )  # fmt: skip
+        earlier = self._earlier(visit)
+        wrong: dict[str, str] = {}
+        if slips := draft.slips(today(), earlier[-1].actions if earlier else ()):
+            wrong["actions"] = slips
         if draft.is_late(today()) and one_field(form, "late") != "yes":
-            late = {"late": str(words().problems.late)}
-            return self._shown(visit, draft, problems=late, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+            wrong["late"] = str(words().problems.late)
+        if wrong:
+            return self._shown(visit, draft, problems=wrong, status=HTTPStatus.UNPROCESSABLE_ENTITY)
         try:
             self._reviews.decide(decision, visit.visitor.tenant)
         except NotAccepted as error:
-            wrong = _problems(error, draft)
-            return self._shown(visit, draft, problems=wrong, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+            mend = _problems(error, draft)
+            return self._shown(visit, draft, problems=mend, status=HTTPStatus.UNPROCESSABLE_ENTITY)
         except (AlreadyDecided, Reassessed, Ended) as error:
             if isinstance(error, AlreadyDecided):
                 # What the other asked for goes on, unless its tick is taken away.
@@ -148,7 +169,8 @@ class DecisionPages:
             else:
                 actions[one.kind] = one.due
         return Draft(
-            last.code, last.reason, last.note, actions, tuple(kept), last.level, last.resistance, last.references, last.meeting
+            last.code, last.reason, last.note, actions, {}, tuple(kept), last.level, last.resistance, last.references,
+            last.meeting,
         )  # fmt: skip
 
     # what became of it ---------------------------------------------------------------------------------------------
@@ -242,15 +264,21 @@ def _came_first(error: AlreadyDecided | Reassessed | Ended) -> str:
     return str(w.newer if isinstance(error, Reassessed) else w.ended)
 
 
+def _listed(kinds: Sequence[str]) -> str:
+    return ", ".join(label("actions", kind) for kind in kinds)
+
+
 def _draft(visit: Visit) -> Draft:
     """What a form holds."""
     form = visit.form
     lines = (line.strip() for line in one_field(form, "references").splitlines())
+    days, ticked = {kind: one_field(form, f"due-{kind}") for kind in ACTIONS}, form.get("action", ())
     return Draft(
         one_field(form, "disposition"),
         one_field(form, "reason"),
         one_field(form, "note"),
-        {kind: one_field(form, f"due-{kind}") for kind in ACTIONS if kind in form.get("action", ())},
+        {kind: due for kind, due in days.items() if kind in ticked},
+        {kind: due for kind, due in days.items() if kind not in ticked and due},
         tuple(Planned(*one.partition(" ")[::2]) for one in form.get("stated", ())),
         one_field(form, "level"),
         one_field(form, "resistance") == "yes",
