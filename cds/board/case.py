@@ -122,6 +122,10 @@ class Case:
         """The day of the newest sample of a marker; None where none has a day."""
         return max((point.day for panel in self.scene.panels for point in panel.points), default=None)
 
+    def open_since(self, advice: StoredAdvisory) -> str:
+        """The instant since which advice stood when this evaluation was made, for the last one that of today; "" if it did not."""
+        return advice.open_since("" if self.latest else self.visit.at)
+
     def advised(self, advisory: str) -> Answer | Former | None:
         """An advisory of the patient, with what is said of it."""
         carried = (one for one in self.answers if one.advisory is not None and one.advisory.id == advisory)

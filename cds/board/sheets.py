@@ -46,8 +46,13 @@ def patient_sheet(case: Case, decisions: Iterable[Decided] = (), today: date | N
         age_told="; ".join(filter(None, (age.evaluation, age.sample))),
         age_warning=age.warning if case.latest else "",
         withdrawn=tuple(_withdrawn(case)),
-        questions=(*(question(one, age) for one in case.answers), *map(_unanswered, case.unanswered)),
-        others=tuple(f"{one.title}: {one.said.word}" for one in case.quiet),
+        questions=(
+            *(question(case, one, age) for one in case.answers),
+            *(_unanswered(case, one) for one in case.unanswered),
+        ),
+        others=tuple(
+            ": ".join(filter(None, (one.title, one.said.word, "; ".join(one.said.reasons)))) for one in case.quiet
+        ),
         age=w.age.format(age=header.age) if header.age is not None else "",
         sex=label("sexes", header.sex) if header.sex else "",
         receptors=tuple(_receptor(name, positive) for name, positive in header.receptors),
@@ -81,20 +86,33 @@ def _seen(advice: StoredAdvisory) -> str:
     return "".join(f". {w.acknowledged} {w.by} {one.by}, {day(day_of(one.at))}" for one in advice.acknowledged)
 
 
-def question(answer: Answer, age: Age | None = None) -> Question:
+def _standing(case: Case, advice: StoredAdvisory) -> str:
+    """Since when advice stands; on an earlier evaluation's sheet since when it stood then, or that it was opened later."""
+    w, since = words().patient, case.open_since(advice)
+    return f"{w.open_since if since else w.opened_later} {day(day_of(since or advice.open_since()))}"
+
+
+def question(case: Case, answer: Answer, age: Age | None = None) -> Question:
     """What is printed of one answer; what its advisory still claims too, if the newest data say something else."""
     w, advice = words().patient, answer.advisory
-    since = f"{w.open_since} {day(day_of(advice.opened))}" if advice is not None else ""
+    since = _standing(case, advice) if advice is not None else ""
     asked = question_of(answer.said, why=answer.why, standing=since, age=age)
     if answer.claimed is None:
         return asked
-    return replace(asked, headline=f"{asked.headline}. {w.still_open} {answer.claimed.word}")
+    figures = figures_of(answer.claimed)
+    why = f". {w.because}: {label('reasons', advice.events[-1].reason)}" if case.latest and advice is not None else ""
+    return replace(
+        asked,
+        headline=f"{asked.headline}. {w.still_open} {answer.claimed.word}{why}",
+        changes=(*asked.changes, *map(_change, figures)),
+        limits=(*asked.limits, *(one.limit for one in figures)),
+    )
 
 
-def _unanswered(former: Former) -> Question:
+def _unanswered(case: Case, former: Former) -> Question:
     """What is printed of open advice on which nothing is said now: what it claims, and why nothing is said."""
     advice, w = former.advisory, words().patient
-    since = f"{w.open_since} {day(day_of(advice.opened))}"
+    since = _standing(case, advice)
     if former.claimed is not None:
         asked = question_of(former.claimed, standing=since)
     else:
@@ -159,7 +177,7 @@ def decision_line(one: Decided) -> str:
     """A decision in one line: what, why, when, by whom, and what somebody else said of it."""
     w = words()
     reason = f" ({label('decision_reasons', one.reason)})" if one.reason else ""
-    note = f": {one.note}" if one.note else ""
+    note = f": {one.note.removesuffix('.')}" if one.note else ""
     level = f", {one.level}{' R' if one.resistance else ''}" if one.level else ""
     seconds = "".join(
         f"; {w.patient.second} {second.by}: {w.patient.agrees if second.agrees else w.patient.disagrees}"
@@ -187,6 +205,7 @@ def _agenda_line(case: OnAgenda, titles: Mapping[str, str]) -> AgendaLine:
     notes = (
         came,
         w.meetings.carried if case.status == "carried" else "",
+        w.meetings.was_discussed if case.status == "discussed" and not case.decisions else "",
         "" if case.found is not None else w.meetings.not_kept,
     )
     return AgendaLine(
@@ -194,8 +213,11 @@ def _agenda_line(case: OnAgenda, titles: Mapping[str, str]) -> AgendaLine:
         born=day(case.named.born) or w.common.unknown,
         number=number_of(case.named, case.who),
         findings=tuple((one.state, label("states", one.state), _found(one, titles)) for one in case.found or ()),
-        decisions=tuple(map(decision_line, case.decisions)),
-        actions=tuple(_action(action) for one in case.decisions for action in one.actions),
+        decisions=(
+            *map(decision_line, case.decisions),
+            *(f"{w.meetings.outside} {decision_line(one)}" for one in case.outside),
+        ),
+        actions=tuple(_action(action) for one in (*case.decisions, *case.outside) for action in one.actions),
         note="; ".join(filter(None, notes)),
     )
 

@@ -172,7 +172,7 @@ class ReviewPublisher:
         )
 
     def outcome(self, one: Outcome) -> Resource:
-        """An outcome: the response by imaging, and whether it was resistance."""
+        """An outcome: the response by imaging, and whether it was resistance, or after an operation a remaining source."""
         since = f"{one.months} months after the advisory"
         said = f"{since}: {one.response[1]}. {one.resistance[1]}"
         found = (("exowatch-response", one.response), ("exowatch-resistance", one.resistance))
@@ -186,7 +186,10 @@ class ReviewPublisher:
                 "description": since,
                 "previous": _impression(one.previous) if one.previous else None,
                 "summary": said,
-                "finding": [{"itemCodeableConcept": self._words.concept(system, *code)} for system, code in found],
+                "finding": [
+                    {"itemCodeableConcept": self._words.concept(system, *code) if code[0] else {"text": code[1]}}
+                    for system, code in found
+                ],
                 "supportingInfo": [_issue(one.issue)],
             },
         )

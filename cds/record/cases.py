@@ -27,6 +27,9 @@ class Acknowledged:
     at: str
 
 
+_ENDING = (Kind.WITHDRAWN, Kind.SUPERSEDED, Kind.CLOSED)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredAdvisory:
     """An advisory with everything that happened to it, the first event first."""
@@ -56,6 +59,18 @@ class StoredAdvisory:
         """The last event that withdrew it, if nobody has acknowledged that."""
         gone = (one for one in reversed(self.events) if one.kind == Kind.WITHDRAWN)
         return next(gone, None) if self.unacknowledged else None
+
+    def open_since(self, at: str = "") -> str:
+        """The instant since which it stands, by its last opening; "" if it does not. With `at`, as it was at that instant."""
+        since = ""
+        for one in self.events:
+            if at and one.at > at:
+                break
+            if one.kind == Kind.OPENED:
+                since = one.at
+            elif one.kind in _ENDING:
+                since = ""
+        return since
 
     @property
     def span(self) -> Span:

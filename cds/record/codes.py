@@ -93,5 +93,11 @@ RESISTANCE: Mapping[str, str] = {
     "no": "No resistance was found",
     "unclear": "It is not clear",
 }
+SOURCE: Mapping[str, str] = {
+    "yes": "A remaining source was found",
+    "no": "No remaining source was found",
+    "unclear": "It is not clear",
+}
+"""What the same answers say of advice about an operation: there no drug is at issue, and nothing can be resistant."""
 MONTHS = (3, 6, 12)
 """After an advisory was opened: when its outcome is asked for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from calendar import monthrange
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
@@ -16,12 +16,22 @@ from cds.record import tables
 from cds.record.audit import Checkpoints, Entry
 from cds.record.codes import MONTHS, NOT_DONE, RESISTANCE, RESPONSES
 from cds.record.database import Database
-from cds.record.decisions import AlreadyDecided, NoSuchAdvisory, NotAccepted, one_of, somebody
+from cds.record.decisions import AlreadyDecided, Decided, NoSuchAdvisory, NotAccepted, Planned, one_of, somebody
 from cds.record.identity import Identity
-from cds.record.lifecycle import Standing
+from cds.record.lifecycle import Kind, Standing
 from cds.record.names import NAMED, Named, named
-from cds.record.reviews import entry_of, held_advisory
+from cds.record.reviews import decided, entry_of, held_advisory
 from cds.record.trail import Trail
+
+_AGAIN = tables.event.alias("again")
+SINCE = func.coalesce(
+    select(func.max(_AGAIN.c.at))
+    .where(_AGAIN.c.advisory_id == tables.advisory.c.id, _AGAIN.c.kind == Kind.OPENED.value, _AGAIN.c.number > 1)
+    .correlate(tables.advisory)
+    .scalar_subquery(),
+    tables.advisory.c.opened,
+)
+"""When an advisory was opened last: the months of its outcomes are counted from there, for that opening is what is followed up."""
 
 
 class Status(StrEnum):
@@ -97,7 +107,7 @@ class Overdue:
     months: int = 0
     therapy: str = ""  # class of the line; "" for an operation
     line_start: str = ""
-    opened: str = ""  # day from which the months of an outcome are counted
+    opened: str = ""  # day of the last opening, from which the months of an outcome are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +222,13 @@ class FollowUp:
         table = tables.advisory.c
 
         def work(connection: Connection) -> list[OutcomeDue]:
-            wanted = select(table.opened, table.standing).where(table.id == advisory, table.tenant == tenant)
+            wanted = select(SINCE.label("opened"), table.standing).where(table.id == advisory, table.tenant == tenant)
             row = connection.execute(wanted).first()
             if row is None:
                 raise NoSuchAdvisory(f"there is no advisory {advisory}")
             said = _outcomes(connection, select(table.id).where(table.id == advisory))
-            stated, opened = {one.months: one for one in said}, date.fromisoformat(day_of(row.opened))
+            stated = {one.months: one for one in said if one.at >= row.opened}
+            opened = date.fromisoformat(day_of(row.opened))
             return [
                 OutcomeDue(months, months_after(opened, months).isoformat(), stated.get(months))
                 for months in MONTHS
@@ -280,22 +291,44 @@ def _overdue_outcomes(
 ) -> list[Overdue]:
     advisory, patient, person = tables.advisory, tables.patient, tables.person
     wanted = (
-        select(advisory, _months_due(today).label("months"), patient.c.server, patient.c.reference, *NAMED)
+        select(
+            advisory,
+            SINCE.label("counted"),
+            _months_due(today).label("months"),
+            patient.c.server,
+            patient.c.reference,
+            *NAMED,
+        )
         .join(patient, patient.c.id == advisory.c.patient_id)
         .outerjoin(person, person.c.patient_id == advisory.c.patient_id)
         .where(*conditions)
-        .order_by(advisory.c.opened, advisory.c.id)
+        .order_by(SINCE, advisory.c.id)
         .limit(most)
     )
     found = [
         Overdue(
             row["patient_id"], Identity(tenant, row["server"], row["reference"]), named(row), row["id"], row["question"],
-            "outcome", months_after(date.fromisoformat(day_of(row["opened"])), row["months"]).isoformat(), months=row["months"],
-            therapy=row["therapy"], line_start=row["line_start"], opened=day_of(row["opened"]),
+            "outcome", months_after(date.fromisoformat(day_of(row["counted"])), row["months"]).isoformat(), months=row["months"],
+            therapy=row["therapy"], line_start=row["line_start"], opened=day_of(row["counted"]),
         )
         for row in connection.execute(wanted).mappings()
     ]  # fmt: skip
     return sorted(found, key=lambda one: (one.due, one.patient, one.advisory))
+
+
+def standing(connection: Connection, advisories: Sequence[str]) -> dict[str, Decided]:
+    """By advisory the decision that stands about it, with no more of its actions than are still open."""
+    table = tables.action.c
+    rows = connection.execute(
+        select(table.advisory_id, table.kind, table.due).where(
+            table.advisory_id.in_(advisories), table.status == Status.OPEN
+        )
+    )
+    still_open = {(key, Planned(kind, due)) for key, kind, due in rows}
+    return {
+        key: replace(made[-1], actions=tuple(one for one in made[-1].actions if (key, one) in still_open))
+        for key, made in decided(connection, advisories).items()
+    }
 
 
 def months_after(day: date, months: int) -> date:
@@ -334,19 +367,21 @@ def _coming_actions(tenant: str, today: date) -> Sequence[ColumnElement[bool]]:
 def overdue_outcomes(tenant: str, today: date) -> Sequence[ColumnElement[bool]]:
     """The advisories of which an outcome is due, and neither that nor a later one was stated; withdrawn advice has none."""
     advisory, outcome = tables.advisory, tables.outcome
-    stated = exists().where(outcome.c.advisory_id == advisory.c.id, outcome.c.months >= _months_due(today))
+    stated = exists().where(
+        outcome.c.advisory_id == advisory.c.id, outcome.c.months >= _months_due(today), outcome.c.at >= SINCE
+    )
     return (
         advisory.c.tenant == tenant,
         advisory.c.standing != Standing.WITHDRAWN,
-        advisory.c.opened < _bound(today, MONTHS[0]),
+        advisory.c.opened < _bound(today, MONTHS[0]),  # never later than it was opened last: most are left out by this
+        _bound(today, MONTHS[0]) > SINCE,
         ~stated,
     )
 
 
 def _months_due(today: date) -> ColumnElement[int]:
     """The last outcome that is due of an advisory, of which one is."""
-    opened = tables.advisory.c.opened
-    return case(*((opened < _bound(today, months), months) for months in reversed(MONTHS)), else_=MONTHS[0])
+    return case(*((_bound(today, months) > SINCE, months) for months in reversed(MONTHS)), else_=MONTHS[0])
 
 
 def _bound(today: date, months: int) -> str:

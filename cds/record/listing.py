@@ -16,7 +16,7 @@ from cds.publish.reviews import Errand, Impression, Opinion, Outcome, SecondView
 from cds.publish.vocabulary import Resource
 from cds.record import content, tables
 from cds.record.audit import now, salted
-from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
+from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES, SOURCE
 from cds.record.database import Database
 from cds.record.decisions import Decided
 from cds.record.identity import Identity, patients_of
@@ -279,7 +279,7 @@ def opinions(database: Database, wanted: Wanted) -> list[Opinion]:
 
 def outcomes(database: Database, wanted: Wanted) -> list[Outcome]:
     """What was stated of how patients did, the newest first."""
-    outcome, person = tables.outcome, tables.patient
+    outcome, advisory, person = tables.outcome, tables.advisory, tables.patient
     before = outcome.alias("before")
     amended = and_(
         before.c.advisory_id == outcome.c.advisory_id,
@@ -287,7 +287,8 @@ def outcomes(database: Database, wanted: Wanted) -> list[Outcome]:
         before.c.number == outcome.c.number - 1,
     )
     query = (
-        select(outcome, before.c.id.label("previous"), person.c.server, person.c.reference)
+        select(outcome, before.c.id.label("previous"), advisory.c.therapy, person.c.server, person.c.reference)
+        .join(advisory, advisory.c.id == outcome.c.advisory_id)
         .join(person, person.c.id == outcome.c.patient_id)
         .outerjoin(before, amended)
         .where(*_asked(wanted, outcome.c.id, outcome.c.at))
@@ -299,11 +300,16 @@ def outcomes(database: Database, wanted: Wanted) -> list[Outcome]:
     return [
         Outcome(
             row["id"], row["advisory_id"], row["reference"], row["months"], (row["response"], RESPONSES[row["response"]]),
-            (row["resistance"], RESISTANCE[row["resistance"]]), row["by"], row["at"], row["previous"] or "",
+            _found(row["resistance"], row["therapy"]), row["by"], row["at"], row["previous"] or "",
             published(row["server"]),
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _found(said: str, therapy: str) -> tuple[str, str]:
+    """What was found, as a code and in words; about an operation a remaining source, for which there is no code of resistance."""
+    return (said, RESISTANCE[said]) if therapy else ("", SOURCE[said])
 
 
 def errands(database: Database, wanted: Wanted) -> list[Errand]:

@@ -32,6 +32,7 @@ from cds.record.agendas import (
 from cds.record.audit import Checkpoints, Entry, append, canonical
 from cds.record.database import Database
 from cds.record.decisions import Decided, NotAccepted, a_day, is_text, noted, somebody
+from cds.record.followup import standing
 from cds.record.identity import Identity, NoSuchPatient, held_survivor
 from cds.record.names import NAMED, Named, named
 from cds.record.reviews import decided, entry_of
@@ -65,7 +66,8 @@ class Case:
     """A patient on an agenda. `carried_from` is the day of the meeting at which there was no time for them, "" if there is none.
 
     `found` is what is found now; of a meeting that was held, what was found then, None if that was not kept. `decisions` are
-    the last about each advisory that this meeting took, with the second readings up to its end.
+    the last about each advisory that this meeting took, with the second readings up to its end. `outside` are those that stand
+    about other open advice of theirs, with what is still to be done; of a meeting that was held none.
     """
 
     id: str
@@ -77,6 +79,7 @@ class Case:
     carried_from: str
     found: tuple[Found, ...] | None
     decisions: tuple[Decided, ...]
+    outside: tuple[Decided, ...] = ()
 
 
 class Meetings:
@@ -345,12 +348,18 @@ def _cases(connection: Connection, meeting: Meeting) -> list[Case]:
     held = meeting.status == "held"
     found = {} if held else found_now(connection, patients)
     decisions = _decisions(connection, meeting, patients)
+    stand = standing(connection, [one.advisory for each in found.values() for one in each if one.claim])
     return [
         Case(
             row["id"], row["patient_id"], Identity(meeting.tenant, row["server"], row["reference"]), named(row),
             row["position"], row["status"], row["day"] or "",
             found.get(row["patient_id"], ()) if not held else unpacked(row["found"]) if row["found"] else None,
             decisions.get(row["patient_id"], ()),
+            tuple(
+                stand[one.advisory]
+                for one in found.get(row["patient_id"], ())
+                if one.advisory in stand and stand[one.advisory].meeting != meeting.id
+            ),
         )
         for row in rows
     ]  # fmt: skip

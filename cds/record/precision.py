@@ -16,7 +16,7 @@ from cds.record.database import Database
 from cds.record.lifecycle import Kind
 
 FLAGS = ("suspected", "persistent")
-"""States that suspect resistance."""
+"""States that suspect resistance, or after an operation a remaining source; an outcome says of the one or the other whether it was so."""
 FEW = 10
 """Below so many known outcomes a share is no finding: its interval is half as wide as all there is."""
 _Z = 1.959963984540054  # two-sided 95 %

@@ -7,7 +7,8 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -89,6 +90,30 @@ def test_a_case_that_was_out_of_scope_for_once_opens_again(house: House) -> None
     said = text_of(house.browser("reader").get(f"/board/patients/{key}"))
     assert "the newest data say that this patient is not one for whom the rules were made" in said
     assert "advice open since" in said
+
+
+def test_advice_that_is_opened_again_stands_since_then(house: House) -> None:
+    house.now = datetime(2025, 4, 1, tzinfo=UTC)
+    key = changed(house, "2025-04-21")
+    sick = patient(FLAGGED).person
+    for day, version in (("2025-05-12", "2.0"), ("2025-06-16", "6.4")):
+        last = sick.measurements[-1]
+        value = replace(last.versions[-1], value=Decimal(version), issued=f"{day}T12:00:00+00:00")
+        again = replace(
+            last, id=f"{last.id}-{day}", specimen_id=f"{last.specimen_id}-{day}", collected=day, versions=(value,)
+        )
+        sick = replace(sick, measurements=(*sick.measurements, again))
+        house.take(to_bundle(sick, date.fromisoformat(day)), day, lambda who: called(who, "Aalto"))
+    browser = house.browser("chair")
+    page = browser.get(f"/board/patients/{key}")
+    assert "advice open since 16 Jun 2025" in text_of(page)
+    assert squeezed("advice open since 16 Jun 2025") in squeezed(paper(house, key))
+    (advice,) = {one for one in re.findall(r"/advisories/([0-9a-f-]{36})/", page)}
+    assert house.recorder.follow_up.clock("default", advice)[0].due == "2025-09-16"
+    found = [text_of(browser.get(f"/board/patients/{key}?evaluation={one}"))
+             for one in re.findall(r"\?evaluation=([0-9a-f-]{36})", page)]  # fmt: skip
+    assert any("advice open since 21 Apr 2025" in said for said in found)
+    assert any("no advice stood then; it was opened on 16 Jun 2025" in said for said in found)
 
 
 def test_every_reason_of_a_history_has_words(house: House) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from cds.board.sheets import meeting_sheet
 from cds.record.audit import verify
 from cds.record.database import Database
 from tests.pages.boards import FLAGGED, TWO, WATCHED, House, text_of
@@ -201,6 +202,34 @@ def test_every_decision_of_a_meeting_is_in_its_minutes(house: House) -> None:
     (item,) = house.recorder.meetings.agenda("default", key_of(here))
     refused = chair.post(here, do=f"remove {item.id}")
     assert (refused.status_code, "The meeting has decided about this patient" in refused.text) == (422, True)
+
+
+def test_an_agenda_shows_what_was_decided_elsewhere_and_minutes_what_was_discussed(house: House) -> None:
+    keys = [house.visit(name, DAYS.get(name, ""), family=f"Family{name}") for name in (FLAGGED, WATCHED)]
+    here, chair, path = planned(house, *keys), house.browser("chair"), deciding(house, keys[0])
+    chair.done(
+        path,
+        **seen_in(chair.get(path)),
+        disposition="accept",
+        note="Scan first.",
+        level="m2C",
+        action=["imaging"],
+        **{"due-imaging": SOON},
+    )
+    said = text_of(chair.get(here))
+    assert "outside this meeting: accepted" in said
+    assert "imaging by" in said
+    assert "Amend" in said
+
+    def printed() -> str:
+        sheet = meeting_sheet(*house.recorder.meetings.sitting("default", key_of(here)), {})
+        return " | ".join([*sheet.agenda[0].decisions, *sheet.agenda[0].actions, *(one.note for one in sheet.agenda)])
+
+    assert "outside this meeting: accepted: Scan first, m2C, " in printed()
+    assert "imaging by" in printed()
+    chair.done(here, do=f"discussed {house.recorder.meetings.agenda('default', key_of(here))[1].id}")
+    chair.done(here, do="close", **seen(chair.get(here)), **FORM)
+    assert "| discussed" in printed()
 
 
 def test_patients_are_picked_together_or_not_at_all(house: House) -> None:

@@ -34,7 +34,6 @@ from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
 from cds.service.pages.patients import CODES, age_of, case_of, may_second
 from cds.service.pages.rendering import is_day, page
 
-
 _FARTHEST = timedelta(days=400)
 """No board asks for anything by a later day: it is a slip in the year."""
 

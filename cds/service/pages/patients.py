@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -42,7 +42,9 @@ class OutcomeRow:
     advisory: str
     months: int
     due: str
-    said: tuple[Outcome, ...]
+    said: tuple[Outcome, ...]  # also of an earlier opening
+    stated: bool  # whether one is of the opening that is followed up
+    asks: str  # what is asked besides the response: a key of the words
 
 
 class PatientPages:
@@ -71,16 +73,20 @@ class PatientPages:
             age=age_of(case),
             drawing=Markup(svg(case.scene, styled=False)),  # noqa: S704 - our own, with every text of a record escaped
             table=table_of(case.scene), decisions=decisions, may_second=may_second(visit.visitor),
-            actions=self._follow_up.actions(tenant, patient=case.key), outcomes=tuple(self._outcomes(tenant, case.titles)),
+            actions=self._follow_up.actions(tenant, patient=case.key), outcomes=tuple(self._outcomes(tenant, case)),
             done=done_of(visit.done),
         )  # fmt: skip
 
-    def _outcomes(self, tenant: str, titles: Mapping[str, str]) -> Iterator[OutcomeRow]:
-        for advisory, title in titles.items():
+    def _outcomes(self, tenant: str, case: Case) -> Iterator[OutcomeRow]:
+        for advisory, title in case.titles.items():
+            advised = case.advised(advisory)
+            # In a question about an operation no drug is at issue, so there is nothing to be resistant to.
+            of_line = advised is not None and advised.advisory is not None and advised.advisory.therapy
+            asks = "resistance" if of_line else "source"
             said = self._follow_up.outcomes(tenant, advisory)
             for due in self._follow_up.clock(tenant, advisory):
                 mine = tuple(one for one in said if one.months == due.months)
-                yield OutcomeRow(title, advisory, due.months, due.due, mine)
+                yield OutcomeRow(title, advisory, due.months, due.due, mine, due.stated is not None, asks)
 
     def _picture(self, visit: Visit) -> Response:
         # To be kept, not shown: it brings its own style, which a page of ours may not have.
