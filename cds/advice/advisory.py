@@ -22,7 +22,7 @@ FIXED_SENTENCE = (
 _FAULTS = {
     "after-as-of": "in the future",
     "above-total-ev": "above the total EV count",
-    "conflict": "another value for that day",
+    "conflict": "another value for that day or specimen",
 }
 
 

@@ -49,17 +49,20 @@ class CardWriter:
         self.override_reasons = (system, frozenset(reasons))
         self._overrides = [{"code": code, "system": system, "display": label} for code, label in reasons.items()]
 
-    def cards(self, advisories: Iterable[Advisory], occasion: Occasion) -> list[Card]:
-        """One card for each advisory that has one, the first in precedence first; empty if there is nothing to say."""
-        shown = sorted(filter(is_shown, advisories), key=lambda said: (said.rank, said.markers, said.rule.name))
-        return [self._card(advisory, occasion) for advisory in shown]
+    def cards(self, advisories: Iterable[Advisory], occasion: Occasion, earlier: str = "") -> list[Card]:
+        """One card for each advisory that has one, the first in precedence first; empty if there is nothing to say.
 
-    def _card(self, advisory: Advisory, occasion: Occasion) -> Card:
+        `earlier` says what was found before and stands beside them (`cds.advice.reminder`), as far as whoever asks knows.
+        """
+        shown = sorted(filter(is_shown, advisories), key=lambda said: (said.rank, said.markers, said.rule.name))
+        return [self._card(advisory, occasion, earlier) for advisory in shown]
+
+    def _card(self, advisory: Advisory, occasion: Occasion, earlier: str) -> Card:
         seed = f"{occasion.hook_instance.lower()}|{advisory.patient}|{advisory.digest}"
         card: Card = {
             "uuid": str(uuid.uuid5(_CARDS, seed)),
             "summary": plain(advisory.headline, 139),
-            "detail": detail(advisory, _about_orders(advisory, occasion)),
+            "detail": detail(advisory, _about_orders(advisory, occasion), earlier),
             "indicator": advisory.indicator,
             "source": self._source(advisory),
         }

@@ -19,14 +19,21 @@ _MOST_READINGS = 16
 _SHOWN_DIGITS = 12
 
 
-def detail(advisory: Advisory, first: Iterable[str] = ()) -> str:
-    """The whole advisory; `first` are sentences that belong to the occasion and stand above it."""
+def detail(advisory: Advisory, first: Iterable[str] = (), earlier: str = "") -> str:
+    """The whole advisory; `first` are sentences that belong to the occasion and stand above it, `earlier` what was found before."""
     blocks = [escaped(sentence, 400) for sentence in first]
     blocks.append(escaped(advisory.explanation, 600))
+    if earlier:
+        blocks.append(f"**{escaped(earlier, 400)}**")
     blocks.append(f"**{escaped(advisory.fixed_sentence, 600)}**")
     if hidden := sum(item.hides for item in advisory.left_out):
         what = f"{counted(hidden, 'entry')} that may hold marker results {'was' if hidden == 1 else 'were'}"
         blocks.append(f"**Not all data could be used: {what} left out; see “{_LEFT_OUT}” below.**")
+    # Data of which nobody knows whether they hold anything matter where something is missing.
+    unsent = [item.what for item in advisory.left_out if item.where == f"prefetch.{item.what}"]
+    if unsent and (advisory.reasons or advisory.missing or advisory.cannot_exclude):
+        what = f"{escaped(', '.join(unsent), 400)} could not be had"
+        blocks.append(f"**Not all data could be used: {what}; see “{_LEFT_OUT}” below.**")
     for title, lines in _sections(advisory):
         listed = [f"- {line}" for line in lines if line]
         if listed:
@@ -42,6 +49,7 @@ def _sections(advisory: Advisory) -> Iterator[tuple[str, Iterable[str]]]:
     yield "Treatment", _treatment(advisory)
     yield "Checks", _checks(advisory.checks)
     yield "Missing", _missing(advisory)
+    yield "Why not something stronger", _why_not(advisory)
     yield "What would change this", (escaped(said, 400) for said in advisory.would_change)
     yield (
         "Options to consider",
@@ -159,9 +167,12 @@ def _missing(advisory: Advisory) -> Iterator[str]:
     yield from (escaped(said) for said in advisory.missing)
     for item in advisory.cannot_exclude:
         yield f"“{escaped(item.word)}” cannot be excluded; missing: {escaped('; '.join(item.missing), 400)}"
+
+
+def _why_not(advisory: Advisory) -> Iterator[str]:
     for reason in advisory.why_not:
         if reason.state != advisory.state:
-            yield f"Not “{escaped(reason.word)}”, because: {escaped('; '.join(reason.kept_by), 400)}"
+            yield f"Not “{escaped(reason.word)}”; {escaped('; '.join(reason.kept_by), 400)}"
 
 
 def _evidence(study: Reference) -> str:

@@ -101,7 +101,7 @@ class Advisor:
             indicator=self._indicator.get(finding.state, "") if rule.status == "active" else "",
             rank=book.rank(finding.state),
             certainty=certainty,
-            headline=headline,
+            headline=_dated(headline, finding) if "stale" in note_keys else headline,
             explanation=words.explanation(finding),
             markers=finding.markers,
             marker_names=names,
@@ -347,6 +347,13 @@ def method_in_words(method: Method) -> str:
 def _states_within_person(finding: Finding) -> bool:
     """Whether a laboratory states how much the marker varies within a person, for a result that a card shows a limit of."""
     return any(one is not None and one.cvi is not None for one in (finding.latest, *(finding.pair or ())))
+
+
+def _dated(headline: str, finding: Finding) -> str:
+    """A headline with the day of the newest sample, in words that leave it shorter than 140 characters; else as it was."""
+    days = [one.latest.collected for one in (finding, *finding.parts) if one.latest and one.latest.collected]
+    told = [f"{headline} ({what} {max(days)})" for what in ("newest sample", "sample", "as of")] if days else []
+    return next((said for said in told if len(said) < 140), headline)
 
 
 def _begun_small(sentence: str) -> str:

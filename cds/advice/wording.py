@@ -156,7 +156,8 @@ class Wording:
             results = chart.results.get(finding.rule.watches, ())
             why = dict.fromkeys(result.undated for result in results if "no-collection-date" in result.faults)
             return tuple(f"{self.failure('undated-as-sent')}: {said}" if said else self.failure(name) for said in why)
-        return (self.failure(name) + _whose_fault(finding, name, chart),)
+        said = "conflict-of-specimen" if name == "conflict" and _is_of_specimen(finding, chart) else name
+        return (self.failure(said) + _whose_fault(finding, name, chart),)
 
     def reasons(self, finding: Finding, chart: Chart) -> tuple[str, ...]:
         """What failed or is missing, for a state that is about that; empty for the others."""
@@ -207,6 +208,13 @@ class Wording:
         absent = [name for name in self._book.windows.elements if getattr(latest.method, name) is None]
         absent += [name for name in _METHOD_PARTS if getattr(latest, name) is None]
         return tuple(self._label("missing", name) for name in absent)
+
+
+def _is_of_specimen(finding: Finding, chart: Chart) -> bool:
+    """Whether the values that contradict each other are of one specimen, and of different days."""
+    faulty = [one for one in chart.results.get(finding.rule.watches, ()) if "conflict" in one.faults]
+    days, specimens = {one.collected for one in faulty}, {one.specimen_id for one in faulty}
+    return len(days) == len(faulty) > len(specimens) and None not in specimens
 
 
 def _whose_fault(finding: Finding, name: str, chart: Chart) -> str:

@@ -133,8 +133,15 @@ class Probe:
         body = self.request(service) if body is None else body
         started = time.perf_counter()
         answer = self.send("POST", path_of(service), json=body, **more)
+        if "signed" not in more and "headers" not in more:
+            self._check_known(answer)
         self.took.append(time.perf_counter() - started)
         return answer
+
+    def _check_known(self, answer: httpx2.Response) -> None:
+        """Raises `CannotProbe` if we are refused for want of a token: every row would fail for the same reason."""
+        if answer.status_code == 401 and self.signer is None:
+            raise CannotProbe("this service wants a token: give --client FILE")
 
     @property
     def is_here(self) -> bool:
@@ -154,12 +161,14 @@ class Probe:
     @cached_property
     def discovery(self) -> httpx2.Response:
         try:
-            return self.send("GET", "/cds-services")
+            answer = self.send("GET", "/cds-services")
         except Fails as failed:
             hint = "Is it the base URL, and is the service up?"
             if "certificate" in str(failed):
                 hint = "If your own authority signed it, name its certificates: SSL_CERT_FILE=authority.pem exowatch conform …"
             raise CannotProbe(f"{self.base} does not answer: {failed}. {hint}") from None
+        self._check_known(answer)
+        return answer
 
     @cached_property
     def services(self) -> list[Json]:

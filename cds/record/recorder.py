@@ -31,9 +31,10 @@ from cds.record.meant import Asking, Meant, meant, name_anew, replaced_by, still
 from cds.record.meetings import Meetings
 from cds.record.ownership import Person, identify
 from cds.record.queue import Queue
-from cds.record.responses import Responses, silenced, withdrawals
+from cds.record.responses import Responses, answered, withdrawals
 from cds.record.reviews import Reviews
 from cds.record.rule_texts import RuleTexts
+from cds.record.standing import Open, left_open, since
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,16 @@ class Known:
 
     evaluation_id: str
     advisories: Mapping[str, str]  # digest of an Advisory → id of the advisory that it belongs to
-    silenced: frozenset[str]  # digests that were answered: the same evidence is not shown again
+    answered: Mapping[str, str]  # digests of what was answered → the day: the same evidence has no card again
     withdrawals: tuple[Withdrawal, ...]
     events: tuple[tuple[str, Step], ...] = ()  # advisory id, what happened to it
+    left_open: tuple[Open, ...] = ()  # what was found before and this evaluation can neither repeat nor settle
+    since: Mapping[str, str] = field(default_factory=dict)  # question → the day since when its answer is what it is
+
+    @property
+    def silenced(self) -> frozenset[str]:
+        """The digests that were answered."""
+        return frozenset(self.answered)
 
 
 class Overtaken(ExowatchError):
@@ -190,7 +198,10 @@ class _Writing:
         belongs, events = self._advance(evaluation_id)
         connection, patient = self._connection, self._patient
         of = (connection, patient, self._recorder.delivery)
-        known = Known(evaluation_id, belongs, silenced(*of), withdrawals(*of), tuple(events))
+        known = Known(
+            evaluation_id, belongs, answered(*of), withdrawals(*of), tuple(events),
+            left_open(connection, self._current.values(), asked.evaluation.chart), since(connection, patient),
+        )  # fmt: skip
         cards = asked.show(known)
         ids = [shown.id for shown in cards]
         again = (

@@ -9,7 +9,7 @@ import hashlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -60,20 +60,24 @@ class NoSuchSuggestion(ExowatchError):
         self.number, self.which = number, which
 
 
-def silenced(connection: Connection, patient: str, delivery: Collection[str]) -> frozenset[str]:
-    """Digests of evidence that was decided about or overridden: it is not shown again until it changes.
+def answered(connection: Connection, patient: str, delivery: Collection[str]) -> Mapping[str, str]:
+    """Digests of evidence that was decided about or overridden, with the day: its card is not shown again until it changes.
 
     `delivery` are codes of reasons that say nothing of the advice: what was overridden for one of these is shown again.
     """
     last = _last(connection.execute(_ANSWERED, {"patient": patient}).mappings())
-    overridden = {one["basis"] for one in last if one["outcome"] == "overridden" and one["reason_code"] not in delivery}
-    return frozenset(connection.execute(_DECIDED, {"patient": patient}).scalars()) | overridden
+    found = {row["basis"]: row["at"][:10] for row in connection.execute(_DECIDED, {"patient": patient}).mappings()}
+    for one in last:
+        # A card without a basis of its own is about nothing that could fall silent.
+        if one["outcome"] == "overridden" and one["basis"] and one["reason_code"] not in delivery:
+            found[one["basis"]] = max(one["outcome_at"][:10], found.get(one["basis"], ""))
+    return found
 
 
 def withdrawals(connection: Connection, patient: str, delivery: Collection[str]) -> tuple[Withdrawal, ...]:
     """What was shown and then taken back, until a card that tells of it was answered, or 90 days passed.
 
-    Those of one question and line are one, the newest, which names the others. `delivery` as for `silenced`.
+    Those of one question and line are one, the newest, which names the others. `delivery` as for `answered`.
     """
     asked = {"patient": patient, "since": instant(datetime.now(UTC) - _WITHDRAWALS_SHOWN_FOR)}
     rows = connection.execute(_TAKEN_BACK, asked).mappings().all()
@@ -121,7 +125,7 @@ def _decided() -> Select[Any]:
         func.coalesce(newer.c.number, 0) > func.coalesce(disposition.c.number, 0),
     )
     # What a board did not get to is no answer: it is shown again.
-    return select(disposition.c.basis).where(
+    return select(disposition.c.basis, disposition.c.at).where(
         disposition.c.patient_id == bindparam("patient"), disposition.c.code != "not-discussed", ~replaced
     )
 

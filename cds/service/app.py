@@ -217,7 +217,9 @@ class _Routes:
         """What users did with cards."""
         caller: Caller = request.state.caller
         if service not in self._desk.services:
-            return Problem(404, "not-found", "there is no such service").response()
+            return Problem(
+                404, "not-found", f"there is no such service; there are: {', '.join(self._desk.services)}"
+            ).response()
         try:
             taken = self._in_time(
                 lambda recorder: take(
@@ -366,6 +368,11 @@ async def _on_http_error(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     code = {404: "not-found", 405: "not-supported"}.get(error.status_code, "processing")
-    response = Problem(error.status_code, code, HTTPStatus(error.status_code).phrase).response()
+    text = HTTPStatus(error.status_code).phrase
+    if error.status_code == 404:
+        text = "there is no such address; GET /cds-services lists the services, GET /fhir/metadata what can be read"
+    elif error.status_code == 405:
+        text = f"this address is not called by that method; use {(error.headers or {}).get('Allow', 'another')}"
+    response = Problem(error.status_code, code, text).response()
     response.headers.update(error.headers or {})
     return response

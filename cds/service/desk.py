@@ -15,6 +15,7 @@ import msgspec
 from cds.addresses import origin
 from cds.advice.advisory import Advisory
 from cds.advice.cards import Card, CardWriter, Occasion
+from cds.advice.reminder import earlier, reminder_card
 from cds.advice.statements import Advisor
 from cds.advice.unread import unread_card
 from cds.advice.withdrawal import withdrawal_card
@@ -35,6 +36,7 @@ from cds.record.recorder import Asked, Overtaken, Recorder, ShownCard
 from cds.record.recorder import Known as Recorded
 from cds.record.spelling import MOST_SERVER, published
 from cds.selfcheck import Check, self_test
+from cds.service.before import Before
 from cds.service.discovery import Service, services
 from cds.service.fetching import Fetching
 from cds.service.hook_request import RESULT_ARRIVED, HookRequest, read_request
@@ -282,7 +284,11 @@ class Desk:
         occasion: Occasion,
         patient: Opened | None,
     ) -> list[Card]:
-        """The cards, once the evaluation and they are on record: withdrawals first, nothing that was answered before."""
+        """The cards, once the evaluation and they are on record: withdrawals first, nothing that was answered before.
+
+        An answer is empty only if nothing stands: what was answered and could not be judged, or is a suspicion, has a short card
+        then, and so has what stands on record and this evaluation says nothing of.
+        """
         unread = unread_card(evaluation.chart, occasion, self._settings.canonical)
         if self._recorder is None or patient is None:
             return self._writer.cards(said, occasion) or ([unread] if unread else [])
@@ -296,16 +302,20 @@ class Desk:
                 shown.append(
                     ShownCard(cards[-1]["uuid"], rule.name, rule.hash, told.event_id, told.advisory_id, "withdrawal")
                 )
+            before = Before(recorded)
             for advisory in said:
-                if advisory.digest in recorded.silenced:
+                if before.silences(advisory):
                     continue
-                for card in self._writer.cards([advisory], occasion):
+                for card in self._writer.cards([advisory], occasion, earlier(before.of(advisory))):
                     cards.append(card)
                     rule, digest = advisory.rule, advisory.digest
                     shown.append(ShownCard(card["uuid"], rule.name, rule.hash, digest, recorded.advisories.get(digest)))
             if unread is not None and not any(one.kind == "advice" for one in shown):
                 cards.append(unread)
                 shown.append(ShownCard(unread["uuid"], "", "", "", kind="unread"))
+            if standing := before.unnamed(alone=not cards):
+                cards.append(reminder_card(standing, occasion, self._settings.canonical))
+                shown.append(ShownCard(cards[-1]["uuid"], "", "", "", kind="reminder"))
             return shown
 
         def guidance(recorded: Recorded) -> list[Resource]:

@@ -72,7 +72,10 @@ def delivered(
             text = f"{why}; needed for: {template.because}. {_next_step(prefetch, template, asked=key in failed)}"
             missing.append(Problem(412, "required", text, place))
         else:
-            left_out.append(LeftOut(place, key, why, f"may hold: {template.because}"))
+            unsent = key not in prefetch and key not in failed
+            step = "have the EHR send them" if unsent else "see to it that they can be had"
+            why += ", so not sent by the EHR" if unsent and key not in likely else ""
+            left_out.append(LeftOut(place, key, why, f"{step}; they may hold {template.because}"))
     if missing:
         first, *more = missing
         raise Problem(412, first.code, first.text, first.place, *more)
@@ -151,8 +154,12 @@ def _why_missing(prefetch: Mapping[str, Any], template: Template) -> str:
     return (
         ""
         if value["resourceType"] == asked or "?" not in template.query
-        else f"a {value['resourceType'][:40]} instead of a {asked}"
+        else f"{_one(value['resourceType'][:40])} instead of {_one(asked)}"
     )
+
+
+def _one(kind: str) -> str:
+    return f"{'an' if kind[:1] in 'AEIOU' else 'a'} {kind}"
 
 
 def _why_incomplete(bundle: Mapping[str, Any]) -> str:

@@ -86,7 +86,7 @@ def test_a_collection_date_that_was_sent_and_is_of_no_use(
     assert advisory.reasons == (f"collection date of no use: {why}",)
     (step,) = advisory.would_change
     assert step == (
-        "it can be judged once its collection date is sent as a day that can be read (2025-04-21), the same in Observation and Specimen"
+        "it can be judged once its collection date is sent as a day that can be read (YYYY-MM-DD), the same in Observation and Specimen"
     )
     shown = card(advisory, book)
     shown_values = shown["detail"].replace("\\", "").partition("### Values")[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -73,3 +74,26 @@ def test_a_client_without_a_server_on_its_list_is_told_so(site: Site, request_bo
     body = request_body | {"fhirServer": "https://ehr.example/fhir"}
     said = said_of(site.asks(body, f"Bearer {signed(claims())}"), "conditions")
     assert "no FHIR server of this client may be asked; see 'fhir' in the file of clients" in said
+
+
+def test_optional_data_that_were_not_sent_are_named_at_the_top_of_a_card_that_lacks_them(
+    client: TestClient, request_body: Body
+) -> None:
+    del request_body["prefetch"]["specimens"]
+    (card,) = client.post(VIEW, json=request_body).json()["cards"]
+    said = card["detail"].replace("\\", "").replace("\u2060", "")
+    assert "**Not all data could be used: specimens could not be had; see" in said
+    assert "so not sent by the EHR (next: have the EHR send them; they may hold tube, isolation" in said
+
+
+def test_an_address_that_is_none_comes_with_the_next_step(client: TestClient) -> None:
+    assert "GET /cds-services lists the services" in client.get("/nowhere").text
+    assert "use POST" in client.get(VIEW).text
+
+
+def test_an_old_newest_sample_has_its_day_in_the_summary(reasoner: Reasoner, request_body: Body) -> None:
+    late = now() + timedelta(days=150)
+    with local(create_app(Settings(open_mode=True), reasoner, clock=lambda: late)) as client:
+        (card,) = client.post(VIEW, json=request_body).json()["cards"]
+    assert card["summary"].endswith("(newest sample 2025-04-21)")
+    assert len(card["summary"]) < 140

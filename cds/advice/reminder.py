@@ -1,0 +1,89 @@
+"""The short card for findings that stand on record and that no other card of an answer shows: an empty answer would deny them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cds.advice.advisory import FIXED_SENTENCE, Advisory
+from cds.advice.cards import Card, Occasion
+from cds.advice.markdown import escaped, plain
+from cds.counting import counted
+
+_CARDS = uuid.UUID("5f6c1c0e-8b5d-5e43-9c50-6f0f4f4a7f21")
+"""Namespace of the identifiers of these cards."""
+
+_MOST = 6
+
+SPEAKS_THOUGH_ANSWERED = ("suspected", "persistent", "data-quality", "not-evaluable", "hold")
+"""States whose silence would look like an all-clear: a suspicion, and all that could not be judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """A finding that stands on record. `was` is what was said last, `since` the day since when it is so.
+
+    `answered` is the day on which somebody answered its card ("" if nobody did), `sent` whether its results are among what is
+    evaluated now.
+    """
+
+    was: Advisory
+    since: str
+    answered: str = ""
+    sent: bool = True
+
+    @property
+    def state_since(self) -> str:
+        """The state in words, and since when."""
+        return f"{self.was.word} since {self.since}"
+
+
+def earlier(standing: Iterable[Stands]) -> str:
+    """The sentence by which a card that cannot judge newer data names what was found before; "" for nothing."""
+    found = list(dict.fromkeys(one.state_since for one in standing))
+    return (
+        f"{'Earlier findings stand' if len(found) > 1 else 'An earlier finding stands'}: {'; '.join(found)}."
+        if found
+        else ""
+    )
+
+
+def reminder_card(standing: Sequence[Stands], occasion: Occasion, canonical: str) -> Card:
+    """A card of a line or two for each finding: which, since when, and why it has no card of its own. It suggests nothing."""
+    first, *more = standing
+    lines = [_line(one) for one in standing[:_MOST]]
+    if len(standing) > _MOST:
+        lines.append(f"and {len(standing) - _MOST} more, which are in the record")
+    seed = "|".join([occasion.hook_instance.lower(), occasion.patient, *lines])
+    others = f", and {counted(len(more), 'finding')} more" if more else ""
+    return {
+        "uuid": str(uuid.uuid5(_CARDS, seed)),
+        "summary": plain(f"On record for {_names(first)}: {first.state_since}{others}", 139),
+        "detail": "\n\n".join(["\n".join(f"- {line}" for line in lines), f"**{FIXED_SENTENCE}**"]),
+        "indicator": "info",
+        "source": {
+            "label": "Exowatch",
+            "topic": {
+                "code": "standing-finding",
+                "system": f"{canonical}/CodeSystem/exowatch-topic",
+                "display": "Findings that stand on record",
+            },
+        },
+    }
+
+
+def _line(one: Stands) -> str:
+    if one.answered:
+        why = (
+            f"Its card was answered on {one.answered}, and is shown again once the evidence changes. The finding stands"
+        )
+    elif not one.sent:
+        why = "Its results were not in this request. The finding stands on record"
+    else:
+        why = "What was sent now does not settle it. The finding stands on record"
+    return f"{escaped(_names(one))}: **{escaped(one.state_since)}**. {why}."
+
+
+def _names(one: Stands) -> str:
+    return " and ".join(one.was.marker_names)

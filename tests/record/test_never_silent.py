@@ -1,0 +1,87 @@
+"""An empty answer means that nothing stands: neither what was answered nor what was not sent makes a finding disappear."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cds.record.database import Database
+from cds.record.responses import Answer, Responses
+from tests.record.test_service import SERVICE, Ehr, summaries
+
+DAY = "2025-04-28"
+"""On which A29 is suspected; one sample before, on 2025-03-31, it is watched."""
+
+
+@pytest.fixture
+def ehr(database: Database) -> Ehr:
+    return Ehr(database)
+
+
+def again(ehr: Ehr, name: str = "A29", day: str = DAY, **prefetch: Any) -> Any:
+    """The same chart opened once more, with other data under some prefetch keys."""
+    body = json.loads(json.dumps(ehr.request(name, day), default=float))
+    body["prefetch"] |= prefetch
+    return ehr.client.post(SERVICE, json=body)
+
+
+def dismissed(database: Database, answer: Any) -> None:
+    """Every card of an answer overridden without a reason, as one click does it."""
+    cards = [Answer(card["uuid"], "overridden", f"{DAY}T13:00:00Z") for card in answer.json()["cards"]]
+    Responses(database).feedback(cards, "ehr")
+
+
+def only(answer: Any) -> dict[str, Any]:
+    assert answer.status_code == 200, answer.text[:400]
+    (card,) = answer.json()["cards"]
+    found: dict[str, Any] = card
+    assert len(found["summary"]) < 140
+    return found
+
+
+def plain(card: dict[str, Any]) -> str:
+    return str(card["detail"]).replace("\\", "").replace("\u2060", "")
+
+
+@pytest.mark.parametrize(
+    ("day", "words"),
+    [("2025-01-02", "cannot be judged since 20"), (DAY, "suspected since 20")],
+    ids=["unjudged", "suspected"],
+)
+def test_what_was_dismissed_and_still_stands_leaves_a_line(ehr: Ehr, database: Database, day: str, words: str) -> None:
+    dismissed(database, ehr.opens("A29", day))
+    for _ in range(2):  # and answering that line does not end it
+        answer = ehr.opens("A29", day)
+        card = only(answer)
+        assert card["summary"].startswith(f"On record for TRPC5-EV: {words}")
+        assert "Its card was answered on 2025-04-28" in plain(card)
+        assert "The finding stands" in plain(card)
+        assert card["indicator"] == "info"
+        assert not card.keys() & {"suggestions", "overrideReasons"}
+        assert len(card["detail"]) < 500
+        dismissed(database, answer)
+
+
+def test_a_suspicion_whose_results_are_not_sent_again_is_named(ehr: Ehr, database: Database) -> None:
+    ehr.opens("A29", DAY)
+    card = only(again(ehr, observations=None))
+    assert card["summary"].startswith("On record for TRPC5-EV: suspected since 20")
+    assert "Its results were not in this request" in plain(card)
+    assert summaries(ehr.opens("A29", DAY))[0].startswith("TRPC5-EV: suspected")
+
+
+def test_a_suspicion_is_named_where_the_patient_is_out_of_scope_now(ehr: Ehr, database: Database) -> None:
+    ehr.opens("A29", DAY)
+    born = json.loads(json.dumps(ehr.request("A29", DAY), default=float))["prefetch"]["patient"]
+    card = only(again(ehr, patient={**born, "birthDate": "2015-01-01"}))
+    assert card["summary"].startswith("On record for TRPC5-EV: suspected since 20")
+
+
+def test_a_card_that_cannot_judge_names_the_suspicion_under_its_first_line(ehr: Ehr, database: Database) -> None:
+    ehr.opens("A29", DAY)
+    card = only(again(ehr, conditions=None))
+    assert "cannot be judged" in card["summary"]
+    _, second, *_ = plain(card).split("\n\n")
+    assert second.startswith("**An earlier finding stands: suspected since 20")
