@@ -40,6 +40,14 @@ def differences(finding: Finding, elements: Sequence[str], label: Callable[[str]
     return tuple(said)
 
 
+def differs(finding: Finding, elements: Sequence[str]) -> bool:
+    """Whether something that both results state is unlike; what one of them does not state may yet turn out the same."""
+    earlier, later = finding.uncompared, finding.latest
+    if earlier is None or later is None:
+        return False
+    return any(was is not None and now is not None for _, was, now in what_differs(earlier, later, elements))
+
+
 def meant(finding: Finding, elements: Sequence[str], label: Callable[[str], str]) -> Iterator[str]:
     """What would let the same result be judged, if all that differs is told in codes that are not known here."""
     earlier, later = finding.uncompared, finding.latest

@@ -20,6 +20,7 @@ from cds.advice.advisory import (
 from cds.advice.changes import changes, per_ev_in_words, why_not, would_change
 from cds.advice.checks import FAILED, UNKNOWN, checks, imaging_near, is_judged
 from cds.advice.confirmation import over_lowest
+from cds.advice.differences import differs
 from cds.advice.waiting import Days, judged_again, second_sample
 from cds.advice.wording import Wording
 from cds.chart.declarations import CHECKS
@@ -86,7 +87,12 @@ class Advisor:
         rule, note_keys = finding.rule, tuple(self._notes(finding))
         seconds = [second_sample(part, chart, book) for part in finding.parts or (finding,)]
         overdue = any(second.is_past(chart) for second in seconds if second is not None)
-        noted = (*note_keys, *(("confirmation-overdue",) if overdue else ()))
+        ended = finding.line is not None and finding.line.end is not None and finding.line.end < chart.as_of
+        noted = (
+            *note_keys,
+            *(("confirmation-overdue",) if overdue else ()),
+            *(("treatment-ended",) if ended else ()),
+        )
         support = [key for key in rule.evidence if key not in rule.contradicting]
         against = [study for study in self._studies(rule.contradicting)]
         against += [
@@ -164,12 +170,15 @@ class Advisor:
     def _note(self, key: str, finding: Finding, chart: Chart) -> Iterator[str]:
         """A note in words; of findings that read several markers, once for each of which it says something else."""
         said: dict[str, None] = {}
+        end = finding.line.end if finding.line is not None else None
         for part in finding.parts or (finding,):
             latest = part.latest.collected if part.latest is not None else None
             if key in part.notes or key not in {note for other in finding.parts for note in other.notes}:
                 given = {"marker": self._words.marker(part.rule.watches), "collected": str(latest)}
                 days = (chart.as_of - latest).days if latest is not None else 0
-                said[self._words.note(key, **given, **per_ev_in_words(part), days=str(days))] = None
+                given |= {"days": str(days), "ended": str(end or "")}
+                given["ended_days"] = str((chart.as_of - end).days) if end else ""
+                said[self._words.note(key, **given, **per_ev_in_words(part))] = None
         yield from said
 
     def _limitations(self, finding: Finding) -> Iterator[str]:
@@ -249,6 +258,8 @@ class Advisor:
                 continue
             if key == "complete-missing-data" and not incomplete and "comparability" not in open_gates:
                 continue
+            if key == "set-new-reference" and not self._needs_reference(finding):
+                continue
             receptors = _FOR.get(key, {})
             if any(getattr(chart.diagnosis, name) is (not wanted) for name, wanted in receptors.items()):
                 continue
@@ -259,6 +270,13 @@ class Advisor:
             ):
                 continue
             yield self._words.option(key)
+
+    def _needs_reference(self, finding: Finding) -> bool:
+        """Whether no earlier sample can be the reference. Where something is merely not stated, the one there is may yet
+        be: the latest in its place might make a level of resistance the normal one."""
+        elements = self._book.windows.elements
+        parts = finding.parts or (finding,)
+        return any(part.uncompared is None or differs(part, elements) for part in parts)
 
 
 def _may_fail(finding: Finding, gate: str) -> bool:
@@ -311,8 +329,9 @@ def _roles(finding: Finding, chart: Chart, book: RuleBook) -> Iterator[tuple[Res
         *(faulty if finding.state == "data-quality" else ()),
     ):
         results.setdefault(id(result), result)
-    if finding.latest is not None:
-        results.setdefault(id(finding.latest), finding.latest)
+    for one in (finding.latest, finding.uncompared):
+        if one is not None:
+            results.setdefault(id(one), one)
     for result in sorted(results.values(), key=lambda result: (result.collected or date.max, result.ref)):
         roles: list[str] = []
         if is_judged(finding):
@@ -322,6 +341,8 @@ def _roles(finding: Finding, chart: Chart, book: RuleBook) -> Iterator[tuple[Res
             roles += [role for role, one in pair if one is result]
         if result is finding.latest:
             roles.append("latest")
+        if result is finding.uncompared:
+            roles.append("could not be compared")
         yield result, tuple(roles)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import date
@@ -233,14 +233,33 @@ class Cases:
             chart.sex or "",
             (("ER", diagnosis.er), ("PR", diagnosis.pr), ("HER2", diagnosis.her2)),
             diagnosis.metastatic,
-            tuple(self._treatment(line) for line in chart.lines if line.runs_on(chart.as_of) is not False),
+            tuple(self._treatments(chart)),
         )
 
-    def _treatment(self, line: Line) -> str:
+    def _treatments(self, chart: Chart) -> Iterator[str]:
+        """What was given on the chart's day; where nothing was, what ended last."""
+        running = [line for line in chart.lines if line.runs_on(chart.as_of) is not False]
+        yield from (self._treatment(line, chart.as_of) for line in running)
+        ended = [line for line in chart.lines if line.end is not None and line.end < chart.as_of]
+        if ended and not running:
+            last = max(ended, key=lambda line: line.end or date.min)
+            yield str(words().patient.treatment_ended.format(what=self._treatment(last, last.end or chart.as_of)))
+
+    def _treatment(self, line: Line, on: date) -> str:
+        """A line with its drugs of a day, each with its own start where that is not the line's."""
         w = words().patient
-        what = self._words.therapy(line.therapy) + (f" ({', '.join(line.drugs)})" if line.drugs else "")
+        runs = {one.drug: one.first for one in line.drug_runs() if one.first is None or one.first <= on}
+        drugs = [
+            w.treatment_since.format(what=drug, day=day(first))
+            if (first := runs.get(drug)) is not None and first != line.start
+            else drug
+            for drug in line.drugs_on(on)
+        ]
+        what = self._words.therapy(line.therapy) + (f" ({', '.join(drugs)})" if drugs else "")
         said = w.treatment_since.format(what=what, day=day(line.start)) if line.start else w.no_start.format(what=what)
-        return str(w.no_end.format(what=said) if line.end is None and line.extent == "unknown" else said)
+        if line.end is not None:
+            return str(w.treatment_to.format(what=said, day=day(line.end)))
+        return str(w.no_end.format(what=said) if line.extent == "unknown" else said)
 
     def _why(self, said: Advisory, evaluation: Evaluation) -> tuple[str, ...]:
         finding = evaluation.answers.get(said.rule.name)

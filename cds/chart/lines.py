@@ -268,10 +268,10 @@ def _renewed(vague: list[Stretch], day: date) -> bool:
 
 
 def _course(stretch: Stretch) -> DrugCourse:
-    last = None if stretch.form in ("open", "vague") else stretch.last
+    given = last = None if stretch.form in ("open", "vague") else stretch.last
     if last is not None and stretch.form != "fixed":
         last += timedelta(days=stretch.drug.bridge)
-    return DrugCourse(stretch.drug.name, stretch.first, last)
+    return DrugCourse(stretch.drug.name, stretch.first, last, given)
 
 
 def _from(stretch: Stretch, first: date) -> Stretch:

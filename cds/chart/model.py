@@ -99,6 +99,7 @@ class DrugCourse(msgspec.Struct, frozen=True):
     drug: str
     first: date | None
     last: date | None
+    given: date | None = None  # the last day known, without the bridge that `last` counts; None: as `last`
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -130,6 +131,19 @@ class Line(msgspec.Struct, frozen=True):
             begins = min((one.first for one in self.courses if one.first is not None), default=None)
             found = [one for one in self.courses if (one.last == ended if ended is not None else one.first == begins)]
         return tuple(dict.fromkeys([one.drug for one in found]))
+
+    def drug_runs(self) -> tuple[DrugCourse, ...]:
+        """The courses of its drugs, those of one drug that meet taken together; empty as `courses` is."""
+        found: list[DrugCourse] = []
+        for one in sorted(self.courses, key=lambda one: one.first or date.min):
+            before = next((each for each in reversed(found) if each.drug == one.drug), None)
+            if before is not None and (before.last is None or one.first is None or one.first <= before.last):
+                last = None if None in (before.last, one.last) else max(before.last or date.min, one.last or date.min)
+                longer = one if last is None or one.last == last else before
+                found[found.index(before)] = DrugCourse(one.drug, before.first, last, longer.given)
+            else:
+                found.append(one)
+        return tuple(found)
 
     def runs_on(self, day: date) -> Tri:
         """Whether this line runs on `day`: None if its start or its extent is not documented."""

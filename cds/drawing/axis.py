@@ -132,9 +132,9 @@ def values(up: Up, unit: float) -> list[float]:
 
 
 def unit_of(most: float) -> tuple[float, str]:
-    """The power of ten by which values are divided, and how it is written: 10⁶ for millions."""
+    """The power of ten by which values are divided, and how it is written: 10⁶ for millions, none where text has none."""
     power = 3 * math.floor(math.log10(most) / 3 + 1e-12)
-    if -3 <= power <= 0:
+    if -3 <= power < 6:
         return 1.0, ""
     return 10.0**power, "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 

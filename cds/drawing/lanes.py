@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 from cds.advice.checks import imaging_near
@@ -12,6 +12,8 @@ from cds.reasoning.findings import Evaluation
 from cds.reasoning.rulebook import RuleBook
 
 _OPERATION = "operation"
+_SIDE_BY_SIDE = 3
+"""So many bars of one line a lane has rows for."""
 _TITLES = {"g-csf": "G-CSF", "hepatic": "Liver disease", "renal": "Kidney disease", "autoimmune": "Autoimmune disease"}
 
 
@@ -21,7 +23,8 @@ def lanes(evaluation: Evaluation, book: RuleBook) -> Iterator[Lane]:
     lasting = _lasting(book)
     for therapy in dict.fromkeys(line.therapy for line in chart.lines):
         title = classes[therapy].title
-        bars = tuple(_bar(line, title) for line in chart.lines if line.therapy == therapy)
+        given = (line for line in chart.lines if line.therapy == therapy)
+        bars = tuple(bar for line in given for bar in _bars(line, title, chart.as_of))
         yield Lane(title, "therapy", bars, look=list(classes).index(therapy))
     if chart.operations:
         marks = tuple(
@@ -40,6 +43,27 @@ def lanes(evaluation: Evaluation, book: RuleBook) -> Iterator[Lane]:
     for kind in dict.fromkeys(event.kind for event in chart.events):
         own = [event for event in chart.events if event.kind == kind]
         yield _events(kind, own, *lasting.get(kind, (0, False)))
+
+
+def _bars(line: Line, title: str, today: date) -> Sequence[Bar]:
+    """A bar for each course of a drug, those given side by side on the same days in one; one of the whole line where
+    more lie side by side than a lane has room for."""
+    whole, drugs = _bar(line, title), dict[tuple[date | None, date | None], list[str]]()
+    for run in line.drug_runs():
+        over = run.last is not None and run.last < today
+        ends = [day for day in (run.given or run.last if over else None, line.end) if day is not None]
+        drugs.setdefault((run.first, min(ends, default=None)), []).append(run.drug)
+    side_by_side = max(
+        (sum((a or date.min) <= (start or date.min) and (b is None or b > (start or date.min)) for a, b in drugs)
+         for start, _ in drugs), default=0,
+    )  # fmt: skip
+    if len(drugs) < 2 or side_by_side > _SIDE_BY_SIDE:
+        return (whole,)
+    more = " (neoadjuvant)" if line.neoadjuvant else ""
+    return [
+        Bar(", ".join(named) + more, start, end, whole.ending if end in (None, line.end) else "recorded")
+        for (start, end), named in drugs.items()
+    ]
 
 
 def _bar(line: Line, title: str) -> Bar:

@@ -71,7 +71,7 @@ _AREA = '<rect class="{0}" x="-9" y="-6" width="18" height="12"/>'
 _SIGNS = {
     "reference value": shape("reference", 0, 0),
     "pair that confirms": _AREA.format("c-window") + shape("pair", 0, 0),
-    "above the limit, not confirmed": shape("crossing", 0, 0),
+    "": shape("crossing", 0, 0),  # told in the words of each crossing
     "latest": '<circle class="c-latest" r="8"/><circle class="c-point" r="4"/>',
     "below a limit of the assay: anywhere under it": shape("censored", 0, -5),
     "cannot be used": shape("fault", 0, 0),
@@ -87,7 +87,7 @@ _SIGNS = {
     "planned": _AREA.format("c-planned"),
     "taken as ongoing": '<path class="c-frame" d="M-9 -6h12l6 6l-6 6h-12z"/>',
     "end not recorded": '<path class="c-frame" d="M9 -6h-18v12h18"/>',
-    "disturbs the marker until": _AREA.format("c-lasting"),
+    "days after it that still disturb the marker": _AREA.format("c-lasting"),
     "imaging on which the state rests": shape("decides", 0, 0),
 }
 
@@ -97,7 +97,9 @@ def legend(scene: Scene, top: float) -> tuple[str, float]:
     used = set(_used(scene))
     parts: list[str] = []
     x, y = 25.0, top + 8
-    for words, drawn in _SIGNS.items():
+    crossed = sorted({point.crossing for panel in scene.panels for point in panel.points if sign(point) == "crossing"})
+    named = [(words, drawn) for key, drawn in _SIGNS.items() for words in ([key] if key else crossed)]
+    for words, drawn in named:
         if words not in used:
             continue
         wide = 34 + width(words)
@@ -117,10 +119,10 @@ def _used(scene: Scene) -> Iterator[str]:
     signs = {
         "fault": "cannot be used", "censored": "below a limit of the assay: anywhere under it",
         "censored-reference": "below a limit of the assay: anywhere under it", "reference": "reference value",
-        "pair": "pair that confirms", "crossing": "above the limit, not confirmed", "plain": "",
+        "pair": "pair that confirms", "crossing": "", "plain": "",
     }  # fmt: skip
     for panel in scene.panels:
-        yield from (signs[sign(point)] for point in panel.points)
+        yield from (signs[sign(point)] or point.crossing for point in panel.points)
         yield from ("latest" for point in panel.points if "latest" in point.roles)
         yield from ("reference value" for point in panel.points if "reference" in point.roles)
         asked = {
@@ -140,8 +142,8 @@ def _used(scene: Scene) -> Iterator[str]:
             )
         yield from ("planned" for mark in lane.marks if mark.planned)
         yield from ("imaging on which the state rests" for mark in lane.marks if mark.decides)
-        yield from ("disturbs the marker until" for bar in lane.bars if bar.until)
-        yield from ("disturbs the marker until" for mark in lane.marks if mark.until)
+        yield from ("days after it that still disturb the marker" for bar in lane.bars if bar.until)
+        yield from ("days after it that still disturb the marker" for mark in lane.marks if mark.until)
 
 
 def _elsewhere(scene: Scene) -> Iterator[str]:

@@ -26,7 +26,7 @@ _RULES = """
 .c-course text{font-family:system-ui,"Segoe UI",Helvetica,Arial,sans-serif;font-size:12px;fill:var(--c-ink)}
 .c-course .c-small{font-size:11px;fill:var(--c-dim)}.c-course .c-value{font-size:11px}
 .c-course .c-title,.c-course .c-bold{font-weight:600}.c-course .c-bold{font-size:11px}
-.c-course .c-value,.c-course .c-told{paint-order:stroke;stroke:var(--c-paper);stroke-width:3px;stroke-linejoin:round}
+.c-course .c-small,.c-course .c-value,.c-course .c-told{paint-order:stroke;stroke:var(--c-paper);stroke-width:3px;stroke-linejoin:round}
 .c-course .c-onbar{font-size:11px}.c-plate{fill:var(--c-paper);fill-opacity:.88}.c-course .c-told{font-size:11px;fill:var(--c-dim)}
 .c-paper{fill:var(--c-paper)}.c-plot{fill:none;pointer-events:all}.c-grid{stroke:var(--c-grid)}.c-axis{stroke:var(--c-frame);fill:none}
 .c-expected{fill:var(--c-reference);fill-opacity:.1}.c-noise{fill:var(--c-reference);fill-opacity:.2}

@@ -67,6 +67,9 @@ def _days(scene: Scene, across: Across, parts: list[tuple[float, float]]) -> Ite
         middle = (fold.left + fold.right) / 2 + 4
         words = f"{(fold.last - fold.first).days:,} days"
         yield f'<text class="c-told" x="{middle:.1f}" y="{top + 4:.1f}" text-anchor="end" transform="rotate(-90 {middle:.1f} {top + 4:.1f})">{words}</text>'
+    # Before all words, which have a margin of paper around them: it strikes through none.
+    today, words = across.at(scene.as_of), f"data as of {on(scene.as_of)}"
+    yield f'<path class="c-today" d="{_down(today, [*parts[:-1], (parts[-1][0], bottom + 38)])}"/>'
     for _, place, name in months(scene, across):
         yield f'<path class="c-grid" d="{_down(place, parts)}"/>'
         yield text(place, bottom + 15, name, "c-small", "middle")
@@ -76,10 +79,8 @@ def _days(scene: Scene, across: Across, parts: list[tuple[float, float]]) -> Ite
         for day, place in days_of_line(scene.anchor.day, scene, across):
             tick = f'<path class="c-axis" d="M{place:.1f} {bottom + 19:.1f}v4"/>'
             yield tick + text(place, bottom + 32, str(day), "c-small", "middle")
-    place, words = across.at(scene.as_of), f"data as of {on(scene.as_of)}"
-    yield f'<path class="c-today" d="{_down(place, [*parts[:-1], (parts[-1][0], bottom + 38)])}"/>'
-    begin = "start" if place - LEFT < width(words) else "end"
-    yield text(place + (4 if begin == "start" else -4), bottom + 46, words, "c-small", begin)
+    begin = "start" if today - LEFT < width(words) else "end"
+    yield text(today + (4 if begin == "start" else -4), bottom + 46, words, "c-small", begin)
 
 
 def _down(place: float, parts: list[tuple[float, float]]) -> str:

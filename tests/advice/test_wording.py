@@ -13,7 +13,7 @@ from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import RuleBook
 from tests.advice.charts import TRPC5_RISE, chart, series
 
-BY_CODE = {"default-variation", "confirmation-overdue"}
+BY_CODE = {"default-variation", "confirmation-overdue", "treatment-ended"}
 """Notes that no rule file raises: `Advisor` does."""
 
 CODE_GATES = {"timing", "magnitude", "confirmation", "imaging", "evidence"}
