@@ -136,6 +136,7 @@ class Mistake(Enum):
     TITLE_NAMES_A_FEAR = "EX722", "advice"
     NUMBER_IN_SUMMARY = "EX723", "advice"
     NO_FALSE_ALARMS = "EX724", "advice"
+    NOT_REVIEWED = "EX725", "warning"
 
     def __str__(self) -> str:
         return self.code

@@ -146,8 +146,13 @@ class Section:
             return default
         figure = value.removesuffix("%").strip()
         if not value.endswith("%") or not _NUMBER.fullmatch(figure):
+            meant = float(figure) if _NUMBER.fullmatch(figure) else 20.0
+            shown = f"{meant * 100 if 0 < meant < 1 else meant:g} %"
             self.problem(
-                f"'{key}: {value}' is not a percentage", "write it as '20 %'", at=key, mistake=Mistake.NOT_A_PERCENTAGE
+                f"'{key}: {value}' is not a percentage",
+                f"write it as '{shown}'",
+                at=key,
+                mistake=Mistake.NOT_A_PERCENTAGE,
             )
             return default
         return float(figure) / 100
@@ -159,9 +164,10 @@ class Section:
             return default
         found = re.fullmatch(r"(-?\d+)\s*([dw]?)", value)
         if not found:
+            said = re.fullmatch(r"(-?\d+)\s*([dw])[a-z]+", value, re.IGNORECASE)  # 4 weeks
             self.problem(
                 f"'{key}: {value}' is not a number of days",
-                "write it as '42 d' or '6 w'",
+                f"write it as '{said[1]} {said[2].lower()}'" if said else "write it as '42 d' or '6 w'",
                 at=key,
                 mistake=Mistake.NOT_DAYS,
             )

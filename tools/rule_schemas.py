@@ -17,7 +17,7 @@ from cds.reasoning.kinds.sample import EVENTS, FAULTS
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.rulefile import ASKED, CERTAINTY, NEEDED, OPTIONAL, STATUS
 from cds.reasoning.statistics import CONFIDENCES
-from tools.schema_parts import DAY, NUMBER, PERCENT, TEXT, YES_NO, Schema, head, object_of, one_of, texts, words_of
+from tools.schema_parts import DAY, NUMBER, PERCENT, TEXT, YES, YES_NO, Schema, head, object_of, one_of, texts, words_of
 
 _BOOK = default_rulebook()
 _DAYS: Schema = {
@@ -70,21 +70,21 @@ def _kinds() -> dict[str, Schema]:
         "cannot_exclude": ("a change can be neither claimed nor excluded", {"cannot_exclude": change}, ()),
         "rising": ("so many last values rise one by one", {"rising": {"type": ["integer", "string"]}}, ()),
         "day": ("the day of the line lies there", {"day": window}, ()),
-        "stale": ("the newest sample is older than 'stale_after'", {"stale": YES_NO}, ()),
+        "stale": ("the newest sample is older than 'stale_after'", {"stale": YES}, ()),
         "disease": ("", {"disease": one_of(("invasive-breast-cancer",)), "is": one_of(("absent", "present"))}, ("is",)),
         "age": ("", {"age": object_of({"under": NUMBER}, ["under"])}, ()),
         "recorded": ("", {"recorded": one_of(("metastatic", "other-cancer"))}, ()),
         "receptor": ("", {"receptor": one_of(("hormone", "her2"))}, ()),
-        "her2_doubtful": ("HER2 is unknown or has changed", {"her2_doubtful": YES_NO}, ()),
+        "her2_doubtful": ("HER2 is unknown or has changed", {"her2_doubtful": YES}, ()),
         "sex": ("", {"sex": one_of(("male", "female"))}, ()),
-        "applies": ("", {"applies": YES_NO}, ()),
-        "neoadjuvant": ("the line prepares an operation", {"neoadjuvant": YES_NO}, ()),
-        "operated": ("the tumour was removed on the line, by the day of the latest sample", {"operated": YES_NO}, ()),
-        "cancer_in_other_breast": ("a cancer is left in a breast that was not operated on", {"cancer_in_other_breast": YES_NO}, ()),
+        "applies": ("", {"applies": YES}, ()),
+        "neoadjuvant": ("the line prepares an operation", {"neoadjuvant": YES}, ()),
+        "operated": ("the tumour was removed on the line, by the day of the latest sample", {"operated": YES}, ()),
+        "cancer_in_other_breast": ("a cancer is left in a breast that was not operated on", {"cancer_in_other_breast": YES}, ()),
         "drugs_other_than": ("another drug runs in the line, or one of these classes beside it", {"drugs_other_than": _ONE_OR_MORE, "beside": _ONE_OR_MORE}, ()),
-        "assumed_ongoing": ("no end of the line is recorded", {"assumed_ongoing": YES_NO}, ()),
-        "interference": ("a drug that binds the analyte is about", {"interference": TEXT}, ()),
-        "bound_drug": ("a drug that binds the analyte is about for a sample on which the state rests", {"bound_drug": YES_NO, "pair": pair}, ()),
+        "assumed_ongoing": ("no end of the line is recorded", {"assumed_ongoing": YES}, ()),
+        "interference": ("a drug that binds the analyte is about", {"interference": one_of(("drug",))}, ()),
+        "bound_drug": ("a drug that binds the analyte is about for a sample on which the state rests", {"bound_drug": YES, "pair": pair}, ()),
         "off_therapy": ("the rise would be confirmed against a line that has ended", {"off_therapy": pair}, ()),
         "fault": ("", {"fault": _several(FAULTS), "where": one_of(("anywhere", "near", "latest"))}, ()),
         "check": ("a check that the marker requires failed", {"check": one_of(CHECKED)}, ()),
@@ -92,7 +92,7 @@ def _kinds() -> dict[str, Schema]:
         "operation": ("", {"operation": one_of(("any",)), "for": _DAYS}, ("for",)),
         "given": ("", {"given": one_of(EVENTS), "for": _DAYS}, ()),
         "time_of_day": ("one of two samples compared was drawn before noon, the other after it", {"time_of_day": one_of(("differs",))}, ()),
-        "unstated": ("the method is not fully stated", {"unstated": TEXT}, ()),
+        "unstated": ("the method is not fully stated", {"unstated": one_of(("method",))}, ()),
         "reference": ("what the reference is like", {"reference": one_of(("missing", "not-comparable", "late", "only")), "pair": pair}, ()),
         "specimen": ("a specimen in which the marker must not be measured", {"specimen": one_of(("not allowed",))}, ()),
         "imaging": ("the most recent response near the samples", {"imaging": _several(WORSE_RESPONSE), "within": _DAYS, "pair": pair}, ("within",)),

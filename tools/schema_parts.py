@@ -11,6 +11,7 @@ TEXT: Schema = {"type": ["string", "number"]}
 NUMBER: Schema = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[0-9.eE+-]+$"}]}
 PERCENT: Schema = {"type": "string", "pattern": r"^\s*[0-9.]+\s*%$", "examples": ["12 %"]}
 DAY: Schema = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+YES: Schema = {"enum": ["yes", True]}
 YES_NO: Schema = {"enum": ["yes", "no", True, False]}
 
 

@@ -33,6 +33,7 @@ class TherapyClass:
     gap: int
     line_per_drug: bool = False
     until_other_line: bool = False  # a line of another class that begins after the last dose ends it
+    drugs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

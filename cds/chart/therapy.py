@@ -202,6 +202,7 @@ def _class(
     )
     name = section.text("therapy")
     gap, bridge = _days(section, "gap", 42), _days(section, "bridge", 35)
+    names = tuple(section.section("drugs").value)
     for drug, entry in section.named("drugs"):
         entry.keys("route", "codes", optional=("bridge",))
         days = _days(entry, "bridge", bridge)
@@ -217,7 +218,7 @@ def _class(
     procedures.add(section.section("procedures"), (Drug(_NO_DRUG, name, False, bridge),), also=_together)
     per_drug = section.choice("line_per_drug", ("yes", "no"), "no") == "yes"
     until_other = section.choice("until_other_line", ("yes", "no"), "no") == "yes"
-    return TherapyClass(name, section.text("title"), gap, per_drug, until_other)
+    return TherapyClass(name, section.text("title"), gap, per_drug, until_other, names)
 
 
 def _together(old: tuple[T, ...], new: tuple[T, ...]) -> tuple[T, ...]:

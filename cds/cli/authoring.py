@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from datetime import date
 from enum import StrEnum
@@ -107,12 +108,21 @@ def new(
         terminal.table(["question", ""], [(one.key, terminal.as_it_is(one.text)) for one in QUESTIONS])
         return
 
+    stated = dict(one.partition("=")[::2] for one in given or ())
+    said = dict(stated)  # what has been answered, for who has to leave in the midst of it
+
     def ask(question: Question, proposed: str, wrong: str) -> str:
         if wrong:
             terminal.say(f"  {wrong}")
-        return str(typer.prompt(question.text, default=proposed or None)).strip()
+            said.pop(question.key, None)
+        try:
+            said[question.key] = str(typer.prompt(question.text, default=proposed or None)).strip()
+        except typer.Abort:
+            answers = " ".join(f"--with {shlex.quote(f'{key}={answer}')}" for key, answer in said.items())
+            typer.echo(f"\nNothing is written. This goes on: exowatch rules new {shlex.quote(str(folder))} {answers}")
+            raise
+        return said[question.key]
 
-    stated = dict(one.partition("=")[::2] for one in given or ())
     there = (folder / OVERLAY).is_file() or (folder / "states.yaml").is_file()
     book = load_rulebook(folder if there else None, drafts=True)
     answers = answered(stated, book, ask if sys.stdin.isatty() else None)

@@ -116,9 +116,12 @@ def docs(
     from cds.settings import load_settings
     from cds.workbench.site.site import Site
 
-    site = Site(load_rulebook(rules_folder(rules)), load_settings().about())
+    book = load_rulebook(rules_folder(rules))
+    site = Site(book, load_settings().about())
+    drafts = [rule for rule in load_rulebook(rules_folder(rules), drafts=True).rules if rule.name in book.resting]
     try:
         count = site.write(out)
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}. Name another folder") from error
-    typer.echo(f"{counted(count, 'page')}; open {out / 'index.html'}")
+    left_out = f"; {counted(len(drafts), 'draft')} left out" if drafts else ""
+    typer.echo(f"{counted(count, 'page')}{left_out}; open {out / 'index.html'}")

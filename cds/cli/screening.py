@@ -150,6 +150,10 @@ def _say(found: Summary, page: Path) -> None:
         say(
             f"  {found.unread:,} have something that may be a result, and could not be read: {page.parent}/not-used.ndjson"
         )
+    if found.partly:
+        say(
+            f"  of {found.partly:,} with a result something else that may be one was not read: {page.parent}/not-used.ndjson"
+        )
     if found.unjudged:
         say(
             f"  {found.unjudged:,} could not be evaluated, and nothing can be said of them: {page.parent}/unjudged.ndjson"

@@ -114,6 +114,8 @@ def backtest(
         ["figure", "with 95 % interval", ""],
         [tuple(map(terminal.as_it_is, row)) for row in headline(found, prevalences)],
     )
+    for sentence in found.unheard:
+        terminal.say(sentence)
     for heads, rows in tables(found):
         typer.echo("")
         terminal.table(heads, [list(map(terminal.as_it_is, row)) for row in rows])
@@ -140,7 +142,7 @@ def diff(
     for the folder as it was then.
     """
     from cds.workbench.trials.comparison import compared
-    from cds.workbench.trials.lives import lives, reasoner_of
+    from cds.workbench.trials.lives import lives, reasoner_of, unheard
     from cds.workbench.trials.versions import version
     from cds.workbench.trials.wording import changes
 
@@ -168,6 +170,8 @@ def diff(
         )
     if found is not None:
         _say_flips(found, names)
+        for sentence in unheard(books[-1], found.asked):
+            terminal.say(sentence)
 
 
 def shadow(
@@ -183,7 +187,7 @@ def shadow(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show what rules in shadow have said on the record's stored evaluations, or would say on a cohort; nobody was shown it."""
-    from cds.workbench.trials.lives import lives
+    from cds.workbench.trials.lives import lives, unheard
     from cds.workbench.trials.shadow import Heard, in_shadow, listened, of_lives
     from cds.workbench.trials.versions import Version
 
@@ -197,7 +201,7 @@ def shadow(
         with terminal.progress("asking about patients", len(patients)) as step:
             made = lives(patients, [Version(folder=rules_folder(rules))], workers)
             found = listened(of_lives(_stepping((life for (life,) in made), step)), asked, book)
-        where = patients.name
+        where, where_said = patients.name, "this cohort"
     else:
         from cds.cli.record import opened
         from cds.record.stored import answered
@@ -208,11 +212,14 @@ def shadow(
                 Heard(one.patient, one.as_of, {name: said for name, (said, _) in one.answers.items()}) for one in stored
             )
             found = listened(states, asked, book)
-        where = "the record"
+        where = where_said = "the record"
     order = [state.name for state in book.states]
     if as_json:
         typer.echo(msgspec.json.encode({"of": where, "rules": found}).decode())
         return
+    silent = [rule.name for rule in book.rules if rule.name not in asked]
+    for sentence in unheard(book, [*silent, *(one.rule for one in found if one.evaluations)], where_said):
+        terminal.say(sentence)
     for one in found:
         terminal.say(
             f"{one.rule} ({book.rule(one.rule).status}): {counted(one.evaluations, 'evaluation')} of {counted(len(one.last), 'patient')} of {where}"

@@ -11,7 +11,7 @@ from cds.mistakes import Mistake
 from cds.reasoning.findings import Finding
 from cds.reasoning.kinds.imaging import WORSE_RESPONSE, is_one_of, response_near
 from cds.reasoning.rulebook import FactSpec
-from cds.source import Section
+from cds.source import Section, likely
 
 
 class StateOf(NamedTuple):
@@ -43,6 +43,10 @@ def read_fact(name: str, section: Section, components: tuple[str, ...], states: 
     if "same_day" in section:
         section.keys("same_day")
         params = SameDay(section.texts("same_day"))
+        for component in params.components:
+            if component not in components:
+                hint = likely(component, components, "findings")
+                section.problem(f"'{component}' is not combined", hint, at="same_day", mistake=Mistake.UNKNOWN_WORD)
     elif "imaging" in section:
         section.keys("imaging", "within")
         params = ImagingNear(frozenset(section.texts("imaging")), section.days("within"))

@@ -186,7 +186,7 @@ def _gates(
             section.problem(
                 f"the gate '{section.text('gate')}' has two files", "rename one", "gate", mistake=Mistake.GATE_TWICE
             )
-        context = Context({}, {}, "")
+        context = Context({}, {}, "", catalogue.therapies.classes)
         fails: list[tuple[FactSpec, str, bool]] = []
         for name, entry in section.named("fails_on"):
             own = entry.choice("state", known_states, state) if states else ""

@@ -15,6 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from cds.chart import Moment
+from cds.chart.clock import when
 from cds.errors import InputError
 from cds.reasoning.rulebook import RuleBook
 from cds.record.content import versions
@@ -68,8 +69,16 @@ def planned(asked: Asked, export: Export) -> Plan:
         software=versions(),
     )
     Moment.parse(plan.as_of)
-    if plan.since and Moment.parse(plan.since).instant is None:
-        raise InputError(f"'{plan.since}' is no instant: write it as 2026-11-01T00:00:00Z, with a time and a zone")
+    if plan.since:
+        since = when(plan.since)
+        if since is None or since.instant is None:
+            raise InputError(
+                f"--since: '{plan.since}' is no instant; such as 2026-11-01T00:00:00Z, with a time and the offset from UTC"
+            )
+        if since.instant > asked.now():
+            raise InputError(
+                f"--since: {plan.since} has not come yet; name an instant that has, such as that of the last run"
+            )
     if asked.record and export.server and respelt(export.server) != asked.record.server:
         raise InputError(
             f"the export is of {export.server}, and is to be recorded under {asked.record.server}: its patients would be others. "

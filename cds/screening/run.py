@@ -201,7 +201,7 @@ def _summary(
         patients=sum(done.patients for done in shards), measured=sum(done.measured for done in shards),
         unread=sum(done.unread for done in shards), unmeasured=sum(done.unmeasured for done in shards),
         unjudged=sum(done.unjudged for done in shards), unchanged=sum(done.unchanged for done in shards),
-        not_used=sum(done.left_out for done in shards),
+        not_used=sum(done.left_out for done in shards), partly=sum(done.partly for done in shards),
         states={rule: dict(sorted(found.items())) for rule, found in sorted(states.items())},
         recorded=sum(one.patients for one in on_record), unrecorded=sum(len(one.failed) for one in on_record),
         broken=[f"{one.file}: {one.broken}" for one in pieces if one.broken],

@@ -35,7 +35,9 @@ from cds.screening.shared import SharedLines
 PART = 16 * 2**20
 """Bytes of lines that are held while patients are evaluated; a larger shard is taken in parts."""
 KINDS = ("findings", "left-out", "unjudged", "refused")
-_COUNTED = ("items", "refused", "nameless", "measured", "unread", "unmeasured", "unjudged", "unchanged", "left_out")
+_COUNTED = (
+    "items", "refused", "nameless", "measured", "unread", "unmeasured", "unjudged", "unchanged", "left_out", "partly",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Evaluated(msgspec.Struct, frozen=True):
     left_out: int
     states: dict[str, dict[str, int]]
     parts: list[str]
+    partly: int = 0  # of those measured: something else that may be a result was not read
 
     @property
     def patients(self) -> int:
@@ -189,6 +192,7 @@ class _Evaluating:
             out.not_used(patient, left_out, self._where(left_out, kept))
         if evaluation.answers or evaluation.silent:
             self._counts["measured"] += 1
+            self._counts["partly"] += hidden
             out.answer(evaluation)
         else:
             self._counts["unread" if hidden or len(kept) < len(items) else "unmeasured"] += 1

@@ -54,10 +54,14 @@ class Summary(msgspec.Struct, frozen=True):
     recorded: int  # patients whose evaluation stands in the record
     unrecorded: int  # who were to be, and are not
     broken: list[str]  # compressed files that cannot be read to their end
+    partly: int = 0  # measured patients of whom something else that may be a result was not read
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that was there was read, every patient evaluated, and everybody recorded who was to be."""
+        """Whether every line was read, every patient evaluated, and everybody recorded who was to be.
+
+        A patient who was evaluated without one of several results was so as the service would: `partly` counts them.
+        """
         wrong = (
             self.ignored,
             self.errors,

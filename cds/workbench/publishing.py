@@ -19,8 +19,11 @@ from cds.workbench.authoring.lint import lint_book
 from cds.workbench.proving.reading import load_tests
 from cds.workbench.proving.running import Failure, run
 
-BARRED = frozenset({Mistake.REVIEW_PAST, Mistake.ABOVE_ITS_EVIDENCE, Mistake.RETRACTED_SUPPORT})
-"""Warnings of lint with which nothing is published: a review that is overdue, advice above its evidence, retracted support."""
+BARRED = frozenset({Mistake.REVIEW_PAST, Mistake.ABOVE_ITS_EVIDENCE, Mistake.RETRACTED_SUPPORT, Mistake.NOT_REVIEWED})
+"""Warnings of lint with which nothing is published: a review that is overdue, advice above its evidence, retracted support,
+
+expectations that nobody reviewed.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,57 @@ def test_a_mistake_is_caught_by_the_code_that_its_name_says(path: Path) -> None:
             assert str(path) in problem.file
 
 
+@pytest.mark.parametrize(
+    ("fact", "meant"),
+    [
+        ("{neoadjuvant: no}", "one of: yes"),
+        ("{stale: no}", "one of: yes"),
+        ("{bound_drug: no}", "one of: yes"),
+        ("{operation: curative, for: 100 d}", "one of: any"),
+        ("{disease: hepatic, is: present}", "one of: invasive-breast-cancer"),
+        ("{interference: drg}", "did you mean 'drug'?"),
+        ("{unstated: metod}", "did you mean 'method'?"),
+        ("{drugs_other_than: [trastuzumb]}", "did you mean 'trastuzumab'?"),
+    ],
+)
+@pytest.mark.parametrize("where", ["rule", "gate"])
+def test_no_fact_takes_a_word_that_it_does_not_mean(tmp_path: Path, where: str, fact: str, meant: str) -> None:
+    name, part = {
+        "rule": ("resistance/example.yaml", f"facts:\n  asked: {fact}\n"),
+        "gate": ("gates/a-example.yaml", f"asked: applies\nfails_on:\n  asked: {fact}\n"),
+    }[where]
+    problems = lint_book(written(tmp_path / "site", [(name, part)]), TODAY)
+    assert meant in [problem.hint for problem in problems if problem.mistake is Mistake.UNKNOWN_WORD]
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "meant"),
+    [
+        ("markers/example-ev.yaml", "cv: {analytical: 0.25, within_person: 30 %, because: x}\n", "write it as '25 %'"),
+        ("markers/example-ev.yaml", "cv: {analytical: 25, within_person: 30 %, because: x}\n", "write it as '25 %'"),
+        ("resistance/example.yaml", "limits:\n  guard: {from: 4 weeks, because: x}\n", "write it as '4 w'"),
+        ("resistance/example.test.yaml", "cases:\n  one:\n    example-ev: {-4: 2.0}\n    expect: {77: Watch}\n", "did you mean 'watch'?"),
+    ],
+)  # fmt: skip
+def test_the_next_step_says_what_was_likely_meant(tmp_path: Path, name: str, part: str, meant: str) -> None:
+    problems = lint_book(written(tmp_path / "site", [(name, part)]), TODAY)
+    assert meant in [problem.hint for problem in problems]
+
+
+def test_a_day_is_shared_by_findings_that_are_combined(tmp_path: Path) -> None:
+    rule = (shipped_rules() / "resistance" / "tgfb1-pdl1-rise-on-her2-therapy.yaml").read_text("utf-8")
+    place = tmp_path / "tgfb1-pdl1-rise-on-her2-therapy.yaml"
+    place.write_text(rule.replace("same_day: [tgfb1,", "same_day: [tgfb,"), "utf-8")
+    assert [problem.mistake.code for problem in lint([place], TODAY)] == ["EX108"]
+
+
+def test_a_rule_that_does_not_load_is_named_alone_and_not_once_for_each_word_of_its_tests(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLE, tmp_path / "site")
+    rule = tmp_path / "site/resistance/example.yaml"
+    rule.write_text(rule.read_text("utf-8").replace("summary: ", "summary: of two: "), "utf-8")
+    assert [problem.mistake.code for problem in lint([tmp_path / "site"], TODAY)] == ["EX101"]
+
+
 def test_every_mistake_has_its_file() -> None:
     assert {path.stem[:5] for path in CASES} == BY_CODE.keys() - {"EX114"}  # that one is a folder without files
     assert len(CASES) >= 60

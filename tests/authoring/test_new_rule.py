@@ -150,3 +150,16 @@ def test_the_command_asks_people_and_asks_again(tmp_path: Path) -> None:
     for again in ("a number, such as 2.0", "one of: anti-pd-1", "'Stop' directs treatment"):
         assert again in said + errors
     assert "tests pass; 0 problems" in said
+
+
+def test_who_leaves_in_the_midst_of_it_can_go_on(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "cds.cli", "rules", "new", str(tmp_path / "site")]
+    process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    os.close(theirs)
+    os.write(ours, b"uchl1-ev\nUCH-L1 on vesicles\n\x04")
+    said, errors = process.communicate(timeout=120)
+    os.close(ours)
+    assert process.returncode == 1, said + errors
+    assert f"exowatch rules new {tmp_path}/site --with marker=uchl1-ev --with 'marker_title=UCH-L1 on vesicles'" in said
+    assert not (tmp_path / "site").exists()

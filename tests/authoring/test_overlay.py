@@ -214,5 +214,9 @@ def test_an_overlay_is_published_by_its_own_tests(site: Path) -> None:
     rule = (site / "resistance/example.yaml").read_text("utf-8").replace("status: draft", "status: active")
     put(site, "resistance/example.yaml", rule)
     assert not objections(rule_files(site), TODAY)
+    tests = (site / "resistance/example.test.yaml").read_text("utf-8")
+    computed = tests.replace("held:\n", "held:\n    because: computed; to be reviewed\n")
+    put(site, "resistance/example.test.yaml", computed)
+    assert [one.mistake for one in objections(rule_files(site), TODAY).problems] == [Mistake.NOT_REVIEWED]
     (site / "resistance/example.test.yaml").unlink()
     assert objections(rule_files(site), TODAY).untested == ("example",)

@@ -205,6 +205,9 @@ def test_other_limits_are_tried_on_tests_and_cohort_and_written_nowhere(author: 
     assert "a doubling is one whatever the arithmetic of the mean" in told
     assert "70 watch no-flag no-rise" in told
     assert "nothing was written" in told
+    assert "is shipped, and a site’s folder cannot change it there" in told
+    assert "Put these lines into" not in told
+    assert re.search(r"Followed up for \d+\.\d months of treatment on average, as \d\.\d visits a patient", told)
     lines = html.unescape(page.rpartition("<pre")[2].partition(">")[2].partition("</pre>")[0]).splitlines()
     assert [line for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---")] == [
         "-  rise:   {ratio: reference-change, confidence: one-sided 95 %, floor: 2.0, because: the floor guards small coefficients of variation}",
@@ -253,6 +256,7 @@ def test_what_fails_anyway_is_told_apart_from_what_other_limits_make_fail(tmp_pa
         newly, _, anyway = told.partition("1 expectation does not hold with the limits in use either")
         assert f"5 expectations of {CASES} cases no longer hold" in newly
         assert (RISE in newly, RISE in anyway) == (False, True)
+        assert "Put these lines into" in told
         told = asked(author, f"{OWN}/limits", **{"limit.rise.floor": "1.9999999"})
         assert "1 expectation does not hold with the limits in use either" in told
         assert f"Every expectation of {CASES} cases that holds with the limits in use holds with these too" in told

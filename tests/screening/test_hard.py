@@ -144,6 +144,17 @@ def test_whose_results_could_not_be_read_has_not_none(tmp_path: Path) -> None:
     assert "Of 2 patients something may be a result, and could not be read" in page
 
 
+def test_a_result_beside_others_that_was_not_read_is_told(tmp_path: Path) -> None:
+    resources = patients(2)
+    mine = next(one for one in resources if one["resourceType"] == "Observation")
+    mine["status"] = "preliminary"
+    found = screened(write(tmp_path / "export", resources), tmp_path / "out")
+    assert (found.measured, found.unread, found.partly) == (2, 0, 1)
+    page = (tmp_path / "out" / "summary.html").read_text("utf-8")
+    assert "Not everything could be evaluated" in page
+    assert "Of 1 patient with a result something else that may be a result was not read" in page
+
+
 def test_a_corrected_medication_is_a_change_of_whoever_takes_it(tmp_path: Path) -> None:
     resources = with_medications(patients(6))
     for one in resources:

@@ -227,7 +227,9 @@ def test_history_is_as_it_was_known(tmp_path: Path) -> None:
     ("how", "said"),
     [
         ({"since": "2026-10-01"}, "is no instant"),
-        ({"since": "yesterday"}, "is no day"),
+        ({"since": "2026-10-01T00:00:00"}, "is no instant; such as 2026-11-01T00:00:00Z"),
+        ({"since": "yesterday"}, "is no instant; such as 2026-11-01T00:00:00Z"),
+        ({"since": "2999-01-01T00:00:00Z"}, "has not come yet"),
         ({"as_of": "12.3.2026"}, "is no day"),
     ],
 )  # fmt: skip

@@ -130,6 +130,11 @@ def test_what_a_site_writes_is_escaped(tmp_path: Path) -> None:
     assert "<script" not in page
 
 
+def test_what_is_still_a_draft_is_counted(tmp_path: Path) -> None:
+    done = exowatch("rules", "docs", "--out", str(tmp_path / "site"), "--rules", "docs/lint/example")
+    assert (done.returncode, "; 1 draft left out; open" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
 def test_the_command_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         done = exowatch("rules", "docs", "--out", str(tmp_path / folder))

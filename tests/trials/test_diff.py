@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from datetime import date
@@ -75,6 +76,16 @@ def test_other_files_and_whole_files_are_told(rules: Path) -> None:
     assert found[1].changes == ("cv: analytical 20 % → 15 %",)
     back = changes(rule_files(rules), rule_files(shipped_rules()))
     assert back[0].fate == "added"
+
+
+def test_all_that_a_new_rule_can_say_is_told(rules: Path) -> None:
+    (rules / "resistance" / f"{TRPC5}.yaml").unlink()
+    (new,) = changes(rule_files(rules), rule_files(shipped_rules()))
+    assert (new.name, new.fate) == (TRPC5, "added")
+    told = "\n".join(new.changes)
+    assert "limit 'rise' added: {ratio: reference-change, confidence: one-sided 95 %, floor: 2.0" in told
+    for state in ("hold", "watch", "suspected", "no-flag"):
+        assert re.search(rf"clause \S+ of '{state}' added: all of ", told)
 
 
 def test_comments_and_tests_are_no_change(rules: Path) -> None:

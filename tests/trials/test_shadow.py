@@ -122,6 +122,19 @@ def test_what_it_would_say_of_a_cohort(rules: Path) -> None:
     assert run(app, [*call, "--workers", "2"]).output == run(app, call).output
 
 
+@pytest.mark.parametrize("call", [["backtest"], ["rules", "diff", "SITE", "SITE"], ["rules", "shadow"]])
+def test_a_rule_of_whose_marker_nobody_has_a_result_is_named(tmp_path: Path, call: list[str]) -> None:
+    site = tmp_path / "site"
+    shutil.copytree(Path(__file__).parents[2] / "docs" / "lint" / "example", site)
+    file = site / "resistance" / "example.yaml"
+    file.write_text(file.read_text("utf-8").replace("status: draft", "status: shadow"), "utf-8")
+    words = [str(site) if word == "SITE" else word for word in call]
+    done = CliRunner().invoke(app, [*words, "--synthetic", "2", "--rules", str(site)], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "example: no patient of this cohort has a result of example-ev: nothing is shown of this rule" in said
+
+
 def test_no_rule_in_shadow_and_no_such_rule_are_told(rules: Path) -> None:
     run = CliRunner().invoke
     assert "no rule is in shadow" in run(app, ["rules", "shadow"]).output

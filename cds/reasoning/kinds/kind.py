@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from cds.chart.catalogue import Marker
+from cds.chart.lines import TherapyClass
 from cds.chart.model import Chart, Tri
 from cds.mistakes import Mistake
 from cds.reasoning.change import Pair, confirmation
@@ -33,7 +34,9 @@ class Days:
 class Context:
     """What a kind may ask for while it reads its parameters: the rule's limits, the facts read before, the therapy classes."""
 
-    def __init__(self, limits: Limits, facts: Mapping[str, FactSpec], marker: str, therapies: Collection[str] = ()):
+    def __init__(
+        self, limits: Limits, facts: Mapping[str, FactSpec], marker: str, therapies: Mapping[str, TherapyClass]
+    ):
         self.limits = limits
         self.facts = facts
         self.marker = marker
@@ -75,14 +78,17 @@ class Kind:
 def choice(key: str, *choices: str) -> Callable[[Section, Context], str]:
     def read(section: Section, _context: Context) -> str:
         section.keys(key)
-        return section.choice(key, choices) if choices else section.text(key)
+        return section.choice(key, choices)
 
     return read
 
 
-def nothing(key: str) -> Callable[[Section, Context], None]:
+def nothing(key: str, word: str = "yes") -> Callable[[Section, Context], None]:
+    """Reads a kind that has no parameters: after its key stands `word`, so that `key: no` is not taken for it."""
+
     def read(section: Section, _context: Context) -> None:
         section.keys(key)
+        section.choice(key, [word])
 
     return read
 

@@ -36,6 +36,11 @@ def _disease(question: Question, is_absent: bool) -> Tri:
     return None if disease is None else disease is not is_absent
 
 
+def _read_disease(section: Section, _context: Context) -> bool:
+    section.keys("disease", "is").choice("disease", ["invasive-breast-cancer"])
+    return section.choice("is", ["absent", "present"]) == "absent"
+
+
 def _read_age(section: Section, _context: Context) -> int:
     section.keys("age")
     return int(section.section("age").number("under"))
@@ -78,7 +83,7 @@ KINDS = {
     "day": Kind(_read_day, of_sample=_day),
     "stale": Kind(nothing("stale"), _stale, stage="applies"),
     "disease": Kind(
-        lambda s, _c: s.keys("disease", "is").choice("is", ["absent", "present"]) == "absent",
+        _read_disease,
         _disease,
         can_be_unknown=True,
         stage="always",

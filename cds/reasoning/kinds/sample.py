@@ -113,6 +113,7 @@ def _operation(question: Question, days: int, sample: Sample) -> Tri:
 
 def _read_operation(section: Section, _context: Context) -> int:
     section.keys("operation", "for")
+    section.choice("operation", ["any"])
     return section.days("for")
 
 
@@ -188,7 +189,7 @@ KINDS = {
         depends="sample",
         never=lambda chart, _marker: not chart.operations,
     ),
-    "unstated": Kind(nothing("unstated"), of_sample=_unstated, stage="applies"),
+    "unstated": Kind(nothing("unstated", "method"), of_sample=_unstated, stage="applies"),
     "reference": Kind(_read_reference, _reference, stage="applies"),
     "time_of_day": Kind(choice("time_of_day", "differs"), _time_of_day),
     "specimen": Kind(

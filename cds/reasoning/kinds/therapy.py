@@ -44,10 +44,6 @@ def _is_second(question: Question) -> bool:
     return any(pair.first_from <= sample.day <= pair.first_to for sample in run)
 
 
-def _read_interference(section: Section, _context: Context) -> None:
-    section.keys("interference")
-
-
 def _interference(question: Question, _params: object, sample: Sample) -> Tri:
     """Whether a drug that binds the analyte is about [11], and the assay is not declared to tolerate it."""
     present = drug_present(question, question.marker.bound_by, sample)
@@ -72,6 +68,7 @@ def drug_present(question: Question, therapy: str, sample: Sample) -> Tri:
 
 def _read_bound_drug(section: Section, context: Context) -> Pair | None:
     section.keys("bound_drug", optional=("pair",))
+    section.choice("bound_drug", ["yes"])
     return read_pair_of(section, context)
 
 
@@ -129,6 +126,11 @@ def _other_breast(question: Question, _params: object) -> Tri:
 
 def _read_other_drugs(section: Section, context: Context) -> tuple[tuple[str, ...], tuple[str, ...]]:
     section.keys("drugs_other_than", optional=("beside",))
+    drugs = sorted({drug for known in context.therapies.values() for drug in known.drugs})
+    for name in section.texts("drugs_other_than"):
+        if name not in drugs:
+            hint = likely(name, drugs, "drugs")
+            section.problem(f"'{name}' is no drug", hint, at="drugs_other_than", mistake=Mistake.UNKNOWN_WORD)
     for name in section.texts("beside"):
         if name not in context.therapies:
             hint = likely(name, sorted(context.therapies), "classes")
@@ -196,7 +198,7 @@ KINDS = {
     "drugs_other_than": Kind(_read_other_drugs, _other_drugs, stage="applies"),
     "assumed_ongoing": Kind(nothing("assumed_ongoing"), _assumed_ongoing, stage="applies"),
     "interference": Kind(
-        _read_interference,
+        nothing("interference", "drug"),
         of_sample=_interference,
         can_be_unknown=True,
         stage="applies",

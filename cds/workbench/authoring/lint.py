@@ -5,7 +5,7 @@ A single file that is part of no book is looked at as if it were laid over the s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from cds.errors import InputError, Problem, RuleBookError
 from cds.intake.interfaces import load_interfaces, mistakes
 from cds.layers import OVERLAY, RuleFile, RuleFiles, rule_files, shipped_rules
+from cds.mistakes import Mistake
 from cds.reasoning.loading import read_rulebook
 from cds.reasoning.rulebook import RuleBook
 from cds.source import read_yaml
@@ -20,6 +21,7 @@ from cds.workbench.authoring.book_checks import check_book, check_files
 from cds.workbench.authoring.rule_checks import check_rule
 from cds.workbench.authoring.written import written_rules
 from cds.workbench.labtests import load_lab_tests
+from cds.workbench.proving.cases import TO_REVIEW, RuleTest
 from cds.workbench.proving.reading import read_tests
 
 _PLACES = (
@@ -58,6 +60,7 @@ def lint_book(rules: Path | RuleFiles, today: date) -> list[Problem]:
     except RuleBookError as error:
         return list(error.problems)
     tests = read_tests(files, book, problems)
+    problems += _not_reviewed(files, tests)
     problems += _laboratories(files, book)
     for written in written_rules(files, book, tests, problems):
         check_rule(written, book, today)
@@ -70,6 +73,16 @@ def lint_book(rules: Path | RuleFiles, today: date) -> list[Problem]:
 
 def _every(files: Iterable[RuleFile]) -> list[RuleFile]:
     return [one for file in files for one in (file, file.over) if one is not None]
+
+
+def _not_reviewed(files: RuleFiles, tests: Iterable[RuleTest]) -> Iterator[Problem]:
+    """Cases that expect what the rule was computed to say: they hold whatever it says."""
+    for test in tests:
+        if test.because == TO_REVIEW:
+            yield Problem(
+                files.files[test.file].shown, test.line, 1, f"nobody has reviewed what '{test.name}' expects: it was computed from the rule",
+                "see whether the rule should say that, and write the reason in the place of 'because'", Mistake.NOT_REVIEWED,
+            )  # fmt: skip
 
 
 def _laboratories(files: RuleFiles, book: RuleBook) -> Collection[Problem]:

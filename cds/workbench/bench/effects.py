@@ -83,6 +83,11 @@ class Trial:
     effects: tuple[Effects, ...]
     lives: tuple[Life, ...]
 
+    @property
+    def visits(self) -> float:
+        """On how many days something became known of a patient of the cohort, on average."""
+        return sum(len(life.days) for life in self.lives) / len(self.lives) if self.lives else 0.0
+
 
 def trial(files: RuleFiles, hash_: str, name: str, text: str, lives: Sequence[Life]) -> Trial:
     """Ask the tests and the cohort of a rule whose file would say `text`. `hash_` is that of the rule book in use.

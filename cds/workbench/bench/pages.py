@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from cds.board.words import label, words
 from cds.errors import Disagreement, EngineFault, RuleBookError
-from cds.layers import Rules, rule_files
+from cds.layers import Rules, rule_files, shipped_rules
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import Rule
 from cds.service.access.gate import Act, Gate, Response, Visit
@@ -190,10 +190,17 @@ class AuthorPages:
             "limits", status, visitor=visit.visitor, here="author", problems=problems, rule=rule, own=_own(rule), fields=fields,
             changed=changed, trial=found, asked=asked, unchanged=changed is None and any(name.startswith("limit.") for name in query), cohort=len(COHORT), parts=[self._book.rule(one) for one in rule.combines.values()],
             combined=[one for one in self._book.rules if rule.name in one.combines.values()],
+            shipped=self._is_shipped(rule),
         )  # fmt: skip
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers["Retry-After"] = "5"
         return response
+
+    def _is_shipped(self, rule: Rule) -> bool:
+        """Whether a site cannot change its limits: what is laid over a shipped rule can only silence it."""
+        if self._files.site:
+            return not self._files.files[rule.file].own
+        return self._files.root.resolve() == shipped_rules().resolve()
 
     def _trial(self, rule: Rule, changed: Changed) -> Trial:
         """What the limits would do. Raises `Occupied`, `NotDone`, `FilesChanged`."""

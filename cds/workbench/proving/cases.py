@@ -16,6 +16,9 @@ DAY_0 = date(2025, 1, 6)
 ALWAYS = -(10**6)
 """The day since which something has been known that no case dates."""
 
+TO_REVIEW = "computed; to be reviewed"
+"""The reason of a case whose expectation was computed from the rule: it shows nothing until somebody has said why it is right."""
+
 QUIET = "quiet"
 """Expected of a day on which the rule must show no card; see `Expectation`."""
 

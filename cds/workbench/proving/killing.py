@@ -14,7 +14,7 @@ from cds.reasoning.findings import Finding
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import Rule, RuleBook
 from cds.workbench.proving.candidates import Candidates, Case
-from cds.workbench.proving.cases import Expectation, RuleTest
+from cds.workbench.proving.cases import TO_REVIEW, Expectation, RuleTest
 from cds.workbench.proving.covering import percent, tests_of
 from cds.workbench.proving.equivalence import equivalent
 from cds.workbench.proving.mutants import Mutant, book_of, mutants_of, mutants_of_gates
@@ -171,7 +171,7 @@ def _killed(mutant: Mutant, asked: list[_Asked], book: RuleBook) -> bool:
 
 def written(difference: Difference, name: str = "tells the two apart") -> str:
     """A case of a test file that expects what the original says and fails of the mutant, to be reviewed."""
-    lines = [f"{name}:", "  because: computed; to be reviewed"]
+    lines = [f"{name}:", f"  because: {TO_REVIEW}"]
     for key, value in difference.case.items():
         if key != "asked":
             lines.append(f"  {key}: {_flow(value)}")

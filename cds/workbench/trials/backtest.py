@@ -16,7 +16,7 @@ from itertools import pairwise
 from cds.reasoning.rulebook import RuleBook
 from cds.workbench.trials.cohorts import condition_of, day_of, subtype_of
 from cds.workbench.trials.intervals import Interval, middle, predictive_value, proportion, rate
-from cds.workbench.trials.lives import Life
+from cds.workbench.trials.lives import Life, unheard
 
 MONTH = 30.4375
 """Days of a month, on average."""
@@ -93,6 +93,7 @@ class Backtest:
     evaluations: int
     order: tuple[str, ...]  # of the states
     unmeasured: int  # patients without any result: they are in no figure
+    unheard: tuple[str, ...] = ()  # of each rule that was asked of nobody, that nothing is shown of it
     shadow: tuple[str, ...] = field(
         default=()
     )  # drafts and rules in shadow: they are in the groups, and in no other figure
@@ -143,7 +144,8 @@ def backtest(lives: Iterable[Life], book: RuleBook, cohort: str) -> Backtest:
             for name, state in sorted(ever, key=lambda one: (one[0], order.index(one[1])))
         ),
         tuple(_after(one.found, one) for one in onsets), tuple(_after(one.progression, one) for one in onsets),
-        tuple((one.last - one.onset).days for one in onsets if one.onset), evaluations, tuple(order), unmeasured, shadow,
+        tuple((one.last - one.onset).days for one in onsets if one.onset), evaluations, tuple(order), unmeasured,
+        unheard(book, {name for name, _ in ever}), shadow,
     )  # fmt: skip
 
 

@@ -45,25 +45,31 @@ class RuleFlips:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two versions over a cohort: `patients` in all, `changed` of whom any rule says something else."""
+    """Two versions over a cohort: `patients` in all, `changed` of whom any rule says something else.
+
+    `asked` are the rules that either version asked of anybody.
+    """
 
     patients: int
     changed: int
     rules: tuple[RuleFlips, ...]
+    asked: tuple[str, ...]
 
 
 def compared(pairs: Iterable[tuple[Life, ...]], flags: Collection[str]) -> Comparison:
     """Lives under both versions, patient by patient. `flags` are the states whose cards warn."""
     rules: dict[str, RuleFlips] = {}
+    asked: set[str] = set()
     patients = changed = 0
     for before, after in pairs:
         patients += 1
         names = sorted({*before.states, *after.states})
+        asked.update(names)
         differs = False
         for name in names:
             differs |= _flip(before, after, name, flags, rules)
         changed += differs
-    return Comparison(patients, changed, tuple(rules[name] for name in sorted(rules)))
+    return Comparison(patients, changed, tuple(rules[name] for name in sorted(rules)), tuple(sorted(asked)))
 
 
 def _flip(before: Life, after: Life, rule: str, flags: Collection[str], rules: dict[str, RuleFlips]) -> bool:

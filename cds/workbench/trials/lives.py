@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache, partial
 from typing import Any
@@ -12,8 +12,10 @@ import msgspec
 from cds.chart import Record
 from cds.reasoning.loading import load_rulebook
 from cds.reasoning.reasoner import Reasoner
+from cds.reasoning.rulebook import RuleBook
 from cds.workbench.ordered import in_order
 from cds.workbench.trials.cohorts import Cohort, Truth
+from cds.workbench.trials.variants import leaves
 from cds.workbench.trials.versions import Version
 
 
@@ -42,6 +44,16 @@ def lived(reasoner: Reasoner, record: Record, truth: Truth) -> Life:
         said.append({name: finding.state for name, finding in evaluation.answers.items() if not finding.rule.part})
     rules = sorted({name for one in said for name in one})
     return Life(truth, tuple(days), {name: tuple([one.get(name, "") for one in said]) for name in rules})
+
+
+def unheard(book: RuleBook, asked: Collection[str], of: str = "this cohort") -> tuple[str, ...]:
+    """A sentence for each rule that is none of those `asked` of anybody: that it was silent is no sign that it is right."""
+    return tuple(
+        f"{rule.name}: no patient of {of} has a result of {' or '.join(leaf.watches for leaf in leaves(book, rule))}: "
+        "nothing is shown of this rule"
+        for rule in book.rules
+        if not rule.part and rule.name not in asked
+    )
 
 
 def lives(cohort: Cohort, versions: Sequence[Version], workers: int) -> Iterator[tuple[Life, ...]]:

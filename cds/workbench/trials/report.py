@@ -94,7 +94,7 @@ def data(found: Backtest, prevalences: Sequence[float]) -> dict[str, Any]:
         "states": [
             {"rule": rule, "state": state, "patients": patients, "visits": visits} for rule, state, patients, visits in found.states
         ],
-        "shadow": found.shadow,
+        "shadow": found.shadow, "unheard": found.unheard,
     }  # fmt: skip
 
 
@@ -145,7 +145,10 @@ def _parts(found: Backtest, prevalences: Sequence[float], asked: Sequence[tuple[
         else ""
     )
     yield f" {found.unmeasured:,} patients without any result are in no figure." if found.unmeasured else ""
-    yield "</p></section>"
+    yield "</p>"
+    for sentence in found.unheard:
+        yield f'<p class="notice">{escape(sentence)}.</p>'
+    yield "</section>"
     yield _section("Which rules find it, and stay quiet", [
         _figure(plots.intervals("Sensitivity by group", _rows(found, "sensitivity")), "Sensitivity, with 95 % Wilson intervals."),
         _figure(plots.intervals("Specificity by group", _rows(found, "specificity")), "Specificity, with 95 % Wilson intervals."),

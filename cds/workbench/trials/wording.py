@@ -40,7 +40,11 @@ def changes(before: RuleFiles, after: RuleFiles) -> list[Changed]:
         if name not in was or name not in now:
             content = now.get(name) or was[name]
             told = str(content.get("title") or content.get("summary") or "")
-            found.append(Changed(name, "added" if name in now else "removed", (told,) if told else ()))
+            lines = [told] if told else []
+            if name in now and name.startswith("resistance/"):  # who signs a new rule reads all that it can say
+                new = {key: content[key] for key in ("limits", "conclude") if isinstance(content.get(key), dict)}
+                lines += _mapping({key: {} for key in new}, new, ())
+            found.append(Changed(name, "added" if name in now else "removed", tuple(lines)))
         elif was[name] != now[name]:
             found.append(Changed(name, "changed", tuple(_mapping(was[name], now[name], ()))))
     return found
