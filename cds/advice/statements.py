@@ -353,8 +353,10 @@ def _below(result: Result) -> str:
     if result.unquantified:
         between = f"{figure(result.low)} to {figure(result.high)} {result.unit or ''}".strip()
         return f"detected below the limit of quantification, so it counts as {between}"
-    limit = f"{figure(result.high)} {result.unit or ''}".strip()
-    return f"below the limit of detection, so it counts as 0 to {limit}" if result.censored else ""
+    if result.censored:
+        limit = f"{figure(result.high)} {result.unit or ''}".strip()
+        return f"below the limit of detection, so it counts as 0 to {limit}"
+    return ""
 
 
 def method_in_words(method: Method) -> str:

@@ -44,7 +44,7 @@ def test_every_note_and_option_is_raised_and_has_words(book: RuleBook) -> None:
 def test_every_label_is_of_something_that_rules_know(book: RuleBook) -> None:
     labels = book.wording["labels"]
     assert set(labels["gates"]) == {gate.name for gate in book.gates} | CODE_GATES
-    assert set(labels["failures"]) == gate_facts(book) | {"undated-as-sent"}
+    assert set(labels["failures"]) == gate_facts(book) | {"undated-as-sent", "conflict-of-specimen"}
     assert set(labels["settled"]) <= set(labels["failures"])
     assert set(labels["facts"]) <= facts(book)
     assert facts(book) <= set(labels["facts"]) | set(labels["failures"])

@@ -109,7 +109,7 @@ def test_no_word_stands_there_for_nothing() -> None:
         "states", "standing", "happened", "reasons", "sexes", "dispositions", "dispositions_long", "decision_reasons", "actions",
         "action_states", "not_done", "responses", "resistance", "sorts", "problems", "done", "notices", "notice_titles",
         "waits_because", "navigation", "queue_pages", "audit_actions", "audit_pages", "kept_fields", "rule_status", "author_parts",
-        "author_problems",
+        "author_problems", "outcome_questions",
     }  # fmt: skip
     idle = [
         f"{section}.{name}"

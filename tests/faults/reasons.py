@@ -60,7 +60,7 @@ _TABLE = (
     (r"value (0|-0\.0)", "TRPC5-EV: NO FLAG"),
     (r"value twice, the last one low", "2.0 10*6/mL  [latest"),
     (r"value (null|missing)|valueQuantity (null|an empty object|missing)", "Because: no value"),
-    (r"comparator '<=?'", "Note: A value below the limit of detection is an interval."),
+    (r"comparator '<=?'", "Note: A value below a limit of its assay is an interval."),
     (r"(value\w*|comparator) .*|failed quality control", _UNREADABLE),
     (r"another value for the same specimen", "Because: different values for one day"),
     (r"unit (' '|null|an empty list|an empty object|empty text|missing)", "Because: no unit"),

@@ -133,7 +133,7 @@ def test_a_case_says_what_its_test_expects_until_a_sample_is_moved(author: Brows
     assert said(author, patient=RISE, x77="yes") == "Day 105: watch. Before it was changed: suspected."
     assert said(author, patient=RISE, day="76") == "Day 76: no flag."
     below = asked(author, f"{OWN}/try", patient=RISE, day="76", v42="<0.5", **{"v-4": "<0.5", "x-17": "y"})
-    assert "A value below the limit of detection is an interval" in below
+    assert "A value below a limit of its assay is an interval" in below
 
 
 def test_who_has_no_sample_yet_is_not_said_to_have_no_flag(author: Browser) -> None:
