@@ -19,6 +19,11 @@ def ehr(database: Database) -> Ehr:
     return Ehr(database)
 
 
+def short(answer: Any) -> list[bool]:
+    """Of each card whether it only says that a finding stands: what is left of a suspicion that was answered."""
+    return [card["source"]["topic"]["code"] == "standing-finding" for card in answer.json()["cards"]]
+
+
 def send(ehr: Ehr, *entries: dict[str, Any], service: str = SERVICE) -> Any:
     return ehr.client.post(f"{service}/feedback", json={"feedback": list(entries)})
 
@@ -40,7 +45,7 @@ def test_accepted_overridden_repeated_late(ehr: Ehr, database: Database) -> None
     (counted,) = Responses(database).counts()
     assert (counted["shown"], counted["accepted"], counted["overridden"]) == (1, 0, 1)
     assert counted["reasons"] == {"evidence-too-weak": 1}
-    assert summaries(ehr.opens("A29", "2025-04-28")) == []
+    assert short(ehr.opens("A29", "2025-04-28")) == [True]
     with database.reading() as connection:
         kept = str(connection.exec_driver_sql("SELECT * FROM feedback").all())
     assert "Smith" not in kept
@@ -119,7 +124,7 @@ def test_only_a_judgement_about_the_advice_silences_it_for_everybody(ehr: Ehr, r
     (card,) = ehr.opens("A29", "2025-04-28").json()["cards"]
     entry = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": NOON}
     assert send(ehr, {**entry, "overrideReason": {"reason": reason}} if reason else entry).json()["new"] == 1
-    assert len(summaries(ehr.opens("A29", "2025-04-28"))) == (0 if silent else 1)
+    assert short(ehr.opens("A29", "2025-04-28")) == [silent]
 
 
 def test_a_withdrawal_shown_to_the_wrong_person_is_shown_again(ehr: Ehr) -> None:

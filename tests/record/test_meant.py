@@ -60,7 +60,8 @@ def is_suspected(answer: Any) -> bool:
 
 
 def says_that_there_may_be_more(answer: Any) -> bool:
-    (card,) = answer.json()["cards"]
+    card, *standing = answer.json()["cards"]
+    assert all(one["source"]["topic"]["code"] == "standing-finding" for one in standing)
     return "another FHIR server" in card["detail"] and "suspected" not in card["summary"]
 
 
