@@ -6,7 +6,6 @@ makes it one of a class; it only tells of which classes it may be.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +15,7 @@ from cds.chart.clock import Item
 from cds.chart.codes import is_atc, is_read, pairs, words
 from cds.chart.lines import Drug, Stretch, TherapyClass, lines_of
 from cds.chart.model import LeftOut, Unrecognised
+from cds.letters import plain
 
 if TYPE_CHECKING:
     from cds.chart.therapy import TherapyCatalogue
@@ -50,7 +50,7 @@ def nature(
         return _unlisted(item.ref)
     stated = [pair for concept in concepts for pair in pairs(concept)]
     codes = ", ".join(f"{system}|{code}"[:80] for system, code in stated[:3])
-    called = (_folded(said) for concept in concepts for said in words(concept))
+    called = (plain(said) for concept in concepts for said in words(concept))
     named = next(filter(None, map(catalogue.names.search, called)), None)
     groups = [code for system, code in stated if is_atc(system)]
     if not stated:
@@ -87,12 +87,6 @@ def _is_related_to_cancer(resource: Mapping[str, Any]) -> bool:
     meta = resource.get("meta")
     profiles = meta.get("profile") if isinstance(meta, dict) else None
     return isinstance(profiles, list) and any("cancer-related-medication" in str(one) for one in profiles)
-
-
-def _folded(said: str) -> str:
-    """Small letters of the Latin alphabet without marks: a drug is the same in Turkish capitals and with an accent."""
-    plain = unicodedata.normalize("NFKD", said).casefold().replace("ı", "i")
-    return "".join(letter for letter in plain if not unicodedata.combining(letter))
 
 
 def lines_of_unlisted(stretches: Mapping[UnlistedDrug, list[Stretch]], day: date) -> tuple[Unrecognised, ...]:

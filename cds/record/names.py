@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, func, or_, select, union
 
+from cds.letters import plain, without_accents
 from cds.record import tables
 
 
@@ -34,21 +34,12 @@ def named(row: RowMapping) -> Named:
     return Named(*(row[column.name] or "" for column in NAMED))
 
 
-_PLAIN = str.maketrans(
-    {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"}
-)
-"""Letters that Unicode does not take apart into a plain one and an accent."""
 _APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u02bb\u00b4\u2032`"), "'")
 
 
 def folded(text: str) -> str:
     """A text as it is compared: without capitals and accents, so that a keyboard without them finds everybody."""
-    return _without_accents(text).translate(_PLAIN | _APOSTROPHES)
-
-
-def _without_accents(text: str) -> str:
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(one for one in plain if not unicodedata.combining(one))
+    return plain(text).translate(_APOSTROPHES)
 
 
 _MOST_SOUGHT = 500
@@ -82,7 +73,7 @@ def patients_named(tenant: str, words: Sequence[str]) -> Select[Any]:
     def is_called(word: str) -> ColumnElement[bool]:
         # What was stored before a letter became plain is found by it as it was, and by both from when the patient is read again.
         spelled = sorted(
-            {folded(word), _without_accents(word), folded(word).replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")}
+            {folded(word), without_accents(word), folded(word).replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")}
         )
         has = select(identifier.patient_id).where(identifier.tenant == tenant, identifier.value == word)
         return or_(*(person.sought.contains(f" {one}", autoescape=True) for one in spelled), person.patient_id.in_(has))
