@@ -116,6 +116,15 @@ def _load(server: Server, service: dict[str, Any], over: threading.Event, seed: 
                 time.sleep(0.02)
 
 
+def _wait_for_an_answer(seen: list[Any], seconds: float = 30) -> None:
+    """A loss before the first answer proves nothing, however slowly the machine starts."""
+    deadline = time.monotonic() + seconds
+    while not any(isinstance(one, list) for one in seen):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"no answer in {seconds:g} seconds under load: {Counter(map(str, seen))}")
+        time.sleep(0.01)
+
+
 def crash(address: str, victim: str, rounds: int, folder: Path, cluster: Cluster | None = None, seed: int = 1) -> Count:
     """So many rounds on one database; `victim` is "server" or "database"."""
     rng, count = random.Random(seed), Count()
@@ -130,11 +139,14 @@ def crash(address: str, victim: str, rounds: int, folder: Path, cluster: Cluster
         for number in range(rounds):
             over, seen = threading.Event(), []  # type: tuple[threading.Event, list[Any]]
             clients = [
-                threading.Thread(target=_load, args=(server, service, over, seed * 1000 + number * 10 + n, seen))
+                threading.Thread(
+                    target=_load, args=(server, service, over, seed * 1000 + number * 10 + n, seen), daemon=True
+                )
                 for n in range(_CLIENTS)
             ]
             for client in clients:
                 client.start()
+            _wait_for_an_answer(seen)
             time.sleep(rng.uniform(0.15, 0.9))
             if victim == "server":
                 server.kill()
