@@ -24,7 +24,7 @@ STAGES = (
     "workbench",
     "screening",
 )
-FOUNDATION = ("addresses", "calendar", "counting", "errors", "layers", "letters", "mistakes", "source")
+FOUNDATION = ("addresses", "calendar", "counting", "errors", "layers", "legible", "letters", "mistakes", "source")
 """Root modules that every stage may use; the other root modules stand above the stages."""
 MODULES = sorted((ROOT / "cds").rglob("*.py"))
 

@@ -11,6 +11,7 @@ from cds.advice.advisory import Advisory, Option
 from cds.advice.detail import detail
 from cds.advice.markdown import plain
 from cds.advice.wording import Wording
+from cds.legible import legible
 from cds.reasoning.rulebook import RuleBook
 
 Card = dict[str, Any]
@@ -61,7 +62,7 @@ class CardWriter:
         seed = f"{occasion.hook_instance.lower()}|{advisory.patient}|{advisory.digest}"
         card: Card = {
             "uuid": str(uuid.uuid5(_CARDS, seed)),
-            "summary": plain(advisory.headline, 139),
+            "summary": plain(legible(advisory.headline), 139),
             "detail": detail(advisory, _about_orders(advisory, occasion), earlier),
             "indicator": advisory.indicator,
             "source": self._source(advisory),
@@ -101,7 +102,7 @@ class CardWriter:
                 "label": option.label,
                 "uuid": str(uuid.uuid5(_CARDS, f"{seed}|{option.key}")),
                 "actions": [
-                    {"type": "create", "description": option.text, "resource": draft}
+                    {"type": "create", "description": legible(option.text), "resource": draft}
                     for draft in drafts[option.key](advisory, option, occasion)
                 ],
             }
@@ -126,7 +127,7 @@ class CardWriter:
                 "subject": {"reference": occasion.patient},
                 **({"encounter": {"reference": occasion.encounter}} if occasion.encounter else {}),
                 **({"occurrencePeriod": period} if period else {}),
-                "note": [{"text": option.text}, {"text": advisory.fixed_sentence}],
+                "note": [{"text": legible(option.text)}, {"text": advisory.fixed_sentence}],
             }
             for marker, name in zip(advisory.markers, advisory.marker_names, strict=True)
         ]
@@ -140,7 +141,7 @@ class CardWriter:
                 "description": f"{option.label}: {advisory.headline}",
                 "for": {"reference": occasion.patient},
                 **({"encounter": {"reference": occasion.encounter}} if occasion.encounter else {}),
-                "note": [{"text": option.text}, {"text": advisory.fixed_sentence}],
+                "note": [{"text": legible(option.text)}, {"text": advisory.fixed_sentence}],
             }
         ]
 

@@ -12,6 +12,7 @@ from datetime import date
 from cds.advice.advisory import Advisory, ChangeFromReference, Check, Reading, Reference
 from cds.advice.markdown import escaped, link
 from cds.counting import counted
+from cds.legible import day, legible
 
 _LEFT_OUT = "Left out of this assessment"
 _MOST_LEFT_OUT = 8
@@ -21,10 +22,10 @@ _SHOWN_DIGITS = 12
 
 def detail(advisory: Advisory, first: Iterable[str] = (), earlier: str = "") -> str:
     """The whole advisory; `first` are sentences that belong to the occasion and stand above it, `earlier` what was found before."""
-    blocks = [escaped(sentence, 400) for sentence in first]
-    blocks.append(escaped(advisory.explanation, 600))
+    blocks = [_said(sentence, 400) for sentence in first]
+    blocks.append(_said(advisory.explanation, 600))
     if earlier:
-        blocks.append(f"**{escaped(earlier, 400)}**")
+        blocks.append(f"**{_said(earlier, 400)}**")
     blocks.append(f"**{escaped(advisory.fixed_sentence, 600)}**")
     if hidden := sum(item.hides for item in advisory.left_out):
         what = f"{counted(hidden, 'entry')} that may hold marker results {'was' if hidden == 1 else 'were'}"
@@ -41,26 +42,31 @@ def detail(advisory: Advisory, first: Iterable[str] = (), earlier: str = "") -> 
     return "\n\n".join(block for block in blocks if block)
 
 
+def _said(text: str, longest: int = 240) -> str:
+    """What the rules say, with dates, units and figures as clinicians read them; safe like every other text here."""
+    return escaped(legible(text), longest)
+
+
 def _sections(advisory: Advisory) -> Iterator[tuple[str, Iterable[str]]]:
-    yield "Why", (escaped(reason) for reason in advisory.reasons)
-    yield "Notes", (escaped(note, 600) for note in advisory.notes)
+    yield "Why", (_said(reason) for reason in advisory.reasons)
+    yield "Notes", (_said(note, 600) for note in advisory.notes)
     yield "Values", _values(advisory)
     yield "Change and limit", _changes(advisory.changes)
     yield "Treatment", _treatment(advisory)
     yield "Checks", _checks(advisory.checks)
     yield "Missing", _missing(advisory)
     yield "Why not something stronger", _why_not(advisory)
-    yield "What would change this", (escaped(said, 400) for said in advisory.would_change)
+    yield "What would change this", (_said(said, 400) for said in advisory.would_change)
     yield (
         "Options to consider",
         (
-            f"{escaped(option.text, 600)} (Source: {'; '.join(map(escaped, option.sources))})"
+            f"{_said(option.text, 600)} (Source: {'; '.join(map(escaped, option.sources))})"
             for option in advisory.options
         ),
     )
     yield "Evidence", map(_evidence, advisory.evidence)
     yield "Evidence against it, or limiting it", map(_evidence, advisory.contradicting)
-    yield "Limitations", (escaped(said, 400) for said in advisory.limitations)
+    yield "Limitations", (_said(said, 400) for said in advisory.limitations)
     yield "What else could cause it", (escaped(said, 400) for said in advisory.false_alarms)
     yield "Not for", (escaped("; ".join(advisory.not_for), 800),)
     yield _LEFT_OUT, _left_out(advisory)
@@ -91,13 +97,13 @@ def _told(readings: Sequence[Reading]) -> Sequence[Reading]:
 
 
 def _reading(reading: Reading) -> str:
-    when = reading.collected.isoformat() if reading.collected else "no collection date"
+    when = day(reading.collected) if reading.collected else "no collection date"
     when = f"collection date of no use, {escaped(reading.undated)}" if reading.undated else when
-    day = f" (day {reading.day})" if reading.day is not None else ""
+    on_day = f" (day {reading.day})" if reading.day is not None else ""
     notes = [*reading.roles, *reading.flaws, *filter(None, [reading.below])]
-    total_ev = f", total EV {escaped(reading.total_ev)}" if reading.total_ev else ""
-    said = f"{when}{day}: {escaped(reading.marker)} **{escaped(reading.value)}**{total_ev}"
-    said += f" – {escaped(', '.join(notes))}" if notes else ""
+    total_ev = f", total EV {_said(reading.total_ev)}" if reading.total_ev else ""
+    said = f"{when}{on_day}: {escaped(reading.marker)} **{_said(reading.value)}**{total_ev}"
+    said += f" – {_said(', '.join(notes))}" if notes else ""
     return f"{said} ({escaped(reading.ref)}, {escaped(reading.status)})"
 
 
@@ -119,12 +125,12 @@ def _changes(changes: Iterable[ChangeFromReference]) -> Iterator[str]:
         what = f"{change.marker}, {change.quantity}"
         limits.setdefault(change.built, []).append(what)
         yield (
-            f"{escaped(what)}: **{escaped(change.fold)}** of the reference {escaped(change.reference_value)}, "
-            f"{escaped(change.reference)}; limit {escaped(change.limit)}"
+            f"{_said(what)}: **{escaped(change.fold)}** of the reference {_said(change.reference_value)}, "
+            f"{_said(change.reference)}; limit {_said(change.limit)}"
         )
     for built, about in limits.items():
-        of = f" of {escaped('; '.join(about))}" if len(limits) > 1 else ""
-        yield f"The limit{of} is {escaped(built, 800)}"
+        of = f" of {_said('; '.join(about))}" if len(limits) > 1 else ""
+        yield f"The limit{of} is {_said(built, 800)}"
 
 
 def _treatment(advisory: Advisory) -> Iterator[str]:
@@ -135,10 +141,10 @@ def _treatment(advisory: Advisory) -> Iterator[str]:
     if treatment.drugs:
         said += f" ({escaped(', '.join(treatment.drugs))})"
     if treatment.start is not None:
-        said += f", {'from' if treatment.therapy else 'on'} {treatment.start.isoformat()}"
+        said += f", {'from' if treatment.therapy else 'on'} {day(treatment.start)}"
     if treatment.therapy:
         if treatment.end is not None:
-            said += f" to {treatment.end.isoformat()}"
+            said += f" to {day(treatment.end)}"
         elif treatment.assumed_ongoing:
             said += ", taken as ongoing"
     if treatment.day is not None:
@@ -151,7 +157,7 @@ def _checks(checks: Iterable[Check]) -> Iterator[str]:
     for outcome, title in (("failed", "Not passed"), ("unknown", "Cannot be told")):
         for check in listed:
             if check.outcome == outcome:
-                why = f" ({escaped('; '.join(check.why), 400)})" if check.why else ""
+                why = f" ({_said('; '.join(check.why), 400)})" if check.why else ""
                 yield f"{title}: {escaped(check.title)}{why}"
     for outcome, title in (("passed", "Passed"), ("not asked", "Not asked")):
         names: dict[str, list[str]] = {}
@@ -160,19 +166,19 @@ def _checks(checks: Iterable[Check]) -> Iterator[str]:
                 why = f" ({'; '.join(check.why)})" if check.why else ""
                 names.setdefault(check.marker, []).append(check.title.removeprefix(f"{check.marker}: ") + why)
         for marker, titles in names.items():
-            yield f"{title}{f' ({escaped(marker)})' if marker else ''}: {escaped('; '.join(titles), 1200)}"
+            yield f"{title}{f' ({escaped(marker)})' if marker else ''}: {_said('; '.join(titles), 1200)}"
 
 
 def _missing(advisory: Advisory) -> Iterator[str]:
-    yield from (escaped(said) for said in advisory.missing)
+    yield from (_said(said) for said in advisory.missing)
     for item in advisory.cannot_exclude:
-        yield f"“{escaped(item.word)}” cannot be excluded; missing: {escaped('; '.join(item.missing), 400)}"
+        yield f"“{escaped(item.word)}” cannot be excluded; missing: {_said('; '.join(item.missing), 400)}"
 
 
 def _why_not(advisory: Advisory) -> Iterator[str]:
     for reason in advisory.why_not:
         if reason.state != advisory.state:
-            yield f"Not “{escaped(reason.word)}”; {escaped('; '.join(reason.kept_by), 400)}"
+            yield f"Not “{escaped(reason.word)}”; {_said('; '.join(reason.kept_by), 400)}"
 
 
 def _evidence(study: Reference) -> str:
@@ -190,7 +196,7 @@ def _evidence(study: Reference) -> str:
         "Caution": study.caution,
     }
     said = ". ".join(f"{name}: {text.rstrip('.')}" for name, text in parts.items() if text)
-    return f"{link(study.citation, study.link)}. {escaped(said, 1200)}."
+    return f"{link(study.citation, study.link)}. {_said(said, 1200)}."
 
 
 def _left_out(advisory: Advisory) -> Iterator[str]:
@@ -199,8 +205,8 @@ def _left_out(advisory: Advisory) -> Iterator[str]:
     for item in sorted(advisory.left_out, key=lambda one: not one.hides):
         alike.setdefault((item.reason, item.hint), []).append(item.what)
     for (reason, hint), whats in list(alike.items())[:_MOST_LEFT_OUT]:
-        step = f" (next: {escaped(hint)})" if hint else ""
-        yield f"{escaped(', '.join(dict.fromkeys(whats)), 600)}: {escaped(reason)}{step}"
+        step = f" (next: {_said(hint)})" if hint else ""
+        yield f"{escaped(', '.join(dict.fromkeys(whats)), 600)}: {_said(reason)}{step}"
     more = sum(len(whats) for whats in list(alike.values())[_MOST_LEFT_OUT:])
     if more > 0:
         yield f"and {more} more"
@@ -208,10 +214,10 @@ def _left_out(advisory: Advisory) -> Iterator[str]:
 
 def _about(advisory: Advisory) -> Iterator[str]:
     rule, about = advisory.rule, advisory.about
-    yield f"Data as of {advisory.as_of.isoformat()}"
+    yield f"Data as of {day(advisory.as_of)}"
     yield (
-        f"Rule {escaped(rule.name)}, version {rule.hash[:_SHOWN_DIGITS]}, since {escaped(rule.since)}, "
-        f"to be reviewed by {escaped(rule.review_by)}; rule book {rule.rulebook_hash[:_SHOWN_DIGITS]}"
+        f"Rule {escaped(rule.name)}, version {rule.hash[:_SHOWN_DIGITS]}, since {_said(rule.since)}, "
+        f"to be reviewed by {_said(rule.review_by)}; rule book {rule.rulebook_hash[:_SHOWN_DIGITS]}"
         + (f"; {escaped(about.software)}" if about.software else "")
     )
     if rule.also:

@@ -10,6 +10,7 @@ from cds.advice.advisory import FIXED_SENTENCE, Advisory
 from cds.advice.cards import Card, Occasion
 from cds.advice.markdown import escaped, plain
 from cds.counting import counted
+from cds.legible import day
 
 _CARDS = uuid.UUID("5f6c1c0e-8b5d-5e43-9c50-6f0f4f4a7f21")
 """Namespace of the identifiers of these cards."""
@@ -36,7 +37,7 @@ class Stands:
     @property
     def state_since(self) -> str:
         """The state in words, and since when."""
-        return f"{self.was.word} since {self.since}"
+        return f"{self.was.word} since {day(self.since)}"
 
 
 def earlier(standing: Iterable[Stands]) -> str:
@@ -75,9 +76,7 @@ def reminder_card(standing: Sequence[Stands], occasion: Occasion, canonical: str
 
 def _line(one: Stands) -> str:
     if one.answered:
-        why = (
-            f"Its card was answered on {one.answered}, and is shown again once the evidence changes. The finding stands"
-        )
+        why = f"Its card was answered on {day(one.answered)}, and is shown again once the evidence changes. The finding stands"
     elif not one.sent:
         why = "Its results were not in this request. The finding stands on record"
     else:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from cds.advice.advisory import (
     About,
@@ -12,27 +11,20 @@ from cds.advice.advisory import (
     LeftOutItem,
     NotExcluded,
     Option,
-    Reading,
     Reference,
     RuleStatement,
     Treatment,
 )
 from cds.advice.changes import changes, per_ev_in_words, why_not, would_change
 from cds.advice.checks import FAILED, UNKNOWN, checks, imaging_near, is_judged
-from cds.advice.confirmation import over_lowest
 from cds.advice.differences import differs
+from cds.advice.readings import readings
 from cds.advice.waiting import Days, judged_again, second_sample
 from cds.advice.wording import Wording
-from cds.chart.declarations import CHECKS
-from cds.chart.model import Chart, Method, Result
-from cds.reasoning.change import Comparison
+from cds.chart.model import Chart
 from cds.reasoning.evidence import Study
-from cds.reasoning.explanation import figure
 from cds.reasoning.findings import Evaluation, Finding
-from cds.reasoning.question import Sample
 from cds.reasoning.rulebook import RuleBook
-
-_ANSWERS = {check: {good: answer for answer, good in answers.items()} for check, answers in CHECKS.items()}
 
 _OF_THE_DRUG = frozenset({"drug-tolerance-not-stated", "drug-bound"})
 """Failures of a specimen that no other specimen mends as long as the drug is given."""
@@ -123,7 +115,7 @@ class Advisor:
                 finding.also,
             ),
             treatment=self._treatment(finding),
-            readings=tuple(self._readings(finding, chart)),
+            readings=tuple(readings(finding, chart, self._book, self._words)),
             changes=tuple(changes(finding, book, words)),
             checks=gates,
             reasons=reasons,
@@ -214,37 +206,6 @@ class Advisor:
         title, assumed = self._words.therapy(line.therapy), line.extent == "assumed-ongoing"
         return Treatment(title, line.therapy, line.drugs, line.start, line.end, assumed, finding.day, line.refs)
 
-    def _readings(self, finding: Finding, chart: Chart) -> Iterator[Reading]:
-        for part in finding.parts or (finding,):
-            for result, roles in _roles(part, chart, self._book):
-                yield self._reading(result, roles, part.anchor_day)
-
-    def _reading(self, result: Result, roles: tuple[str, ...], anchor: date | None) -> Reading:
-        known = f"{result.known} (assumed)" if result.known and result.known_assumed else result.known
-        return Reading(
-            ref=result.ref,
-            marker=self._words.marker(result.marker),
-            value=result.shown or "no readable value",
-            collected=result.collected,
-            day=(result.collected - anchor).days if anchor and result.collected else None,
-            roles=roles,
-            total_ev=result.total_ev or "",
-            method=method_in_words(result.method),
-            specimen=result.specimen_id or "",
-            laboratory=result.laboratory or "",
-            lot=result.lot or "",
-            status=result.status,
-            regulatory=result.regulatory or "",
-            quality=tuple(
-                f"{name}: {_ANSWERS[name][good]}" for name, good in sorted(result.checks.items()) if name in _ANSWERS
-            ),
-            declared=tuple(sorted(result.declared)),
-            known=known,
-            faults=tuple(sorted(result.faults)),
-            undated=result.undated,
-            below=_below(result),
-        )
-
     def _options(self, finding: Finding, chart: Chart, gates: tuple[Check, ...], incomplete: bool) -> Iterator[Option]:
         """The rule's options for the state, without those that would help nothing here."""
         open_gates = {check.name for check in gates if check.outcome in (FAILED, UNKNOWN)}
@@ -306,65 +267,6 @@ _TIMED: Mapping[str, Callable[[Finding, Chart, RuleBook], Days | None]] = {
     "repeat-once-undisturbed": _once_undisturbed,
 }
 """Options that name the days on which a sample would tell more, and are given only where there are such days."""
-
-
-def _compared_with(comparison: Comparison) -> Sequence[Sample]:
-    """The samples that are the reference: of a nadir only the lowest, of a baseline each that its mean is made of."""
-    samples = comparison.reference.samples
-    if comparison.reference.kind != "nadir":
-        return samples
-    return (min(samples, key=lambda sample: (sample.value.high, sample.index)),)
-
-
-def _roles(finding: Finding, chart: Chart, book: RuleBook) -> Iterator[tuple[Result, tuple[str, ...]]]:
-    """Every result that the finding rests on, oldest first, with its parts in it."""
-    lowest = [sample.result for found in over_lowest(finding, book) for sample in found.reference.samples]
-    references = [sample.result for found in finding.comparisons.values() for sample in _compared_with(found)]
-    faulty = [result for result in chart.results.get(finding.rule.watches, ()) if result.faults]
-    results: dict[int, Result] = {}
-    for result in (
-        *references,
-        *finding.judged,
-        *(finding.pair or ()),
-        *(faulty if finding.state == "data-quality" else ()),
-    ):
-        results.setdefault(id(result), result)
-    for one in (finding.latest, finding.uncompared):
-        if one is not None:
-            results.setdefault(id(one), one)
-    for result in sorted(results.values(), key=lambda result: (result.collected or date.max, result.ref)):
-        roles: list[str] = []
-        if is_judged(finding):
-            roles += ["reference"] if any(result is reference for reference in references) else []
-            roles += ["lowest before the pair"] if any(result is one for one in lowest) else []
-            pair = zip(("first of the pair", "second of the pair"), finding.pair or (), strict=False)
-            roles += [role for role, one in pair if one is result]
-        if result is finding.latest:
-            roles.append("latest")
-        if result is finding.uncompared:
-            roles.append("could not be compared")
-        yield result, tuple(roles)
-
-
-def _below(result: Result) -> str:
-    """What a figure that was sent counts as if it lies below a limit of its assay; a `<` says it by itself."""
-    if result.low is None or result.high is None or result.shown.startswith("<"):
-        return ""
-    if result.unquantified:
-        between = f"{figure(result.low)} to {figure(result.high)} {result.unit or ''}".strip()
-        return f"detected below the limit of quantification, so it counts as {between}"
-    if result.censored:
-        limit = f"{figure(result.high)} {result.unit or ''}".strip()
-        return f"below the limit of detection, so it counts as 0 to {limit}"
-    return ""
-
-
-def method_in_words(method: Method) -> str:
-    """The method as far as it is stated."""
-    said = [method.specimen, method.tube, method.isolation, method.assay, method.platform, method.reagents]
-    said.append(f"normaliser {method.normaliser}" if method.normaliser else None)
-    said.append(f"efficiency {method.efficiency}" if method.efficiency is not None else None)
-    return ", ".join(part for part in said if part)
 
 
 def _states_within_person(finding: Finding) -> bool:

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from cds.advice.changes import last_day
 from cds.board.words import words
-from cds.drawing.legible import day
+from cds.legible import day
 
 OLD = timedelta(days=42)
 """What is older says so where nobody can miss it: several visits of a patient under treatment may have come since."""

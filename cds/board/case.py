@@ -24,7 +24,7 @@ from cds.board.words import label, words
 from cds.chart import read
 from cds.chart.model import Chart, LeftOut, Line, Tri
 from cds.drawing import Scene, scene_of
-from cds.drawing.legible import day
+from cds.legible import day
 from cds.reasoning.findings import Evaluation
 from cds.reasoning.reasoner import Reasoner
 from cds.record import content

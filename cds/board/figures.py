@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cds.advice.advisory import Advisory, ChangeFromReference, Reading
-from cds.drawing.legible import day, legible
+from cds.legible import day, legible
 
 
 @dataclass(frozen=True, slots=True)

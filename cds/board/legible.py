@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cds.advice.advisory import Reference
 from cds.board.words import words
-from cds.drawing.legible import day
+from cds.legible import day
 from cds.record.identity import Identity
 from cds.record.names import Named
 

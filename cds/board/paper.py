@@ -17,7 +17,7 @@ from typing import Any
 
 from cds.board.glyphs import FACES, INSTEAD, compiler, printable, replaced
 from cds.board.words import words
-from cds.drawing.legible import day as legible_day
+from cds.legible import day as legible_day
 
 _MOST = 320
 _LONGEST = {

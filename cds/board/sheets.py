@@ -15,7 +15,7 @@ from cds.board.paper import AgendaLine, MeetingSheet, PatientSheet, Question, St
 from cds.board.words import label, words
 from cds.calendar import day_of
 from cds.drawing import described, svg
-from cds.drawing.legible import day, legible
+from cds.legible import day, legible
 from cds.record.agendas import Found
 from cds.record.cases import StoredAdvisory
 from cds.record.decisions import Decided, Planned

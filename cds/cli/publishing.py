@@ -112,9 +112,9 @@ def docs(
 ) -> None:
     """Write the rule book as pages that a clinician can check: rules in sentences, markers, gates, evidence, codes of lint."""
     from cds.errors import InputError
+    from cds.publish.site.site import Site
     from cds.reasoning.loading import load_rulebook
     from cds.settings import load_settings
-    from cds.workbench.site.site import Site
 
     book = load_rulebook(rules_folder(rules))
     site = Site(book, load_settings().about())

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from cds.drawing.axis import WIDTH, figure
 from cds.drawing.labels import escape, text, width, wrapped
-from cds.drawing.legible import legible
 from cds.drawing.scene import Decision, Panel, Point, Scene
+from cds.legible import legible
 
 _ROW = 18.0
 _STATED = {

@@ -9,9 +9,9 @@ from itertools import pairwise
 
 from cds.drawing.axis import LEFT, RIGHT, WIDTH, Across, Up, figure, unit_of, values
 from cds.drawing.labels import Box, Room, escape, short, spread, text, width
-from cds.drawing.legible import legible, on
 from cds.drawing.marks import item, shape, sign
 from cds.drawing.scene import Anchor, Panel, Point, Scene, Window
+from cds.legible import legible, on
 
 HEAD, PLOT, GAP = 36.0, 180.0, 18.0
 """Heights: of the words above the plot, of the plot, and of the space below it."""

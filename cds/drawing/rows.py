@@ -7,10 +7,10 @@ from datetime import date
 
 from cds.drawing.axis import LEFT, Across
 from cds.drawing.labels import Box, Room, short, text, width
-from cds.drawing.legible import on
 from cds.drawing.marks import item, shape
 from cds.drawing.scene import Bar, Lane, Mark
 from cds.drawing.style import LOOKS
+from cds.legible import on
 
 ROW = 24.0
 _BAR = 16.0

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from cds.counting import counted
 from cds.drawing.axis import LEFT, RIGHT, WIDTH, Across, days_of_line, figure, months
 from cds.drawing.labels import escape, text, width
-from cds.drawing.legible import legible, on
 from cds.drawing.marks import legend
 from cds.drawing.plot import GAP, HEAD, PLOT, panel_picture, unit_in_words
 from cds.drawing.rows import height, lane_picture, looks, told_of_bar, told_of_mark
 from cds.drawing.scene import Panel, Scene
 from cds.drawing.style import patterns, plain_style
+from cds.legible import legible, on
 
 _TOP = 6.0
 _AXIS = 52.0

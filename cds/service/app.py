@@ -35,6 +35,7 @@ from cds.service.ehr import Ehrs
 from cds.service.feedback import take
 from cds.service.fhir import FhirEndpoint
 from cds.service.follower import Follower
+from cds.service.handbook import Handbook
 from cds.service.logs import ERROR, note, where
 from cds.service.matcher import Matcher
 from cds.service.metrics import CONTENT_TYPE, exposition
@@ -139,7 +140,7 @@ def create_app(
             add(app.state.gate)
         app.add_api_route("/script.js", script, methods=["GET"])
         app.include_router(app.state.gate.router())
-    app.add_api_route("/rules/{name}", routes.rule, methods=["GET"])
+    app.add_api_route("/rules/{name}", Handbook(reasoner.rulebook, settings.about()).answer, methods=["GET"])
     app.add_api_route("/health", routes.health, methods=["GET"])
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_exception_handler(Problem, _on_problem)
@@ -300,18 +301,6 @@ class _Routes:
         response = answer(HTTPStatus.OK, found)
         response.headers["Content-Type"] = "application/fhir+json; charset=utf-8"
         return response
-
-    def rule(self, name: str) -> Response:
-        """What a card's link shows: the rule as it is in force, with all that its version covers. It tells of no patient."""
-        book = self._reasoner.rulebook
-        found = next((rule for rule in book.rules if rule.name == name), None)
-        if found is None:
-            why = book.withheld.get(name)
-            return Problem(
-                404, "not-found", f"the rule is withheld: {why}" if why else "there is no such rule"
-            ).response()
-        head = f"# {found.title}\n# rule {name}, version {found.hash[:12]}, rule book {book.hash[:12]}\n\n"
-        return Response(head + found.text, media_type="text/plain", headers={"Cache-Control": "no-cache"})
 
     def health(self) -> Response:
         """Whether the process answers at all."""

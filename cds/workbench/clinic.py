@@ -39,6 +39,8 @@ _IN_SITU = 1
 _TAKEN_BACK = 76
 """Of them the laboratory took a result back after advice that rests on it was seen."""
 _DAY = re.compile(r'(?<=")(\d{4}-\d{2}-\d{2})')
+_LONG_AGO = 4
+"""One in so many was not seen for months: their pages say how old they are, and outcomes are due."""
 
 
 @dataclass(slots=True)
@@ -64,11 +66,22 @@ class Patient:
 
 
 def patients(today: date) -> list[Patient]:
-    """The patients, all days moved so that the cohort's last day is `today`."""
+    """The patients, the days of each moved so that they were last seen within the two weeks before `today`.
+
+    Of one in `_LONG_AGO` the cohort's last day becomes `today`, however long before it they were seen.
+    """
     people = [make_person(SEED, index)[0] for index in PATIENTS]
     people[PATIENTS.index(_TAKEN_BACK)] = _with_last_result_taken_back(people[PATIENTS.index(_TAKEN_BACK)])
     people.append(replace(make_person(SEED, _IN_SITU)[0], disease="dcis", metastasis=None))
-    return [Patient(person, today - REFERENCE_DATE) for person in people]
+    return [Patient(person, today - _seen_last(person, place)) for place, person in enumerate(people)]
+
+
+def _seen_last(person: Person, place: int) -> date:
+    """The day of the cohort that is to be today for somebody at this place in the list."""
+    if place % _LONG_AGO == 0:
+        return REFERENCE_DATE
+    last = max(date.fromisoformat(day) for day in _DAY.findall(json.dumps(to_bundle(person))))
+    return last + timedelta(days=1 + place * 3 % 13)
 
 
 def _with_last_result_taken_back(person: Person) -> Person:

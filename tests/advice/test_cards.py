@@ -184,13 +184,13 @@ def check_advisory(said: Advisory) -> None:
 # what a card says --------------------------------------------------------------------------------------------------
 
 REQUIRED = (
-    "### Values", "2025-04-21 (day 105): TRPC5-EV **6.3 10\\*6/mL**", "total EV 1.1e10 {particles}/mL", "method plasma, edta",
+    "### Values", "21 Apr 2025 (day 105): TRPC5-EV **6.3 × 10⁶/mL**", "total EV 1.1 × 10¹⁰ particles/mL", "method plasma, EDTA, SEC",
     "laboratory EV laboratory", "### Change and limit", "**3.32 ×** of the reference", "Z 1.645", "analytical CV 20 %",
-    "within-person CV 30 %", "no published value", "Rule trpc5-rise-on-chemotherapy, version", "since 2026-11-23",
+    "within-person CV 30 %", "no published value", "Rule trpc5-rise-on-chemotherapy, version", "since 23 Nov 2026",
     "### Treatment", "paclitaxel", "day 105", "### Checks", "Passed: adult with invasive breast cancer", "### What would change this",
     "### Evidence", "Number: 26", "Number: not verified", "Certainty: OCEBM level 4, GRADE very low", "Directness to this patient",
     "Status: active", "### Evidence against it", "### Limitations", "### What else could cause it", "### Options to consider",
-    "### Not for", "children", "Developer:", "Funding:", "not used: race", "Data as of 2025-04-21", "Research use. Not a medical device.",
+    "### Not for", "children", "Developer:", "Funding:", "not used: race", "Data as of 21 Apr 2025", "Research use. Not a medical device.",
 )  # fmt: skip
 
 

@@ -114,6 +114,6 @@ def test_the_card_holds_it(write: Callable[[Chart], list[Card]]) -> None:
     (card,) = write(on_pembrolizumab({-7: 120, 28: 118, 77: 300, 98: 310}))
     text = card["detail"].replace("\\", "")
     assert (
-        "EV-PD-L1, value of 2025-03-24: **2.54 ×** of the reference 118 pg/mL, "
-        "lowest earlier value on treatment (2025-02-03); limit 2.14 ×, that is 253 pg/mL"
+        "EV-PD-L1, value of 24 Mar 2025: **2.54 ×** of the reference 118 pg/mL, "
+        "lowest earlier value on treatment (3 Feb 2025); limit 2.14 ×, that is 253 pg/mL"
     ) in text

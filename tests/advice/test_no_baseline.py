@@ -65,7 +65,7 @@ def test_the_next_step_is_one_that_helps(advise: Advise, write: Write) -> None:
         "of its first 14 days, which limits it to watch; without one, these rules judge no later sample of this treatment line",
     )
     (card,) = write(chart(*series("trpc5-ev", LATER)))
-    assert "2024-11-25 to 2025-01-06" in card["detail"]
+    assert "25 Nov 2024 to 6 Jan 2025" in card["detail"]
 
 
 def test_a_nadir_rule_takes_the_first_sample_for_its_reference(advise: Advise) -> None:

@@ -78,7 +78,7 @@ def test_the_note_on_old_data_says_how_old_they_are(advise: Advise, write: Calla
     (said,) = advise(seen)
     assert told in said.notes
     (card,) = write(seen)
-    assert "2025-04-21, 580 days before this assessment" in card["detail"]
+    assert "21 Apr 2025, 580 days before this assessment" in card["detail"]
 
 
 def test_it_names_the_marker_that_is_old_where_two_are_read_together(advise: Advise) -> None:

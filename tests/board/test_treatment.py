@@ -9,8 +9,8 @@ import pytest
 
 from cds.advice.statements import Advisor
 from cds.chart.model import DrugCourse, Line
-from cds.drawing.legible import legible
 from cds.drawing.rows import told_of_bar
+from cds.legible import legible
 from tests.advice.charts import METHOD, START, chart, result, series
 from tests.drawing.contact_sheet import REASONER, drawn_of_chart
 

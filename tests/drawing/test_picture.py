@@ -13,7 +13,7 @@ import pytest
 from cds.chart.model import Line
 from cds.drawing import Scene, drawing_style, svg
 from cds.drawing.axis import Across
-from cds.drawing.legible import legible
+from cds.legible import legible
 from tests.advice.charts import START, chart
 from tests.drawing import hard_cases
 from tests.drawing.contact_sheet import drawn, drawn_of, drawn_of_chart, visits

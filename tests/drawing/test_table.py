@@ -30,7 +30,7 @@ def test_the_example_in_rows() -> None:
     ]  # fmt: skip
     latest = table.rows[-1]
     assert "total EV" in latest.value
-    assert "flow-cytometry" in latest.by
+    assert "flow cytometry" in latest.by
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from cds.board.case import Case, Cases
 from cds.board.paper import patient_pdf
 from cds.board.sheets import patient_sheet
 from cds.board.words import words
-from cds.drawing.legible import day
+from cds.legible import day
 from cds.record.database import Database
 from tests.board.test_paper import pages_of
 from tests.pages.boards import FLAGGED, TENANT, TWO, UNJUDGED, WATCHED, House, text_of

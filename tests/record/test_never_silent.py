@@ -47,7 +47,7 @@ def plain(card: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(
     ("day", "words"),
-    [("2025-01-02", "cannot be judged since 20"), (DAY, "suspected since 20")],
+    [("2025-01-02", "cannot be judged since "), (DAY, "suspected since ")],
     ids=["unjudged", "suspected"],
 )
 def test_what_was_dismissed_and_still_stands_leaves_a_line(ehr: Ehr, database: Database, day: str, words: str) -> None:
@@ -56,7 +56,7 @@ def test_what_was_dismissed_and_still_stands_leaves_a_line(ehr: Ehr, database: D
         answer = ehr.opens("A29", day)
         card = only(answer)
         assert card["summary"].startswith(f"On record for TRPC5-EV: {words}")
-        assert "Its card was answered on 2025-04-28" in plain(card)
+        assert "Its card was answered on 28 Apr 2025" in plain(card)
         assert "The finding stands" in plain(card)
         assert card["indicator"] == "info"
         assert not card.keys() & {"suggestions", "overrideReasons"}
@@ -67,7 +67,7 @@ def test_what_was_dismissed_and_still_stands_leaves_a_line(ehr: Ehr, database: D
 def test_a_suspicion_whose_results_are_not_sent_again_is_named(ehr: Ehr, database: Database) -> None:
     ehr.opens("A29", DAY)
     card = only(again(ehr, observations=None))
-    assert card["summary"].startswith("On record for TRPC5-EV: suspected since 20")
+    assert card["summary"].startswith("On record for TRPC5-EV: suspected since ")
     assert "Its results were not in this request" in plain(card)
     assert summaries(ehr.opens("A29", DAY))[0].startswith("TRPC5-EV: suspected")
 
@@ -76,7 +76,7 @@ def test_a_suspicion_is_named_where_the_patient_is_out_of_scope_now(ehr: Ehr, da
     ehr.opens("A29", DAY)
     born = json.loads(json.dumps(ehr.request("A29", DAY), default=float))["prefetch"]["patient"]
     card = only(again(ehr, patient={**born, "birthDate": "2015-01-01"}))
-    assert card["summary"].startswith("On record for TRPC5-EV: suspected since 20")
+    assert card["summary"].startswith("On record for TRPC5-EV: suspected since ")
 
 
 def test_a_card_that_cannot_judge_names_the_suspicion_under_its_first_line(ehr: Ehr, database: Database) -> None:
@@ -84,4 +84,4 @@ def test_a_card_that_cannot_judge_names_the_suspicion_under_its_first_line(ehr: 
     card = only(again(ehr, conditions=None))
     assert "cannot be judged" in card["summary"]
     _, second, *_ = plain(card).split("\n\n")
-    assert second.startswith("**An earlier finding stands: suspected since 20")
+    assert second.startswith("**An earlier finding stands: suspected since ")

@@ -82,5 +82,5 @@ def test_a_collection_to_come_shows_even_if_nobody_says_when_it_was_reported(
     (card,) = cards(client, request_body)
     assert (
         card["summary"]
-        == "TRPC5-EV: result data need checking (collection date in the future (6.3 10*6/mL of 2027-04-21))"
+        == "TRPC5-EV: result data need checking (collection date in the future (6.3 × 10⁶/mL of 21 Apr 2027))"
     )

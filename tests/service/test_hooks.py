@@ -118,7 +118,7 @@ def test_the_shipped_example_is_suspected(client: TestClient, request_body: Body
     check_card(card)
     assert card["indicator"] == "warning"
     assert card["summary"].startswith("TRPC5-EV: suspected acquired resistance to chemotherapy")
-    assert "2025-04-21 (day 105): TRPC5-EV **6.3 10\\*6/mL**" in card["detail"]
+    assert "21 Apr 2025 (day 105): TRPC5-EV **6.3 × 10⁶/mL**" in card["detail"]
     assert response.headers["cache-control"] == "no-store"
 
 

@@ -157,10 +157,17 @@ def test_a_cards_link_shows_the_rule_as_it_is_in_force(site: Site, request_body:
     (link,) = card["links"]
     address = link["url"].removeprefix(BASE)
     shown = site.client.get(address)
-    assert (shown.status_code, shown.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
     (rule,) = (one for one in default_rulebook().rules if address == f"/rules/{one.name}")
-    assert f"version {rule.hash[:12]}" in shown.text
-    read_again = [one for one in yaml.safe_load_all(shown.text) if one]
+    assert (shown.status_code, shown.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert {f"<h1>{rule.title}</h1>", f"<code>{rule.hash[:12]}</code>"} <= set(
+        re.findall(r"<h1>.*?</h1>|<code>.*?</code>", shown.text)
+    )
+    for linked in set(re.findall(r'href="([^"#:]+)"', shown.text)):  # the pages beside it, and what they look like
+        assert site.client.get(f"/rules/{linked}").status_code == 200, linked
+    written = site.client.get(f"{address}.yaml")
+    assert written.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert f"version {rule.hash[:12]}" in written.text
+    read_again = [one for one in yaml.safe_load_all(written.text) if one]
     assert read_again[0]["rule"] == rule.name
     assert rule.watches in [one.get("marker") for one in read_again]
     assert site.client.get("/rules/no-such-rule").status_code == 404

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cds.mistakes import Mistake
+from cds.publish.site.prose import Teller
+from cds.publish.site.site import Site
 from cds.reasoning.loading import default_rulebook, load_rulebook
 from cds.reasoning.rulebook import Rule
-from cds.workbench.site.prose import Teller
-from cds.workbench.site.site import Site
 from tests.drawing.test_in_browser import axe
 from tests.test_cli import exowatch
 

@@ -13,7 +13,7 @@ from fastapi import Response
 from cds.board.case import Answer, Cases
 from cds.board.words import label, words
 from cds.calendar import day_of, today
-from cds.drawing.legible import day
+from cds.legible import day
 from cds.record.cases import owner
 from cds.record.codes import ACTIONS, LEVELS
 from cds.record.decisions import (

@@ -19,7 +19,7 @@ from cds.board.legible import checked, number_of
 from cds.board.words import label, words
 from cds.calendar import clock_of, day_of
 from cds.drawing import cursor_script, drawing_style
-from cds.drawing.legible import day, legible
+from cds.legible import day, legible
 from cds.reasoning.explanation import figure
 
 HEADERS = {

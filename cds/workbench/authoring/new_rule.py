@@ -152,12 +152,14 @@ def _tests(answers: Answers, book: RuleBook) -> str:
     end = "suspected confirmed-rise" if suspects else "watch rise"
     known = book.catalogue.markers.get(marker)
     checked = known is None or known.checks.get("haemolysis") == "any"
+    transcript = _is_transcript(answers) if known is None else known.checks.get("dna-control") == "any"
     cases = [
         ("a rise, and again four weeks later", f"{{-4: 2.0, {first}: {high}, {again}: {high + 1}}}", f"{{{first}: watch rise, {again}: {end}}}"),
         ("a rise that does not come again", f"{{-4: 2.0, {first}: {high}, {again}: 2.1}}", f"{{{first}: watch rise, {again}: no-flag no-rise}}"),
         ("a rise early in the line is held", f"{{-4: 2.0, {early}: {high}}}", f"{{{early}: hold early-rise}}"),
         ("without a sample from before the therapy nothing is compared", f"{{{first}: {high}}}", f"{{{first}: not-evaluable baseline/no-baseline}}"),
         *([("a haemolysed sample is not judged", f"{{-4: 2.0, {first}: {high} haemolysed}}", f"{{{first}: not-evaluable specimen/haemolysed}}")] if checked else []),
+        *([("a sample whose DNA control failed is not judged", f"{{-4: 2.0, {first}: {high} dna}}", f"{{{first}: not-evaluable specimen/dna-not-excluded}}")] if transcript else []),
     ]  # fmt: skip
     lines = [f"rule: {answers['name']}", f"given: {{{therapy}: 0..}}", "cases:"]
     for title, values, expected in cases:
@@ -207,8 +209,14 @@ def _tests(answers: Answers, book: RuleBook) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _is_transcript(answers: Answers) -> bool:
+    """Whether DNA of the same gene could be counted as the marker: of an RNA other than a mature miRNA."""
+    cargo = answers.get("cargo", "").lower()
+    return "rna" in cargo and "mirna" not in cargo and "microrna" not in cargo
+
+
 def _marker(answers: Answers) -> str:
-    unit = answers["unit"]
+    unit, dna = answers["unit"], ", dna-control: any" if _is_transcript(answers) else ""
     return f"""\
 marker: {answers["marker"]}
 title: {_quoted(answers["marker_title"])}
@@ -222,7 +230,7 @@ units:                                   # one family per kind of quantity, with
     canonical: "{unit}"
     accepts: {{"{unit}": 1}}
 cv: {{analytical: {answers["analytical_cv"]} %, within_person: {answers["within_person_cv"]} %, because: {_quoted(answers["cv_because"])}}}
-checks: {{haemolysis: any, lipaemia: any, residual-platelets: plasma}}
+checks: {{haemolysis: any, lipaemia: any, residual-platelets: plasma{dna}}}
 """
 
 

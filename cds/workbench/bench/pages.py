@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 from cds.board.words import label, words
 from cds.errors import Disagreement, EngineFault, RuleBookError
 from cds.layers import Rules, rule_files, shipped_rules
+from cds.publish.site.prose import Teller
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import Rule
 from cds.service.access.gate import Act, Gate, Response, Visit
@@ -24,7 +25,6 @@ from cds.workbench.bench.changing import Changed, Field, FilesChanged, Limits, w
 from cds.workbench.bench.effects import Trial, trial
 from cds.workbench.bench.patients import COHORT, Choice, Patients
 from cds.workbench.bench.trying import tried
-from cds.workbench.site.prose import Teller
 from cds.workbench.trials.lives import Life
 
 page = pages_of(__name__.rpartition(".")[0])

@@ -14,8 +14,8 @@ from cds.chart.catalogue import Catalogue
 from cds.chart.model import Result
 from cds.chart.values import Count, above_count
 from cds.drawing.axis import unit_of
-from cds.drawing.legible import legible
 from cds.drawing.plot import unit_in_words
+from cds.legible import legible
 
 _NUMBER = re.compile(r"(<?)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?)")
 _LEAST, _MOST = 1e-9, 1e15

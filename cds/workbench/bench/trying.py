@@ -10,6 +10,7 @@ from markupsafe import Markup
 from cds.advice.advisory import Advisory
 from cds.advice.statements import Advisor
 from cds.drawing import Table, scene_of, svg, table_of
+from cds.publish.site.prose import Teller
 from cds.reasoning.findings import Evaluation, Finding
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import Rule
@@ -17,7 +18,6 @@ from cds.workbench.bench.patients import Patient
 from cds.workbench.bench.points import Moves
 from cds.workbench.proving.cases import QUIET
 from cds.workbench.proving.running import answer_of
-from cds.workbench.site.prose import Teller
 
 NOT_ASKED = "not-asked"
 """In the place of a state: no result of the rule's markers was known, so there was nothing to ask about."""

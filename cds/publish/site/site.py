@@ -9,13 +9,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cds.advice.advisory import FIXED_SENTENCE, About
-from cds.drawing.legible import day, legible
+from cds.legible import day, legible
 from cds.mistakes import Mistake
+from cds.publish.site.prose import Fact, Teller
 from cds.reasoning.rulebook import Gate, Rule, RuleBook
-from cds.workbench.site.prose import Fact, Teller
 
 _ENVIRONMENT = Environment(
-    loader=PackageLoader("cds.workbench.site"),
+    loader=PackageLoader("cds.publish.site"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -29,6 +29,11 @@ _FAMILIES = {
 }  # fmt: skip
 
 
+def style() -> str:
+    """The style sheet that the pages name `style.css`."""
+    return (Path(__file__).with_name("templates") / "style.css").read_text("utf-8")
+
+
 class Site:
     """The pages of one rule book; `about` is what the site that uses it says of itself."""
 
@@ -40,8 +45,7 @@ class Site:
     def write(self, out: Path) -> int:
         """Write the pages into a folder, which is made if need be; how many they are. Raises `OSError`."""
         out.mkdir(parents=True, exist_ok=True)
-        source = (Path(__file__).with_name("templates") / "style.css").read_text("utf-8")
-        (out / "style.css").write_text(source, "utf-8")
+        (out / "style.css").write_text(style(), "utf-8")
         count = 0
         for name, content in self.pages():
             (out / name).write_text(content, "utf-8")
