@@ -95,5 +95,5 @@ def test_an_old_newest_sample_has_its_day_in_the_summary(reasoner: Reasoner, req
     late = now() + timedelta(days=150)
     with local(create_app(Settings(open_mode=True), reasoner, clock=lambda: late)) as client:
         (card,) = client.post(VIEW, json=request_body).json()["cards"]
-    assert card["summary"].endswith("(newest sample 2025-04-21)")
+    assert card["summary"].endswith("(newest sample 21 Apr 2025)")
     assert len(card["summary"]) < 140
