@@ -14,6 +14,7 @@ from cds.conformance.probe import Fails, Json, NotHere, Probe, changed, parsed, 
 from cds.conformance.rows import require, row
 from cds.conformance.servers import FhirServer, stranger
 
+_SERIES = 5
 _SLOW = 0.5
 """Seconds: "on the order of 500 ms" in the specification."""
 _TOKEN = "probe-access-token"  # noqa: S105 - what a test server is to be shown
@@ -112,11 +113,15 @@ def other_fhir_versions(probe: Probe) -> None:
 
 @row("C11", "SHOULD", "an answer within about half a second")
 def quick(probe: Probe) -> None:
-    service = probe.hooked
-    for _ in range(10):
-        probe.call(service)
-    took = statistics.median(probe.took[-10:])
-    require(took < _SLOW, f"half of the calls took longer than {took * 1000:.0f} ms")
+    """The best of a few series counts: it is the service that is to be quick, whatever else its machine does meanwhile."""
+    service, series = probe.hooked, []
+    for _ in range(_SERIES):
+        for _ in range(10):
+            probe.call(service)
+        series.append(statistics.median(probe.took[-10:]))
+        if series[-1] < _SLOW:
+            return
+    require(False, f"half of the calls took longer than {min(series) * 1000:.0f} ms")
 
 
 # data ---------------------------------------------------------------------------------------------------------------

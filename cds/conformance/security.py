@@ -15,6 +15,11 @@ from joserfc.jwk import ECKey
 from cds.conformance.probe import NotHere, Probe, Signer, parsed, path_of
 from cds.conformance.rows import require, row
 
+_A_DAY = re.compile(
+    r"\b20\d\d-\d\d-\d\d\b|\b\d{1,2}(?:\.| of)? [^\W\d]{3,}\.?,? 20\d\d\b|\b[^\W\d]{3,}\.? \d{1,2}, 20\d\d\b|\b\d{1,2}[./]\d{1,2}[./]20\d\d\b"
+)
+"""A day as services write it: 2025-04-21, 21 Apr 2025, April 21, 2025, 21.04.2025."""
+
 
 def _signer(probe: Probe) -> Signer:
     if probe.signer is None:
@@ -164,7 +169,7 @@ def links(probe: Probe) -> None:
 @row("J24", "SHOULD", "a card says as of when its data are")
 def data_as_of(probe: Probe) -> None:
     for card in probe.cards:
-        require(bool(re.search(r"\b20\d\d-\d\d-\d\d\b", str(card.get("detail")))), "a card without any day")
+        require(bool(_A_DAY.search(str(card.get("detail")))), "a card without any day")
 
 
 @row("K1", "SHOULD", "a preflight needs no token")
