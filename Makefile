@@ -10,6 +10,8 @@ MUTANTS ?= 100000
 EXAMPLES ?= 1500
 ROUNDS ?= 50
 MINUTES ?= 3
+# Tests wait for processes and browsers as often as they work: one more than cores of a small machine.
+TESTERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help proof demo test check bench fuzz million soak faults hosts noise-table validate-fhir artefacts snapshots pictures lock clean
@@ -21,7 +23,7 @@ demo: $(READY) ## play synthetic patients into a record, open their board on loo
 	@$(BIN)/exowatch demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 test: $(READY) ## run every test
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n $(TESTERS) -q
 
 check: $(READY) ## lint, format and types
 	$(BIN)/ruff check .

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from argon2 import profiles
 from hypothesis import HealthCheck, settings
 
 from cds.calendar import live_in
+from cds.record.passwords import cost
 
 _SLOW = [HealthCheck.too_slow]
 settings.register_profile("dev", max_examples=50, deadline=None, suppress_health_check=_SLOW)
@@ -25,6 +27,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 _AWAY = tempfile.TemporaryDirectory(prefix="exowatch-")
 os.environ.setdefault("EXOWATCH_DATABASE_URL", f"sqlite:///{_AWAY.name}/record.sqlite")
+
+# A hash is made to be slow, and hundreds of tests sign in. Processes that tests start hash at full cost (test_passwords).
+cost(profiles.CHEAPEST)
 
 
 def pytest_unconfigure() -> None:

@@ -7,14 +7,14 @@ import secrets
 import threading
 import unicodedata
 
-from argon2 import PasswordHasher
+from argon2 import Parameters, PasswordHasher, profiles
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from cds.errors import ExowatchError
 from cds.record.database import RecordUnavailable
 
 SHORTEST, LONGEST = 12, 128
-_HASHER = PasswordHasher()
+_HASHER = PasswordHasher.from_parameters(profiles.RFC_9106_LOW_MEMORY)
 # A hash takes 64 MiB and most of a core: whoever sends passwords by the thousand is not to take the machine.
 _TURNS = threading.BoundedSemaphore(2)
 _PATIENCE = 1.0
@@ -27,6 +27,13 @@ class WeakPassword(ExowatchError):
 
 class TooManyAtOnce(RecordUnavailable):
     """More is asked for at once than this process has turns for."""
+
+
+def cost(parameters: Parameters) -> None:
+    """Make hashes at another cost from now on, in this process. Those of before still match."""
+    global _HASHER
+    _HASHER = PasswordHasher.from_parameters(parameters)
+    _decoy.cache_clear()
 
 
 def hashed(password: str, name: str) -> str:
