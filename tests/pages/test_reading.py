@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,12 @@ from tests.pages.test_board import SOON, deciding, seen_in
 from tests.pages.test_case import paper, squeezed
 from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.visits import REASONER
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    """Words and days do not hang on the kind of the database; what is read is tested on both in tests/record."""
+    return f"sqlite:///{tmp_path}/record.sqlite"
 
 
 @pytest.fixture

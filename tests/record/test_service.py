@@ -43,7 +43,9 @@ class Ehr:
     def __init__(self, database: Database):
         self.day = datetime(2025, 5, 2, 9, tzinfo=UTC)
         recorder = Recorder(database, REASONER.rulebook, None)
-        app = create_app(Settings(open_mode=True), REASONER, recorder=recorder, clock=lambda: self.day)
+        # How long a call may wait is the matter of other tests.
+        settings = Settings(open_mode=True, deadline_ms=10_000)
+        app = create_app(settings, REASONER, recorder=recorder, clock=lambda: self.day)
         self.client = TestClient(
             app, base_url="http://localhost", client=("127.0.0.1", 50000), raise_server_exceptions=False
         )
