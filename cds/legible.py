@@ -7,9 +7,10 @@ from datetime import date
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _RAISED = str.maketrans("+-0123456789", "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_QUOTED = re.compile(r"(“[^”]*”)")
 _DAY = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
 _POWER = re.compile(r"\b10\*([+-]?\d+)")  # UCUM: 10*6/mL
-_EXPONENT = re.compile(r"\b(\d+(?:\.\d+)?)e([+-]?\d+)\b")  # 3.84e6
+_EXPONENT = re.compile(r"\b(\d\.\d+|\d(?=e[+-]?\d+ ?[{/]))e([+-]?\d+)\b")  # 3.84e6, 4e6 /mL
 _LONG = re.compile(r"(?<![\w.,*-])[1-9]\d{6,}(?= ?[{/])")  # 11000000000 {particles}/mL
 _ANNOTATION = re.compile(r"\{([A-Za-z_]{1,30})\}")  # UCUM: {particles}/mL
 
@@ -36,15 +37,27 @@ def day(stated: str | date | None) -> str:
 def legible(text: str) -> str:
     """A sentence with its dates, powers of ten and UCUM annotations as clinicians write them.
 
-    `3.84e6 {particles}/mL` becomes `3.84 × 10⁶ particles/mL`, `5.6 10*6/mL` becomes `5.6 × 10⁶/mL`.
+    `3.84e6 {particles}/mL` becomes `3.84 × 10⁶ particles/mL`, `5.6 10*6/mL` becomes `5.6 × 10⁶/mL`. What somebody sent stands in
+    “…”, and stays as it was sent; so does a day that no calendar has.
     """
-    text = _DAY.sub(lambda found: day(found[0]), text)
+    return "".join(part if part.startswith("“") else _legible(part) for part in _QUOTED.split(text))
+
+
+def _legible(text: str) -> str:
+    text = _DAY.sub(lambda found: _in_words(found[0]), text)
     text = _EXPONENT.sub(lambda found: f"{found[1]} × 10{str(int(found[2])).translate(_RAISED)}", text)
     text = _LONG.sub(lambda found: _in_powers(found[0]), text)
     text = re.sub(r"(?<=\d) (?=10\*[+-]?\d)", " × ", text)
     text = _POWER.sub(lambda found: f"10{found[1].translate(_RAISED)}", text)
     text = re.sub(r"(?<=[0-9⁰¹²³⁴⁵⁶⁷⁸⁹])(?=\{)", " ", text)
     return _ANNOTATION.sub(lambda found: found[1].replace("delta_Ct", "ΔCt").replace("_", " "), text)
+
+
+def _in_words(iso: str) -> str:
+    try:
+        return on(date.fromisoformat(iso))
+    except ValueError:
+        return iso
 
 
 def _in_powers(digits: str) -> str:

@@ -138,7 +138,7 @@ class CardWriter:
                 "resourceType": "Task",
                 "status": "draft",
                 "intent": "proposal",
-                "description": f"{option.label}: {advisory.headline}",
+                "description": f"{option.label}: {legible(advisory.headline)}",
                 "for": {"reference": occasion.patient},
                 **({"encounter": {"reference": occasion.encounter}} if occasion.encounter else {}),
                 "note": [{"text": legible(option.text)}, {"text": advisory.fixed_sentence}],

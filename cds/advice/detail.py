@@ -205,8 +205,8 @@ def _left_out(advisory: Advisory) -> Iterator[str]:
     for item in sorted(advisory.left_out, key=lambda one: not one.hides):
         alike.setdefault((item.reason, item.hint), []).append(item.what)
     for (reason, hint), whats in list(alike.items())[:_MOST_LEFT_OUT]:
-        step = f" (next: {_said(hint)})" if hint else ""
-        yield f"{escaped(', '.join(dict.fromkeys(whats)), 600)}: {_said(reason)}{step}"
+        step = f" (next: {escaped(hint)})" if hint else ""
+        yield f"{escaped(', '.join(dict.fromkeys(whats)), 600)}: {escaped(reason)}{step}"
     more = sum(len(whats) for whats in list(alike.values())[_MOST_LEFT_OUT:])
     if more > 0:
         yield f"and {more} more"

@@ -22,6 +22,7 @@ from cds.advice.readings import readings
 from cds.advice.waiting import Days, judged_again, second_sample
 from cds.advice.wording import Wording
 from cds.chart.model import Chart
+from cds.legible import on
 from cds.reasoning.evidence import Study
 from cds.reasoning.findings import Evaluation, Finding
 from cds.reasoning.rulebook import RuleBook
@@ -277,7 +278,7 @@ def _states_within_person(finding: Finding) -> bool:
 def _dated(headline: str, finding: Finding) -> str:
     """A headline with the day of the newest sample, in words that leave it shorter than 140 characters; else as it was."""
     days = [one.latest.collected for one in (finding, *finding.parts) if one.latest and one.latest.collected]
-    told = [f"{headline} ({what} {max(days)})" for what in ("newest sample", "sample", "as of")] if days else []
+    told = [f"{headline} ({what} {on(max(days))})" for what in ("newest sample", "sample", "as of")] if days else []
     return next((said for said in told if len(said) < 140), headline)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from cds.advice.advisory import Advisory, Reading
 from cds.advice.cards import Card, Occasion
 from cds.advice.markdown import escaped, plain
+from cds.legible import day, legible
 
 _CARDS = uuid.UUID("0d9b1d4e-6f0f-5a55-8f0e-6c1b0b8f6a51")
 """Namespace of the identifiers of these cards."""
@@ -49,21 +50,21 @@ def withdrawal_card(told: Withdrawal, occasion: Occasion, canonical: str) -> Car
 
     anything, has a card of its own.
     """
-    was, day = told.was, told.at[:10]
+    was, at = told.was, day(told.at)
     marker, name = was.markers[0], was.marker_names[0]
     because = _BECAUSE.get(told.reason, "what it rested on has changed")
     if told.still is None:
         summary = f"Withdrawn: earlier advice on {name} holds no more"
-        first = f"**Withdrawn on {day}.** Earlier advice about this patient holds no more, because {because}."
+        first = f"**Withdrawn on {at}.** Earlier advice about this patient holds no more, because {because}."
         rested = f"It rested on: {_listed(was.readings)}." if was.readings else ""
     else:
         summary = f"Taken back: a result that earlier advice on {name} rested on"
-        first = f"**A result was taken back on {day}**: {because}. The advice goes on without it, on a card of its own."
+        first = f"**A result was taken back on {at}**: {because}. The advice goes on without it, on a card of its own."
         gone = _gone(was, told.still)
         rested = f"It rests no more on: {_listed(gone)}." if gone else ""
     detail = [
         first,
-        f"It had said, as of {was.as_of}: {escaped(was.headline)}",
+        f"It had said, as of {day(was.as_of)}: {escaped(legible(was.headline))}",
         rested,
         "\n".join(_earlier(told)),
         "If anything was decided on it, look at that decision again. This card is shown until somebody answers it.",
@@ -89,7 +90,7 @@ def _gone(was: Advisory, still: Advisory) -> tuple[Reading, ...]:
 
 def _listed(readings: tuple[Reading, ...]) -> str:
     return "; ".join(
-        f"{escaped(reading.marker)} {escaped(reading.value)} of {reading.collected or 'no stated day'} ({escaped(reading.ref)})"
+        f"{escaped(reading.marker)} {escaped(legible(reading.value))} of {day(reading.collected) or 'no stated day'} ({escaped(reading.ref)})"
         for reading in readings
     )
 
@@ -99,6 +100,6 @@ def _earlier(told: Withdrawal) -> Iterator[str]:
         return
     yield f"On this question it is the newest of {len(told.earlier) + 1} that nobody has answered. Before it:\n"
     for one in told.earlier[:_MOST_EARLIER]:
-        yield f"- {one.at[:10]}, {'withdrawn' if one.still is None else 'a result taken back'}: {escaped(one.was.headline)}"
+        yield f"- {day(one.at)}, {'withdrawn' if one.still is None else 'a result taken back'}: {escaped(legible(one.was.headline))}"
     if len(told.earlier) > _MOST_EARLIER:
         yield f"- and {len(told.earlier) - _MOST_EARLIER} more, which are in the record"

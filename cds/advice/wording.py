@@ -13,6 +13,7 @@ from cds.advice.advisory import About, Option
 from cds.advice.differences import differences, meant
 from cds.advice.waiting import Days
 from cds.chart.model import Chart
+from cds.legible import legible
 from cds.reasoning.findings import Finding
 from cds.reasoning.rulebook import Clause, RuleBook
 
@@ -120,7 +121,8 @@ class Wording:
         template = self._said(finding, finding.state, "headline")
         filled = _filled(template, given) or f"{words['marker']}: {self.state(finding.state)}"
         said = " ".join(filled.split())
-        return said if len(said) < 140 else said[:138].rstrip() + "…"
+        shown = legible(said)  # a card has room for 140 characters as people read them
+        return said if len(shown) < 140 else shown[:138].rstrip() + "…"
 
     def explanation(self, finding: Finding) -> str:
         return str(self._said(finding, f"{finding.state}_explain", "explain") or "")

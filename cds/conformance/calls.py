@@ -121,7 +121,7 @@ def quick(probe: Probe) -> None:
         series.append(statistics.median(probe.took[-10:]))
         if series[-1] < _SLOW:
             return
-    require(False, f"half of the calls took longer than {min(series) * 1000:.0f} ms")
+    raise Fails(f"half of the calls took longer than {min(series) * 1000:.0f} ms")
 
 
 # data ---------------------------------------------------------------------------------------------------------------

@@ -15,8 +15,10 @@ from joserfc.jwk import ECKey
 from cds.conformance.probe import NotHere, Probe, Signer, parsed, path_of
 from cds.conformance.rows import require, row
 
+_MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _A_DAY = re.compile(
-    r"\b20\d\d-\d\d-\d\d\b|\b\d{1,2}(?:\.| of)? [^\W\d]{3,}\.?,? 20\d\d\b|\b[^\W\d]{3,}\.? \d{1,2}, 20\d\d\b|\b\d{1,2}[./]\d{1,2}[./]20\d\d\b"
+    rf"\b(?:20\d\d-\d\d-\d\d|\d{{1,2}}\.? {_MONTH}\.?,? 20\d\d|{_MONTH}\.? \d{{1,2}}, 20\d\d|\d{{1,2}}[./]\d{{1,2}}[./]20\d\d)\b",
+    re.I,
 )
 """A day as services write it: 2025-04-21, 21 Apr 2025, April 21, 2025, 21.04.2025."""
 

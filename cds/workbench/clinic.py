@@ -19,7 +19,7 @@ from cds.reasoning.reasoner import Reasoner
 from cds.record.database import Database
 from cds.record.decisions import Decision, Planned
 from cds.record.recorder import Recorder
-from cds.record.worklist import Filter, listed
+from cds.record.worklist import Filter, Row, listed
 from cds.service.desk import Caller, Desk
 from cds.settings import Settings
 from cds.workbench.synth import REFERENCE_DATE
@@ -93,11 +93,19 @@ def _with_last_result_taken_back(person: Person) -> Person:
     return replace(person, measurements=tuple(undone if one is last else one for one in person.measurements))
 
 
-def play(desk: Desk, clock: Clock, catalogue: Catalogue, patient: Patient, caller: Caller, today: date) -> int:
-    """Ask about one patient on every day on which something became known, in the evening; how often that was."""
+def play(
+    desk: Desk,
+    clock: Clock,
+    catalogue: Catalogue,
+    patient: Patient,
+    caller: Caller,
+    today: date,
+    first: date = date.min,
+) -> int:
+    """Ask about one patient on every day from `first` to `today` on which something became known, in the evening; how often."""
     service = next(one for one in desk.discovery()["services"] if one["hook"] == "patient-view")
     record = read(patient.bundle(), catalogue)
-    days = [day for day in record.moments() if day <= today and day >= first_result(record)]
+    days = [day for day in record.moments() if max(first, first_result(record)) <= day <= today]
     for day in days:
         clock.now = datetime.combine(day, time(23, 50), UTC)
         asked = hook_request(patient.bundle(day), service, str(day))
@@ -121,6 +129,7 @@ def _moved(bundle: dict[str, Any], by: timedelta) -> dict[str, Any]:
 # what its people did -------------------------------------------------------------------------------------------------
 
 TENANT = "default"
+_BOARD = "Breast tumour board"
 _DECIDED = (
     ("accept", "", (("imaging", 10),)),
     ("repeat-test", "", (("repeat-marker", 21),)),
@@ -136,24 +145,29 @@ def fill(
     clock = Clock()
     recorder = Recorder(database, reasoner.rulebook, clock=clock)
     desk = Desk(settings, reasoner, clock, recorder)
-    for patient in patients(today):
-        play(desk, clock, reasoner.rulebook.catalogue, patient, Caller("clinic-ehr", TENANT), today)
+    known, catalogue, caller = patients(today), reasoner.rulebook.catalogue, Caller("clinic-ehr", TENANT)
+    met = today - timedelta(days=14)
+    for patient in known:
+        play(desk, clock, catalogue, patient, caller, met - timedelta(days=1))
         progress()
-    _meet(recorder, clock, today)
+    held = _meet(recorder, clock, met, today)
+    for patient in known:
+        play(desk, clock, catalogue, patient, caller, today, first=met)
+    _prepare(recorder, clock, held, today)
 
 
-def _meet(recorder: Recorder, clock: Clock, today: date) -> None:
-    """A meeting that was held and decided about three of four cases, and one to come to which the fourth is carried over."""
-    meetings, board = recorder.meetings, "Breast tumour board"
-    day = today - timedelta(days=14)
+def _flagged(recorder: Recorder) -> list[Row]:
+    rows = listed(recorder.database, TENANT, Filter(states=("suspected", "persistent"))).rows
+    return [row for row in rows if row.advisory]
+
+
+def _meet(recorder: Recorder, clock: Clock, day: date, today: date) -> str:
+    """A meeting that was held on that day, and decided about three of four cases; its id."""
+    meetings = recorder.meetings
     clock.now = datetime.combine(day, time(16, 0), UTC)
-    flagged = [
-        row
-        for row in listed(recorder.database, TENANT, Filter(states=("suspected", "persistent"))).rows
-        if row.advisory and row.since < day.isoformat()
-    ]
-    held = meetings.plan(TENANT, board, day.isoformat(), "chair")
-    for row in flagged[: len(_DECIDED) + 1]:
+    flagged = _flagged(recorder)[: len(_DECIDED) + 1]
+    held = meetings.plan(TENANT, _BOARD, day.isoformat(), "chair")
+    for row in flagged:
         meetings.add(TENANT, held, row.patient, "chair")
     for row, (code, reason, actions) in zip(flagged, _DECIDED, strict=False):
         planned = tuple(Planned(kind, (today + timedelta(days=days)).isoformat()) for kind, days in actions)
@@ -163,7 +177,14 @@ def _meet(recorder: Recorder, clock: Clock, today: date) -> None:
     people = ("oncologist", "radiologist", "pathologist", "surgeon")
     minutes = "Three cases were discussed; for the fourth there was no time."
     meetings.change(TENANT, held, 1, "chair", attendees=people, quorum=True, minutes=minutes, close=True)
-    coming = meetings.plan(TENANT, board, (today + timedelta(days=7)).isoformat(), "chair")
+    return held
+
+
+def _prepare(recorder: Recorder, clock: Clock, held: str, today: date) -> None:
+    """The meeting to come: the case for which there was no time is carried over, and three more are on its agenda."""
+    meetings = recorder.meetings
+    clock.now = datetime.combine(today, time(12, 0), UTC)
+    coming = meetings.plan(TENANT, _BOARD, (today + timedelta(days=7)).isoformat(), "chair")
     meetings.carry(TENANT, held, coming, "chair")
-    for row in flagged[len(_DECIDED) + 1 : len(_DECIDED) + 4]:
+    for row in [row for row in _flagged(recorder) if row.decision is None][:3]:
         meetings.add(TENANT, coming, row.patient, "chair")

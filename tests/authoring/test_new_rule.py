@@ -67,7 +67,17 @@ def test_what_is_written_has_nothing_to_mend_and_its_tests_pass(tmp_path: Path, 
     assert "TODO" not in rule.read_text("utf-8")
 
 
-@pytest.mark.parametrize(("cargo", "asked"), [("lncRNA", True), ("mRNA", True), ("miRNA", False), ("protein", False)])
+@pytest.mark.parametrize(
+    ("cargo", "asked"),
+    [
+        ("lncRNA", True),
+        ("mRNA", True),
+        ("miRNA", False),
+        ("mRNA and miRNA", True),
+        ("protein", False),
+        ("external domain of a protein", False),
+    ],
+)
 def test_of_a_transcript_a_control_for_dna_is_asked(tmp_path: Path, cargo: str, asked: bool) -> None:
     assert made(tmp_path / "site", MARKER | KNOWN | {"cargo": cargo, "unit": "{fold}"})[:2] == ([], [])
     checks = load_rulebook(tmp_path / "site", drafts=True).catalogue.markers["uchl1-ev"].checks

@@ -15,7 +15,8 @@ import pytest
 from joserfc.jwk import ECKey, KeySet
 from starlette.testclient import TestClient
 
-from cds.conformance import Probe, Signer, run
+from cds.conformance import ROWS, Probe, Signer, run
+from cds.conformance.probe import Fails
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.record.database import Database
@@ -181,7 +182,7 @@ BROKEN: dict[str, tuple[Fault, set[str]]] = {
     "resources as text": (on_card(resources_as_text), {"A3", "G26"}),
     "active orders": (on_card(orders_that_are_active), {"G26"}),
     "invented fields": (on_card(lambda card: card.update(severity=3)), {"K6"}),
-    "undated cards": (on_card(lambda card: card.update(detail="no day")), {"J24"}),
+    "undated cards": (on_card(lambda card: card.update(detail="Phase 2 trial, 2021, 59 patients, 2019")), {"J24"}),
     "system actions": (system_actions, {"F2", "H2"}),
     "no description": (on_service(lambda service: service.pop("description")), {"B8"}),
     "a hook that is none": (on_service(lambda service: service.update(hook="patientview")), {"B6"}),
@@ -254,6 +255,21 @@ def test_the_service_as_it_is_fails_nowhere(service: TestClient) -> None:
     found = outcomes(Probe("http://localhost", client=service))
     assert [row for row, outcome in found.items() if outcome == "failed"] == []
     assert len(BROKEN) >= 10
+
+
+@pytest.mark.parametrize(("series", "fails"), [([0.6] * 5, True), ([0.6, 0.6, 0.1], False), ([0.1], False)])
+def test_a_service_is_slow_if_no_series_was_quick(service: TestClient, series: list[float], fails: bool) -> None:
+    class Timed(Probe):
+        def call(self, *_: Any, **__: Any) -> Any:
+            self.took.append(series[len(self.took) // 10])
+
+    probe = Timed("http://localhost", client=service)
+    if fails:
+        with pytest.raises(Fails, match="longer than 600 ms"):
+            ROWS["C11"].check(probe)
+    else:
+        ROWS["C11"].check(probe)
+    assert len(probe.took) == 10 * len(series)
 
 
 @pytest.mark.parametrize("name", BROKEN)

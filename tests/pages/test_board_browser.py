@@ -6,7 +6,9 @@ reviewer, follows up and prints. `BOARD_PICTURES=docs/board` keeps the pictures 
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from pypdf import PdfReader
 
 from cds.record.accounts import Accounts
 from cds.record.database import Database
@@ -114,7 +117,7 @@ def test_a_case_from_the_list_to_the_follow_up(browser: Browser, address: str, w
         arrives(page, "Patients with marker findings")
         assert not page.evaluate(WIDE)
         page.goto("/board?state=watch&decided=no")  # what no other way has decided about
-        name = page.locator("td a.name").first.inner_text()
+        name = page.locator("td a.name").last.inner_text()
         page.get_by_label("Name or record number").fill(name.partition(",")[0])
         page.get_by_role("button", name="Filter").click()
         page.locator("td a.name", has_text=name).first.click()
@@ -157,6 +160,15 @@ def test_a_case_from_the_list_to_the_follow_up(browser: Browser, address: str, w
         assert page.get_by_role("navigation").count() == 0
         assert [one for one in page.get_by_role("button").all() if one.is_visible()] == []
         assert page.get_by_text("Do not start, stop or change treatment").first.is_visible()
+        if way == "wide":
+            page.locator(".person .name").evaluate("one => { one.textContent = 'Extraordinarily-Long ' .repeat(4) }")
+            sheets = PdfReader(io.BytesIO(page.pdf(format="A4"))).pages
+            assert len(sheets) > 2
+            for sheet in sheets:  # two ways to tell who it is, in the room that is left for them
+                assert re.search(r"Extraordinarily.*born.*record no\.", " ".join(sheet.extract_text().split()))
+            page.set_viewport_size({"width": 700, "height": 900})
+            room = page.evaluate("parseFloat(getComputedStyle(document.body).paddingTop)")
+            assert page.locator(".person").evaluate("one => one.getBoundingClientRect().bottom") < room
 
 
 def test_the_drawing_that_is_kept_looks_as_it_does_on_the_page(browser: Browser, address: str, tmp_path: Path) -> None:

@@ -111,7 +111,9 @@ def test_the_record_is_exported_as_fhir(terminal: Terminal, address: str) -> Non
     assert not (terminal.folder / "one.ndjson").exists()
 
 
-@pytest.mark.parametrize("address", ["sqlite"], indirect=True)  # tests/record asks both what stands behind it
+@pytest.mark.parametrize(
+    "address", ["sqlite"], indirect=True
+)  # the command: what it does is asked of both by the tests beside this file
 def test_two_servers_patients_of_one_id_are_told_apart(terminal: Terminal, address: str) -> None:
     terminal.run("db", "upgrade")
     lived(address)
@@ -131,7 +133,9 @@ def test_two_servers_patients_of_one_id_are_told_apart(terminal: Terminal, addre
     assert len(json.loads(terminal.run("record", "export", "Patient/a29"))["evaluation"]) == 3
 
 
-@pytest.mark.parametrize("address", ["sqlite"], indirect=True)  # tests/record asks both what stands behind it
+@pytest.mark.parametrize(
+    "address", ["sqlite"], indirect=True
+)  # the command: what it does is asked of both by the tests beside this file
 def test_whom_nobody_has_evaluated_for_long_is_erased(terminal: Terminal, address: str) -> None:
     terminal.run("db", "upgrade")
     lived(address)

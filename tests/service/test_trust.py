@@ -162,6 +162,8 @@ def test_a_cards_link_shows_the_rule_as_it_is_in_force(site: Site, request_body:
     assert {f"<h1>{rule.title}</h1>", f"<code>{rule.hash[:12]}</code>"} <= set(
         re.findall(r"<h1>.*?</h1>|<code>.*?</code>", shown.text)
     )
+    assert shown.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert (shown.headers["X-Content-Type-Options"], shown.headers["Cache-Control"]) == ("nosniff", "no-cache")
     for linked in set(re.findall(r'href="([^"#:]+)"', shown.text)):  # the pages beside it, and what they look like
         assert site.client.get(f"/rules/{linked}").status_code == 200, linked
     written = site.client.get(f"{address}.yaml")

@@ -6,10 +6,12 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from cds.chart import read
 from cds.reasoning.loading import default_rulebook
 from cds.reasoning.reasoner import Reasoner
+from cds.record import tables
 from cds.record.database import Database
 from cds.record.erasure import export
 from cds.record.identity import Identity
@@ -18,13 +20,13 @@ from cds.record.replay import moment_of, replay
 from cds.record.worklist import Filter, listed
 from cds.service.desk import Caller, Desk
 from cds.settings import load_settings
-from cds.workbench.clinic import TENANT, Clock, patients, play
+from cds.workbench.clinic import TENANT, Clock, fill, patients, play
 
 REASONER = Reasoner(default_rulebook())
 TODAY = date(2026, 6, 1)
 
 
-@pytest.mark.parametrize("number", [0, 4, 20])
+@pytest.mark.parametrize("number", [0, 1, 9, 20, 22])
 def test_no_visit_knows_of_later_ones(tmp_path: Path, number: int) -> None:
     database = Database(f"sqlite:///{tmp_path}/clinic.sqlite", deadline=10)
     database.upgrade()
@@ -44,6 +46,30 @@ def test_no_visit_knows_of_later_ones(tmp_path: Path, number: int) -> None:
         assert replay(database, REASONER, one["id"]).same
     assert seen == sorted(seen)
     assert seen[0] < seen[-1]
+    database.close()
+
+
+def test_most_were_seen_of_late_and_some_were_not() -> None:
+    ages = []
+    for one in patients(TODAY):
+        known = read(one.bundle(), REASONER.rulebook.catalogue).moments()
+        assert max(known) < TODAY
+        ages.append((TODAY - max(known)).days)
+    assert len([age for age in ages if age <= 14]) > 25
+    assert len([age for age in ages if age > 60]) >= 5
+
+
+def test_a_board_decides_about_what_it_could_know(tmp_path: Path) -> None:
+    database, today = Database(f"sqlite:///{tmp_path}/clinic.sqlite", deadline=10), date.today()
+    database.upgrade()
+    fill(database, REASONER, load_settings(open_mode=True), today, lambda: None)
+    decided, event = tables.disposition, tables.event
+    about = (event.c.advisory_id == decided.c.advisory_id) & (event.c.number == decided.c.revision)
+    with database.reading() as connection:
+        times = connection.execute(select(decided.c.at, event.c.at).join_from(decided, event, about)).all()
+    assert len(times) == 3
+    assert all(known < at for at, known in times)
+    assert listed(database, TENANT, Filter(decided="no", states=("suspected",))).rows  # there is something left to do
     database.close()
 
 

@@ -1,4 +1,4 @@
-"""`exowatch rules docs`: the whole rule book as a folder of pages that need no server, no script and no network."""
+"""The whole rule book as pages: `exowatch rules docs` writes them into a folder, the service answers `/rules/…` with them."""
 
 from __future__ import annotations
 

@@ -211,8 +211,8 @@ def _tests(answers: Answers, book: RuleBook) -> str:
 
 def _is_transcript(answers: Answers) -> bool:
     """Whether DNA of the same gene could be counted as the marker: of an RNA other than a mature miRNA."""
-    cargo = answers.get("cargo", "").lower()
-    return "rna" in cargo and "mirna" not in cargo and "microrna" not in cargo
+    words = re.findall(r"[a-z]+", answers.get("cargo", "").lower())
+    return any(word.endswith("rna") and word not in ("mirna", "microrna") for word in words)
 
 
 def _marker(answers: Answers) -> str:
