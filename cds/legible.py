@@ -1,4 +1,4 @@
-"""Dates, units and figures as clinicians read them; the same for drawings, pages and paper. Nothing is rounded, nothing converted."""
+"""Days, units and figures as clinicians read them; the same for cards, drawings, pages and paper. Nothing is rounded or converted."""
 
 from __future__ import annotations
 
