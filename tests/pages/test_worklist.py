@@ -64,7 +64,7 @@ def test_the_list_has_the_ratio_of_the_patients_own_page(house: House) -> None:
     key = house.take(bundle, "2025-04-21")
     reader = house.browser("reader")
     assert "2.25 × of the reference" in text_of(reader.get(f"/board/patients/{key}"))
-    assert re.search(r'data-label="[^"]*" class="number">2\.25 ×<', reader.get("/board"))
+    assert re.search(r'data-label="[^"]*" class="number ratio">2\.25 ×<', reader.get("/board"))
     assert ",2.25," in reader.http.get("/board/list.csv").text
 
 
