@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, settings
 from cds.calendar import live_in
 from cds.record.passwords import cost
 
+pytest_plugins = ["tests.record.databases", "tests.pages.chromium"]
+
 _SLOW = [HealthCheck.too_slow]
 settings.register_profile("dev", max_examples=50, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile(

@@ -105,6 +105,17 @@ def test_no_module_is_a_drawer_or_too_long(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 420
 
 
+_EXEMPTION = re.compile(r"# (?:noqa: [A-Z0-9]+(?:, [A-Z0-9]+)*|type: ignore\[[a-z, -]+\]|pragma: no cover)(.*)$")
+
+
+def test_whoever_exempts_a_line_says_why() -> None:
+    for folder in ("cds", "tests", "benchmarks", "tools"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                if found := _EXEMPTION.search(line):
+                    assert re.match(r" +(-|#) \w", found[1]), f"{name(path)}:{number} does not say why"
+
+
 def test_no_tracked_text_names_an_index() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:

@@ -163,7 +163,7 @@ def _pdf(kind: str, content: dict[str, Any], day: date) -> bytes:
     made = compiler(_template(), {"data": json.dumps(data, ensure_ascii=False)}).compile(
         format="pdf", timestamp=datetime.combine(day, time(), UTC), pdf_standards=["ua-1"]
     )
-    assert isinstance(made, bytes)  # noqa: S101 - one document, not pages
+    assert isinstance(made, bytes)  # one document, not pages
     return made
 
 
@@ -195,5 +195,5 @@ def _plain(value: Any, name: str = "") -> Any:
 
 def _drawing(text: str) -> str:
     """A drawing of which every character can be printed; nothing in it names anything outside of it."""
-    assert not re.search(r'<(?:image|script|foreignObject|use|a)\b|href="', text)  # noqa: S101 - our own drawings have none
+    assert not re.search(r'<(?:image|script|foreignObject|use|a)\b|href="', text)  # our own drawings have none
     return replaced(text)

@@ -17,7 +17,7 @@ def words() -> SimpleNamespace:
     problems: list[Problem] = []
     found = read_yaml(Path(__file__).with_name("words.yaml"), problems)
     raise_if_any(problems)
-    assert found is not None  # noqa: S101 - else there were problems
+    assert found is not None  # else there were problems
     named: SimpleNamespace = _named(found.value)
     return named
 

@@ -53,8 +53,8 @@ class When:
 @lru_cache(maxsize=65536)
 def _local(text: str, zone: Any) -> When:
     stated = _when(text)
-    assert stated is not None  # noqa: S101 - it comes from a `When` with an instant
-    assert stated.instant is not None  # noqa: S101 - likewise
+    assert stated is not None  # it comes from a `When` with an instant
+    assert stated.instant is not None  # likewise
     try:
         local = stated.instant.astimezone(zone)
     except OverflowError:  # the last hours of the calendar: on no other day anywhere

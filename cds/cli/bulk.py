@@ -129,7 +129,7 @@ def _connected(server: str, client: Path | None, tell: Callable[[str], None]) ->
             )
         )
     registration, fhir = known[server].backend, known[server].fhir
-    assert registration is not None  # noqa: S101  # those without are not among them
+    assert registration is not None  # those without are not among them
     files = registration.files | {origin_of(registration.server, plain=fhir.plain)}
     asked = files | {origin_of(registration.token, plain=fhir.plain)}
     exchange = Exchange(Permit(asked, fhir.networks, fhir.authority, plain=fhir.plain))

@@ -94,7 +94,7 @@ def run(probe: Probe, numbers: Collection[str] = ()) -> Iterator[Result]:
     """
     if unknown := sorted(set(numbers) - ROWS.keys()):
         raise InputError(f"there is no row {', '.join(unknown)} that can be tested; docs/conformance.md lists them")
-    assert probe.discovery  # noqa: S101 - raises if nobody answers
+    assert probe.discovery  # raises if nobody answers
     for one in in_order():
         if numbers and one.number not in numbers:
             continue

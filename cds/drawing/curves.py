@@ -199,7 +199,7 @@ def _early(finding: Finding, words: Wording) -> Window | None:
 
 
 def _point(result: Result, roles: tuple[str, ...], crossing: str) -> Point:
-    assert result.collected is not None  # noqa: S101 - only dated results are drawn
+    assert result.collected is not None  # only dated results are drawn
     bounded = result.censored or result.unquantified
     value = result.high if bounded else result.low
     faults = tuple(_FAULTS.get(fault, fault) for fault in sorted(result.faults))

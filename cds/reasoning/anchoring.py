@@ -184,7 +184,7 @@ def before_dose(result: Result, line: Line) -> bool:
 
 
 def _start(line: Line) -> date:
-    assert line.start is not None  # noqa: S101 - callers have checked
+    assert line.start is not None  # callers have checked
     return line.start
 
 

@@ -237,7 +237,7 @@ class Question:
 
     def nadir_window(self, sample: Sample) -> date:
         """The first day from which a value may be a nadir for `sample` [24]."""
-        assert self.start is not None  # noqa: S101 - a question that applies has a start
+        assert self.start is not None  # a question that applies has a start
         first = self.start - timedelta(days=self.book.windows.baseline_before)
         for operation in self.chart.operations:
             if operation.curative and not operation.planned and operation.day <= sample.collected:

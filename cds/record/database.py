@@ -273,7 +273,7 @@ def migrations(connection: Connection | None = None) -> Config:
 def head() -> str:
     """The revision that this version needs."""
     found = ScriptDirectory.from_config(migrations()).get_current_head()
-    assert found is not None  # noqa: S101 - there is always a first revision
+    assert found is not None  # there is always a first revision
     return found
 
 

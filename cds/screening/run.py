@@ -150,7 +150,7 @@ def _record(
     setup: Setup,
     told: Told,
 ) -> list[Recorded]:
-    assert asked.record is not None  # noqa: S101 - it was asked for
+    assert asked.record is not None  # it was asked for
     found = {job.number: recording.report_of(work, job.number) for job in jobs}
     told.begins("recording", len(jobs))
     for before in filter(None, found.values()):

@@ -74,7 +74,7 @@ class SharedLines:
         )
 
     def _find(self, name: str) -> tuple[tuple[bytes, bool], ...]:
-        assert self._connection is not None  # noqa: S101 - `of` has looked
+        assert self._connection is not None  # `of` has looked
         wanted = "SELECT content, changed FROM line WHERE name = ? ORDER BY rowid"
         return tuple((content, bool(changed)) for content, changed in self._connection.execute(wanted, (name,)))
 

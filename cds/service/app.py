@@ -238,7 +238,7 @@ class _Routes:
     def results(self, request: Request) -> Response:
         """Results of a laboratory as FHIR: 200 for all taken, 202 if some wait, 422 if a marker's was refused."""
         caller: Caller = request.state.caller
-        assert self.reception is not None  # noqa: S101 - the route is there only with one
+        assert self.reception is not None  # the route is there only with one
         try:
             report = self.reception.resources(request.state.body, caller.name, f"client {caller.name}", caller.tenant)
         except InputError as error:
@@ -275,7 +275,7 @@ class _Routes:
 
     def decide(self, advisory: str, request: Request) -> Response:
         """What a board decided about an advisory."""
-        assert self._recorder is not None  # noqa: S101 - the route is there only with a record
+        assert self._recorder is not None  # the route is there only with a record
         try:
             made = decide(self._recorder.reviews, request.state.caller.tenant, advisory, request.state.body)
         except Problem as problem:
@@ -286,12 +286,12 @@ class _Routes:
 
     def _in_time(self, work: Callable[[Recorder], T]) -> T:
         recorder = self._recorder
-        assert recorder is not None  # noqa: S101 - the routes are there only with a record
+        assert recorder is not None  # the routes are there only with a record
         return recorder.database.in_time(lambda: work(recorder))
 
     def _published(self, ask: Callable[[FhirEndpoint], Any]) -> Response:
         fhir = self._fhir
-        assert fhir is not None  # noqa: S101 - the routes are there only with a record
+        assert fhir is not None  # the routes are there only with a record
         try:
             found = self._in_time(lambda _recorder: ask(fhir))
         except Problem as problem:

@@ -203,7 +203,7 @@ class Desk:
         self, who: Identity, rest: Mapping[str, Any], left_out: Sequence[LeftOut]
     ) -> Mapping[str, int] | None:
         recorder = self._recorder
-        assert recorder is not None  # noqa: S101 - without a record nothing arrives
+        assert recorder is not None  # without a record nothing arrives
         patient = who.reference.removeprefix("Patient/")
         request = HookRequest(RESULT_ARRIVED, str(uuid.uuid4()), patient, "", rest, (), who.server)
         for _ in range(_ATTEMPTS):
@@ -238,7 +238,7 @@ class Desk:
 
     def _screened(self, who: Identity, patient: object, resources: Sequence[Resource]) -> Mapping[str, int]:
         recorder = self._recorder
-        assert recorder is not None  # noqa: S101 - without a record nothing is screened into it
+        assert recorder is not None  # without a record nothing is screened into it
         bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": one} for one in resources]}
         key = who.reference.removeprefix("Patient/")
         request = HookRequest(SCREENING, str(uuid.uuid4()), key, "", {"export": bundle}, (), who.server)

@@ -103,7 +103,7 @@ class KeyRing:
             return self._sets.setdefault(name, _Set())
 
     def _pinned(self, client: Holder) -> Mapping[str, Key]:
-        assert client.pinned is not None  # noqa: S101 - the caller has looked
+        assert client.pinned is not None  # the caller has looked
         known = self._set(f"file {client.name}")
         with known.lock:
             now = self._clock()

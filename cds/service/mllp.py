@@ -84,7 +84,7 @@ class Listener:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - this runs in one
+        assert task is not None  # this runs in one
         if len(self._connections) >= _CONNECTIONS:
             note("mllp", WARNING, ended="too many connections")
             if not self._idle:

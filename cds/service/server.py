@@ -157,7 +157,7 @@ def _work(rules: Path | None, host: str, listening: socket.socket, dev: bool, pa
     if watch is not None:
         watch.start()
     first = multiprocessing.parent_process()
-    assert first is not None  # noqa: S101 - it was started by one
+    assert first is not None  # it was started by one
 
     def end_with_it() -> None:
         multiprocessing.connection.wait([first.sentinel])
@@ -281,9 +281,9 @@ def _server(
     if reasoner is not None:
         editions, watch = Editions(edition(reasoner, rules or shipped_rules())), None
     else:
-        assert published is not None  # noqa: S101 - it was read above
-        assert settings.releases_dir is not None  # noqa: S101 - so it was there
-        assert settings.release_keys is not None  # noqa: S101 - which goes with it
+        assert published is not None  # it was read above
+        assert settings.releases_dir is not None  # so it was there
+        assert settings.release_keys is not None  # which goes with it
         editions = Editions(of_release(published))
         watch = Watch(settings.releases_dir, settings.release_keys, editions, of_release)
     gc.freeze()  # the rule book lives as long as the process: no collection need look at it again

@@ -66,7 +66,7 @@ class Trust:
             token, header, claims = _opened(authorization)
             client = self._clients.get(_text(claims, "iss"))
             _require(client is not None)
-            assert client is not None  # noqa: S101 - for the type checker
+            assert client is not None  # for the type checker
             return self._verified(client, token, header, claims, audiences)
         except (_Refused, JoseError, NoKey, ValueError, TypeError, RecursionError):
             # What a token says of itself could be anything: only a name of the site's own file goes into the log.

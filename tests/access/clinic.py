@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from cds.record.database import Database
 from tests.access.people import Browser, House
 from tests.access.vouching import provider_file, vouching
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 
 FILE = """
 local: {local}
@@ -50,23 +46,3 @@ class Clinic:
         assert out.status_code == 303, out.text
         out.headers["Location"] = self.voucher.goes(out.headers["Location"])
         return out
-
-
-@pytest.fixture
-def near(tmp_path: Path) -> Iterator[Database]:
-    """One kind of database is enough where the record hardly matters."""
-    found = Database(f"sqlite:///{tmp_path}/record.sqlite", deadline=10)
-    with closing(found):
-        found.upgrade()
-        yield found
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[..., Clinic]]:
-    with ExitStack() as stack:
-        yield lambda database, **options: Clinic(database, tmp_path, stack, **options)
-
-
-@pytest.fixture
-def clinic(near: Database, opened: Callable[..., Clinic]) -> Clinic:
-    return opened(near)

@@ -20,7 +20,6 @@ from tests.access.clinic import FILE
 from tests.access.people import PASSWORD, House
 from tests.access.vouching import provider_file, vouching
 from tests.exchange.servers import certificate_for
-from tests.pages.conftest import *  # noqa: F403 - the browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

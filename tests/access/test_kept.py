@@ -5,9 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +13,8 @@ from httpx2 import Response as Answer
 from cds.record import tables
 from cds.record.database import Database
 from cds.record.identity import Identity
-from tests.access.clinic import Clinic, opened  # noqa: F401 - a fixture
+from tests.access.clinic import Clinic
 from tests.access.people import PASSWORD, Browser, House, csrf_in, known
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 
 NOTE = 'Look again\r\nin "June" <b>& later</b>'
 IDENTITY = Identity("default", "https://ehr.example/fhir", "Patient/a29")
@@ -116,8 +112,8 @@ def test_to_go_on_one_has_to_be_signed_in(near: House) -> None:
     assert other.status_code == 401  # no page elsewhere shows somebody what they never wrote
 
 
-def test_who_signs_in_elsewhere_goes_on_too(near_database: Database, opened: Any) -> None:  # noqa: F811 - a fixture
-    clinic: Clinic = opened(near_database, local="false")
+def test_who_signs_in_elsewhere_goes_on_too(sqlite: Database, opened: Any) -> None:
+    clinic: Clinic = opened(sqlite, local="false")
     house, browser = clinic.house, clinic.house.browser()
     path = "/board/patients/1"
     clinic.voucher.claims["groups"] = ["board"]
@@ -131,16 +127,3 @@ def test_who_signs_in_elsewhere_goes_on_too(near_database: Database, opened: Any
     clinic.comes(browser)  # in another window
     again = browser.post("/sign-in", do="go-on", **carried)
     assert fields(again.text, path)["note"] == [NOTE]
-
-
-@pytest.fixture
-def near_database(tmp_path: Path) -> Iterator[Database]:
-    found = Database(f"sqlite:///{tmp_path}/near.sqlite", deadline=10)
-    with closing(found):
-        found.upgrade()
-        yield found
-
-
-@pytest.fixture
-def near(near_database: Database) -> House:
-    return House(near_database).open()

@@ -9,10 +9,8 @@ from joserfc.jwk import ECKey, RSAKey
 
 from cds.record.accounts import TERMINAL, Accounts
 from cds.record.database import Database
-from tests.access.clinic import *  # noqa: F403 - the provider, and a house that it vouches in
 from tests.access.clinic import Clinic
 from tests.access.people import House
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 
 
 def test_somebody_is_vouched_for(database: Database, opened: Callable[..., Clinic]) -> None:
@@ -109,12 +107,12 @@ def test_nobody_is_led_away(clinic: Clinic, wanted: str) -> None:
 
 
 def test_a_public_client_and_one_that_sends_its_secret_in_the_form(
-    near: Database, opened: Callable[..., Clinic]
+    sqlite: Database, opened: Callable[..., Clinic]
 ) -> None:
-    clinic = opened(near)
+    clinic = opened(sqlite)
     clinic.voucher.about["token_endpoint_auth_methods_supported"] = ["client_secret_post", "private_key_jwt"]
     assert clinic.comes(clinic.house.browser()).status_code == 303
-    clinic = opened(near, public=True, more="scope: openid\n    algorithms: [RS256]\n    name_claim: email")
+    clinic = opened(sqlite, public=True, more="scope: openid\n    algorithms: [RS256]\n    name_claim: email")
     key = RSAKey.generate_key(2048, {"kid": "rsa", "alg": "RS256"})
     clinic.voucher.keys.append(key)
     clinic.voucher.claims |= {"email": "anna@clinic.example"}
@@ -124,8 +122,10 @@ def test_a_public_client_and_one_that_sends_its_secret_in_the_form(
     assert "anna@clinic.example" in [one.name for one in clinic.house.accounts.listed("default")]
 
 
-def test_without_local_accounts_nobody_signs_in_with_a_password(near: Database, opened: Callable[..., Clinic]) -> None:
-    clinic = opened(near, local="false")
+def test_without_local_accounts_nobody_signs_in_with_a_password(
+    sqlite: Database, opened: Callable[..., Clinic]
+) -> None:
+    clinic = opened(sqlite, local="false")
     clinic.house.add("anna", "admin")
     browser = clinic.house.browser()
     page = browser.get("/sign-in").text

@@ -12,12 +12,10 @@ import pytest
 from joserfc.jwk import ECKey, OctKey
 
 from cds.record.database import Database
-from tests.access.clinic import *  # noqa: F403 - the provider, and a house that it vouches in
 from tests.access.clinic import FILE, Clinic
 from tests.access.people import House
 from tests.access.vouching import CLIENT, SECRET, Voucher, provider_file, vouching
 from tests.exchange.servers import says
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 
 OTHER = ECKey.generate_key("P-256", {"kid": "one"})
 
@@ -200,10 +198,10 @@ def test_nothing_is_sent_to_servers_that_are_not_listed(clinic: Clinic) -> None:
         assert elsewhere.server.asked == []
 
 
-def test_a_provider_that_is_gone(tmp_path: Path, near: Database) -> None:
+def test_a_provider_that_is_gone(tmp_path: Path, sqlite: Database) -> None:
     with vouching(lambda: house.now) as voucher:
         base = voucher.base
     path = provider_file(tmp_path, FILE.format(base=base, local="true", secret="secret_file: clinic.secret", more=""))
-    house = House(near, ways=path).open()
+    house = House(sqlite, ways=path).open()
     assert house.browser().get("/sign-in/clinic").status_code == 502
     assert house.browser().get("/sign-in").status_code == 200

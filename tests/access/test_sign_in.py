@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from argon2 import profiles
 from sqlalchemy import select, update
 
 from cds.record import tables
 from cds.record.accounts import TERMINAL, AccountRefused, NoSuchAccount
-from cds.record.passwords import TooManyAtOnce, WeakPassword, generated
+from cds.record.passwords import TooManyAtOnce, WeakPassword, cost, generated
 from cds.record.sessions import FAILURES, SignInRefused
 from tests.access.people import PASSWORD, House, cookies
 
@@ -74,21 +76,29 @@ def test_whoever_is_refused_learns_nothing(house: House) -> None:
     assert house.browser().signs_in("anna").status_code == 303
 
 
+@pytest.fixture
+def full_cost() -> Iterator[None]:
+    cost(profiles.RFC_9106_LOW_MEMORY)
+    yield
+    cost(profiles.CHEAPEST)
+
+
+@pytest.mark.usefixtures("full_cost")
 def test_a_name_that_nobody_has_takes_as_much_work_as_a_wrong_password(near: House) -> None:
     near.add("anna")
     browser = near.browser()
     entry = browser.entry()
 
-    def work(name: str) -> float:
+    def work(name: str, status: int = 403) -> float:
         started = time.process_time()  # of all threads: what others do on this machine does not count
         for _ in range(3):
-            assert browser.post("/sign-in", csrf=entry, name=name, password="wrong wrong wrong").status_code == 403
+            assert browser.post("/sign-in", csrf=entry, name=name, password="wrong wrong wrong").status_code == status
         return time.process_time() - started
 
     work("anna")  # the first one also makes what unknown names are compared with
-    known, unknown = work("anna"), work("nobody")
+    known, unknown, refused = work("anna"), work("nobody"), work("an\0na", status=400)
     assert 0.5 < unknown / known < 2, (known, unknown)
-    assert unknown > 0.03, unknown
+    assert unknown > 2 * refused, (unknown, refused)  # a name that is none is refused before any password is looked at
 
 
 def test_five_wrong_passwords_lock_for_a_while_that_grows(house: House) -> None:

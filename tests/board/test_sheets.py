@@ -14,7 +14,6 @@ from cds.record.database import Database
 from cds.record.recorder import Recorder
 from tests.board.test_paper import pages_of, squeezed
 from tests.record.boards import TENANT, named_visit, rows, worked_on
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.visits import REASONER, visit
 
 TITLES = {key: one.short for key, one in REASONER.rulebook.catalogue.markers.items()} | {

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.hosts.site import Site, nginx
-from tests.record.conftest import cluster  # noqa: F401 - a fixture
 from tests.record.postgresql import Cluster
 
 
 @pytest.fixture
-def site(cluster: Cluster, tmp_path: Path) -> Iterator[Site]:  # noqa: F811 - the fixture
+def site(cluster: Cluster, tmp_path: Path) -> Iterator[Site]:
     if nginx() is None:
         if os.environ.get("CI"):
             pytest.fail("CI is to have nginx: see .ci/run")

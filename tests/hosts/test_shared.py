@@ -28,7 +28,6 @@ from cds.service.follower import Follower
 from cds.service.server import running
 from cds.settings import Settings
 from tests.access.people import House
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.test_arrivals import SERVER, Clinic, code_of, one
 from tests.record.test_commands import VISITS, Terminal, lived
 from tests.record.visits import REASONER

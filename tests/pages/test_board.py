@@ -19,7 +19,6 @@ from cds.service.app import create_app
 from cds.settings import Settings
 from cds.workbench.synth.requests import hook_request
 from tests.pages.boards import FLAGGED, UNJUDGED, WATCHED, House, text_of
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.visits import REASONER
 from tests.test_cli import EXAMPLE
 

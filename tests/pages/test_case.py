@@ -26,7 +26,6 @@ from tests.pages.boards import FLAGGED, UNJUDGED, WATCHED, House, text_of
 from tests.pages.test_board import DAYS, SOON, advisory_of, deciding, seen_in
 from tests.patients.archetypes import patient
 from tests.record.boards import called
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.visits import REASONER
 
 

@@ -12,7 +12,6 @@ from cds.record.audit import verify
 from cds.record.database import Database
 from tests.pages.boards import FLAGGED, TWO, WATCHED, House, text_of
 from tests.pages.test_board import DAYS, deciding, seen_in
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 
 TODAY, SOON = date.today().isoformat(), (date.today() + timedelta(days=20)).isoformat()
 FORM = {

@@ -20,7 +20,6 @@ from cds.record.identity import Identity
 from cds.record.queue import Queue
 from cds.service.pages.local import local_pages
 from tests.intake.test_three_labs import observation
-from tests.record.conftest import *  # noqa: F403 - the record, here on SQLite alone
 from tests.record.test_arrivals import PATIENT, Clinic, one
 from tests.test_cli import ROOT
 
@@ -67,7 +66,7 @@ class Desk:
         return answer.status_code, answer.text
 
 
-@pytest.fixture  # type: ignore[no-redef]  # in the place of the one that has both
+@pytest.fixture
 def address(tmp_path: Path) -> str:
     """What people see does not hang on the kind of the database; what is kept is tested on both in tests/record."""
     return f"sqlite:///{tmp_path}/record.sqlite"

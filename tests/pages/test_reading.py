@@ -20,11 +20,10 @@ from tests.board.test_paper import pages_of
 from tests.pages.boards import FLAGGED, TENANT, TWO, UNJUDGED, WATCHED, House, text_of
 from tests.pages.test_board import SOON, deciding, seen_in
 from tests.pages.test_case import paper, squeezed
-from tests.record.conftest import *  # noqa: F403 - the record, here on SQLite alone
 from tests.record.visits import REASONER
 
 
-@pytest.fixture  # type: ignore[no-redef]  # in the place of the one that has both
+@pytest.fixture
 def address(tmp_path: Path) -> str:
     """Words and days do not hang on the kind of the database; what is read is tested on both in tests/record."""
     return f"sqlite:///{tmp_path}/record.sqlite"

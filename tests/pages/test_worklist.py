@@ -19,7 +19,6 @@ from cds.record.identity import Identity
 from tests.pages.boards import FLAGGED, WATCHED, House, text_of
 from tests.pages.test_board import DAYS
 from tests.patients.archetypes import patient
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.visits import asked
 
 TODAY = date.today()

@@ -8,7 +8,6 @@ from pathlib import Path
 from cds.record.database import Database
 from tests.pages.boards import House, text_of
 from tests.patients.archetypes import patients
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 
 MACHINE = re.compile(
     r"\b\d{4}-\d\d-\d\d\b|(?<![\da-f])\d+(?:\.\d+)?[eE][-+]?\d+(?![\da-f])|10\*|\{|\bNone\b|\bnan\b|\binf\b"

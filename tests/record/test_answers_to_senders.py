@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tests.intake.test_three_labs import observation
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.test_arrivals import MRN, Clinic, clinic, one
 
 __all__ = ["clinic"]

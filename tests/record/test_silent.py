@@ -21,7 +21,6 @@ from cds.record.recorder import Recorder
 from cds.record.rule_texts import rule_text
 from cds.record.worklist import Filter, listed, of_patient
 from tests.record.boards import TENANT, rows
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.postgresql import Cluster
 from tests.record.visits import REASONER, visit
 

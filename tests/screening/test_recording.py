@@ -26,7 +26,6 @@ from cds.screening.recording import destination
 from cds.service.desk import Caller, Desk
 from cds.settings import Settings
 from cds.workbench.synth.requests import hook_request
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.screening.exports import BOOK, Here, Json, by_patient, lines, patients, screened, write
 from tests.test_cli import ROOT
 

@@ -24,7 +24,6 @@ from cds.service.matcher import Matcher
 from tests.exchange.servers import says, serving, silence
 from tests.exchange.test_client import LOOPBACK
 from tests.intake.test_labs import SERIES
-from tests.record.conftest import *  # noqa: F403 - the record on both databases
 from tests.record.test_arrivals import MRN, PATIENT, SERVER, Clinic, one
 
 KEY = ECKey.generate_key("P-384", {"kid": "exowatch-1"})

@@ -131,8 +131,8 @@ def written(value: float) -> str:
 
 def _moved(one: Result, move: Move, counted: bool, catalogue: Catalogue) -> Result:
     value = move.value
-    assert value is not None  # noqa: S101 - left out is not moved
-    assert one.high is not None  # noqa: S101 - so it could be moved
+    assert value is not None  # left out is not moved
+    assert one.high is not None  # so it could be moved
     count = one.high / one.per_ev_high if one.per_ev_high else None
     family = catalogue.markers[one.marker].families.get(one.family or "")
     faults = one.faults - {"above-total-ev"}

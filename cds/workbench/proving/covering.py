@@ -127,7 +127,7 @@ def facts_of(reasoner: Reasoner, forming: Forming, chart: Chart, rule: Rule) -> 
     question = Question(chart, rule, reasoner.rulebook, forming.shared(chart, rule.watches))
     facts = forming.facts(question)
     applies = KINDS["applies"].value
-    assert applies is not None  # noqa: S101 - the kind answers for the question
+    assert applies is not None  # the kind answers for the question
     if chart.lines or chart.operations:  # without any therapy `only_if` is not asked
         facts[ANCHOR] = applies(question, None)
     return facts

@@ -73,7 +73,7 @@ def read_design(path: Path) -> Design:
     problems: list[Problem] = []
     section = read_yaml(path, problems, str(path))
     raise_if_any(problems)
-    assert section is not None  # noqa: S101 - a file that cannot be read has been told of
+    assert section is not None  # a file that cannot be read has been told of
     section.keys(optional=tuple(one.name for one in fields(Design)))
     stated = {one.name: _read(section, one.name) for one in fields(Design) if one.name in section}
     raise_if_any(problems)

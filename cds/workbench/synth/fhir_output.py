@@ -100,7 +100,7 @@ def _fate(person: Person, until: date) -> Json:
 
 def _former(person: Person, until: date) -> Json:
     """The record under which the first results stand; once it was merged, it says by which it is replaced."""
-    assert person.former is not None  # noqa: S101 - the caller has looked
+    assert person.former is not None  # the caller has looked
     merged: Json = {}
     if person.former.until <= until:
         merged = {"active": False, "link": [{"other": {"reference": f"Patient/{person.id}"}, "type": "replaced-by"}]}

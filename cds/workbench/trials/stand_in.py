@@ -76,7 +76,7 @@ class StandIn:
     def answer(self, evaluation: Evaluation) -> Finding:
         """What the rule says, also if it is one that only another rule hands on."""
         found = _answer(evaluation, self.rule)
-        assert found is not None  # noqa: S101 - every chart has results of the rule's markers
+        assert found is not None  # every chart has results of the rule's markers
         return found
 
     @staticmethod

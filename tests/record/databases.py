@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,15 @@ def database(address: str, request: pytest.FixtureRequest, connect: Callable[[],
     found: Cluster = request.getfixturevalue("cluster")
     found.fill(address.rpartition("/")[2])
     return connect()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, migrated_file: Path) -> Iterator[Database]:
+    """One kind of database is enough where the record hardly matters."""
+    place = tmp_path / "near.sqlite"
+    shutil.copy(migrated_file, place)
+    with closing(Database(f"sqlite:///{place}", deadline=10)) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -1,1 +1,0 @@
-from tests.pages.conftest import *  # noqa: F403 - the browser
