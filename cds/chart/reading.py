@@ -196,7 +196,14 @@ class _Reading:
             return Identity(patient)
         person = newest(people)
         sex = person.get("gender")
-        return Identity(patient, when(person.get("birthDate")), sex if isinstance(sex, str) else None)
+        died = person.get("deceasedDateTime")
+        return Identity(
+            patient,
+            when(person.get("birthDate")),
+            sex if isinstance(sex, str) else None,
+            person.get("deceasedBoolean") is True or bool(died),
+            when(died),
+        )
 
     def _results(
         self, markers: list[tuple[Entry, Meaning]], others: list[Item], left_out: list[LeftOut]

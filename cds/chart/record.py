@@ -41,6 +41,12 @@ class Identity(NamedTuple):
     patient: str
     birth_date: When | None = None
     sex: str | None = None
+    deceased: bool = False
+    died: When | None = None  # None: no day is stated, or none that can be read
+
+    def deceased_by(self, day: date) -> bool:
+        """Whether the patient may have died by that day."""
+        return self.deceased and (self.died is None or self.died.first <= day)
 
 
 class Record(msgspec.Struct):
@@ -100,6 +106,7 @@ class Record(msgspec.Struct):
             left_out=(*ahead, *self.left_out) if ahead else self.left_out,
             unmapped=self.unmapped,
             birth_date_text=born.text if born is not None else None,
+            deceased=self.identity.deceased_by(moment.day),
             voided=voided,
             again=again,
         )

@@ -207,6 +207,8 @@ class _Routes:
             response = answer(HTTPStatus.OK, {"cards": said.cards})
             fields |= {"cards": len(said.cards), "findings": dict(said.findings)}
             fields |= {"left_out": said.left_out, "unmapped": said.unmapped}
+            if said.deceased:
+                fields["deceased"] = True
             if said.silent:
                 fields["silent"] = list(said.silent)
         response.headers["X-Request-ID"] = number

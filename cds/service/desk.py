@@ -77,6 +77,7 @@ class Answer:
     silent: tuple[str, ...] = ()  # markers that were recognised and must not be used
     left_out: int = 0  # how much of the input was not used
     unmapped: int = 0  # codes that look like markers and are mapped by nobody
+    deceased: bool = False  # why nothing is shown
 
 
 class Desk:
@@ -189,6 +190,7 @@ class Desk:
             tuple(name for name, _ in evaluation.silent),
             len(chart.left_out),
             len(chart.unmapped),
+            chart.deceased,
         )
 
     def reassess(self, who: Identity, rest: Mapping[str, Any], left_out: Sequence[LeftOut]) -> Mapping[str, int] | None:
@@ -287,15 +289,19 @@ class Desk:
         """The cards, once the evaluation and they are on record: withdrawals first, nothing that was answered before.
 
         An answer is empty only if nothing stands: what was answered and could not be judged, or is a suspicion, has a short card
-        then, and so has what stands on record and this evaluation says nothing of.
+        then, and so has what stands on record and this evaluation says nothing of. Of a patient who has died nothing is shown:
+        what was found is on record all the same.
         """
+        died = evaluation.chart.deceased
         unread = unread_card(evaluation.chart, occasion, self._settings.canonical)
         if self._recorder is None or patient is None:
-            return self._writer.cards(said, occasion) or ([unread] if unread else [])
+            return [] if died else self._writer.cards(said, occasion) or ([unread] if unread else [])
         cards: list[Card] = []
 
         def show(recorded: Recorded) -> list[ShownCard]:
             shown: list[ShownCard] = []
+            if died:
+                return shown
             for told in recorded.withdrawals:
                 cards.append(withdrawal_card(told, occasion, self._settings.canonical))
                 rule = told.was.rule
