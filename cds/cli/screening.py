@@ -45,6 +45,10 @@ def screen(
             help="Record the findings as advice, as of now, of patients of the FHIR server with this base URL.",
         ),
     ] = "",
+    accept_gaps: Annotated[
+        bool,
+        typer.Option("--accept-gaps", help="With --record: record also what comes of an export that is not whole."),
+    ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew, and delete what a run left in --out.")
     ] = False,
@@ -73,7 +77,7 @@ def screen(
             "--record writes what is found now; what was to be found on another day is no advice: leave --as-of out"
         )
     to = destination(record) if record else None
-    asked = Asked(export, out, _book(rules), as_of, since, to, restart)
+    asked = Asked(export, out, _book(rules), as_of, since, to, restart, accept_gaps)
     before = (out / SUMMARY).exists() and not restart
     os.umask(0o077)  # what is written holds whole records
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is one like Ctrl-C
@@ -91,8 +95,10 @@ def screen(
         typer.echo(msgspec.json.encode(found).decode())
     else:
         if before:
-            terminal.say("This run was finished before, and nothing was done; --restart begins it anew.")
-        _say(found, out / PAGE)
+            terminal.say(
+                f"This run, as of {found.plan.as_of}, was finished before, and nothing was done; --restart begins it anew."
+            )
+        _say(found, out / PAGE, asked.book)
     raise typer.Exit(0 if found.is_whole else 1)
 
 
@@ -134,7 +140,9 @@ class _Bars:
         self._meter(much, f"{counted(self._patients, 'patient')}, {rate:,.0f} a second" if self._patients else "")
 
 
-def _say(found: Summary, page: Path) -> None:
+def _say(found: Summary, page: Path, book: RuleBook) -> None:
+    from cds.screening.summary import flagged
+
     say = terminal.say
     say(
         f"{counted(found.patients, 'patient')} as of {found.plan.as_of}, from {counted(found.lines, 'line')} of {counted(found.files, 'file')}"
@@ -142,6 +150,8 @@ def _say(found: Summary, page: Path) -> None:
     say(f"  {found.measured:,} have a result of a marker, {found.unmeasured:,} have none")
     if found.plan.since:
         say(f"  {found.unchanged:,} were not evaluated: nothing of them was updated since {found.plan.since}")
+    if found.has_gaps:
+        say("  The export is not whole: findings of ANY patient may be wrong, in either direction")
     for missing in found.missing:
         say(f"  missing: {missing}")
     if found.nameless:
@@ -175,8 +185,13 @@ def _say(found: Summary, page: Path) -> None:
                 for state, count in states.items()
             ],
         )
+        for state, count, old in flagged(found, book):
+            if old:
+                say(f"  {state}, shown: {count:,}; of {old:,} of them the newest sample is old")
     if found.unrecorded:
         say(f"  {found.unrecorded:,} could not be recorded: {page.parent}/unrecorded.ndjson")
     if found.plan.tenant:
-        say(f"  {found.recorded:,} stand in the record: `exowatch serve` shows them at /board")
+        say(
+            f"  the evaluations of {counted(found.recorded, 'patient')} stand in the record: `exowatch serve` shows them at /board"
+        )
     say(f"  {page}")

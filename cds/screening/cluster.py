@@ -64,6 +64,8 @@ class Cluster:
                 ) from None
             many = [name for name, threads in self._client.nthreads().items() if threads != 1]
             blind = [name for name, sees in self._client.run(_sees, str(token)).items() if not sees]
+        except OSError as error:  # CommClosedError is one
+            raise CrewLost(_AWAY.format(address=self.address, why=type(error).__name__)) from error
         finally:
             token.unlink()
         if many:

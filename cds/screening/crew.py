@@ -8,6 +8,7 @@ from __future__ import annotations
 import copyreg
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.resource_tracker
 import os
 import pickle
 import signal
@@ -183,6 +184,7 @@ class _Hand:
         given, self._jobs = context.Pipe(duplex=False)
         self.results, sent = context.Pipe(duplex=False)
         self._process: SpawnProcess = context.Process(target=_serve, args=(setup, given, sent), daemon=True)
+        multiprocessing.resource_tracker.ensure_running()  # started within, it would let signals through again
         before = signal.pthread_sigmask(
             signal.SIG_BLOCK, {signal.SIGINT}
         )  # half a beginning would be told by a traceback

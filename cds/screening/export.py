@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from urllib.parse import parse_qs, urlsplit
 
 from cds.chart.envelope import NOT_JSON
 from cds.errors import InputError
@@ -62,7 +63,10 @@ class Export:
     server: str  # base URL of the FHIR server that it is of; "" if nothing says so
     unread: tuple[str, ...]  # what stands in the folder, may hold data and is not read
     errors: tuple[str, ...]  # where the server says that it could not export something
-    counts: Mapping[str, int]  # by type how many resources a manifest says there are; empty if there is none that does
+    counts: Mapping[
+        str, int
+    ]  # by type how many resources a manifest says there are, 0 if it does not; empty without one
+    types: frozenset[str] | None  # that the server was asked for; None if nothing says so
 
     @property
     def size(self) -> int:
@@ -80,7 +84,7 @@ def open_export(folder: Path, piece: int = PIECE) -> Export:
         found = sorted(path for path in folder.iterdir() if path.is_file())
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror or error}. Name the folder of an export") from error
-    server, errors, counts = _manifest(folder)
+    server, errors, counts, types = _manifest(folder)
     unfinished = [path.name for path in found if path.name.endswith(".part")]
     if unfinished:
         raise InputError(
@@ -107,7 +111,7 @@ def open_export(folder: Path, piece: int = PIECE) -> Export:
         pieces += [(path.name, start, end) for start, end in pairwise(cuts) if start < end]
     numbered = tuple(Piece(number, *one) for number, one in enumerate(pieces))
     digest = hashlib.sha256(json.dumps(marks).encode()).hexdigest()
-    return Export(folder, tuple(files), numbered, digest, server, tuple(_unread(folder, paths)), errors, counts)
+    return Export(folder, tuple(files), numbered, digest, server, tuple(_unread(folder, paths)), errors, counts, types)
 
 
 def _unread(folder: Path, read: Sequence[Path]) -> Iterator[str]:
@@ -121,13 +125,15 @@ def _unread(folder: Path, read: Sequence[Path]) -> Iterator[str]:
             yield path.name
 
 
-def _manifest(folder: Path) -> tuple[str, tuple[str, ...], Mapping[str, int]]:
-    """What a folder says of how it was fetched: from which server, where its errors are, how much there is of each type.
+def _manifest(folder: Path) -> tuple[str, tuple[str, ...], Mapping[str, int], frozenset[str] | None]:
+    """What a folder says of how it was fetched: from which server, where its errors are, how much there is of each type, and
+
+    which types were asked for.
 
     It must be whole, and not only what changed since some day.
     """
     server, errors = "", [f"errors/{path.name}" for path in sorted(folder.glob("errors/*")) if path.stat().st_size]
-    counts = Counter[str]()
+    counts, types = Counter[str](), None
     for name in ("fetch.json", "manifest.json"):
         try:
             stated = json.loads((folder / name).read_bytes())
@@ -147,13 +153,21 @@ def _manifest(folder: Path) -> tuple[str, tuple[str, ...], Mapping[str, int]]:
             )
         if isinstance(request, dict) and isinstance(request.get("server"), str):
             server = request["server"]
+        asked = request.get("types") if isinstance(request, dict) else _types(str(request))
+        types = frozenset(map(str, asked)) if isinstance(asked, list) and asked else types
         if isinstance(stated.get("error"), list) and stated["error"]:
             errors.append(f"{name}, error")
         for one in [*_items(stated, "output"), *_items(stated, "files")]:
             count = one.get("count", one.get("resources"))
-            if isinstance(one.get("type"), str) and isinstance(count, int) and one.get("kind", "output") == "output":
-                counts[one["type"]] += count
-    return server, tuple(errors), counts
+            if isinstance(one.get("type"), str) and one.get("kind", "output") == "output":
+                counts[one["type"]] += count if isinstance(count, int) else 0
+    return server, tuple(errors), counts, types
+
+
+def _types(request: str) -> list[str]:
+    """The types that the URL of a request names in `_type`; empty for all."""
+    stated = parse_qs(urlsplit(request).query).get("_type", [])
+    return [one.strip() for part in stated for one in part.split(",") if one.strip()]
 
 
 def _items(stated: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

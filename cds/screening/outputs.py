@@ -37,8 +37,10 @@ def put_together(
     shared: Sequence[Quarantined],
     shards: Sequence[Evaluated],
     book: RuleBook,
+    *,
+    whole: bool = True,
 ) -> None:
-    """Write findings, their table, and what could not be used. Raises `Lost` if lines are missing of what was counted."""
+    """Write findings, their table, and what could not be used; `whole`: nothing of the export is known to be missing. Raises `Lost` if lines are missing of what was counted."""
     _merged(work, shards, "findings", out / FINDINGS, sum(one.measured for one in shards))
     _merged(work, shards, "left-out", out / NOT_USED, sum(one.left_out for one in shards))
     _merged(work, shards, "unjudged", out / UNJUDGED, sum(one.unjudged for one in shards))
@@ -52,7 +54,7 @@ def put_together(
         ),
     )
     with made(out / TABLE, settled=True) as file:
-        write_table(out / FINDINGS, file, book)
+        write_table(out / FINDINGS, file, book, () if whole else ("export-not-whole",))
 
 
 def write_summary(out: Path, summary: Summary, book: RuleBook) -> None:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,11 +51,17 @@ class Asked:
     since: str = ""
     record: Destination | None = None
     restart: bool = False
+    accept_gaps: bool = False  # record also what comes of an export that is not whole
     now: Callable[[], datetime] = lambda: datetime.now().astimezone()
 
 
 def planned(asked: Asked, export: Export) -> Plan:
     """What was asked for, as a plan. Raises `InputError` for moments that are none, and for the record of another server."""
+    if asked.out.resolve().is_relative_to(asked.export.resolve()):
+        raise InputError(
+            f"{asked.out}: findings are not to lie in the folder of the export, of which they would seem a part. Name a folder "
+            "beside it with --out"
+        )
     unpacked = sum(file.size * (_UNPACKED if file.zipped else 1) for file in export.files)
     plan = Plan(
         export=export.hash,
@@ -68,7 +74,8 @@ def planned(asked: Asked, export: Export) -> Plan:
         shards=max(_FEWEST, min(SHARDS, unpacked // _OF_SHARD)),
         software=versions(),
     )
-    Moment.parse(plan.as_of)
+    if Moment.parse(plan.as_of).day > asked.now().date() + timedelta(days=1):  # it has begun somewhere
+        raise InputError(f"--as-of: {plan.as_of} has not come yet; leave it out for now, or name a day that has")
     if plan.since:
         since = when(plan.since)
         if since is None or since.instant is None:

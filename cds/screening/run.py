@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cds.chart import Moment
+from cds.errors import InputError
 from cds.screening import partition, recording, shard
 from cds.screening.crew import Crew, Setup, dealt, evaluated
 from cds.screening.export import Export, open_export
@@ -28,7 +29,7 @@ from cds.screening.outputs import UNRECORDED, Lost, put_together, write_lines, w
 from cds.screening.partition import Deal, Dealt, adopt, parcels_by_shard, starts_of
 from cds.screening.plan import Asked, begun, held, planned
 from cds.screening.recording import Recorded, Recording, recorded
-from cds.screening.shard import Evaluated, Shard
+from cds.screening.shard import Evaluated, Shard, in_order
 from cds.screening.shared import Gathered, gather
 from cds.screening.summary import Plan, Summary
 
@@ -69,10 +70,12 @@ def screen(asked: Asked, crew: Crew, told: Told, recorders: Crew | None = None) 
         crew.check(work)
         setup = Setup.of(asked.book)
         pieces = _deal(export, work, plan, crew, setup, told)
+        if asked.record is not None and not asked.accept_gaps:
+            _refuse_gaps(export, pieces)
         shared = gather(work, pieces)
         jobs = _shards(work, plan, pieces, shared)
         shards = _evaluate(work, plan, jobs, crew, setup, told)
-        put_together(asked.out, work, pieces, shared.refused, shards, asked.book)
+        put_together(asked.out, work, pieces, shared.refused, shards, asked.book, whole=not _gaps(export, pieces))
         on_record: Sequence[Recorded] = ()
         if asked.record is not None:
             on_record = _record(asked, work, jobs, shards, recorders or crew, setup, told)
@@ -163,8 +166,19 @@ def _record(
     return [one for _, one in sorted(found.items()) if one is not None]
 
 
+_ASKED: Mapping[str, Sequence[str]] = {
+    "Condition": ("Condition",),
+    "Procedure": ("Procedure",),
+    "medication": ("MedicationRequest", "MedicationAdministration", "MedicationStatement", "MedicationDispense"),
+}
+"""What every rule asks about beside results. Without it findings are others, and not only fewer: see `_missing`."""
+
+
 def _missing(export: Export, pieces: Sequence[Dealt]) -> list[str]:
-    """By type, where there is less than a manifest says; and Observations, of which no export of results is without."""
+    """By type, where there is less than a manifest says; and of what rules ask about, what is not there at all.
+
+    Where a manifest lists what there is, and nothing says that a type was not asked for, there is none of it.
+    """
     types = Counter[str]()
     for one in pieces:
         types.update(one.types)
@@ -173,7 +187,34 @@ def _missing(export: Export, pieces: Sequence[Dealt]) -> list[str]:
         for kind, count in sorted(export.counts.items())
         if types[kind] < count
     ]
-    return found if types["Observation"] else [*found, "there is no Observation in the export"]
+    if not types["Observation"]:
+        found.append("there is no Observation in the export")
+    for what, kinds in _ASKED.items():
+        if any(types[kind] or export.counts.get(kind) for kind in kinds):
+            continue
+        if export.types is not None and not export.types.intersection(kinds):
+            found.append(f"there is no {what} in the export: the server was not asked for any")
+        elif not export.counts:
+            found.append(f"there is no {what} in the export, and no manifest that says what is")
+    return found
+
+
+def _refuse_gaps(export: Export, pieces: Sequence[Dealt]) -> None:
+    """Raises `InputError` for an export that is not whole: what it lacks could turn a finding of anybody into another."""
+    if gaps := _gaps(export, pieces):
+        raise InputError(
+            f"{export.folder}: this export is not whole ({'; '.join(gaps)}), so findings of any patient may be wrong, and would "
+            "open and close advice. Fetch it anew. If you know that nothing more exists, --accept-gaps records them all the same"
+        )
+
+
+def _gaps(export: Export, pieces: Sequence[Dealt]) -> list[str]:
+    """What an export lacks, as far as it can be told; as `Summary.has_gaps` has it."""
+    return [*_missing(export, pieces), *_broken(pieces), *export.unread, *export.errors]
+
+
+def _broken(pieces: Sequence[Dealt]) -> list[str]:
+    return [f"{one.file}: {one.broken}" for one in pieces if one.broken]
 
 
 def _summary(
@@ -185,10 +226,13 @@ def _summary(
     on_record: Sequence[Recorded],
 ) -> Summary:
     """Raises `Lost` if something does not add up."""
-    states, unread = defaultdict[str, Counter[str]](Counter), Counter[str]()
+    states, stale = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
+    unread = Counter[str]()
     for done in shards:
         for rule, found in done.states.items():
             states[rule].update(found)
+        for rule, found in done.stale.items():
+            stale[rule].update(found)
     for one in pieces:
         unread.update(one.unread)
     dealt_refused, later = sum(one.refused for one in pieces), sum(done.refused for done in shards)
@@ -202,9 +246,9 @@ def _summary(
         unread=sum(done.unread for done in shards), unmeasured=sum(done.unmeasured for done in shards),
         unjudged=sum(done.unjudged for done in shards), unchanged=sum(done.unchanged for done in shards),
         not_used=sum(done.left_out for done in shards), partly=sum(done.partly for done in shards),
-        states={rule: dict(sorted(found.items())) for rule, found in sorted(states.items())},
+        states=in_order(states), stale=in_order(stale),
         recorded=sum(one.patients for one in on_record), unrecorded=sum(len(one.failed) for one in on_record),
-        broken=[f"{one.file}: {one.broken}" for one in pieces if one.broken],
+        broken=_broken(pieces),
     )  # fmt: skip
     accounted = summary.blank + summary.of_patients + summary.shared + summary.refused + sum(unread.values())
     taken = sum(done.items - done.refused for done in shards)

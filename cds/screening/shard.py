@@ -79,6 +79,7 @@ class Evaluated(msgspec.Struct, frozen=True):
     states: dict[str, dict[str, int]]
     parts: list[str]
     partly: int = 0  # of those measured: something else that may be a result was not read
+    stale: dict[str, dict[str, int]] = {}  # as `states`, of those whose newest sample is old
 
     @property
     def patients(self) -> int:
@@ -132,6 +133,14 @@ def evaluate_shard(job: Shard, reasoners: Reasoners) -> Evaluated:
     return done
 
 
+def in_order(found: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Counts by rule and state, those that are not 0, in the order of their names."""
+    counts = {
+        rule: {state: count for state, count in sorted(of.items()) if count} for rule, of in sorted(found.items())
+    }
+    return {rule: of for rule, of in counts.items() if of}
+
+
 class Reasoners:
     """A reasoner, and another in its place once its engine has broken its contract."""
 
@@ -148,14 +157,14 @@ class _Evaluating:
 
     def __init__(self, job: Shard, reasoners: Reasoners, shared: SharedLines, marks: Marks):
         self._job, self._reasoners, self._shared, self._marks = job, reasoners, shared, marks
-        self._counts, self._states = Counter[str](), defaultdict[str, Counter[str]](Counter)
+        self._counts = Counter[str]()
+        self._states, self._stale = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
 
     def report(self, parts: Sequence[str]) -> Evaluated:
         counted = {key: self._counts[key] for key in _COUNTED}
-        states = {rule: dict(sorted(found.items())) for rule, found in sorted(self._states.items())}
-        return Evaluated(
-            self._job.number, self._reasoners.reasoner.rulebook.hash, **counted, states=states, parts=list(parts)
-        )
+        hash = self._reasoners.reasoner.rulebook.hash
+        states, stale = in_order(self._states), in_order(self._stale)
+        return Evaluated(self._job.number, hash, **counted, states=states, stale=stale, parts=list(parts))
 
     def evaluate(self, patient: str, items: Sequence[Item], out: _Outputs) -> None:
         """One patient, who is counted once."""
@@ -175,7 +184,10 @@ class _Evaluating:
                 self._counts["refused"] += 1
                 out.refused(Quarantined(*self._place(one), *UNREADABLE))
         people = [one for one in resources if one["resourceType"] == "Patient"]
-        self._counts["nameless"] += not people
+        if not people:
+            self._counts["nameless"] += 1
+            self._counts["left_out"] += 1
+            out.not_used(patient, _NAMELESS, "")
         if _are_several(people):
             self._counts["unjudged"] += 1
             out.unjudged(patient, _SEVERAL)
@@ -198,6 +210,7 @@ class _Evaluating:
             self._counts["unread" if hidden or len(kept) < len(items) else "unmeasured"] += 1
         for rule, finding in evaluation.answers.items():
             self._states[rule][finding.state] += 1
+            self._stale[rule][finding.state] += "stale" in finding.notes
 
     def _evaluation(self, patient: str, resources: list[Json], out: _Outputs) -> Evaluation | None:
         """None for whoever cannot be evaluated: they are listed, and the others go on."""
@@ -234,6 +247,12 @@ class _Evaluating:
         return f"{file}:{line} {rest.removeprefix('.')}".strip()
 
 
+_NAMELESS = LeftOut(
+    "Patient",
+    "",
+    "the export has no Patient resource of this id",
+    "ask whoever exported it why; age and name are not known",
+)
 _SEVERAL = (
     "Patient resources of this id contradict each other, and nothing says which is the newer: likely the exports of two servers "
     "lie in one folder. Screen each apart"

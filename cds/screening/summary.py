@@ -55,6 +55,12 @@ class Summary(msgspec.Struct, frozen=True):
     unrecorded: int  # who were to be, and are not
     broken: list[str]  # compressed files that cannot be read to their end
     partly: int = 0  # measured patients of whom something else that may be a result was not read
+    stale: dict[str, dict[str, int]] = {}  # as `states`, of those whose newest sample is old
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether the export is not whole, as far as it can be told: a finding may be another than that of the whole."""
+        return any((self.missing, self.broken, self.errors, self.ignored))
 
     @property
     def is_whole(self) -> bool:
@@ -112,7 +118,7 @@ def page(summary: Summary, book: RuleBook) -> str:
     )
     return environment.get_template("summary.html").render(
         summary=summary, bars=bars, states=states, looks=_LOOKS,
-        flagged=_flagged(summary, book), fixed=FIXED_SENTENCE, counted=counted,
+        flagged=flagged(summary, book), fixed=FIXED_SENTENCE, counted=counted,
     )  # fmt: skip
 
 
@@ -144,11 +150,15 @@ def _bars(summary: Summary, book: RuleBook) -> Iterator[Bar]:
         yield Bar(rule.name, rule.title, rule.status, whole, apart, tuple(shares))
 
 
-def _flagged(summary: Summary, book: RuleBook) -> Sequence[tuple[str, int]]:
-    """By state that warns, how many findings there are of rules that are shown."""
+def flagged(summary: Summary, book: RuleBook) -> Sequence[tuple[str, int, int]]:
+    """By state that warns, how many findings there are of rules that are shown, and of how many the newest sample is old."""
     shown = {rule.name for rule in book.rules if rule.status == "active"}
+
+    def counted_in(counts: dict[str, dict[str, int]], state: str) -> int:
+        return sum(found.get(state, 0) for rule, found in counts.items() if rule in shown)
+
     return [
-        (state.name, sum(found.get(state.name, 0) for rule, found in summary.states.items() if rule in shown))
+        (state.name, counted_in(summary.states, state.name), counted_in(summary.stale, state.name))
         for state in book.states
         if state.indicator == "warning"
     ]

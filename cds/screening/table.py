@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
@@ -29,7 +29,10 @@ _SCHEMA = pyarrow.schema(
         ("day", pyarrow.int32()),  # day of the line, or since the operation, of the latest sample
         ("collected", pyarrow.date32()),  # of the latest sample
         ("latest", pyarrow.string()),  # reference of its result
-        ("notes", pyarrow.list_(pyarrow.string())),  # "stale": the newest sample is old
+        (
+            "notes",
+            pyarrow.list_(pyarrow.string()),
+        ),  # "stale": the newest sample is old; "export-not-whole": it may be wrong
         ("fold", pyarrow.float64()),  # at least so many times the reference, of the first fact that compares, by name
         ("fold_high", pyarrow.float64()),  # at most; null: no upper end
         ("limit", pyarrow.float64()),
@@ -39,11 +42,11 @@ _SCHEMA = pyarrow.schema(
 )
 
 
-def write_table(findings: Path, out: BinaryIO, book: RuleBook) -> None:
-    """The findings of a file of them as Parquet, `_ROWS` rows at a time."""
+def write_table(findings: Path, out: BinaryIO, book: RuleBook, notes: Sequence[str] = ()) -> None:
+    """The findings of a file of them as Parquet, `_ROWS` rows at a time; `notes` stand at each."""
     markers = {rule.name: _markers(rule.name, book) for rule in book.rules}
     with findings.open("rb") as lines, pyarrow.parquet.ParquetWriter(out, _SCHEMA, compression="zstd") as writer:
-        rows = (row for line in lines for row in _rows(msgspec.json.decode(line), markers))
+        rows = (row for line in lines for row in _rows(msgspec.json.decode(line), markers, notes))
         while batch := list(islice(rows, _ROWS)):
             writer.write_table(pyarrow.Table.from_pylist(batch, schema=_SCHEMA))
 
@@ -54,7 +57,7 @@ def _markers(name: str, book: RuleBook) -> str:
     return rule.watches or "+".join(_markers(part, book) for part in rule.combines.values())
 
 
-def _rows(line: dict[str, Any], markers: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _rows(line: dict[str, Any], markers: dict[str, str], notes: Sequence[str]) -> Iterator[dict[str, Any]]:
     for rule, found in line["answers"].items():
         therapy, start, *_ = found["line"] or (None, None)
         low, high, limit = next(iter(found["ratios"].values()), (None, None, None))
@@ -63,7 +66,7 @@ def _rows(line: dict[str, Any], markers: dict[str, str]) -> Iterator[dict[str, A
             "shown": rule in line["shown"], "clause": found["clause"], "therapy": therapy, "line_start": _day(start),
             "operation": _day(found["operation"]), "day": found["day"],
             "collected": _collected(_day(start) or _day(found["operation"]), found["day"]), "latest": found["latest"],
-            "notes": found["notes"],
+            "notes": [*found["notes"], *notes],
             "fold": _figure(low), "fold_high": _figure(high), "limit": _figure(limit),
             "missing": found["missing"], "rule_version": found["rule"],
         }  # fmt: skip

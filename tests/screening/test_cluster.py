@@ -13,6 +13,7 @@ import pytest
 
 from cds.errors import InputError
 from cds.screening.cluster import Cluster
+from cds.screening.crew import CrewLost
 from tests.screening.clusters import Dask
 from tests.screening.everywhere import everywhere
 from tests.screening.exports import DAY, patients, screened, write
@@ -91,6 +92,14 @@ def test_a_cluster_that_is_none_is_told(
     monkeypatch.setattr("cds.screening.cluster._PATIENCE", 1)
     with pytest.raises(InputError, match=said):
         Cluster(address)
+
+
+def test_a_scheduler_that_is_gone_before_the_first_job_is_told(tmp_path: Path) -> None:
+    with Dask(tmp_path / "dask", 1) as dask, Cluster(dask.address) as cluster:
+        cluster.check(tmp_path)
+        dask.kill(dask.scheduler)
+        with pytest.raises(CrewLost, match="the cluster is away"):
+            cluster.check(tmp_path)
 
 
 def test_a_cluster_without_workers_and_a_worker_that_does_not_see_the_folder_are_told(

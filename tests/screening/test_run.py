@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -146,7 +147,7 @@ def test_a_compressed_file_cut_short_is_said_everywhere(tmp_path: Path) -> None:
     done = exowatch("screen", str(export), "--out", str(tmp_path / "out"), "--as-of", DAY)
     assert done.returncode == 1
     assert "Observation.0000.ndjson.gz: it ends too early" in done.stdout
-    assert "Not everything could be evaluated" in (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
+    assert "The export is not whole" in (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
     assert "fetch this file again" in (tmp_path / "out" / "quarantine.ndjson").read_text(encoding="utf-8")
 
 
@@ -297,6 +298,31 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     killed.write_bytes(b"PAR1")
     done = exowatch("screen", str(export), "--out", str(out), "--as-of", DAY)
     assert (done.returncode, killed.exists()) == (0, False), done.stderr
+
+
+def _children(process: int) -> int:
+    number = 0
+    for stated in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            number += int(stated.read_text().rpartition(")")[2].split()[1]) == process
+    return number
+
+
+def test_ctrl_c_at_a_terminal_while_workers_start_is_told_once(tmp_path: Path) -> None:
+    """It reaches the whole group of processes."""
+    export = write(tmp_path / "export", patients(COUNT), files=2)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cds.cli", "screen", str(export), "--out", str(tmp_path / "out"), "--as-of", DAY, "--workers", "2"],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while _children(running.pid) < 2 and time.monotonic() < deadline:  # one keeps account of what they share
+        time.sleep(0.001)
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in said
+    assert "the same command goes on" in said
 
 
 def test_a_part_of_a_file_without_a_run_is_somebody_elses(tmp_path: Path) -> None:
