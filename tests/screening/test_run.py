@@ -318,6 +318,7 @@ def test_ctrl_c_at_a_terminal_while_workers_start_is_told_once(tmp_path: Path) -
     deadline = time.monotonic() + 60
     while _children(running.pid) < 2 and time.monotonic() < deadline:  # one keeps account of what they share
         time.sleep(0.001)
+    time.sleep(0.5)  # so that it is no sign to an interpreter that is not there yet
     os.killpg(running.pid, signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
