@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from cds.chart.clock import when
+from cds.chart.clock import AHEAD, when
 from cds.record.responses import Answer, NoSuchSuggestion, Responses
 from cds.service.problems import Problem
 
@@ -55,6 +56,11 @@ def _answer(entry: Any, place: str, reasons: tuple[str, Collection[str]]) -> Ans
     read = when(at)
     if not isinstance(at, str) or len(at) > 40 or read is None or read.instant is None:
         raise Problem(400, "value", "it is to be an instant such as 2026-05-01T10:05:31Z", f"{place}.outcomeTimestamp")
+    # The latest answer counts: one from the future would outlast whatever is said after it. By the clock of this machine, as the
+    # record is, whatever moment a chart is read as of.
+    if read.instant > datetime.now(UTC) + AHEAD:
+        text = "it lies in the future: send when the user answered; a clock may be ahead by five minutes at most"
+        raise Problem(400, "value", text, f"{place}.outcomeTimestamp")
     reason = entry.get("overrideReason")
     if reason is not None and (not isinstance(reason, dict) or not (reason.get("reason") or reason.get("userComment"))):
         raise Problem(400, "structure", "it is to hold a reason, a userComment or both", f"{place}.overrideReason")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -62,6 +63,23 @@ def test_of_several_outcomes_the_latest_counts_whichever_came_first(ehr: Ehr, da
     (counted,) = Responses(database).counts()
     assert (counted["shown"], counted["accepted"], counted["overridden"]) == (1, 1, 0)
     assert len(summaries(ehr.opens("A29", "2025-04-28"))) == 1
+
+
+def test_an_answer_from_the_future_is_refused_for_it_would_outlast_every_later_one(
+    ehr: Ehr, database: Database
+) -> None:
+    (card,) = ehr.opens("A29", "2025-04-28").json()["cards"]
+    entry = {"card": card["uuid"], "outcome": "overridden"}
+    for at in ("2130-01-01T00:00:00Z", (datetime.now(UTC) + timedelta(minutes=6)).isoformat()):
+        answer = send(ehr, {**entry, "outcomeTimestamp": NOON}, {**entry, "outcomeTimestamp": at})
+        assert answer.status_code == 400
+        assert answer.json()["issue"][0]["expression"] == ["feedback[1].outcomeTimestamp"]
+        assert "future" in answer.json()["issue"][0]["diagnostics"]
+    (counted,) = Responses(database).counts()
+    assert counted["overridden"] == 0
+    # Clocks are not all alike.
+    ahead = (datetime.now(UTC) + timedelta(minutes=4)).isoformat()
+    assert send(ehr, {**entry, "outcomeTimestamp": ahead}).json()["new"] == 1
 
 
 def test_a_suggestion_that_the_card_never_had_is_named_and_nothing_taken(ehr: Ehr, database: Database) -> None:
