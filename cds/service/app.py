@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
@@ -38,8 +37,8 @@ from cds.service.follower import Follower
 from cds.service.handbook import Handbook
 from cds.service.logs import ERROR, note, where
 from cds.service.matcher import Matcher
-from cds.service.metrics import CONTENT_TYPE, exposition
-from cds.service.middleware import Browsers, Faults, LoopbackOnly, Shedding, UnderPath, body_reader, fault
+from cds.service.metrics import CONTENT_TYPE, Tally, exposition
+from cds.service.middleware import Browsers, Faults, LoopbackOnly, Numbered, Shedding, UnderPath, body_reader, fault
 from cds.service.pages.board import add_board
 from cds.service.pages.rendering import script
 from cds.service.problems import Problem, answer
@@ -50,7 +49,7 @@ from cds.settings import Settings
 T = TypeVar("T")
 
 _SELF_TEST_HOLDS = 2.0
-_PROGRAMS = frozenset({"cds-services", "fhir", "metrics", "advisories", "results", "rules", "ready"})
+_PROGRAMS = frozenset({"cds-services", "fhir", "metrics", "advisories", "results", "rules", "ready", "health"})
 """First parts of the paths that programs call; people call the others."""
 
 
@@ -71,6 +70,7 @@ def create_app(
     release: str = "",
     pages: Sequence[Callable[[Gate], None]] = (),
     leaving: threading.Event | None = None,
+    tally: Tally | None = None,
 ) -> FastAPI:
     """The service for a rule book. Raises `RefusedToStart` for settings under which anybody could ask.
 
@@ -81,6 +81,7 @@ def create_app(
     `candidate` holds a rule book that may come next: pages show what it would say. `release`: the version as which the rules were
     published. `pages` add what later stages show to the gate.
     `leaving` is set once the service is to send nobody here any more: it is not ready then, and answers all the same.
+    `tally` goes on counting where the edition before left off.
     With a record people may sign in to pages (`app.state.gate`), `app.state.reception` takes results by other ways than HTTP,
     `app.state.matcher` finds out whose they are, and `app.state.follower` evaluates what arrived.
     """
@@ -99,7 +100,8 @@ def create_app(
     app = FastAPI(title="Exowatch", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     desk = Desk(settings, reasoner, clock or _now, recorder)
     app.state.desk, app.state.in_use = desk, InUse(release)
-    routes = _Routes(desk, reasoner, recorder, settings, app.state.in_use)
+    tally = tally or Tally()
+    routes = _Routes(desk, reasoner, recorder, settings, app.state.in_use, tally)
     routes.leaving = leaving
     door = Door(trust, settings)
     calls, records = Depends(door.admits("call")), Depends(door.admits("record"))
@@ -149,6 +151,7 @@ def create_app(
     if settings.open_mode:
         app.add_middleware(LoopbackOnly)
     app.add_middleware(Faults)
+    app.add_middleware(Numbered, tally=tally, services=desk.services, programs=_PROGRAMS)
     if path := urlsplit(settings.public_base_url).path:
         app.add_middleware(UnderPath, path=path)
     if settings.origins:
@@ -166,8 +169,17 @@ def create_app(
 class _Routes:
     """One method for each address. They are plain functions, run in threads."""
 
-    def __init__(self, desk: Desk, reasoner: Reasoner, recorder: Recorder | None, settings: Settings, in_use: InUse):
+    def __init__(
+        self,
+        desk: Desk,
+        reasoner: Reasoner,
+        recorder: Recorder | None,
+        settings: Settings,
+        in_use: InUse,
+        tally: Tally,
+    ):
         self._desk = desk
+        self._tally = tally
         self._in_use = in_use
         self._recorder = recorder
         base = f"{settings.public_base_url}/fhir" if settings.public_base_url else settings.canonical
@@ -184,7 +196,7 @@ class _Routes:
 
     def call(self, service: str, request: Request) -> Response:
         started = time.perf_counter()
-        number = str(uuid.uuid4())
+        number: str = request.state.number
         known = service if service in self._desk.services else "unknown"
         caller: Caller = request.state.caller
         fields: dict[str, Any] = {
@@ -211,7 +223,6 @@ class _Routes:
                 fields["deceased"] = True
             if said.silent:
                 fields["silent"] = list(said.silent)
-        response.headers["X-Request-ID"] = number
         elapsed = round(1000 * (time.perf_counter() - started), 2)
         note("call", status=response.status_code, milliseconds=elapsed, **fields)
         return response
@@ -219,23 +230,29 @@ class _Routes:
     def feedback(self, service: str, request: Request) -> Response:
         """What users did with cards."""
         caller: Caller = request.state.caller
-        if service not in self._desk.services:
-            return Problem(
-                404, "not-found", f"there is no such service; there are: {', '.join(self._desk.services)}"
-            ).response()
+        known = service if service in self._desk.services else "unknown"
+        fields: dict[str, Any] = {"request": request.state.number, "service": known, "client": caller.name}
         try:
-            taken = self._in_time(
-                lambda recorder: take(
-                    recorder.responses, request.state.body, caller.name, caller.tenant, self._desk.override_reasons
-                )
-            )
+            taken = self._taken(service, request.state.body, caller)
         except Problem as problem:
-            return problem.response()
+            response = problem.response()
+            fields |= {"code": problem.code, "place": problem.place}  # of field names that are ours, and of numbers
         except RecordUnavailable as error:
-            note("unrecorded", ERROR, service=service, error=error.cause)
-            return _away()
-        note("feedback", service=service, new=taken["new"], known=taken["known"], unknown=len(taken["unknownCards"]))
-        return answer(HTTPStatus.OK, taken)
+            note("unrecorded", ERROR, request=request.state.number, error=error.cause)
+            response = _away()
+        else:
+            response = answer(HTTPStatus.OK, taken)
+            entries = {"new": taken["new"], "known": taken["known"], "unknown": len(taken["unknownCards"])}
+            fields |= entries
+            self._tally.told(entries)
+        note("feedback", status=response.status_code, **fields)
+        return response
+
+    def _taken(self, service: str, body: bytes, caller: Caller) -> dict[str, Any]:
+        if service not in self._desk.services:
+            raise Problem(404, "not-found", f"there is no such service; there are: {', '.join(self._desk.services)}")
+        reasons = self._desk.override_reasons
+        return self._in_time(lambda recorder: take(recorder.responses, body, caller.name, caller.tenant, reasons))
 
     def results(self, request: Request) -> Response:
         """Results of a laboratory as FHIR: 200 for all taken, 202 if some wait, 422 if a marker's was refused."""
@@ -244,7 +261,7 @@ class _Routes:
         try:
             report = self.reception.resources(request.state.body, caller.name, f"client {caller.name}", caller.tenant)
         except InputError as error:
-            return Problem(400, "structure", str(error)).response()
+            raise Problem(400, "structure", str(error)) from None
         except RecordUnavailable as error:
             note("unrecorded", ERROR, client=caller.name, error=error.cause)
             return _away(UNSURE)
@@ -273,15 +290,13 @@ class _Routes:
             counted: Counted | None = self._in_time(lambda recorder: standing_counts(recorder.database))
         except RecordUnavailable:
             counted = None
-        return Response(exposition(counted), media_type=CONTENT_TYPE)
+        return Response(exposition(counted, self._tally), media_type=CONTENT_TYPE)
 
     def decide(self, advisory: str, request: Request) -> Response:
         """What a board decided about an advisory."""
         assert self._recorder is not None  # the route is there only with a record
         try:
             made = decide(self._recorder.reviews, request.state.caller.tenant, advisory, request.state.body)
-        except Problem as problem:
-            return problem.response()
         except RecordUnavailable:
             return _away()
         return answer(HTTPStatus.CREATED, made)
@@ -296,8 +311,6 @@ class _Routes:
         assert fhir is not None  # the routes are there only with a record
         try:
             found = self._in_time(lambda _recorder: ask(fhir))
-        except Problem as problem:
-            return problem.response()
         except RecordUnavailable:
             return _away()
         response = answer(HTTPStatus.OK, found)
@@ -344,15 +357,13 @@ def _away(text: str = "") -> Response:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "transient", text).response()
 
 
-async def _on_problem(_request: Request, problem: Exception) -> Response:
+async def _on_problem(request: Request, problem: Exception) -> Response:
     if not isinstance(problem, Problem):
         raise problem
-    number = str(uuid.uuid4())
-    response = problem.response()
-    response.headers["X-Request-ID"] = number
-    client: dict[str, Any] = {"client": problem.client} if problem.client else {}
-    note("refused", request=number, status=problem.status, code=problem.code, **client)
-    return response
+    name = problem.client or getattr(getattr(request.state, "caller", None), "name", "")
+    client: dict[str, Any] = {"client": name} if name else {}
+    note("refused", request=request.state.number, status=problem.status, code=problem.code, **client)
+    return problem.response()
 
 
 async def _on_http_error(_request: Request, error: Exception) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
@@ -11,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response as StarletteResponse
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cds.service.hook_request import LOOPBACK
 from cds.service.logs import ERROR, note, where
+from cds.service.metrics import Tally
 from cds.service.pages.rendering import busy
 from cds.service.problems import Problem
 
@@ -97,7 +99,7 @@ class Shedding:
         whose = self._for.get(scope["path"].partition("/")[2].partition("/")[0], "pages")
         kind = whose, scope["method"] != "POST"
         if self._waiting[kind] >= self._most[whose]:
-            note("refused", status=503, code="throttled")
+            note("refused", request=scope["state"]["number"], status=503, code="throttled")
             refused = Problem(503, "throttled", "too many calls at once; ask again").response()
             await (refused if whose == "programs" else busy())(scope, receive, send)
             return
@@ -125,6 +127,45 @@ class Browsers(CORSMiddleware):
         return refused
 
 
+class Numbered:
+    """Every request has a number (`request.state.number`), by which the log calls it, and which its answer states; answers are counted.
+
+    `services`: ids of the CDS services. What is counted is told by these and by the first parts of `programs`' paths, all else is a
+    page: never by anything that a caller could choose.
+    """
+
+    def __init__(self, app: ASGIApp, tally: Tally, services: Collection[str], programs: Collection[str]):
+        self._app = app
+        self._tally = tally
+        self._services, self._programs = services, programs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, number = time.perf_counter(), str(uuid.uuid4())
+        scope.setdefault("state", {})["number"] = number
+
+        async def numbered(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = number
+                seconds = time.perf_counter() - started
+                self._tally.answered(self._what(scope["path"]), message["status"], seconds)
+            await send(message)
+
+        await self._app(scope, receive, numbered)
+
+    def _what(self, path: str) -> str:
+        first, *more = path.strip("/").split("/")
+        if first != "cds-services":
+            return first if first in self._programs else "pages"
+        if not more:
+            return "discovery"
+        if more[0] not in self._services:
+            return "unknown"
+        return "feedback" if more[1:] == ["feedback"] else more[0]
+
+
 class Faults:
     """A fault is answered as every other refusal is, so that a browser may read it, and its message goes to no log."""
 
@@ -144,7 +185,7 @@ class Faults:
         except ClientDisconnect:
             note("gone", meaning="the caller hung up before its request was whole")
         except Exception as error:
-            number = str(uuid.uuid4())
+            number = scope["state"]["number"]
             note("fault", ERROR, request=number, error=type(error).__name__, where=where(error))
             if not begun:  # half an answer cannot be taken back: the server breaks the connection
                 await fault(number)(scope, receive, send)

@@ -43,6 +43,7 @@ from cds.service.editions import Editions, Watch
 from cds.service.keys import KeyRing
 from cds.service.leaving import LONGEST_ANSWER, Leaving
 from cds.service.logs import ERROR, WARNING, configure_logs, note
+from cds.service.metrics import Tally
 from cds.service.mllp import Listener, server_tls
 from cds.service.pages.local import local_pages
 from cds.service.trust import Trust
@@ -259,7 +260,7 @@ def _server(
                 "around it"
             )
     candidate = Reasoner(load_rulebook(settings.candidate_rules_dir)) if settings.candidate_rules_dir else None
-    leaving = threading.Event()
+    leaving, tally = threading.Event(), Tally()
 
     def edition(reasoner: Reasoner, files: Rules, version: str = "") -> FastAPI:
         return create_app(
@@ -273,6 +274,7 @@ def _server(
             release=version,
             pages=[_for(add, reasoner, files) for add in pages],
             leaving=leaving,
+            tally=tally,
         )
 
     def of_release(found: Published) -> FastAPI:

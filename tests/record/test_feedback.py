@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from cds.record.database import Database
 from cds.record.responses import Responses
+from cds.service.logs import JsonLines
 from tests.record.test_service import SERVICE, Ehr, summaries
 
 NOON = "2025-05-02T12:00:00Z"
@@ -206,3 +209,28 @@ def test_what_is_no_feedback_is_refused(ehr: Ehr, body: str) -> None:
 
 def test_an_unknown_service_is_not_found(ehr: Ehr) -> None:
     assert send(ehr, GOOD, service="/cds-services/none").status_code == 404
+
+
+def test_every_answer_has_a_number_by_which_the_log_tells_who_what_and_where(
+    ehr: Ehr, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="exowatch.service"):
+        answers = [
+            send(ehr, GOOD),
+            send(ehr, GOOD, {**GOOD, "outcome": "Mrs Smith"}),
+            send(ehr, GOOD, service="/cds-services/smith"),
+            ehr.client.post(f"{SERVICE}/feedback", content="smith"),
+        ]
+    lines = [json.loads(JsonLines().format(record)) for record in caplog.records if record.name == "exowatch.service"]
+    assert [line["request"] for line in lines] == [answer.headers["x-request-id"] for answer in answers]
+    assert [line["status"] for line in lines] == [answer.status_code for answer in answers] == [200, 400, 404, 415]
+    assert [line["client"] for line in lines] == ["open"] * 4
+    assert (lines[1]["code"], lines[1]["place"]) == ("value", "feedback[1].outcome")
+    assert "smith" not in json.dumps(lines).lower()
+
+
+@pytest.mark.parametrize(
+    "asked", [("GET", "/nothing"), ("GET", "/health"), ("GET", "/fhir/Nothing"), ("POST", "/advisories/1/dispositions")]
+)
+def test_every_other_answer_has_one_too(ehr: Ehr, asked: tuple[str, str]) -> None:
+    assert uuid.UUID(ehr.client.request(*asked).headers["x-request-id"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import signal
 import sqlite3
 import time
@@ -27,7 +28,7 @@ from cds.record.listing import advisories, history, standing_counts
 from cds.record.recorder import Recorder
 from cds.record.responses import Answer, Responses
 from cds.service.app import create_app
-from cds.service.metrics import exposition
+from cds.service.metrics import Tally, exposition
 from cds.settings import Settings
 from cds.workbench.synth.requests import hook_request
 from tests.patients.archetypes import patient
@@ -376,8 +377,29 @@ def test_a_silent_feed_can_be_alarmed_on(ehr: Ehr, database: Database) -> None:
     assert values["exowatch_record_up"] == "1"
     assert 0 <= float(values["exowatch_seconds_since_last_evaluation"]) < 60
     assert values['exowatch_advisories{standing="open"}'] == "1"
-    later = exposition(standing_counts(database), datetime.now(UTC) + timedelta(hours=3))
+    later = exposition(standing_counts(database), Tally(), datetime.now(UTC) + timedelta(hours=3))
     assert float(later.split("exowatch_seconds_since_last_evaluation ")[-1].split()[0]) > 10_000
+
+
+def test_answers_are_counted_by_what_was_called_and_status(ehr: Ehr) -> None:
+    (card,) = ehr.opens("A29", "2025-04-28").json()["cards"]
+    ehr.client.post(SERVICE, json={})
+    ehr.client.post("/cds-services/mustermann", json={})
+    ehr.client.get("/mustermann")
+    for at in ("2026-05-01T10:05:31Z", "yesterday"):
+        answered = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": at}
+        ehr.client.post(f"{SERVICE}/feedback", json={"feedback": [answered]})
+    text = ehr.client.get("/metrics").text
+    own = f'process="{os.getpid()}",what='
+    for what, status in (
+        ("exowatch-patient-view", 200), ("exowatch-patient-view", 400), ("unknown", 404), ("pages", 404), ("feedback", 200),
+        ("feedback", 400), ("discovery", 200),
+    ):  # fmt: skip
+        assert f'exowatch_answers_total{{{own}"{what}",status="{status}"}} 1\n' in text
+    assert f'exowatch_answer_seconds_bucket{{{own}"feedback",le="+Inf"}} 2\n' in text
+    assert f'exowatch_answer_seconds_count{{{own}"feedback"}} 2\n' in text
+    assert f'exowatch_feedback_total{{process="{os.getpid()}",entry="new"}} 1\n' in text
+    assert "mustermann" not in text
 
 
 def test_a_record_that_is_away_is_a_metric_too(tmp_path: Path) -> None:
