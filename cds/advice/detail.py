@@ -225,7 +225,7 @@ def _about(advisory: Advisory) -> Iterator[str]:
     yield escaped(rule.summary, 400)
     yield escaped(about.user, 400)
     yield escaped(f"{about.regulatory} {about.validation}", 600)
-    yield escaped(f"Developer: {about.developer}. Funding: {about.funding}. Contact: {about.contact}.", 600)
+    yield escaped(f"Developer: {about.developer}. Funding: {about.funding}. Contact: {about.contact}.", 600, own=True)
     used = [f"{name}: {use}" for name, use in advisory.attributes if use != "not used"]
     unused = ", ".join(name for name, use in advisory.attributes if use == "not used")
     yield escaped("; ".join([*used, f"not used: {unused}"] if unused else used), 800)

@@ -29,10 +29,13 @@ def _is_hidden(sign: str) -> bool:
     return unicodedata.category(sign)[0] == "C"
 
 
-def escaped(text: str, longest: int = _LONGEST) -> str:
-    """`text` as it is to be read, on one line: nothing in it is markup, HTML or a link."""
+def escaped(text: str, longest: int = _LONGEST, *, own: bool = False) -> str:
+    """`text` as it is to be read, on one line: nothing in it is markup, HTML or a link.
+
+    In a text of the site's `own` addresses stay whole, to be copied; a client may make links of them.
+    """
     shown = plain(text, longest)
-    if any(sign in shown.lower() for sign in _SIGNS):
+    if not own and any(sign in shown.lower() for sign in _SIGNS):
         shown = _ADDRESS.sub(lambda found: found.group() + _WORD_JOINER, shown)
     return _MARKUP.sub(r"\\\1", shown.translate(_HTML))
 

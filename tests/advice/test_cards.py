@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from cds.advice.advisory import FIXED_SENTENCE, Advisory
+from cds.advice.advisory import FIXED_SENTENCE, About, Advisory
 from cds.advice.cards import Card, CardWriter, Occasion, is_shown
 from cds.advice.markdown import escaped, link, plain
 from cds.advice.statements import Advisor
@@ -318,6 +318,13 @@ def test_hostile_text_is_shown_as_it_was_written(text: str) -> None:
     assert "\n" not in escaped(text)
     assert "<" not in escaped(text)
     assert not re.search(r"(www\.|\w://|\w@)", escaped(text))
+
+
+def test_the_address_that_a_site_gives_for_questions_can_be_copied(book: RuleBook, reasoner: Reasoner) -> None:
+    about = About(contact="cds-team@hospital.example, https://hospital.example/cds")
+    advisories = Advisor(book, about).advisories(reasoner.evaluate(chart(*series("trpc5-ev", TRPC5_RISE))))
+    (card,) = CardWriter(book, CANONICAL).cards(advisories, Occasion(INSTANCE, "Patient/123"))
+    assert "Contact: cds-team@hospital.example, https://hospital.example/cds." in card["detail"]
 
 
 def test_only_https_addresses_become_links() -> None:
