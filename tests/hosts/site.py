@@ -73,7 +73,8 @@ class Unit:
         self.credentials = {
             name: Path(here(path)) for key, text in said if key == "LoadCredential" for name, path in [text.split(":", 1)]
         }  # fmt: skip
-        lines = here((DEPLOYMENT / "environment").read_text("utf-8")).splitlines()
+        # With what the file offers: these hosts serve what was published.
+        lines = here((DEPLOYMENT / "environment").read_text("utf-8").replace("#EXOWATCH_", "EXOWATCH_")).splitlines()
         self.environment = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
         self.environment |= {
             name: value for key, text in said if key == "Environment" for name, value in [here(text).split("=", 1)]

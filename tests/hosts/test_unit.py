@@ -77,6 +77,19 @@ def test_a_trial_that_takes_too_long_says_so_before_the_proxy_gives_its_page_up(
     assert int(waits) >= aside.SECONDS + 10
 
 
+def test_the_steps_for_one_host_install_every_file_that_its_settings_and_unit_name() -> None:
+    page = (ROOT / "docs/deployment.md").read_text("utf-8").split("## One host")[1]
+    steps = page.split("```sh\n")[1].split("```")[0]
+    settings = (ROOT / "docs/deployment/environment").read_text("utf-8")
+    named = set(re.findall(r"/etc/exowatch/([\w./-]+)", re.sub(r"(?m)^#.*$", "", settings) + UNIT.read_text("utf-8")))
+    installed: set[str] = set()
+    for files, folder in re.findall(r"(?m)^install -m \d+ (.*) /etc/exowatch/(\S*)", steps):
+        installed |= {f"{folder}{name}" for name in files.split()}
+    assert len(named) >= 6  # they were read
+    assert named <= installed
+    assert not re.search(r"(?m)^EXOWATCH_RELEASE", settings)  # no step publishes one
+
+
 def test_the_log_of_nginx_knows_every_area_of_the_service(tmp_path: Path) -> None:
     """What is logged as "other" can be neither counted nor watched apart."""
     (pattern,) = re.findall(r'"~(\^[^"]*)" \$first;', NGINX.read_text(encoding="utf-8"))
