@@ -3,8 +3,8 @@
 SIGTERM asks for that. Who sends calls hears of it three times: `/ready` answers 503 for as long as the site says
 (`EXOWATCH_DRAIN_SECONDS`), while calls are answered as before; then connections are refused, and what is under way on those
 that are there still arrives; then the answers that are owed leave, and the process ends with exit code 0. Any signal after it
-ends the first of the three and no more. Ctrl-C alone waits for answers that are owed, a second one for nothing. A service
-manager that wants to know (systemd, `Type=notify`) is told what the server does.
+ends the first of the three and no more. Ctrl-C alone waits for answers that are owed, a second one for nothing. The log has a line `leaving` either way.
+A service manager that wants to know (systemd, `Type=notify`) is told what the server does.
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ class Leaving(uvicorn.Server):
         over = await super().on_tick(counter)
         if self._manager is not None:
             self._manager.tick(leaving=over)
+        if over and self._drained is None and self.leaving.is_set() and self._refused is None:
+            self._refused = time.monotonic()
+            note("leaving", drained=0)  # Ctrl-C: the server refuses connections as soon as this returns
         if not over or self._drained is None:
             return over
         now = time.monotonic()

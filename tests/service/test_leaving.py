@@ -152,6 +152,13 @@ def test_asked_again_it_waits_for_nobody_new_and_owes_the_answers_that_it_owed(
         assert service.process.wait(30) == 0
 
 
+def test_ctrl_c_is_in_the_log_too(tmp_path: Path) -> None:
+    with started(tmp_path) as service:
+        service.process.send_signal(signal.SIGINT)
+        assert service.process.wait(30) == 0
+        assert [one["drained"] for one in service.notes("leaving")] == [0]
+
+
 AROUND = """
 import os, signal, threading, uvicorn
 from cds.service.leaving import Leaving

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +27,13 @@ from cds.record.listing import advisories
 from cds.record.recorder import Recorder
 from cds.service.app import RefusedToStart, create_app
 from cds.service.clients import ClientsError, load_clients
+from cds.service.discovery import templates
 from cds.service.keys import PUBLIC_KEYS, KeyRing
 from cds.service.trust import Trust
 from cds.settings import Settings
+from cds.workbench.synth.requests import hook_request
 from tests.exchange.servers import drip_heads, says, serving, silence
+from tests.hosts.site import free_ports
 from tests.service.conftest import ROOT, now
 from tests.service.tokens import BAD, BASE, GOOD, ISSUER, SERVICE, Keys, claims, keys, signed
 
@@ -444,3 +450,34 @@ def test_open_mode_and_clients_exclude_each_other(reasoner: Reasoner) -> None:
     trust = Trust({}, KeyRing(), lambda *_: True)
     with pytest.raises(RefusedToStart, match="exclude each other"):
         create_app(Settings(public_base_url=BASE, open_mode=True), reasoner, trust=trust)
+
+
+def test_the_page_makes_a_client_that_is_answered_on_one_machine(tmp_path: Path, example: dict[str, Any]) -> None:
+    """As it is written, but for the port, and for the request, which the demo would take long to make."""
+    page = (ROOT / "docs/trust.md").read_text("utf-8").split("### A client to try it with")[1]
+    recipe = page.split("```sh\n")[1].split("```")[0]
+    (port,) = free_ports(1)
+    demo = re.search(r"(?m)^exowatch demo .*$", recipe)
+    assert demo is not None
+    recipe = recipe.replace(demo[0], "cp -r ../demo .").replace("exowatch serve", f"exowatch serve --port {port}")
+    recipe = recipe.replace("127.0.0.1:8642", f"127.0.0.1:{port}")
+    (tmp_path / "demo").mkdir()
+    service = {
+        "hook": "patient-view",
+        "prefetch": {one.key: one.query for one in templates(default_rulebook().catalogue)},
+    }
+    (tmp_path / "demo" / "request.json").write_text(json.dumps(hook_request(example, service)), "utf-8")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("EXOWATCH_")}
+    path = f"{Path(sys.executable).parent}:{plain['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e", "-c", recipe],
+        cwd=tmp_path,
+        env={**plain, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("200\n401\n")
+    assert "0 failed" in done.stdout
+    assert (tmp_path / "trial" / "trial.json").stat().st_mode & 0o077 == 0
