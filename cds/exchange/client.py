@@ -158,8 +158,10 @@ class Exchange:
                 yield answer
         except httpx2.TimeoutException:
             raise CannotFetch("the server did not answer in time") from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, UnicodeEncodeError) as error:
-            raise CannotFetch(f"the server cannot be reached ({type(error).__name__})") from None
+        except (httpx2.ConnectError, httpx2.InvalidURL, UnicodeEncodeError):
+            raise CannotFetch("the server cannot be reached") from None
+        except (httpx2.HTTPError, httpx2.StreamError):
+            raise CannotFetch("the server cannot be reached: it breaks off, or what it answers is no HTTP") from None
 
 
 def _whole(answer: httpx2.Response, most: int, body: bytearray) -> None:
@@ -194,8 +196,10 @@ class _Transport(httpx2.BaseTransport):
             answer = self._pool.handle_request(asked)
         except (httpcore2.TimeoutException, TimeoutError) as error:
             raise httpx2.ReadTimeout("no answer in time") from error
+        except httpcore2.ConnectError as error:
+            raise httpx2.ConnectError("nobody there, or nobody who is trusted") from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
-            raise httpx2.ConnectError(type(error).__name__) from error
+            raise httpx2.ReadError(type(error).__name__) from error
         return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(answer))
 
     def close(self) -> None:

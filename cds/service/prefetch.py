@@ -62,14 +62,18 @@ def delivered(
         if value is not None:
             resources += _checked(value, place)
         why = _why_missing(prefetch, template)
+        meant = ""
         if key not in prefetch and (other := likely.get(key)):
-            why = f"{why}, though '{other}' is, which no template is called: likely a key that is spelt otherwise"
+            meant = f"You sent '{other}'; did you mean '{key}'? "
+            why += f" (what was sent as '{other}' may be meant)" * (not template.required)
         if why and key in failed:
             why = f"{why}, and {failed[key]}"
         if not why:
             data[key] = value
         elif template.required:
-            text = f"{why}; needed for: {template.because}. {_next_step(prefetch, template, asked=key in failed)}"
+            text = (
+                f"{why}; needed for: {template.because}. {meant}{_next_step(prefetch, template, asked=key in failed)}"
+            )
             missing.append(Problem(412, "required", text, place))
         else:
             unsent = key not in prefetch and key not in failed

@@ -43,7 +43,13 @@ def test_a_key_that_is_missing_comes_with_the_next_step(client: TestClient, requ
 def test_a_key_that_is_spelt_otherwise_is_named(client: TestClient, request_body: Body, sent: str, key: str) -> None:
     request_body["prefetch"][sent] = request_body["prefetch"].pop(key)
     said = said_of(client.post(VIEW, json=request_body), key)
-    assert f"not in the prefetch, though '{sent}' is, which no template is called" in said
+    assert f"You sent '{sent}'; did you mean '{key}'? Send it as prefetch.{key}" in said
+
+
+def test_on_a_card_an_optional_key_that_is_spelt_otherwise_is_named_too(client: TestClient, request_body: Body) -> None:
+    request_body["prefetch"]["specimen"] = request_body["prefetch"].pop("specimens")
+    (card,) = client.post(VIEW, json=request_body).json()["cards"]
+    assert "not in the prefetch (what was sent as 'specimen' may be meant)" in card["detail"].replace("\\", "")
 
 
 def test_a_strange_key_that_looks_like_none_is_left_alone(client: TestClient, request_body: Body) -> None:
