@@ -11,6 +11,7 @@ import typer
 
 from cds import terminal
 from cds.cli.options import AsJson, RulesDir, reasoner_of, rules_folder
+from cds.counting import counted
 
 
 def serve(
@@ -64,6 +65,7 @@ def conform(
         for result in run(probe, rows or ()):
             results.append(result)
             step()
+        made_up = list(probe.patients)
     if as_json:
         found = [
             {
@@ -84,8 +86,15 @@ def conform(
                 for one in results
             ],
         )
-        counted = Counter(one.outcome for one in results)
-        typer.echo(", ".join(f"{counted[outcome]} {outcome}" for outcome in ("passed", "failed", "not applicable")))
+        became = Counter(one.outcome for one in results)
+        typer.echo(", ".join(f"{became[outcome]} {outcome}" for outcome in ("passed", "failed", "not applicable")))
+    if made_up:
+        terminal.say(
+            f"It was asked about {counted(len(made_up), 'made-up patient')}, whom a service with a record keeps. To erase them from that of "
+            "Exowatch, with the settings of the service:\n"
+            f'for id in {" ".join(made_up)}; do exowatch record erase "Patient/$id" --by conformance --yes; done',
+            error=True,
+        )
     raise typer.Exit(1 if any(one.outcome == "failed" for one in results) else 0)
 
 

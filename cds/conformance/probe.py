@@ -96,6 +96,9 @@ class Probe:
         self.signer = signer
         self._client = client or httpx2.Client(timeout=seconds, follow_redirects=False)
         self.took: list[float] = []  # seconds of each complete call
+        self.patients: dict[
+            str, None
+        ] = {}  # ids of the made-up patients about whom it answered, and which it may have kept
 
     def close(self) -> None:
         self._client.close()
@@ -117,10 +120,16 @@ class Probe:
             headers["Authorization"] = f"Bearer {self.signer.token(self.audience(path))}"
         try:
             answer: httpx2.Response = self._client.request(method, f"{self.base}{path}", headers=headers, **more)
+        except httpx2.TimeoutException:
+            raise Fails(f"{method} {path}: no answer in time") from None
         except httpx2.HTTPError as error:
             untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
-            why = "its certificate is not trusted" if untrusted else type(error).__name__
+            broken = "it could not be reached" if isinstance(error, httpx2.ConnectError) else "the connection broke"
+            why = "its certificate is not trusted" if untrusted else broken
             raise Fails(f"{method} {path}: no answer ({why})") from None
+        body = more.get("json")
+        if answer.status_code == 200 and isinstance(body, dict) and isinstance(body.get("context"), dict):
+            self.patients[str(body["context"].get("patientId", ""))] = None
         return answer
 
     def audience(self, path: str) -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from cds.conformance import LEFT_OUT, ROWS, CannotProbe, Probe, Result, read_signer, run
 from cds.conformance.rows import in_order
+from cds.record import tables
+from cds.record.database import Database
 from tests.conformance.ours import DOCUMENT, MODES, document, open_service, results
 from tests.exchange.servers import certificate_for, says, serving
 
@@ -53,12 +58,17 @@ def test_the_command_prints_the_table_and_counts(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "0 failed" in done.stdout.splitlines()[-1]
+        named = re.findall(r"(?m)^for id in (.*); do exowatch record erase \"Patient/\$id\"", done.stderr)[0].split()
+        with closing(Database(f"sqlite:///{tmp_path}/open.sqlite", deadline=30)) as record, record.reading() as kept:
+            assert {f"Patient/{one}" for one in named} >= set(
+                kept.execute(select(tables.patient.c.reference)).scalars()
+            )
         done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=120, check=False)
         assert {one["outcome"] for one in json.loads(done.stdout)} == {"passed", "not applicable"}
 
 
 def test_what_cannot_be_tested_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CannotProbe, match="does not answer"):
+    with pytest.raises(CannotProbe, match=r"does not answer.*\(it could not be reached\)"):
         list(run(Probe("http://127.0.0.1:9")))
     for address in ("localhost:8000", "cds.example", "ftp://cds.example", "https://"):
         with pytest.raises(CannotProbe, match="write the base URL"):
