@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from starlette.testclient import TestClient
 
+from cds.layers import shipped_rules
+from cds.reasoning.loading import load_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.service.app import create_app
 from cds.service.discovery import asks_for, length, templates
@@ -36,6 +40,19 @@ def refusal(response: Any, status: int) -> dict[str, Any]:
 
 def places(outcome: dict[str, Any]) -> list[str]:
     return [issue["expression"][0] for issue in outcome["issue"] if "expression" in issue]
+
+
+def test_a_book_without_the_example_laboratories_asks_for_none_of_their_codes(tmp_path: Path) -> None:
+    """As docs/laboratories.md says that a site may have it."""
+    shutil.copytree(shipped_rules(), tmp_path / "our-rules")
+    asked = {}
+    for step in ("with", "without"):
+        found = templates(load_rulebook(tmp_path / "our-rules").catalogue)
+        asked[step] = " ".join(one.query for one in found)
+        for file in (tmp_path / "our-rules/labs").glob("example-*"):
+            file.unlink()
+    assert "-lab.example" in asked["with"]
+    assert "-lab.example" not in asked["without"]
 
 
 # discovery ---------------------------------------------------------------------------------------------------------
