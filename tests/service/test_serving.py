@@ -23,7 +23,9 @@ import pytest
 
 from cds.reasoning.reasoner import Reasoner
 from cds.service.server import running
+from cds.workbench.synth.requests import hook_request
 from tests.exchange.servers import certificate_for
+from tests.service.conftest import ROOT
 from tests.service.test_trust import CLIENT
 from tests.service.tokens import BASE, claims, keys, signed
 
@@ -226,3 +228,22 @@ def _wait_for(ask: Callable[[], set[int]]) -> set[int]:
         assert time.monotonic() < deadline, "nothing came"
         time.sleep(0.1)
     return found
+
+
+def test_the_first_steps_of_an_integrator_work_as_they_are_written(
+    reasoner: Reasoner, tmp_path: Path, example: dict[str, Any]
+) -> None:
+    """But for the port, and for the request, which the demo would take long to make."""
+    page = (ROOT / "docs/integrators.md").read_text("utf-8")
+    start, ask = (block.split("```")[0] for block in page.split("## Try it")[1].split("```sh\n")[1:3])
+    tell = page.split("### Feedback")[1].split("```sh\n")[1].split("```")[0]
+    assert start.splitlines()[-1].startswith("exowatch serve --dev ")  # nothing follows what does not end
+    (tmp_path / "demo").mkdir()
+    with running(reasoner, database=f"sqlite:///{tmp_path}/record.sqlite") as base:
+        (service,) = (
+            one for one in httpx2.get(f"{base}/cds-services").json()["services"] if one["hook"] == "patient-view"
+        )
+        (tmp_path / "demo/request.json").write_text(json.dumps(hook_request(example, service)), "utf-8")
+        steps = f"{ask}\n{tell}".replace("http://127.0.0.1:8642", base)
+        done = subprocess.run(["bash", "-e", "-c", steps], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith('{"known":0,"new":1,"unknownCards":[]}')
