@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -54,18 +55,25 @@ def serve(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
 @contextmanager
 def served(environment: dict[str, str], *words: str) -> Iterator[str]:
     process = serve(environment, *words)
+    assert process.stdout is not None
     assert process.stderr is not None
-    try:
-        for line in process.stderr:
-            said = json.loads(line)
-            if said["event"] == "serving":
-                break
-        else:
-            raise AssertionError("the service did not start")
-        yield said["address"]
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+    with process.stdout, process.stderr as log:
+        # A log that nobody reads fills its pipe, and then the service waits.
+        reader = threading.Thread(target=log.read)
+        try:
+            for line in log:
+                said = json.loads(line)
+                if said["event"] == "serving":
+                    break
+            else:
+                raise AssertionError("the service did not start")
+            reader.start()
+            yield said["address"]
+        finally:
+            process.terminate()
+            process.wait(20)
+            if reader.ident is not None:
+                reader.join()
 
 
 def test_over_tls_a_client_is_answered(
