@@ -6,7 +6,7 @@ A site may overlay these files, so a key without words falls back on itself, wri
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cds.advice.advisory import About, Option
@@ -125,14 +125,21 @@ class Wording:
         return said if len(shown) < 140 else shown[:138].rstrip() + "…"
 
     def explanation(self, finding: Finding) -> str:
-        return str(self._said(finding, f"{finding.state}_explain", "explain") or "")
+        return self.explained(finding.state, finding.rule.name, tuple(finding.notes))
+
+    def explained(self, state: str, rule: str = "", notes: Sequence[str] = ()) -> str:
+        """What cards of a state say below the headline, of a rule and with the notes that a finding carries."""
+        return str(self._of(state, rule, notes, f"{state}_explain", "explain") or "")
 
     def _said(self, finding: Finding, key: str, common: str) -> object:
-        """The words of the state: those of a note that the finding carries, else those of its rule, else the common ones."""
+        return self._of(finding.state, finding.rule.name, finding.notes, key, common)
+
+    def _of(self, state: str, rule: str, notes: Iterable[str], key: str, common: str) -> object:
+        """The words of a state: those of a note that is carried, else those of the rule, else the common ones."""
         by_note, by_rule = self._cards.get("by_note", {}), self._cards.get("by_rule", {})
-        nearer = [by_note.get(note, {}) for note in finding.notes] + [by_rule.get(finding.rule.name, {})]
+        nearer = [by_note.get(note, {}) for note in notes] + [by_rule.get(rule, {})]
         own = next((words[key] for words in nearer if words.get(key)), None)
-        return own or self._cards.get("states", {}).get(finding.state, {}).get(common)
+        return own or self._cards.get("states", {}).get(state, {}).get(common)
 
     def missing(self, fact: str, finding: Finding) -> tuple[str, ...]:
         """What would settle an unknown fact of the finding."""

@@ -101,6 +101,12 @@ def test_every_state_has_a_word_a_headline_and_an_explanation(wording: dict[str,
         assert state.keys() == {"word", "headline", "explain"}
 
 
+def test_words_common_to_all_rules_state_no_rate_for_it_differs_from_rule_to_rule(wording: dict[str, Any]) -> None:
+    rate = re.compile(r"\d|\bone \S+ in \w+|\b(one|two|three) in \w+|per ?cent", re.IGNORECASE)
+    for key, state in wording["states"].items():
+        assert not rate.search(state["explain"]), key
+
+
 def test_headlines_fit_a_summary_and_name_only_known_things(wording: dict[str, Any]) -> None:
     longest = {
         "marker": "TGF-β1 and PD-L1 (EV)",

@@ -87,6 +87,21 @@ def _numbers(limit: Any) -> Iterator[int]:
             yield getattr(limit, name)
 
 
+@pytest.mark.parametrize("rule", BOOK.rules, ids=lambda rule: rule.name)
+def test_what_cards_say_of_a_state_is_there_to_be_reviewed(rule: Rule) -> None:
+    text = READ[f"rule-{rule.name}.html"].text
+    for one in TELLER.told(rule).conclusions:
+        assert TELLER.words.explained(one.state, rule.name) in text
+    for state in BOOK.states:
+        assert TELLER.words.explained(state.name) in READ["index.html"].text
+
+
+def test_words_that_a_note_puts_in_the_place_of_the_usual_ones_are_shown_with_it() -> None:
+    text = READ["rule-trpc5-rise-on-chemotherapy.html"].text
+    assert TELLER.words.explained("no-flag") in text
+    assert TELLER.words.explained("no-flag", notes=("parallel-to-total-ev",)) in text
+
+
 def test_states_stand_in_the_order_in_which_they_are_asked() -> None:
     order = [state.name for state in BOOK.states]
     for rule in BOOK.rules:

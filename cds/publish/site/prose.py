@@ -50,6 +50,7 @@ class Conclusion:
 
     state: str
     word: str
+    explained: tuple[tuple[str, str], ...]  # what a card says of it: the note with which ("" for the usual), the words
     ways: tuple[Way, ...]
     options: tuple[str, ...]
 
@@ -92,7 +93,11 @@ class Teller:
             tuple(self.fact(spec, rule) for spec in rule.facts if spec.name in own and spec.name != "applies"),
             tuple(
                 Conclusion(
-                    state.name, self.words.state(state.name), tuple(ways[state.name]), self._options(rule, state.name)
+                    state.name,
+                    self.words.state(state.name),
+                    self._explained(rule, state.name),
+                    tuple(ways[state.name]),
+                    self._options(rule, state.name),
                 )
                 for state in self._book.states
                 if state.name in ways
@@ -162,6 +167,13 @@ class Teller:
     def _therapy(self, name: str) -> str:
         said = self.words.therapy(name)
         return said[0].lower() + said[1:] if said[1:2].islower() else said
+
+    def _explained(self, rule: Rule, state: str) -> tuple[tuple[str, str], ...]:
+        """The usual words of a state, then those that stand instead where a card carries a note of the rule."""
+        usual = self.words.explained(state, rule.name)
+        notes = dict.fromkeys(clause.note for clause in rule.clauses if clause.note and clause.state in ("", state))
+        others = [(self._note(note), self.words.explained(state, rule.name, (note,))) for note in notes]
+        return (("", usual), *((note, words) for note, words in others if words != usual))
 
     def _options(self, rule: Rule, state: str) -> tuple[str, ...]:
         return tuple(self.words.option(key).text for key in rule.advise.get(state, ()))

@@ -57,7 +57,7 @@ class Site:
         book, words = self._book, self._teller.words
         yield "index.html", self._page(
             "index", rules=[(rule, self._teller.question(rule)) for rule in book.rules], withheld=dict(book.withheld),
-            states=[(state, words.state(state.name)) for state in book.states], attributes=words.attributes(), about=self._about,
+            states=[(state, words.state(state.name), words.explained(state.name)) for state in book.states], attributes=words.attributes(), about=self._about,
             studies=sum(not study.retracted for study in book.evidence.studies.values()),
         )  # fmt: skip
         for rule in book.rules:
