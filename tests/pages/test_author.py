@@ -34,6 +34,8 @@ from cds.workbench.proving.reading import load_tests, read_case
 from cds.workbench.trials.versions import version
 from tests.access.people import PASSWORD
 from tests.pages.boards import TENANT, Browser, text_of
+from tests.reasoning.test_fourth_marker import MARKER
+from tests.reasoning.test_fourth_marker import RULE as FOURTH
 from tests.record.visits import REASONER
 
 RULE = "trpc5-rise-on-chemotherapy"
@@ -261,6 +263,19 @@ def test_what_fails_anyway_is_told_apart_from_what_other_limits_make_fail(tmp_pa
         assert "1 expectation does not hold with the limits in use either" in told
         assert f"Every expectation of {CASES} cases that holds with the limits in use holds with these too" in told
         assert "no longer hold" not in told
+
+
+def test_of_a_marker_that_no_synthetic_patient_has_no_change_is_said_to_show_nothing(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    shutil.copytree(shipped_rules(), rules)
+    (rules / "markers/uchl1-ev.yaml").write_text(MARKER, encoding="utf-8")
+    (rules / "resistance/uchl1-rise-on-chemotherapy.yaml").write_text(FOURTH, encoding="utf-8")
+    database, author = opened(tmp_path, Reasoner(load_rulebook(rules)), rules)
+    with closing(database):
+        told = asked(author, "/author/rules/uchl1-rise-on-chemotherapy/limits", **{"limit.rise.floor": "2"})
+    assert told.count("no patient of this cohort has a result of uchl1-ev: nothing is shown of this rule") == 2
+    assert "0 of 300" not in told
+    assert "On no visit of any patient does the rule say something else" not in told
 
 
 def test_limits_as_they_are_ask_nobody(author: Browser) -> None:

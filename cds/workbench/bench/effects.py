@@ -66,6 +66,7 @@ class Effects:
     flips: tuple[tuple[str, str, tuple[Turned, ...]], ...]  # from which state to which, who
     counts: tuple[Counted, ...]
     figures: tuple[Figures | None, Figures | None]  # before, after; None where nobody was judged
+    unheard: str = ""  # that the rule was asked of nobody, or could judge nobody: then no change shows nothing
 
     @property
     def turned(self) -> int:
@@ -120,6 +121,7 @@ def trial(files: RuleFiles, hash_: str, name: str, text: str, lives: Sequence[Li
         Effects(
             rule.name, _kinds(flips.get(rule.name), truths), _counts(rule.name, was, now, book),
             (_figures(rule.name, first), _figures(rule.name, then)),
+            next((one for one in first.unheard if one.startswith(f"{rule.name}: ")), ""),
         )
         for rule in asked
         if not rule.part
