@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -242,6 +243,27 @@ def test_a_cohort_without_the_condition_has_a_page_too() -> None:
     assert "–" in shown
     assert json.loads(msgspec.json.encode(data(backtest([], BOOK, "none"), [0.1])))["whole"]["patients"] == 0
     assert page(backtest([], BOOK, "none"), [0.1], [])
+
+
+def test_who_was_never_judged_is_in_no_percentage(tmp_path: Path) -> None:
+    book = Reasoner(BOOK)
+    patients = [make_patient(3, number, design=DESIGN) for number in range(12)]
+    for one in patients:
+        for entry in one.bundle["entry"]:
+            entry["resource"].pop("performer", None)  # whose method nobody knows then
+    unjudged = backtest([lived(book, read(one.bundle, BOOK.catalogue), one.truth) for one in patients], BOOK, "x")
+    assert not unjudged.whole.judged
+    assert [row[0] for row in headline(unjudged, [0.1])] == ["patients"]
+    assert unjudged.whole.predictive_value(0.1) is None
+    (said,) = (one for one in unjudged.unheard if one.startswith(f"{TRPC5}: "))
+    assert re.search(r": (\d+) of \1 evaluations not-evaluable; most often missing: \w", said)
+    shown = page(unjudged, [0.1], [])
+    assert said in html.unescape(shown)
+    assert "0.0\u00a0%" not in shown
+    assert "100\u00a0%" not in shown
+    half = backtest([life({30: "not-evaluable"}), life({30: "no-flag"}, onset=10)], BOOK, "x")
+    assert half.whole.judged
+    assert not any(TRPC5 in one for one in half.unheard)
 
 
 def test_the_command(tmp_path: Path) -> None:

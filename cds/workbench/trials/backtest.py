@@ -8,7 +8,7 @@ progression: positive if the flag came first.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
@@ -20,6 +20,7 @@ from cds.workbench.trials.lives import Life, unheard
 
 MONTH = 30.4375
 """Days of a month, on average."""
+_MOST_NAMED = 3
 _NOT_JUDGED = ("", "not-applicable", "out-of-scope", "not-evaluable", "data-quality", "background")
 
 
@@ -28,6 +29,7 @@ class Watched:
     """One patient as far as the figures need them. `found`: the day of the first flag from the onset on; None: never."""
 
     has: bool
+    judged: bool  # on one visit at least a rule said more than that it could not judge, or was not for them
     detectable: bool
     found: date | None
     early: bool  # flagged before the onset
@@ -41,7 +43,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of a group of patients. A figure is None where there is nobody to tell it of."""
+    """Of a group of patients. A figure is None where there is nobody to tell it of; all are where nobody was ever judged."""
 
     patients: int
     with_condition: int
@@ -56,6 +58,7 @@ class Figures:
     before_imaging: Interval | None  # of who progressed, flagged before the scan
     confusion: tuple[int, int, int, int]  # found, missed, falsely flagged, quiet
     early: int  # with the condition, and flagged before its onset
+    judged: bool = True
 
     @property
     def prevalence(self) -> float:
@@ -63,6 +66,8 @@ class Figures:
 
     def predictive_value(self, prevalence: float) -> Interval | None:
         """The share of flags that are true where `prevalence` of all have the condition."""
+        if not self.judged:
+            return None
         found, missed, wrong, quiet = self.confusion
         return predictive_value((found, found + missed), (quiet, wrong + quiet), prevalence)
 
@@ -93,7 +98,7 @@ class Backtest:
     evaluations: int
     order: tuple[str, ...]  # of the states
     unmeasured: int  # patients without any result: they are in no figure
-    unheard: tuple[str, ...] = ()  # of each rule that was asked of nobody, that nothing is shown of it
+    unheard: tuple[str, ...] = ()  # of each rule that was asked of nobody, or could judge nobody, that it was so
     shadow: tuple[str, ...] = field(
         default=()
     )  # drafts and rules in shadow: they are in the groups, and in no other figure
@@ -115,6 +120,7 @@ def backtest(lives: Iterable[Life], book: RuleBook, cohort: str) -> Backtest:
     unmeasured = 0
     ever: Counter[tuple[str, str]] = Counter()
     stood: Counter[tuple[str, str]] = Counter()
+    missing: dict[str, Counter[str]] = {}
     evaluations = 0
     for life in lives:
         if not life.days:
@@ -123,6 +129,8 @@ def backtest(lives: Iterable[Life], book: RuleBook, cohort: str) -> Backtest:
         evaluations += len(life.days)
         flagged.append(_watched(life, shown, flags))
         crossed.append(_watched(life, shown, crosses))
+        for name, lacking in life.missing.items():
+            missing.setdefault(name, Counter()).update(lacking)
         for name, states in life.states.items():
             ever.update((name, state) for state in set(states) if state)
             stood.update((name, state) for state in states if state)
@@ -145,8 +153,22 @@ def backtest(lives: Iterable[Life], book: RuleBook, cohort: str) -> Backtest:
         ),
         tuple(_after(one.found, one) for one in onsets), tuple(_after(one.progression, one) for one in onsets),
         tuple((one.last - one.onset).days for one in onsets if one.onset), evaluations, tuple(order), unmeasured,
-        unheard(book, {name for name, _ in ever}), shadow,
+        (*unheard(book, {name for name, _ in ever}), *_unjudged((*shown, *shadow), stood, missing)), shadow,
     )  # fmt: skip
+
+
+def _unjudged(
+    rules: Collection[str], stood: Counter[tuple[str, str]], missing: Mapping[str, Counter[str]]
+) -> Iterator[str]:
+    """A sentence for each rule that was asked and could judge nothing: that it was silent is no sign that it is right."""
+    for name in rules:
+        states = {state: visits for (rule, state), visits in stood.items() if rule == name}
+        if not states.get("not-evaluable") or any(state not in _NOT_JUDGED for state in states):
+            continue
+        lacking = [words for words, _ in missing.get(name, Counter()).most_common(_MOST_NAMED)]
+        yield f"{name}: {states['not-evaluable']:,} of {sum(states.values()):,} evaluations not-evaluable" + (
+            f"; most often missing: {', '.join(lacking)}" if lacking else ""
+        )
 
 
 def _watched(life: Life, rules: Collection[str], flags: Collection[str]) -> Watched:
@@ -160,6 +182,7 @@ def _watched(life: Life, rules: Collection[str], flags: Collection[str]) -> Watc
     begin = day_of(truth, "line_start") or life.days[0]
     return Watched(
         has=has,
+        judged=any(state not in _NOT_JUDGED for states in series for state in states),
         detectable=bool(truth.get("should_flag", has)),
         found=counted[0] if counted else None,
         early=len(counted) < len(days),
@@ -173,7 +196,7 @@ def _watched(life: Life, rules: Collection[str], flags: Collection[str]) -> Watc
 
 
 def figures(watched: Sequence[Watched]) -> Figures:
-    """The figures of some patients."""
+    """The figures of some patients: none where nobody was judged, for silence is then neither right nor wrong."""
     ill = [one for one in watched if one.has]
     well = [one for one in watched if not one.has]
     found = sum(one.found is not None for one in ill)
@@ -182,12 +205,17 @@ def figures(watched: Sequence[Watched]) -> Figures:
     leads = tuple(sorted((one.progression - one.found).days for one in ill if one.progression and one.found))
     progressed = [one for one in ill if one.progression]
     months, alerts = sum(one.months for one in watched), sum(one.alerts for one in watched)
+    cells, early = (found, len(ill) - found, wrong, len(well) - wrong), sum(one.early for one in ill)
+    if not any(one.judged for one in watched):
+        return Figures(
+            len(watched), len(ill), None, None, None, None, months, alerts, None, (), None, cells, early, judged=False
+        )
     per_month = rate(alerts, months)
     return Figures(
         len(watched), len(ill), proportion(found, len(ill)), proportion(sum(one.found is not None for one in seen), len(seen)),
         proportion(len(well) - wrong, len(well)), per_month and Interval(*(100 * one for one in per_month)), months, alerts,
         middle(leads), leads, proportion(sum(lead > 0 for lead in leads), len(progressed)),
-        (found, len(ill) - found, wrong, len(well) - wrong), sum(one.early for one in ill),
+        cells, early,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache, partial
@@ -9,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from cds.advice.wording import Wording
 from cds.chart import Record
 from cds.reasoning.loading import load_rulebook
 from cds.reasoning.reasoner import Reasoner
@@ -23,11 +25,13 @@ class Life(msgspec.Struct, frozen=True):
     """One patient: on which days something became known of a marker, and the state of each rule on each of them.
 
     `states` holds for each rule that was asked at least once as many states as there are `days`; "" where it was not asked.
+    `missing` says in words what kept a rule from judging, and on how many days.
     """
 
     truth: Truth
     days: tuple[date, ...]
     states: Mapping[str, tuple[str, ...]]
+    missing: Mapping[str, Mapping[str, int]] = {}
 
 
 def visits(record: Record) -> list[date]:
@@ -37,13 +41,17 @@ def visits(record: Record) -> list[date]:
 
 def lived(reasoner: Reasoner, record: Record, truth: Truth) -> Life:
     """The patient's life as the service would have followed it; of combined rules the whole, not the parts."""
-    days = visits(record)
-    said = []
+    days, words = visits(record), Wording(reasoner.rulebook)
+    said, missing = [], dict[str, Counter[str]]()
     for day in days:
         evaluation = reasoner.evaluate(record.as_of(day))
         said.append({name: finding.state for name, finding in evaluation.answers.items() if not finding.rule.part})
+        for name, finding in evaluation.answers.items():
+            if finding.state == "not-evaluable" and not finding.rule.part:
+                lacking = (one for fact in finding.missing for one in words.missing(fact, finding))
+                missing.setdefault(name, Counter()).update(dict.fromkeys(lacking, 1))
     rules = sorted({name for one in said for name in one})
-    return Life(truth, tuple(days), {name: tuple([one.get(name, "") for one in said]) for name in rules})
+    return Life(truth, tuple(days), {name: tuple([one.get(name, "") for one in said]) for name in rules}, missing)
 
 
 def unheard(book: RuleBook, asked: Collection[str], of: str = "this cohort") -> tuple[str, ...]:

@@ -25,6 +25,8 @@ def headline(found: Backtest, prevalences: Sequence[float]) -> list[tuple[str, s
     """The main figures: what, how much, and a word about it."""
     whole = found.whole
     caught, missed, wrong, quiet = whole.confusion
+    if not whole.judged:
+        return [("patients", f"{whole.patients:,}", "no rule could judge any of them, so there is no figure")]
     rows = [
         (
             "sensitivity",
@@ -149,11 +151,12 @@ def _parts(found: Backtest, prevalences: Sequence[float], asked: Sequence[tuple[
     for sentence in found.unheard:
         yield f'<p class="notice">{escape(sentence)}.</p>'
     yield "</section>"
-    yield _section("Which rules find it, and stay quiet", [
-        _figure(plots.intervals("Sensitivity by group", _rows(found, "sensitivity")), "Sensitivity, with 95 % Wilson intervals."),
-        _figure(plots.intervals("Specificity by group", _rows(found, "specificity")), "Specificity, with 95 % Wilson intervals."),
-    ])  # fmt: skip
-    if found.found_after:
+    if any(group.figures.judged for group in found.groups):
+        yield _section("Which rules find it, and stay quiet", [
+            _figure(plots.intervals("Sensitivity by group", _rows(found, "sensitivity")), "Sensitivity, with 95 % Wilson intervals."),
+            _figure(plots.intervals("Specificity by group", _rows(found, "specificity")), "Specificity, with 95 % Wilson intervals."),
+        ])  # fmt: skip
+    if found.found_after and whole.judged:
         last = max(1, *found.watched_for)
         steps = [
             plots.Steps("flagged", share_by_time(found.found_after, found.watched_for), "a"),
