@@ -79,6 +79,17 @@ def test_the_next_step_says_what_was_likely_meant(tmp_path: Path, name: str, par
     assert meant in [problem.hint for problem in problems]
 
 
+def test_a_study_from_memory_is_told_to_be_read_and_not_to_be_of_another_kind(tmp_path: Path) -> None:
+    study = (EXAMPLE / "evidence/studies-example.yaml").read_text("utf-8").replace("verification: V", "verification: M")
+    rise = "conclude:\n  suspected:\n    - {id: rise, all: [risen], certainty: very-low}\n  no-flag:\n    - {id: no-rise, all: [not risen]}\n"
+    parts = [("evidence/studies-example.yaml", study), ("resistance/example.yaml", rise)]
+    problems = lint_book(written(tmp_path / "site", parts), TODAY)
+    (found,) = (problem for problem in problems if problem.mistake is Mistake.ABOVE_ITS_EVIDENCE)
+    assert "'example-2026' is known from memory (verification: M), which does not count" in found.message
+    assert "verification: V" in found.hint
+    assert "cohort" not in found.message + found.hint
+
+
 def test_a_day_is_shared_by_findings_that_are_combined(tmp_path: Path) -> None:
     rule = (shipped_rules() / "resistance" / "tgfb1-pdl1-rise-on-her2-therapy.yaml").read_text("utf-8")
     place = tmp_path / "tgfb1-pdl1-rise-on-her2-therapy.yaml"

@@ -115,7 +115,7 @@ QUESTIONS = (
     Question("citation", "Its citation?", asked=_new_study),
     Question("kind", f"What kind of study is it? ({', '.join(KINDS)})", wrong=_one_of(lambda _b: KINDS), asked=_new_study),
     Question("direction", "In words: what did a rising value go with?", wrong=_sentence, asked=_new_study),
-    Question("seen", "Did you read it yourself? V: yes, at least its abstract; S: only in a review; M: from memory", wrong=_one_of(lambda _b: ("V", "S", "M")), asked=_new_study),
+    Question("seen", "Did you read it yourself? V: yes, at least its abstract; S: only in a review; M: from memory (it then supports no more than watch)", wrong=_one_of(lambda _b: ("V", "S", "M")), asked=_new_study),
     Question("name", "How is the rule called?", _rule_name, _new_name),
     Question("title", "Its title: a noun phrase of what is seen", lambda a, b: f"{_short(a, b)} rising on {_therapy(a, b)}", _sentence),
     Question("summary", "One sentence without numbers: what does it mean?", wrong=_sentence),

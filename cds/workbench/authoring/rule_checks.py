@@ -156,14 +156,23 @@ def _evidence(written: Written, book: RuleBook) -> None:
                 ("evidence", number), Mistake.SUPPORT_OF_CONCERN,
             )  # fmt: skip
     warned = [state.name for state in book.states if state.indicator == "warning"]
-    seen = [study for study in support if study.kind in IN_PATIENTS and study.verification != "M"]
+    in_patients = [study for study in support if study.kind in IN_PATIENTS]
+    seen = [study for study in in_patients if study.verification != "M"]
     name = written.rule.name
     graded = [study.grade_for.get(name) or study.grade for study in seen]
     best = max((GRADES.index(grade) for grade in graded if grade), default=0)
     for clause, way in written.clauses():
         if clause.state not in warned:
             continue
-        if not seen:
+        if in_patients and not seen:
+            named = ", ".join(f"'{study.id}'" for study in in_patients)
+            section.problem(
+                f"'{clause.state}' interrupts people, and {named} is known from memory (verification: M), which does not count",
+                "read it (verification: V), or find it in a review (verification: S); or conclude 'watch'",
+                way,
+                Mistake.ABOVE_ITS_EVIDENCE,
+            )
+        elif not seen:
             section.problem(
                 f"'{clause.state}' interrupts people, and no study in patients supports it",
                 f"add one of the kinds {', '.join(IN_PATIENTS)}, or conclude 'watch'",
