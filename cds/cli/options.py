@@ -28,6 +28,11 @@ def rules_folder(rules: Path | None) -> Path | None:
     return rules or load_settings().rules_dir
 
 
+def not_asked(rule: str) -> str:
+    """The line about a rule that stands in the book and is not asked."""
+    return f"not asked, for it is a draft or retired: {rule}"
+
+
 def rulebook_of(rules: Path | None, *, drafts: bool = False) -> RuleBook:
     """The rule book that the call or the settings name.
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cds import terminal
-from cds.cli.options import AsJson, RulesDir, rules_folder
+from cds.cli.options import AsJson, RulesDir, not_asked, rules_folder
 from cds.counting import counted
 
 Shelf = Annotated[Path, typer.Option("--to", "--in", help="The folder of releases.")]
@@ -44,7 +44,9 @@ def publish(
     from cds.workbench.publishing import publish as made_public
 
     files, now = rule_files(rules_folder(rules) or shipped_rules()), datetime.now(UTC).isoformat(timespec="seconds")
-    found = objections(files, date.today())
+    found = objections(files, date.today(), key=key)
+    for name in found.resting:
+        terminal.say(not_asked(name))
     if found:
         if found.problems:
             terminal.say(as_text(found.problems))
@@ -54,6 +56,8 @@ def publish(
             terminal.say(f"{rule}: no test stands beside it; `exowatch rules boundaries {rule}` writes the first")
         if found.fault:
             terminal.say(found.fault)
+        if found.unsigned:
+            terminal.say(found.unsigned)
         typer.echo("not published")
         raise typer.Exit(1)
     who = by or getpass.getuser()
@@ -65,12 +69,23 @@ def publish(
 
 
 def use(
-    version: Annotated[str, typer.Argument(help="A version on the shelf, newer or older.")], to: Shelf, by: By = ""
+    version: Annotated[str, typer.Argument(help="A version on the shelf, newer or older.")],
+    to: Shelf,
+    by: By = "",
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            help="Public keys: it must be signed by one of them; default: EXOWATCH_RELEASE_KEYS, else by anybody."
+        ),
+    ] = None,
 ) -> None:
-    """Put a published version into use: the way back is the same as the way on."""
-    from cds.reasoning.releases import current, put_into_use
+    """Put a published version into use: the way back is the same as the way on. One that was altered is refused."""
+    from cds.reasoning.releases import current, put_into_use, read_keys, read_release
+    from cds.settings import load_settings
 
+    known = keys or load_settings().release_keys
     before = current(to)
+    read_release(to, version, read_keys(known) if known is not None else None)
     put_into_use(to, version, by=by or getpass.getuser(), at=datetime.now(UTC).isoformat(timespec="seconds"))
     typer.echo(f"in use: {version}" + (f", before it {before}" if before else ""))
 

@@ -9,7 +9,7 @@ import typer
 
 from cds import terminal
 from cds.cli import authoring, proving, publishing, trials
-from cds.cli.options import AsJson, RulesDir, rules_folder
+from cds.cli.options import AsJson, RulesDir, not_asked, rules_folder
 from cds.errors import InputError
 from cds.layers import rule_files, shipped_rules
 from cds.reasoning.loading import load_rulebook
@@ -54,7 +54,7 @@ def rules_list(rules: RulesDir = None, as_json: AsJson = False) -> None:
     for name, reason in book.withheld.items():
         terminal.say(f"withheld: {name}: {reason}")
     for name in sorted(book.resting):
-        terminal.say(f"not asked, for it is a draft or retired: {name}")
+        terminal.say(not_asked(name))
     for name, keys in files.laid_over().items():
         terminal.say(f"{files.site} lays over the shipped {name}: {', '.join(keys)}")
     for name in files.outdated():

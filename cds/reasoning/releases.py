@@ -104,6 +104,16 @@ def read_keys(path: Path) -> Mapping[str, OKPKey]:
     return found
 
 
+def signing_key(path: Path) -> OKPKey:
+    """The private key of a file. Raises `ReleaseError`."""
+    if not path.exists():
+        raise ReleaseError(f"{path} is not there, so nothing can be signed. Make a key: exowatch rules new-key {path}")
+    content = _json(path)
+    if not isinstance(content, dict) or "d" not in content:
+        raise ReleaseError(f"{path} is no private key, so nothing can be signed. Make one: exowatch rules new-key")
+    return _key(content, path)
+
+
 def _key(content: object, path: Path) -> OKPKey:
     try:
         if not isinstance(content, dict) or content.get("crv") != "Ed25519":
@@ -125,10 +135,7 @@ def write_release(
         raise ReleaseError(f"'{version}' is no version: letters, digits and .+_- , such as 2026.12.1")
     if (shelf / version).exists():
         raise ReleaseError(f"{shelf / version} exists: a release stays as it is. Choose another version")
-    content = _json(key_file)
-    if not isinstance(content, dict) or "d" not in content:
-        raise ReleaseError(f"{key_file} is no private key, so nothing can be signed. Make one: exowatch rules new-key")
-    key = _key(content, key_file)
+    key = signing_key(key_file)
     listed: list[dict[str, Any]] = []
     texts: dict[str, bytes] = {}
     for name, file in files.files.items():
@@ -208,12 +215,15 @@ def _plain(folder: Path) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def read_release(shelf: Path, version: str, keys: Mapping[str, OKPKey]) -> Published:
-    """A version with its rule book, every file as it was signed. Raises `ReleaseError`, also for a book that does not load."""
+def read_release(shelf: Path, version: str, keys: Mapping[str, OKPKey] | None) -> Published:
+    """A version with its rule book, every file as it was signed. Raises `ReleaseError`, also for a book that does not load.
+
+    With no `keys` (None) it is not asked who signed it: enough to see what was altered, and nothing to trust.
+    """
     folder = shelf / version
     if not _VERSION.fullmatch(version) or not (folder / SIGNED).is_file():
         raise ReleaseError(f"{shelf} holds no version '{version}'; there are: {', '.join(versions(shelf)) or 'none'}")
-    manifest = _verified(folder, keys)
+    manifest = _verified(folder, keys) if keys is not None else _stated(folder)
     try:
         release = Release(**{name: str(manifest[name]) for name in Release.__slots__})
         files = _files(folder, manifest)
@@ -252,6 +262,17 @@ def _verified(folder: Path, keys: Mapping[str, OKPKey]) -> Mapping[str, Any]:
     )
 
 
+def _stated(folder: Path) -> Mapping[str, Any]:
+    """What the signed file says, whoever signed it."""
+    try:
+        manifest = json.loads(jws.extract_compact((folder / SIGNED).read_bytes()[:_MOST].strip()).payload)
+    except (OSError, ValueError, JoseError):
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise ReleaseError(f"{folder / SIGNED} cannot be read as a signed release: restore it, or publish anew")
+    return manifest
+
+
 def _files(folder: Path, manifest: Mapping[str, Any]) -> RuleFiles:
     found: dict[str, RuleFile] = {}
     for entry in manifest["files"]:
@@ -288,6 +309,6 @@ def _json(path: Path) -> Any:
 
 
 __all__: Sequence[str] = (
-    "Published", "Release", "ReleaseError", "current", "new_key", "put_into_use", "read_current", "read_keys", "read_release", "versions",
-    "write_release",
+    "Published", "Release", "ReleaseError", "current", "new_key", "put_into_use", "read_current", "read_keys", "read_release", "signing_key",
+    "versions", "write_release",
 )  # fmt: skip

@@ -208,6 +208,36 @@ def test_published_listed_and_back_by_commands(tmp_path: Path, key: Path) -> Non
     assert rules.is_dir()
 
 
+def test_an_altered_version_is_not_put_into_use(tmp_path: Path, key: Path) -> None:
+    shelf = tmp_path / "shelf"
+    for version in ("1", "2"):
+        shelved(shelf, key, version)
+    use = ("rules", "use", "1", "--in", str(shelf))
+    other = tmp_path / "other.json"
+    new_key(other)
+    done = exowatch(*use, "--keys", str(public(other)))
+    assert (done.returncode, "signed by no key that is known here" in done.stderr) == (2, True)
+    edited(shelf / "1")
+    for keys in ((), ("--keys", str(public(key)))):
+        done = exowatch(*use, *keys)
+        assert (done.returncode, "is not as it was signed" in done.stderr) == (2, True)
+    assert current(shelf) == "2"
+
+
+def test_drafts_are_named_and_a_missing_key_with_all_else(tmp_path: Path, key: Path) -> None:
+    draft = book_with(tmp_path / "book", change=lambda text: text.replace("status: active", "status: draft", 1))
+    done = publish(tmp_path / "shelf", key, "1", "--rules", str(draft))
+    assert done.returncode == 0
+    assert "not asked, for it is a draft or retired: trpc5-rise-on-chemotherapy" in done.stdout
+    late = book_with(
+        tmp_path / "late", change=lambda text: text.replace("review_by: 2027-11-23", "review_by: 2026-01-01")
+    )
+    done = publish(tmp_path / "shelf", tmp_path / "none.json", "2", "--rules", str(late))
+    assert done.returncode == 1
+    assert "EX707" in done.stdout
+    assert "none.json is not there" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("name", "change", "says"),
     [
