@@ -16,7 +16,7 @@ import msgspec
 from cds import terminal
 from cds.board.words import words
 from cds.errors import ExowatchError, InputError
-from cds.reasoning.loading import default_rulebook
+from cds.reasoning.loading import load_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.record.accounts import Accounts
 from cds.record.database import Database
@@ -40,21 +40,21 @@ _MARK = ".exowatch-demo"
 """The file by which a folder is known as one that a demo may write into."""
 
 
-def run_demo(*, once: bool, port: int, out: Path) -> int:
+def run_demo(*, once: bool, port: int, out: Path, rules: Path | None = None) -> int:
     """Show the main job end to end; 0 if the service answered with a card and the board with its list.
 
-    `once`: ask, print, and leave. Raises `InputError` for a folder that holds anything that no demo wrote.
+    `once`: ask, print, and leave. `rules`: a folder of rules, if not the shipped ones. Raises `InputError` for a folder that holds anything that no demo wrote.
     """
     say = terminal.say
     _ours(out)
-    reasoner, today = Reasoner(default_rulebook()), date.today()
+    reasoner, today = Reasoner(load_rulebook(rules)), date.today()
     example = out / "example-suspected.json"
     example.write_bytes(shipped_example())
     for number, patient in enumerate(patients(today), 1):
         (out / f"patient-{number:06d}.json").write_text(json.dumps(patient.bundle()), encoding="utf-8")
     address, password = _clinic(out, reasoner, today)
-    with running(reasoner, port=0 if once else port, database=address, pages=(add_author_pages,)) as base:
-        url, request = _card(base, out)
+    with running(reasoner, port=0 if once else port, database=address, pages=(add_author_pages,), rules=rules) as base:
+        url, request = _card(base, out, own_rules=rules is not None)
         _board(base, password)
         say("\nWhat to look at:")
         if not once:
@@ -105,8 +105,11 @@ def _clinic(out: Path, reasoner: Reasoner, today: date) -> tuple[str, str]:
     return address, password
 
 
-def _card(base: str, out: Path) -> tuple[str, Path]:
-    """Ask the service about the example and print its card; the address that was asked, and the request."""
+def _card(base: str, out: Path, *, own_rules: bool) -> tuple[str, Path]:
+    """Ask the service about the example and print its card; the address that was asked, and the request.
+
+    `own_rules`: they may have no card for it.
+    """
     services = httpx2.get(f"{base}/cds-services", timeout=10).json()["services"]
     service = next(entry for entry in services if entry["hook"] == "patient-view")
     request, url = out / "request.json", f"{base}/cds-services/{service['id']}"
@@ -117,7 +120,9 @@ def _card(base: str, out: Path) -> tuple[str, Path]:
     terminal.say("\nThe card that an EHR would show for the example:\n")
     for card in cards:
         terminal.say(f"[{card['indicator']}] {card['summary']}\n\n{card['detail']}\n")
-    if answer.status_code != 200 or not cards:
+    if not cards and own_rules and answer.status_code == 200:
+        terminal.say("These rules show no card for the example.")
+    elif answer.status_code != 200 or not cards:
         raise ExowatchError(f"the service answered {answer.status_code} without a card; run `exowatch doctor`")
     return url, request
 

@@ -41,3 +41,18 @@ def test_the_folder_of_a_demo_before_is_made_anew(tmp_path: Path) -> None:
         found = connection.execute(wanted).all()
     assert len(found) >= 3
     assert [row.at[:10] for row in found] == [row.day for row in found]
+
+
+def test_the_rules_of_a_site_are_asked_if_they_are_named(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "resistance").mkdir(parents=True)
+    (site / "overlay.yaml").write_text("overlay: site\n", encoding="utf-8")
+    (site / "resistance/trpc5-rise-on-chemotherapy.yaml").write_text("status: retired\n", encoding="utf-8")
+    done = exowatch("demo", "--once", "--out", str(tmp_path / "demo"), "--rules", str(site))
+    assert done.returncode == 0, done.stderr
+    assert "These rules show no card for the example" in done.stdout
+    found = Database(f"sqlite:///{tmp_path}/demo/demo.sqlite", deadline=10)
+    with closing(found) as database, database.reading() as connection:
+        asked = set(connection.execute(select(tables.advisory.c.question)).scalars())
+    assert "hotair-after-surgery" in asked
+    assert "trpc5-rise-on-chemotherapy" not in asked

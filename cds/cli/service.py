@@ -41,11 +41,12 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Ask the service once, print the card, and exit.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8642,
     out: Annotated[Path, typer.Option("--out", help="Folder for the synthetic patients.")] = Path("demo"),
+    rules: RulesDir = None,
 ) -> None:
     """Make a few synthetic patients, serve them on loopback, and say what to look at."""
     from cds.demo import run_demo
 
-    raise typer.Exit(run_demo(once=once, port=port, out=out))
+    raise typer.Exit(run_demo(once=once, port=port, out=out, rules=rules_folder(rules)))
 
 
 def conform(

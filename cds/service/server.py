@@ -212,12 +212,13 @@ def running(
     database: str | None = None,
     mllp: int | None = None,
     pages: Sequence[AddPages] = (),
+    rules: Path | None = None,
 ) -> Iterator[str]:
     """The service on loopback in a thread of its own, for as long as the context lasts; yields its base URL.
 
-    `database` is the address of the record, if not that of the settings.
+    `database` is the address of the record, if not that of the settings; `rules` is where the rule book was read.
     """
-    server, editions, watch = _server(reasoner, "127.0.0.1", dev=True, database=database, pages=pages)
+    server, editions, watch = _server(reasoner, "127.0.0.1", dev=True, database=database, pages=pages, rules=rules)
     with _receiving(editions, watch, "127.0.0.1", mllp), _listening("127.0.0.1", port) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
