@@ -163,7 +163,9 @@ def _unjudged(
     """A sentence for each rule that was asked and could judge nothing: that it was silent is no sign that it is right."""
     for name in rules:
         states = {state: visits for (rule, state), visits in stood.items() if rule == name}
-        if not states.get("not-evaluable") or any(state not in _NOT_JUDGED for state in states):
+        if not states.get("not-evaluable") or any(
+            state not in _NOT_JUDGED or state == "background" for state in states
+        ):
             continue
         lacking = [words for words, _ in missing.get(name, Counter()).most_common(_MOST_NAMED)]
         yield f"{name}: {states['not-evaluable']:,} of {sum(states.values()):,} evaluations not-evaluable" + (

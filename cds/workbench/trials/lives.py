@@ -12,6 +12,7 @@ import msgspec
 
 from cds.advice.wording import Wording
 from cds.chart import Record
+from cds.reasoning.findings import Finding
 from cds.reasoning.loading import load_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import RuleBook
@@ -48,10 +49,20 @@ def lived(reasoner: Reasoner, record: Record, truth: Truth) -> Life:
         said.append({name: finding.state for name, finding in evaluation.answers.items() if not finding.rule.part})
         for name, finding in evaluation.answers.items():
             if finding.state == "not-evaluable" and not finding.rule.part:
-                lacking = (one for fact in finding.missing for one in words.missing(fact, finding))
-                missing.setdefault(name, Counter()).update(dict.fromkeys(lacking, 1))
+                missing.setdefault(name, Counter()).update(dict.fromkeys(_lacking(finding, words), 1))
     rules = sorted({name for one in said for name in one})
     return Life(truth, tuple(days), {name: tuple([one.get(name, "") for one in said]) for name in rules}, missing)
+
+
+def _lacking(finding: Finding, words: Wording) -> Iterator[str]:
+    """What would have to be stated for a finding to be judged, in words."""
+    for fact in finding.missing:
+        yield from words.missing(fact, finding)
+    failed = {clause.all[0].fact for clause in finding.holding if clause.gate and clause.all[0].wanted}
+    if "method-not-stated" in failed:
+        yield from words.unstated(finding)
+    if "no-baseline" in failed:
+        yield from words.missing("no-baseline", finding)
 
 
 def unheard(book: RuleBook, asked: Collection[str], of: str = "this cohort") -> tuple[str, ...]:
