@@ -137,6 +137,8 @@ class Mistake(Enum):
     NUMBER_IN_SUMMARY = "EX723", "advice"
     NO_FALSE_ALARMS = "EX724", "advice"
     NOT_REVIEWED = "EX725", "warning"
+    VARIATION_ABOVE_ALL = "EX726", "warning"
+    NO_UCUM = "EX727", "warning"
 
     def __str__(self) -> str:
         return self.code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -118,14 +119,16 @@ def new(
         try:
             said[question.key] = str(typer.prompt(question.text, default=proposed or None)).strip()
         except typer.Abort:
-            answers = " ".join(f"--with {shlex.quote(f'{key}={answer}')}" for key, answer in said.items())
-            typer.echo(f"\nNothing is written. This goes on: exowatch rules new {shlex.quote(str(folder))} {answers}")
+            _left(folder, said)
             raise
         return said[question.key]
 
     there = (folder / OVERLAY).is_file() or (folder / "states.yaml").is_file()
     book = load_rulebook(folder if there else None, drafts=True)
     answers = answered(stated, book, ask if sys.stdin.isatty() else None)
+    while sys.stdin.isatty() and (number := _confirmed(folder, answers)):
+        stated = {key: answer for key, answer in answers.items() if key != list(answers)[number - 1]}
+        answers = answered(stated, book, ask)
     written = write_rule(folder, answers, book, date.today())
     for path in written:
         terminal.say(f"written: {path}")
@@ -141,4 +144,35 @@ def new(
         f"{len(tests) - len(failures)} of {len(tests)} tests pass; {counted(len(problems), 'problem')}. The rule is a draft: nobody is shown it."
     )
     terminal.say(f"Next step: read it, add cases of your own, then: exowatch rules test --rules {folder}")
+    if answers["marker"] not in book.catalogue.markers:
+        terminal.say(
+            f"For real results: write {folder / 'labs' / 'LABORATORY.yaml'} (docs/laboratories.md), which says how your laboratory "
+            f"measures {answers['marker']}. Without it the method is unknown, and every real result is not-evaluable."
+        )
     raise typer.Exit(1 if problems or failures else 0)
+
+
+def _left(folder: Path, answers: Mapping[str, str]) -> None:
+    """Tell who leaves how to go on."""
+    given = " ".join(f"--with {shlex.quote(f'{key}={answer}')}" for key, answer in answers.items())
+    typer.echo(f"\nNothing is written. This goes on: exowatch rules new {shlex.quote(str(folder))} {given}")
+
+
+def _confirmed(folder: Path, answers: Mapping[str, str]) -> int:
+    """The number of the answer that is to change; 0 if all may be written. Raises `typer.Abort` for who leaves."""
+    terminal.say("\nThese are the answers:")
+    for number, (key, answer) in enumerate(answers.items(), 1):
+        terminal.say(f"  {number:>2}  {key}: {answer}")
+    while True:
+        try:
+            said = str(
+                typer.prompt("Write the files? yes, or the number of the answer to change", default="yes")
+            ).strip()
+        except typer.Abort:
+            _left(folder, answers)
+            raise
+        if said.lower() in ("y", "yes"):
+            return 0
+        if said.isdigit() and 1 <= int(said) <= len(answers):
+            return int(said)
+        terminal.say(f"  yes, or a number from 1 to {len(answers)}; Ctrl-C writes nothing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 from datetime import date
 from pathlib import Path
@@ -25,6 +26,8 @@ COMES_WITH = {
     "EX306": {"EX307"},  # a book without states has no gates that could state windows
     "EX710": {"EX711"},  # a quiet state that nobody expects is untested too
     "EX712": {"EX720"},  # words of a single file's suspicion stand in another file
+    "EX726": {"EX717"},  # no rule reads the marker of a single file
+    "EX727": {"EX717"},
 }
 
 
@@ -71,12 +74,35 @@ def test_no_fact_takes_a_word_that_it_does_not_mean(tmp_path: Path, where: str, 
         ("markers/example-ev.yaml", "cv: {analytical: 0.25, within_person: 30 %, because: x}\n", "write it as '25 %'"),
         ("markers/example-ev.yaml", "cv: {analytical: 25, within_person: 30 %, because: x}\n", "write it as '25 %'"),
         ("resistance/example.yaml", "limits:\n  guard: {from: 4 weeks, because: x}\n", "write it as '4 w'"),
+        ("resistance/example.yaml", "facts:\n  risen: {value: example-ev, over: baseline, at_least: raise}\n", "did you mean 'rise'? limits of this kind: rise"),
         ("resistance/example.test.yaml", "cases:\n  one:\n    example-ev: {-4: 2.0}\n    expect: {77: Watch}\n", "did you mean 'watch'?"),
     ],
 )  # fmt: skip
 def test_the_next_step_says_what_was_likely_meant(tmp_path: Path, name: str, part: str, meant: str) -> None:
     problems = lint_book(written(tmp_path / "site", [(name, part)]), TODAY)
     assert meant in [problem.hint for problem in problems]
+
+
+def test_cases_that_nobody_reviewed_are_one_problem_of_their_file(tmp_path: Path) -> None:
+    tests = (EXAMPLE / "resistance/example.test.yaml").read_text("utf-8")
+    computed, count = re.subn(r"(?m)^(  [^\s#].*:\n)(?=    )", r"\1    because: computed; to be reviewed\n", tests)
+    assert count > 1
+    problems = lint_book(written(tmp_path / "site", [("resistance/example.test.yaml", computed)]), TODAY)
+    (found,) = (problem for problem in problems if problem.mistake is Mistake.NOT_REVIEWED)
+    assert f"what {count} cases expect (lines {found.line}, " in found.message
+
+
+@pytest.mark.parametrize(
+    ("summary", "told"),
+    [
+        ("A 3-fold rise is watched.", True),
+        ("A rise under anti-PD-1 is watched.", False),
+        ("A rise under a CDK4-6 inhibitor is watched.", False),
+    ],
+)
+def test_a_fold_in_a_summary_is_a_number(tmp_path: Path, summary: str, told: bool) -> None:
+    problems = lint_book(written(tmp_path / "site", [("resistance/example.yaml", f"summary: {summary}\n")]), TODAY)
+    assert (Mistake.NUMBER_IN_SUMMARY in {problem.mistake for problem in problems}) is told
 
 
 def test_a_study_from_memory_is_told_to_be_read_and_not_to_be_of_another_kind(tmp_path: Path) -> None:

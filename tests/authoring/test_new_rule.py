@@ -17,6 +17,7 @@ from cds.reasoning.reasoner import Reasoner
 from cds.workbench.authoring.lint import lint
 from cds.workbench.authoring.new_rule import write_rule
 from cds.workbench.authoring.questions import QUESTIONS, answered
+from cds.workbench.authoring.ucum import no_unit
 from cds.workbench.proving.covering import cover
 from cds.workbench.proving.reading import load_tests
 from cds.workbench.proving.running import run
@@ -153,8 +154,9 @@ def test_the_command_asks_people_and_asks_again(tmp_path: Path) -> None:
     """At a terminal: proposals are taken with the return key, a wrong answer is asked again."""
     given = MARKER | KNOWN
     answers = [
-        "uchl1-ev", given["marker_title"], "", "", "", "ten", "10", "20", "", given["limitation"], "chemo",
+        "uchl1-ev", given["marker_title"], "", "", "", "ten", "10 %", "1,8", "180", "10", "20", "", given["limitation"], "chemo",
         "cytotoxic-chemotherapy", "ning-2017", "", "", "Stop it.", "A rise is watched.", *[""] * 7,
+        "no", "3", "EV-OTHER", "yes",
     ]  # fmt: skip
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "cds.cli", "rules", "new", str(tmp_path / "site")]
@@ -164,9 +166,57 @@ def test_the_command_asks_people_and_asks_again(tmp_path: Path) -> None:
     said, errors = process.communicate(timeout=120)
     os.close(ours)
     assert process.returncode == 0, said + errors
-    for again in ("a number, such as 2.0", "one of: anti-pd-1", "'Stop' directs treatment"):
+    for again in (
+        "a number, such as 2.0", "write it without the percent sign: 10", "write it with a point, no comma: 1.8",
+        "18 stands for 18 %", "yes, or a number from 1 to", "one of: anti-pd-1", "'Stop' directs treatment",
+    ):  # fmt: skip
         assert again in said + errors
     assert "tests pass; 0 problems" in said
+    assert "short: EV-OTHER" in (tmp_path / "site/markers/uchl1-ev.yaml").read_text("utf-8")
+    assert f"write {tmp_path}/site/labs/LABORATORY.yaml" in said
+
+
+def test_who_leaves_before_the_files_are_written_can_go_on(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    answers = answered(MARKER | KNOWN, load_rulebook(None), None)
+    words = [word for key, value in answers.items() for word in ("--with", f"{key}={value}")]
+    command = [sys.executable, "-m", "cds.cli", "rules", "new", str(tmp_path / "site"), *words]
+    process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    os.close(theirs)
+    os.write(ours, b"\x04")
+    said, errors = process.communicate(timeout=120)
+    os.close(ours)
+    assert process.returncode == 1, said + errors
+    assert "1  marker: uchl1-ev" in said
+    assert "Nothing is written. This goes on: exowatch rules new" in said
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "pg/mL",
+        "ng/L",
+        "{copies}/uL",
+        "10*6.{particles}/mL",
+        "pg/mg{protein}",
+        "1",
+        "%",
+        "{fold}",
+        "[iU]/mL",
+        "umol/L",
+        "m-1",
+    ],
+)
+def test_a_unit_that_laboratories_use_may_stand(unit: str) -> None:
+    assert no_unit(unit) == ""
+
+
+@pytest.mark.parametrize(
+    ("unit", "part"), [("microRNA", "microRNA"), ("banana/mL", "banana"), ("pg/ml.x", "x"), ("AU/mL", "AU")]
+)
+def test_a_word_that_is_no_unit_is_named(unit: str, part: str) -> None:
+    assert no_unit(unit) == part
 
 
 def test_who_leaves_in_the_midst_of_it_can_go_on(tmp_path: Path) -> None:

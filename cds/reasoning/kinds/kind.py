@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -47,10 +48,12 @@ class Context:
         name = section.text(key)
         found = self.limits.get(name)
         if not isinstance(found, kind):
-            known = ", ".join(sorted(n for n, v in self.limits.items() if isinstance(v, kind))) or "none"
+            known = sorted(n for n, v in self.limits.items() if isinstance(v, kind))
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            meant = f"did you mean '{close[0]}'? " if close else ""
             section.problem(
                 f"'{name}' is no limit that '{key}' can use",
-                f"limits of this kind: {known}",
+                f"{meant}limits of this kind: {', '.join(known) or 'none'}",
                 at=key,
                 mistake=Mistake.UNKNOWN_LIMIT,
             )

@@ -10,6 +10,8 @@ from cds.errors import Problem
 from cds.layers import FOLDERS, OVERLAY, RuleFiles
 from cds.mistakes import Mistake
 from cds.reasoning.rulebook import RuleBook
+from cds.source import Section
+from cds.workbench.authoring.ucum import no_unit, what_to_write
 
 
 def check_book(files: RuleFiles, book: RuleBook, problems: list[Problem]) -> None:
@@ -49,6 +51,7 @@ def _markers(files: RuleFiles, book: RuleBook, problems: list[Problem]) -> None:
         marker = book.catalogue.markers.get(section.text("marker")) if section is not None else None
         if section is None or marker is None or marker.must_not_use:
             continue
+        _measured(section)
         if marker.name not in watched:
             section.problem(
                 f"no rule reads '{marker.name}'", "add a rule that watches it: exowatch rules new", "marker",
@@ -61,6 +64,25 @@ def _markers(files: RuleFiles, book: RuleBook, problems: list[Problem]) -> None:
                 "marker",
                 Mistake.NO_LIMITATIONS,
             )
+
+
+def _measured(section: Section) -> None:
+    """Coefficients of variation and units that load and can hardly be meant."""
+    cv, units = section.section("cv"), section.section("units")
+    for key in ("analytical", "within_person"):
+        if cv.percent(key) > 1:
+            section.problem(
+                f"'{key}: {cv.text(key)}': with a coefficient of variation above 100 % a value says nothing", "likely a slip: write 18 % for 0.18",
+                ("cv", key), Mistake.VARIATION_ABOVE_ALL,
+            )  # fmt: skip
+    for family in units.value:
+        for unit in units.section(family).section("accepts").value:
+            part = no_unit(str(unit))
+            if part:
+                section.problem(
+                    f"'{part}' in '{unit}' is no unit of UCUM that laboratories use here", what_to_write(part),
+                    ("units", family, "accepts", str(unit)), Mistake.NO_UCUM,
+                )  # fmt: skip
 
 
 def _retracted(files: RuleFiles, book: RuleBook, problems: list[Problem]) -> None:

@@ -76,13 +76,19 @@ def _every(files: Iterable[RuleFile]) -> list[RuleFile]:
 
 
 def _not_reviewed(files: RuleFiles, tests: Iterable[RuleTest]) -> Iterator[Problem]:
-    """Cases that expect what the rule was computed to say: they hold whatever it says."""
+    """Cases that expect what the rule was computed to say: they hold whatever it says. One problem for each file."""
+    found: dict[str, list[RuleTest]] = {}
     for test in tests:
         if test.because == TO_REVIEW:
-            yield Problem(
-                files.files[test.file].shown, test.line, 1, f"nobody has reviewed what '{test.name}' expects: it was computed from the rule",
-                "see whether the rule should say that, and write the reason in the place of 'because'", Mistake.NOT_REVIEWED,
-            )  # fmt: skip
+            found.setdefault(test.file, []).append(test)
+    for file, several in found.items():
+        lines = ", ".join(str(line) for line in sorted({test.line for test in several}))
+        which = f"'{several[0].name}' expects" if len(several) == 1 else f"{len(several)} cases expect (lines {lines})"
+        yield Problem(
+            files.files[file].shown, min(test.line for test in several), 1,
+            f"nobody has reviewed what {which}: it was computed from the rule",
+            "see whether the rule should say that, and write the reason in the place of 'because'", Mistake.NOT_REVIEWED,
+        )  # fmt: skip
 
 
 def _laboratories(files: RuleFiles, book: RuleBook) -> Collection[Problem]:

@@ -14,6 +14,7 @@ from cds.errors import InputError
 from cds.reasoning.directives import DIRECTIVE
 from cds.reasoning.evidence import KINDS
 from cds.reasoning.rulebook import RuleBook
+from cds.workbench.authoring.ucum import no_unit, what_to_write
 
 Answers = Mapping[str, str]
 
@@ -53,7 +54,25 @@ def _one_of(words: Callable[[RuleBook], Iterable[str]]) -> Callable[[str, RuleBo
 
 
 def _number(answer: str, _book: RuleBook) -> str:
-    return "" if _NUMBER.fullmatch(answer) else "a number, such as 2.0"
+    if _NUMBER.fullmatch(answer):
+        return ""
+    plain = answer.rstrip("% ").replace(",", ".")
+    if not _NUMBER.fullmatch(plain):
+        return "a number, such as 2.0"
+    slips = [
+        name for sign, name in (("%", "without the percent sign"), (",", "with a point, no comma")) if sign in answer
+    ]
+    return f"write it {' and '.join(slips) or 'without blanks'}: {plain}"
+
+
+def _cv(answer: str, book: RuleBook) -> str:
+    above = "above 100 % a value says nothing: 18 stands for 18 %. If it is truly so, write it into the marker's file"
+    return _number(answer, book) or (above if float(answer) > 100 else "")
+
+
+def _unit(answer: str, _book: RuleBook) -> str:
+    part = no_unit(answer)
+    return f"'{part}' is no unit of UCUM that laboratories use here: {what_to_write(part)}" if part else ""
 
 
 def _floor(answer: str, book: RuleBook) -> str:
@@ -105,9 +124,9 @@ QUESTIONS = (
     Question("marker_title", "What is the marker, in words?", asked=_new_marker),
     Question("marker_short", "How do cards call it?", lambda a, _b: f"EV-{a['marker'].removesuffix('-ev').upper()}", asked=_new_marker),
     Question("cargo", "What of the vesicle is measured? (protein, lncRNA, miRNA, …)", lambda _a, _b: "protein", asked=_new_marker),
-    Question("unit", "In which unit (UCUM)?", lambda _a, _b: "pg/mL", asked=_new_marker),
-    Question("analytical_cv", "Analytical coefficient of variation, in percent, where a laboratory states none?", wrong=_number, asked=_new_marker),
-    Question("within_person_cv", "Within-person coefficient of variation, in percent?", wrong=_number, asked=_new_marker),
+    Question("unit", "In which unit (UCUM)?", lambda _a, _b: "pg/mL", _unit, asked=_new_marker),
+    Question("analytical_cv", "Analytical coefficient of variation, in percent, where a laboratory states none?", wrong=_cv, asked=_new_marker),
+    Question("within_person_cv", "Within-person coefficient of variation, in percent?", wrong=_cv, asked=_new_marker),
     Question("cv_because", "Where are these two from?", lambda _a, _b: "assumed; no published value for this marker", asked=_new_marker),
     Question("limitation", "What is to be said on every card about the limits of this marker?", wrong=_sentence, asked=_new_marker),
     Question("therapy", "Under which therapy class?", wrong=_one_of(lambda b: b.catalogue.therapies.classes)),

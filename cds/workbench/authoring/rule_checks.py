@@ -27,7 +27,7 @@ IN_PATIENTS = ("cohort", "trial", "guideline")
 _FEARS = re.compile(
     r"\b(resist\w*|danger\w*|risk\w*|fail\w*|relaps\w*|recur\w*|suspect\w*|alarm\w*|warning\w*|death|threat\w*)\b", re.I
 )
-_NUMBER = re.compile(r"(?<![\w.-])\d+(?:\.\d+)?(?![\w-])")
+_NUMBER = re.compile(r"(?<![\w.-])\d+(?:\.\d+)?(?:-fold\b|(?![\w-]))")
 _NAMES_A_FACT = ("pair", "cannot_exclude", "off_therapy")
 _NAMES_A_LIMIT = ("at_least", "not_fallen_by", "first", "second", "apart", "before", "within")
 
