@@ -65,12 +65,13 @@ class Service:
 def services(catalogue: Catalogue) -> Mapping[str, Service]:
     """Every service by its id; the templates ask for the codes that the catalogue knows."""
     asked = templates(catalogue)
+    known = sorted(marker.short or marker.name for marker in catalogue.markers.values() if not marker.must_not_use)
     offered = (
         Service(
             "exowatch-patient-view",
             "patient-view",
             "Exosomal markers: suspected drug resistance in breast cancer",
-            "Compares serial results of investigational markers on extracellular vesicles (TRPC5, HOTAIR, PD-L1, TGF-β1) "
+            f"Compares serial results of investigational markers on extracellular vesicles ({', '.join(known)}) "
             "with the patient's own reference and says whether the change gives reason to look closer. It informs; it "
             "does not recommend a change of treatment.",
             asked,

@@ -18,7 +18,7 @@ from cds.layers import shipped_rules
 from cds.reasoning.loading import load_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.service.app import create_app
-from cds.service.discovery import asks_for, length, templates
+from cds.service.discovery import asks_for, length, services, templates
 from cds.settings import Settings
 from tests.advice.test_cards import check_card
 from tests.service.conftest import PATIENT, ROOT, local, now
@@ -56,6 +56,14 @@ def test_a_book_without_the_example_laboratories_asks_for_none_of_their_codes(tm
 
 
 # discovery ---------------------------------------------------------------------------------------------------------
+
+
+def test_discovery_names_the_markers_of_the_rule_book(reasoner: Reasoner) -> None:
+    catalogue = reasoner.rulebook.catalogue
+    own = replace(catalogue.markers["pdl1-ev"], name="uchl1-ev", short="EV-UCH-L1")
+    more = replace(catalogue, markers={**catalogue.markers, "uchl1-ev": own})
+    said = services(more)["exowatch-patient-view"].description
+    assert "(EV-HOTAIR, EV-PD-L1, EV-TGF-β1, EV-UCH-L1, TRPC5-EV)" in said
 
 
 @pytest.mark.parametrize("path", ["/cds-services", "/cds-services/"])
