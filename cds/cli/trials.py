@@ -124,7 +124,7 @@ def backtest(
 
 
 def diff(
-    before: Annotated[str, typer.Argument(metavar="A", help="A folder of rules, a rule file, or a revision of git.")],
+    before: Annotated[str, typer.Argument(metavar="A", help="A folder of rules, a release, a rule file, a revision of git, or the word shipped.")],
     after: Annotated[str, typer.Argument(metavar="B", help="The same, of the newer version.")],
     cohort: Annotated[Path | None, typer.Option(help="Folder with patients and truth.jsonl: who changes.")] = None,
     synthetic: Annotated[int | None, typer.Option(min=1, help="Instead: so many synthetic patients.")] = None,

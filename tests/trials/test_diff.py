@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from cds.cli import app
 from cds.errors import InputError
 from cds.layers import rule_files, shipped_rules
+from cds.reasoning.loading import load_rulebook
+from cds.reasoning.releases import new_key, write_release
 from cds.workbench.trials.comparison import UNASKED, compared
 from cds.workbench.trials.lives import Life
 from cds.workbench.trials.versions import version
@@ -180,6 +182,20 @@ def test_a_revision_of_git(rules: Path, tmp_path: Path) -> None:
     was = version("HEAD", rules, room)
     (found,) = changes(was.files(), version(str(rules), None, room).files())
     assert found.changes == ("limit 'rise': floor 2.0 → 2.5",)
+
+
+def test_releases_and_the_shipped_rules(rules: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key.json"
+    new_key(key)
+    stated = {"made": "2026-11-25T12:00:00+00:00", "by": "a", "changes": "more", "software": "x"}
+    for number, floor in (("1", "2.0"), ("2", "2.5")):
+        edit(rules, "floor: 2.0", f"floor: {floor}")
+        files = rule_files(rules)
+        write_release(tmp_path, files, load_rulebook(files), key, version=number, **stated)
+    first, second, shipped = (version(word, None, tmp_path) for word in (f"{tmp_path}/1", f"{tmp_path}/2", "shipped"))
+    (found,) = changes(first.files(), second.files())
+    assert found.changes == ("limit 'rise': floor 2.0 → 2.5",)
+    assert changes(shipped.files(), first.files()) == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,10 @@ from typing import NamedTuple
 
 from cds.errors import InputError
 from cds.layers import OVERLAY, RuleFiles, rule_files, shipped_rules
+from cds.reasoning.releases import SIGNED, read_release
+
+SHIPPED = "shipped"
+"""The word for the rules that come with the package."""
 
 
 class Version(NamedTuple):
@@ -26,7 +30,10 @@ class Version(NamedTuple):
 
     def files(self) -> RuleFiles:
         """The files of the rule book. A folder that holds none has none."""
-        found = rule_files(self.folder or shipped_rules())
+        if self.folder is not None and _is_release(self.folder):
+            found = read_release(self.folder.parent, self.folder.name, None).files
+        else:
+            found = rule_files(self.folder or shipped_rules())
         return found.with_files(dict(self.added)) if self.added else found
 
 
@@ -36,7 +43,11 @@ def version(text: str, beside: Path | None, into: Path) -> Version:
     (None: the shipped one), `into` a folder that outlives the version, for what git gives out. Raises `InputError`.
     """
     path = Path(text)
+    if text == SHIPPED and not path.exists():
+        return Version(text, drafts=True)
     if path.is_dir():
+        if _is_release(path):
+            return Version(text, path.resolve(), drafts=True)
         if not (path / "states.yaml").is_file() and not (path / OVERLAY).is_file():
             raise InputError(
                 f"{text}: no rule book stands in this folder; name one that holds states.yaml and gates/, or overlay.yaml"
@@ -49,6 +60,10 @@ def version(text: str, beside: Path | None, into: Path) -> Version:
             )
         return Version(text, beside, ((f"resistance/{path.name}", path.resolve()),), drafts=True)
     return Version(text, _of_git(text, (beside or shipped_rules()).resolve(), into), drafts=True)
+
+
+def _is_release(folder: Path) -> bool:
+    return (folder / SIGNED).is_file()
 
 
 def _of_git(revision: str, folder: Path, into: Path) -> Path:
