@@ -44,12 +44,12 @@ class Age:
         last = last_day(said)
         if last is None or last >= self.today:
             return said
-        return f"{said} ({words().age.past.format(days=_days(self.today - last))})"
+        return f"{said} ({words().age.past.format(days=days_told(self.today - last))})"
 
     def _ago(self, when: date) -> str:
         if when >= self.today:
             return ""
-        return f", {words().age.ago.format(days=_days(self.today - when), day=day(self.today))}"
+        return f", {words().age.ago.format(days=days_told(self.today - when), day=day(self.today))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,12 @@ def sample_age(collected: str, today: str) -> SampleAge | None:
         return None
     if span < timedelta(0):
         return None
-    return SampleAge(str(words().age.since.format(days=_days(span))) if span else str(words().age.today), span > OLD)
+    return SampleAge(
+        str(words().age.since.format(days=days_told(span))) if span else str(words().age.today), span > OLD
+    )
 
 
-def _days(span: timedelta) -> str:
+def days_told(span: timedelta) -> str:
+    """So many days in words."""
     w = words().age
     return str(w.one_day) if span.days == 1 else w.days.format(count=span.days)

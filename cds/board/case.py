@@ -19,6 +19,7 @@ from cds.advice.advisory import About, Advisory, LeftOutItem
 from cds.advice.changes import why
 from cds.advice.statements import Advisor
 from cds.advice.wording import Wording
+from cds.board.imaging import imaging_told, imaging_window
 from cds.board.legible import number_of
 from cds.board.words import label, words
 from cds.chart import read
@@ -54,6 +55,7 @@ class Header:
     receptors: tuple[tuple[str, Tri], ...]  # ("ER", True) …
     metastatic: Tri
     treatments: tuple[str, ...]  # lines that run, or may: "Cytotoxic chemotherapy (paclitaxel) since 6 Jan 2025"
+    imaging: tuple[str, ...] = ()  # the newest response: "PD, 17 Nov 2026 (8 days after the newest sample)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Case:
     @property
     def sampled(self) -> date | None:
         """The day of the newest sample of a marker; None where none has a day."""
-        return max((point.day for panel in self.scene.panels for point in panel.points), default=None)
+        return _sampled(self.scene)
 
     def open_since(self, advice: StoredAdvisory) -> str:
         """The instant since which advice stood when this evaluation was made, for the last one that of today; "" if it did not."""
@@ -169,6 +171,7 @@ class Cases:
         self._candidate = candidate
         self._advisor = Advisor(reasoner.rulebook, about)
         self._words = Wording(reasoner.rulebook)
+        self._imaging_window = imaging_window(reasoner.rulebook)
         # The engine keeps its rule sets for each thread: so a few that stay.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="case")
         self.hashes = frozenset(rule.hash for rule in reasoner.rulebook.rules)
@@ -202,12 +205,13 @@ class Cases:
             )
             for one in said
         ]
+        scene = scene_of(evaluated, said, reasoner.rulebook)
         digest = hashlib.sha256(
             content.encoded([stored.inputs, stored.visit.as_of, reasoner.rulebook.hash, [one.digest for one in said]])
         ).hexdigest()
         return Case(
             key=stored.key,
-            header=self._header(evaluated.chart, stored.named, stored.who),
+            header=self._header(evaluated.chart, stored.named, stored.who, _sampled(scene)),
             as_of=evaluated.chart.as_of,
             visit=stored.visit,
             visits=stored.visits,
@@ -217,13 +221,13 @@ class Cases:
             quiet=tuple(one for one in answers if _is_quiet(one)),
             unanswered=tuple(one for one in former if one.advisory.is_open),
             earlier=tuple(one for one in former if not one.advisory.is_open),
-            scene=scene_of(evaluated, said, reasoner.rulebook),
+            scene=scene,
             left_out=tuple(LeftOutItem(one.where, one.what, one.reason, one.hint) for one in evaluated.chart.left_out),
             silent=evaluated.silent,
             digest=digest,
         )
 
-    def _header(self, chart: Chart, named: Named, who: Identity) -> Header:
+    def _header(self, chart: Chart, named: Named, who: Identity, sampled: date | None) -> Header:
         diagnosis = chart.diagnosis
         return Header(
             full_name(named),
@@ -234,6 +238,7 @@ class Cases:
             (("ER", diagnosis.er), ("PR", diagnosis.pr), ("HER2", diagnosis.her2)),
             diagnosis.metastatic,
             tuple(self._treatments(chart)),
+            imaging_told(chart.imaging, sampled, self._imaging_window),
         )
 
     def _treatments(self, chart: Chart) -> Iterator[str]:
@@ -326,6 +331,11 @@ def _is_quiet(answer: Answer) -> bool:
 def _claimed(advisory: StoredAdvisory | None, said: Advisory) -> Advisory | None:
     """What an open advisory claims, unless that is said now."""
     return last_claim(advisory.events) if advisory is not None and advisory.state != said.state else None
+
+
+def _sampled(scene: Scene) -> date | None:
+    """The day of the newest sample that is drawn."""
+    return max((point.day for panel in scene.panels for point in panel.points), default=None)
 
 
 def _age(chart: Chart) -> int | None:

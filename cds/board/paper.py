@@ -22,7 +22,7 @@ from cds.legible import day as legible_day
 _MOST = 320
 _LONGEST = {
     "name": 90, "born": 30, "number": 50, "age": 30, "sex": 30, "board": 120, "about": 130, "word": 40, "certainty": 60,
-    "standing": 80, "headline": 260, "changes": 240, "limits": 120, "missing": 160, "treatments": 160, "receptors": 60,
+    "standing": 80, "headline": 260, "changes": 240, "limits": 120, "missing": 160, "treatments": 160, "imaging": 110, "receptors": 60,
     "spread": 80, "age_told": 120, "age_warning": 240, "withdrawn": 300, "others": 120, "decisions": 200, "earlier": 200, "rule": 240, "day": 30, "of_line": 12, "value": 60, "part": 80, "note": 90,
     "findings": 110, "actions": 130, "attendees": 90, "told": 6000, "rulebook": 12, "digest": 16,
 }  # fmt: skip
@@ -108,6 +108,7 @@ class PatientSheet:
     receptors: tuple[str, ...] = ()
     spread: str = ""
     treatments: tuple[str, ...] = ()
+    imaging: tuple[str, ...] = ()  # the newest response, whether or not a rule uses it
     drawing: str = field(default="", repr=False)  # SVG
     told: str = field(default="", repr=False)  # the drawing in words
     decisions: tuple[str, ...] = ()  # that hold about advice that stands: all are printed
@@ -176,7 +177,13 @@ def _template() -> bytes:
 def _words() -> dict[str, Any]:
     w = words()
     ticks = [one for code, one in vars(w.dispositions).items() if code in _TICKS]
-    return {"paper": vars(w.paper), "patient": vars(w.patient), "common": vars(w.common), "dispositions": ticks}
+    return {
+        "paper": vars(w.paper),
+        "patient": vars(w.patient),
+        "imaging": vars(w.imaging),
+        "common": vars(w.common),
+        "dispositions": ticks,
+    }
 
 
 def _plain(value: Any, name: str = "") -> Any:

@@ -58,6 +58,7 @@ def patient_sheet(case: Case, decisions: Iterable[Decided] = (), today: date | N
         receptors=tuple(_receptor(name, positive) for name, positive in header.receptors),
         spread=spread,
         treatments=tuple(legible(one) for one in header.treatments),
+        imaging=header.imaging,
         drawing=svg(case.scene, printed=True) if case.scene.panels else "",
         told=described(case.scene),
         decisions=tuple(f"{case.titles[one.advisory]}: {decision_line(one)}{_follows(one)}" for one in holding),

@@ -22,6 +22,7 @@ from cds.record.database import Database
 from cds.record.decisions import Decision, Planned
 from cds.record.identity import merge_into
 from cds.workbench.synth.fhir_output import to_bundle
+from cds.workbench.synth.person import Imaging
 from tests.pages.boards import FLAGGED, UNJUDGED, WATCHED, House, text_of
 from tests.pages.test_board import DAYS, SOON, advisory_of, deciding, seen_in
 from tests.patients.archetypes import patient
@@ -196,6 +197,40 @@ def test_a_treatment_of_which_nobody_knows_whether_it_goes_on_is_not_given_now(h
     words = "Cytotoxic chemotherapy (paclitaxel) since 6 Jan 2025, whether it goes on is not recorded"
     assert words in text_of(house.browser("reader").get(f"/board/patients/{key}"))
     assert squeezed(words) in squeezed(paper(house, key))
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ((), "none recorded"),
+        ((("2025-05-24", "PD"), ("2025-03-01", "SD")), "PD, 24 May 2025 (33 days after the newest sample, outside ±28 days of it)"),
+        ((("2025-05-19", "PD"),), "PD, 19 May 2025 (28 days after the newest sample)"),
+        ((("2025-04-21", "PR"), ("2025-04-21", "PD")), "PD, 21 Apr 2025 (on the day of the newest sample)"),
+        ((("2025-05-20", "NE"), ("2025-04-20", "SD")), "NE, 20 May 2025 (29 days after the newest sample, outside ±28 days of it) SD, 20 Apr 2025 (1 day before the newest sample)"),
+    ],
+    ids=["none", "far", "near", "same day", "not evaluable"],
+)  # fmt: skip
+def test_the_newest_imaging_stands_where_one_decides_whether_or_not_a_rule_uses_it(
+    house: House, seen: tuple[tuple[str, str], ...], said: str
+) -> None:
+    changed(house, "2025-04-21")
+    scans = tuple(Imaging(date.fromisoformat(one), response) for one, response in seen)
+    key = changed(house, "2025-05-26", imaging=scans)
+    browser = house.browser("chair")
+    for page in (browser.get(f"/board/patients/{key}"), browser.get(deciding(house, key))):
+        assert f"Newest imaging {said}" in text_of(page)
+    assert squeezed(f"Newest imaging {said}") in squeezed(paper(house, key))
+
+
+def test_who_decides_sees_what_the_patients_page_says_of_them(house: House) -> None:
+    changed(house, "2025-04-21")
+    key = changed(house, "2025-04-22", therapies=())
+    page = house.browser("chair").get(deciding(house, key))
+    head = text_of(page).partition("What the board says to the finding")[0]
+    for words in ("Receptors ER", "distant metastases", "Treatment on the day of the data none recorded", "The course"):
+        assert words in head, words
+    assert re.search(r"(Because|What is missing): \w", head)
+    assert "<svg" in page
 
 
 def test_patients_whose_record_was_never_read_are_told_apart(house: House) -> None:

@@ -9,10 +9,12 @@ from http import HTTPStatus
 from typing import Literal
 
 from fastapi import Response
+from markupsafe import Markup
 
 from cds.board.case import Answer, Cases
 from cds.board.words import label, words
 from cds.calendar import day_of, today
+from cds.drawing import svg
 from cds.legible import day
 from cds.record.cases import owner
 from cds.record.codes import ACTIONS, LEVELS
@@ -147,6 +149,7 @@ class DecisionPages:
             said=advised.said if isinstance(advised, Answer) else None, advisory=advisory, earlier=earlier, seen=len(earlier),
             draft=draft, at=visit.query.get("meeting", ""), written=bool(visit.form), done=self._done(visit), codes=CODES,
             problems=problems or {}, levels=LEVELS,
+            drawing=Markup(svg(case.scene, styled=False)) if case.scene.panels else "",  # noqa: S704 - our own, with every text of a record escaped
             conflict=conflict if advisory.is_open else words().decision.ended,
             meetings=self._meetings.meetings(visit.visitor.tenant, status="planned"), may_second=may_second(visit.visitor),
         )  # fmt: skip
