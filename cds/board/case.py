@@ -10,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import msgspec
@@ -118,6 +118,10 @@ class Case:
     left_out: tuple[LeftOutItem, ...]
     silent: tuple[tuple[str, str], ...]
     digest: str
+    values: Mapping[str, tuple[str, date | None]] = field(
+        default_factory=dict
+    )  # of every result, by reference, with its day
+    voided: tuple[str, ...] = ()  # results that were taken back
 
     @property
     def sampled(self) -> date | None:
@@ -225,6 +229,8 @@ class Cases:
             left_out=tuple(LeftOutItem(one.where, one.what, one.reason, one.hint) for one in evaluated.chart.left_out),
             silent=evaluated.silent,
             digest=digest,
+            values={one.ref: (one.shown, one.collected) for each in evaluated.chart.results.values() for one in each},
+            voided=evaluated.chart.voided,
         )
 
     def _header(self, chart: Chart, named: Named, who: Identity, sampled: date | None) -> Header:

@@ -12,6 +12,7 @@ from cds.board.case import Answer, Case, Former, about, full_name
 from cds.board.figures import Figure, figures_of
 from cds.board.legible import checked, number_of
 from cds.board.paper import AgendaLine, MeetingSheet, PatientSheet, Question, Study, Value
+from cds.board.taken_back import is_on_taken_back, results_taken_back
 from cds.board.words import label, words
 from cds.calendar import day_of
 from cds.drawing import described, svg
@@ -20,8 +21,10 @@ from cds.record.agendas import Found
 from cds.record.cases import StoredAdvisory
 from cds.record.decisions import Decided, Planned
 from cds.record.lifecycle import Kind
-from cds.record.meetings import Case as OnAgenda
-from cds.record.meetings import Meeting
+from cds.record.listing import Event
+from cds.record.sittings import ENDS, Before, Meeting
+from cds.record.sittings import Case as OnAgenda
+from cds.record.withdrawals import Withdrawal
 from cds.record.worklist import Row
 
 _VERSION = 12
@@ -61,7 +64,9 @@ def patient_sheet(case: Case, decisions: Iterable[Decided] = (), today: date | N
         imaging=header.imaging,
         drawing=svg(case.scene, printed=True) if case.scene.panels else "",
         told=described(case.scene),
-        decisions=tuple(f"{case.titles[one.advisory]}: {decision_line(one)}{_follows(one)}" for one in holding),
+        decisions=tuple(
+            f"{case.titles[one.advisory]}: {decision_line(one)}{_follows(one)}{_before(case, one)}" for one in holding
+        ),
         earlier=tuple(_earlier(one, case.titles[one.advisory]) for one in newest if one not in holding),
         rulebook=case.rulebook,
         digest=case.digest,
@@ -76,7 +81,13 @@ def _withdrawn(case: Case) -> Iterator[str]:
     for one in gone:
         event = next(each for each in reversed(one.events) if each.kind == Kind.WITHDRAWN)
         said = legible(event.said.headline) if event.said is not None else case.titles[one.id]
-        yield f"{day(day_of(event.at))}: {said}. {w.patient.because}: {label('reasons', event.reason)}{_seen(one)}"
+        yield f"{day(day_of(event.at))}: {said}. {w.patient.because}: {label('reasons', event.reason)}{_at_fault(case, event)}{_seen(one)}"
+
+
+def _at_fault(case: Case, event: Event) -> str:
+    """Which results were taken back, as the end of a sentence; "" where that cannot be told."""
+    results = "; ".join(results_taken_back(case, event))
+    return f" ({words().withdrawal.results} {results})" if results else ""
 
 
 def _seen(advice: StoredAdvisory) -> str:
@@ -169,22 +180,35 @@ def _earlier(one: Decided, title: str) -> str:
     return f"{title}: {decision_line(one)}{_follows(one)}{amended}"
 
 
+def _before(case: Case, one: Decided) -> str:
+    """That a decision is about advice that was withdrawn since; "" for others."""
+    advised = case.advised(one.advisory)
+    advice = advised.advisory if advised is not None else None
+    gone = advice is not None and is_on_taken_back(advice, one)
+    return f" ({words().withdrawal.decided_before})" if gone else ""
+
+
+def _quoted(one: Decided) -> str:
+    """The note of a decision, so that nobody takes its day for one that the note names; "" for none."""
+    return f"“{one.note}”" if one.note else ""
+
+
 def _follows(one: Decided) -> str:
-    """What a decision asked for, after its line; "" for nothing."""
-    return f". {words().decision.actions}: {', '.join(map(_action, one.actions))}" if one.actions else ""
+    """The note of a decision and what it asked for, after its line; "" for nothing."""
+    note = f". {_quoted(one)}" if one.note else ""
+    return f"{note}. {words().decision.actions}: {', '.join(map(_action, one.actions))}" if one.actions else note
 
 
 def decision_line(one: Decided) -> str:
-    """A decision in one line: what, why, when, by whom, and what somebody else said of it."""
+    """A decision in one line: what, why, when, by whom, and what somebody else said of it; its note stands beside it."""
     w = words()
     reason = f" ({label('decision_reasons', one.reason)})" if one.reason else ""
-    note = f": {one.note.removesuffix('.')}" if one.note else ""
     level = f", {one.level}{' R' if one.resistance else ''}" if one.level else ""
     seconds = "".join(
         f"; {w.patient.second} {second.by}: {w.patient.agrees if second.agrees else w.patient.disagrees}"
         for second in one.readings
     )
-    return f"{label('dispositions', one.code)}{reason}{note}{level}, {day(day_of(one.at))}, {w.patient.by} {one.by}{seconds}"
+    return f"{label('dispositions', one.code)}{reason}{level}, {day(day_of(one.at))}, {w.patient.by} {one.by}{seconds}"
 
 
 def meeting_sheet(meeting: Meeting, cases: Iterable[OnAgenda], titles: Mapping[str, str]) -> MeetingSheet:
@@ -193,20 +217,20 @@ def meeting_sheet(meeting: Meeting, cases: Iterable[OnAgenda], titles: Mapping[s
         board=meeting.board,
         day=date.fromisoformat(meeting.day),
         held=meeting.status == "held",
-        agenda=tuple(_agenda_line(one, titles) for one in cases),
+        agenda=tuple(_agenda_line(one, titles, held=meeting.status == "held") for one in cases),
         attendees=meeting.attendees,
         quorum=meeting.quorum,
         minutes=meeting.minutes,
     )
 
 
-def _agenda_line(case: OnAgenda, titles: Mapping[str, str]) -> AgendaLine:
+def _agenda_line(case: OnAgenda, titles: Mapping[str, str], *, held: bool) -> AgendaLine:
     w = words()
     came = w.meetings.carried_from.format(day=day(case.carried_from)) if case.carried_from else ""
     notes = (
         came,
-        w.meetings.carried if case.status == "carried" else "",
-        w.meetings.was_discussed if case.status == "discussed" and not case.decisions else "",
+        *(before_told(one, titles) for one in case.before),
+        *map(withdrawal_told, case.withdrawn.values()),
         "" if case.found is not None else w.meetings.not_kept,
     )
     return AgendaLine(
@@ -215,11 +239,59 @@ def _agenda_line(case: OnAgenda, titles: Mapping[str, str]) -> AgendaLine:
         number=number_of(case.named, case.who),
         findings=tuple((one.state, label("states", one.state), _found(one, titles)) for one in case.found or ()),
         decisions=(
-            *map(decision_line, case.decisions),
-            *(f"{w.meetings.outside} {decision_line(one)}" for one in case.outside),
+            *(said for one in (*case.decisions, *case.outside) for said in _on_agenda(case, one)),
+            *_left_open(case, held=held),
         ),
         actions=tuple(_action(action) for one in (*case.decisions, *case.outside) for action in one.actions),
         note="; ".join(filter(None, notes)),
+    )
+
+
+def _on_agenda(case: OnAgenda, one: Decided) -> Iterator[str]:
+    """A decision as an agenda and minutes print it, its note on a line of its own."""
+    w, withdrawn = words(), case.withdrawn.get(one.advisory)
+    before = f"{elsewhere(case, one)} " if one in case.outside else ""
+    after = f" ({w.withdrawal.decided_before})" if withdrawn is not None and one.revision < withdrawn.number else ""
+    yield f"{before}{decision_line(one)}{after}"
+    if one.note:
+        yield _quoted(one)
+
+
+def elsewhere(case: OnAgenda, one: Decided) -> str:
+    """At which other meeting a decision was made, or that it was at none."""
+    w, at = words().meetings, case.days.get(one.meeting, "")
+    return str(w.at_meeting.format(day=day(at)) if at else w.outside)
+
+
+def _left_open(case: OnAgenda, *, held: bool) -> Iterator[str]:
+    """What became of a case about which nothing was decided."""
+    w = words().meetings
+    if case.status == "carried":
+        yield w.carried_to.format(day=day(case.carried_to)) if case.carried_to else w.carried
+    elif case.status == "discussed" and not case.decisions:
+        yield w.was_discussed
+    elif held and not case.decisions:
+        yield w.not_discussed
+
+
+def before_told(one: Before, titles: Mapping[str, str]) -> str:
+    """What was found when a case was carried over, and what happened last to that advice."""
+    w, found = words(), one.found
+    was = w.meetings.before.format(
+        state=label("states", found.claim or found.state), what=question_title(found, titles)
+    )
+    if one.happened not in ENDS:
+        return str(was)
+    return f"{was}; {label('happened', one.happened).lower()}: {label('reasons', one.reason)}"
+
+
+def withdrawal_told(one: Withdrawal) -> str:
+    """What was withdrawn, when and why, in a line."""
+    w = words().withdrawal
+    return str(
+        w.of_meeting.format(
+            state=label("states", one.state), day=day(day_of(one.at)), reason=label("reasons", one.reason)
+        )
     )
 
 

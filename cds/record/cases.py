@@ -27,6 +27,7 @@ class Acknowledged:
     at: str
 
 
+_CLAIMING = (Kind.OPENED, Kind.UPDATED, Kind.CONFIRMED)
 _ENDING = (Kind.WITHDRAWN, Kind.SUPERSEDED, Kind.CLOSED)
 
 
@@ -55,10 +56,19 @@ class StoredAdvisory:
         return Standing(self.standing).is_open
 
     @property
+    def taken_back(self) -> Event | None:
+        """The last event that withdrew it; None if none did."""
+        return next((one for one in reversed(self.events) if one.kind == Kind.WITHDRAWN), None)
+
+    @property
     def withdrawal(self) -> Event | None:
         """The last event that withdrew it, if nobody has acknowledged that."""
-        gone = (one for one in reversed(self.events) if one.kind == Kind.WITHDRAWN)
-        return next(gone, None) if self.unacknowledged else None
+        return self.taken_back if self.unacknowledged else None
+
+    def claimed(self, event: Event) -> str:
+        """The state that an event is about: of a withdrawal the one that was claimed until then, not what is found since."""
+        before = [one.state for one in self.events if one.kind in _CLAIMING and one.number < event.number]
+        return before[-1] if event.kind == Kind.WITHDRAWN and before else event.state
 
     def open_since(self, at: str = "") -> str:
         """The instant since which it stands, by its last opening; "" if it does not. With `at`, as it was at that instant."""
@@ -215,9 +225,6 @@ def _advisories(connection: Connection, patient: str) -> tuple[StoredAdvisory, .
         )
         for row in connection.execute(wanted).mappings()
     )  # fmt: skip
-
-
-_CLAIMING = (Kind.OPENED, Kind.UPDATED, Kind.CONFIRMED)
 
 
 def last_claim(events: Sequence[Event]) -> Advisory | None:

@@ -5,81 +5,36 @@ A meeting is nobody's own: minutes stay when a patient is erased, and are to nam
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from cds.record import tables
 from cds.record.agendas import (
     ChangedMeanwhile,
-    Found,
     NoSuchMeeting,
     Seat,
-    found_now,
     held_seats,
     keep_found,
     meeting_row,
     planned,
     seat,
     seats,
-    unpacked,
 )
 from cds.record.audit import Checkpoints, Entry, append, canonical
 from cds.record.database import Database
-from cds.record.decisions import Decided, NotAccepted, a_day, is_text, noted, somebody
-from cds.record.followup import standing
-from cds.record.identity import Identity, NoSuchPatient, held_survivor
-from cds.record.names import NAMED, Named, named
-from cds.record.reviews import decided, entry_of
+from cds.record.decisions import NotAccepted, a_day, is_text, noted, somebody
+from cds.record.identity import NoSuchPatient, held_survivor
+from cds.record.reviews import entry_of
+from cds.record.sittings import MEETING, Case, Meeting, cases_of, meeting_of, shown
 from cds.record.trail import Trail
 
 _EASTERNMOST = timedelta(hours=14)
 MOST_MINUTES = 10_000
 _MOST_ATTENDEES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Meeting:
-    """A meeting of a board. `attendees` are roles or pseudonyms; `revision` counts its changes; `by` made the last one."""
-
-    id: str
-    tenant: str
-    board: str
-    day: str
-    status: str  # planned | held
-    attendees: tuple[str, ...]
-    quorum: bool
-    minutes: str
-    revision: int
-    by: str
-    at: str
-    size: int  # how many patients stand on its agenda
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A patient on an agenda. `carried_from` is the day of the meeting at which there was no time for them, "" if there is none.
-
-    `found` is what is found now; of a meeting that was held, what was found then, None if that was not kept. `decisions` are
-    the last about each advisory that this meeting took, with the second readings up to its end. `outside` are those that stand
-    about other open advice of theirs, with what is still to be done; of a meeting that was held none.
-    """
-
-    id: str
-    patient: str  # row id
-    who: Identity
-    named: Named
-    position: int
-    status: str  # open | discussed | carried
-    carried_from: str
-    found: tuple[Found, ...] | None
-    decisions: tuple[Decided, ...]
-    outside: tuple[Decided, ...] = ()
 
 
 class Meetings:
@@ -283,18 +238,26 @@ class Meetings:
 
     def meeting(self, tenant: str, key: str) -> Meeting:
         """One meeting."""
-        return self.database.asked(lambda connection: _meeting(connection, tenant, key))
+        return self.database.asked(lambda connection: meeting_of(connection, tenant, key))
 
     def meetings(self, tenant: str, *, status: str = "", day: str = "", most: int = 100) -> list[Meeting]:
         """Meetings, the latest day first; only those planned or held, or of a day, if asked."""
         table = tables.meeting
-        wanted = _MEETING.where(table.c.tenant == tenant)
+        wanted = MEETING.where(table.c.tenant == tenant)
         if status:
             wanted = wanted.where(table.c.status == status)
         if day:
             wanted = wanted.where(table.c.day == day)
         wanted = wanted.order_by(table.c.day.desc(), table.c.id).limit(most)
-        return self.database.asked(lambda connection: [_shown(row) for row in connection.execute(wanted).mappings()])
+        return self.database.asked(lambda connection: [shown(row) for row in connection.execute(wanted).mappings()])
+
+    def awaiting(self, tenant: str, patient: str) -> list[Meeting]:
+        """The planned meetings on whose agenda a patient (by row id) stands, the first day first."""
+        agenda, table = tables.agenda.c, tables.meeting.c
+        theirs = select(agenda.meeting_id).where(agenda.patient_id == patient, agenda.status != "carried")
+        wanted = MEETING.where(table.tenant == tenant, table.status == "planned", table.id.in_(theirs))
+        wanted = wanted.order_by(table.day, table.id)
+        return self.database.asked(lambda connection: [shown(row) for row in connection.execute(wanted).mappings()])
 
     def agenda(self, tenant: str, meeting: str) -> list[Case]:
         """The agenda of a meeting, in its order."""
@@ -304,8 +267,8 @@ class Meetings:
         """A meeting and its agenda, in its order, as of one moment."""
 
         def work(connection: Connection) -> tuple[Meeting, list[Case]]:
-            found = _meeting(connection, tenant, meeting)
-            return found, _cases(connection, found)
+            found = meeting_of(connection, tenant, meeting)
+            return found, cases_of(connection, found)
 
         return self.database.asked(work)
 
@@ -321,68 +284,6 @@ class Meetings:
     def _begun(self) -> str:
         """The last day that has begun anywhere on earth."""
         return (self.trail.clock().astimezone(UTC) + _EASTERNMOST).date().isoformat()
-
-
-_SIZE = select(func.count()).where(tables.agenda.c.meeting_id == tables.meeting.c.id).scalar_subquery()
-_MEETING = select(tables.meeting, _SIZE.label("size"))
-
-
-def _meeting(connection: Connection, tenant: str, key: str) -> Meeting:
-    meeting_row(connection, tenant, key, hold=False)
-    return _shown(connection.execute(_MEETING.where(tables.meeting.c.id == key)).mappings().one())
-
-
-def _cases(connection: Connection, meeting: Meeting) -> list[Case]:
-    table, patient, person = tables.agenda, tables.patient, tables.person
-    before = tables.meeting.alias("before")
-    wanted = (
-        select(table, patient.c.server, patient.c.reference, before.c.day, *NAMED)
-        .join(patient, patient.c.id == table.c.patient_id)
-        .outerjoin(person, person.c.patient_id == table.c.patient_id)
-        .outerjoin(before, before.c.id == table.c.carried_from)
-        .where(table.c.meeting_id == meeting.id)
-        .order_by(table.c.position, table.c.id)
-    )
-    rows = connection.execute(wanted).mappings().all()
-    patients = [row["patient_id"] for row in rows]
-    held = meeting.status == "held"
-    found = {} if held else found_now(connection, patients)
-    decisions = _decisions(connection, meeting, patients)
-    stand = standing(connection, [one.advisory for each in found.values() for one in each if one.claim])
-    return [
-        Case(
-            row["id"], row["patient_id"], Identity(meeting.tenant, row["server"], row["reference"]), named(row),
-            row["position"], row["status"], row["day"] or "",
-            found.get(row["patient_id"], ()) if not held else unpacked(row["found"]) if row["found"] else None,
-            decisions.get(row["patient_id"], ()),
-            tuple(
-                stand[one.advisory]
-                for one in found.get(row["patient_id"], ())
-                if one.advisory in stand and stand[one.advisory].meeting != meeting.id
-            ),
-        )
-        for row in rows
-    ]  # fmt: skip
-
-
-def _decisions(connection: Connection, meeting: Meeting, patients: Sequence[str]) -> dict[str, tuple[Decided, ...]]:
-    """By patient the last decision about each advisory that the meeting took; of one that was held with what was said by then."""
-    table = tables.disposition.c
-    here = select(table.advisory_id).where(table.patient_id.in_(patients), table.meeting_id == meeting.id).distinct()
-    found: dict[str, tuple[Decided, ...]] = {}
-    for each in decided(connection, connection.execute(here).scalars().all()).values():
-        last = [one for one in each if one.meeting == meeting.id][-1]
-        if meeting.status == "held":
-            last = replace(last, readings=tuple(one for one in last.readings if one.at <= meeting.at))
-        found[last.patient] = (*found.get(last.patient, ()), last)
-    return {key: tuple(sorted(each, key=lambda one: (one.at, one.id))) for key, each in found.items()}
-
-
-def _shown(row: RowMapping) -> Meeting:
-    return Meeting(
-        row["id"], row["tenant"], row["board"], row["day"], row["status"], tuple(json.loads(row["attendees"])),
-        row["quorum"], row["minutes"], row["revision"], row["by"], row["at"], row["size"],
-    )  # fmt: skip
 
 
 def _named_seat(cases: Sequence[Seat], key: str) -> Seat:

@@ -22,18 +22,22 @@ class Withdrawal:
     reason: str
     decided: str
     actions: int  # that were decided on it and are open
+    number: int = 0  # of the event: decisions about a lower revision are about what was withdrawn
+    at: str = ""
 
 
-def withdrawals(connection: Connection, advisories: Collection[str]) -> dict[str, Withdrawal]:
-    """By advisory what was withdrawn of it last; those of which nothing was are not there."""
+def withdrawals(connection: Connection, advisories: Collection[str], until: str = "") -> dict[str, Withdrawal]:
+    """By advisory what was withdrawn of it last, `until` an instant if asked; those of which nothing was are not there."""
     event, decision, action = tables.event.c, tables.disposition.c, tables.action.c
     claimed: dict[str, str] = {}
-    gone: dict[str, tuple[int, str, str]] = {}
-    wanted = select(event.advisory_id, event.number, event.kind, event.reason, event.state)
+    gone: dict[str, tuple[int, str, str, str]] = {}
+    wanted = select(event.advisory_id, event.number, event.kind, event.reason, event.state, event.at)
     wanted = wanted.where(event.advisory_id.in_(advisories), event.kind.in_((*_CLAIMING, Kind.WITHDRAWN)))
-    for key, number, kind, reason, state in connection.execute(wanted.order_by(event.number)).all():
+    if until:
+        wanted = wanted.where(event.at <= until)
+    for key, number, kind, reason, state, at in connection.execute(wanted.order_by(event.number)).all():
         if kind == Kind.WITHDRAWN:
-            gone[key] = number, reason, claimed.get(key, state)
+            gone[key] = number, reason, claimed.get(key, state), at
         else:
             claimed[key] = state
     made = select(decision.advisory_id, decision.revision, decision.code).where(decision.advisory_id.in_(gone))
@@ -46,6 +50,6 @@ def withdrawals(connection: Connection, advisories: Collection[str]) -> dict[str
     )
     open_ = {key: count for key, count in connection.execute(waits).all()}
     return {
-        key: Withdrawal(state, reason, decided.get(key, ""), open_.get(key, 0))
-        for key, (_, reason, state) in gone.items()
+        key: Withdrawal(state, reason, decided.get(key, ""), open_.get(key, 0), number, at)
+        for key, (number, reason, state, at) in gone.items()
     }

@@ -38,7 +38,7 @@ def test_a_patient_of_the_record_on_paper(database: Database) -> None:
     (said,) = pages_of(patient_pdf(sheet))
     for words in (
         "Berger, Anna", "1 Jan 1970", "MRN-Berger", "suspected", "3.84 × 10⁶ particles/mL", "value risen beyond the limit",
-        "accepted: Rise before imaging, m2B R", "second reader prof-2: agrees", "advice open since",
+        "accepted, m2B R", "“Rise before imaging", "second reader prof-2: agrees", "advice open since",
         "Cytotoxic chemotherapy (paclitaxel) since 6 Jan 2025", case.digest[:16],
     ):  # fmt: skip
         assert squeezed(words) in squeezed(said), words
@@ -65,7 +65,7 @@ def test_a_meeting_of_the_record_on_paper(database: Database) -> None:
     minutes = meeting_pdf(meeting_sheet(*meetings.sitting(TENANT, second.id), TITLES))
     (said,) = pages_of(minutes)
     for words in (
-        "12 Jan 2026", "accepted: Rise before imaging, m2B R", "second reader prof-2: agrees", "imaging by 20 Jan 2026",
+        "12 Jan 2026", "accepted, m2B R", "“Rise before imaging", "second reader prof-2: agrees", "imaging by 20 Jan 2026",
         "look for a trial", "from the meeting of 5 Jan 2026",
     ):  # fmt: skip
         assert squeezed(words) in squeezed(said), words

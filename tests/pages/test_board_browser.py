@@ -134,7 +134,7 @@ def test_a_case_from_the_list_to_the_follow_up(browser: Browser, address: str, w
         other.goto(page.url)
         if way == "wide":
             picture(page, "decision")
-        page.get_by_label("Watch, nothing else for now").check()
+        page.get_by_label("Watch: the finding is neither").check()
         page.get_by_role("checkbox", name="imaging").check()
         page.locator("#due-imaging").fill(DUE)
         page.get_by_role("button", name="Record the decision").click()

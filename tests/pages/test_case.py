@@ -16,6 +16,7 @@ from pypdf import PdfReader
 from sqlalchemy import insert, select, update
 
 from cds.board.words import label
+from cds.legible import day as shown_day
 from cds.record import tables
 from cds.record.audit import Entry, append
 from cds.record.database import Database
@@ -230,6 +231,7 @@ def test_who_decides_sees_what_the_patients_page_says_of_them(house: House) -> N
     for words in ("Receptors ER", "distant metastases", "Treatment on the day of the data none recorded", "The course"):
         assert words in head, words
     assert re.search(r"(Because|What is missing): \w", head)
+    assert "nothing else" not in text_of(page)  # whoever watches may ask for a biopsy all the same
     assert "<svg" in page
 
 
@@ -292,8 +294,9 @@ def test_on_paper_the_decision_that_holds_stands_first_whatever_was_decided_befo
     for number, code in enumerate(("watch", "repeat-test", "watch", "repeat-test", "watch", "repeat-test", "accept")):
         browser.done(path, **seen_in(browser.get(path)), disposition=code, note=f"note {number}")
     said = squeezed(paper(house, key)).partition("decisionssofar")[2]
-    assert said.startswith(squeezed("TRPC5-EV, Cytotoxic chemotherapy: accepted: note 6"))
-    assert said.index("note6") < said.index(squeezed("repeat the test: note 5")) < said.index("amendedsince")
+    made = f"{shown_day(house.now.date())}, by chair"
+    assert said.startswith(squeezed(f"TRPC5-EV, Cytotoxic chemotherapy: accepted, {made}. “note 6”"))
+    assert said.index("note6") < said.index(squeezed(f"repeat the test, {made}. “note 5”")) < said.index("amendedsince")
 
 
 # who came from an EHR -----------------------------------------------------------------------------------------------------

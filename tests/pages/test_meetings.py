@@ -58,7 +58,9 @@ def test_a_meeting_from_plan_to_minutes(house: House) -> None:
     said = text_of(chair.done("/board/agenda?state=suspected", meeting=meeting.id, patient=keys))
     assert "Put on the agenda." in said
     assert FLAGGED in said
-    assert WATCHED not in said  # the list is still that of before
+    assert f"MRN-{WATCHED}" not in said  # the list is still that of before
+    named = said.partition("Findings by state")[0]
+    assert all(f"Family{name}, Anna" in named for name in (FLAGGED, WATCHED)), named
 
     def agenda() -> list[str]:
         return [one.named.family.removeprefix("Family") for one in meetings.agenda("default", meeting.id)]
@@ -122,7 +124,7 @@ def test_of_two_who_write_minutes_neither_loses_a_word(house: House) -> None:
     stands, _, written = said.partition("What you wrote")
     assert "Somebody else changed this meeting" in stands
     stands, _, written = said.rpartition("What you wrote")
-    for words in ("What the first wrote", "oncologist , surgeon", "There is a quorum: yes", "saved by chair"):
+    for words in ("What the first wrote", "oncologist , surgeon", "Quorum: yes", "saved by chair"):
         assert words in stands, words
     assert "What I wrote" in written
     assert "nurse" in written
@@ -216,15 +218,17 @@ def test_an_agenda_shows_what_was_decided_elsewhere_and_minutes_what_was_discuss
         **{"due-imaging": SOON},
     )
     said = text_of(chair.get(here))
-    assert "outside this meeting: accepted" in said
+    assert "outside a meeting: accepted" in said
     assert "imaging by" in said
     assert "Amend" in said
 
     def printed() -> str:
         sheet = meeting_sheet(*house.recorder.meetings.sitting("default", key_of(here)), {})
-        return " | ".join([*sheet.agenda[0].decisions, *sheet.agenda[0].actions, *(one.note for one in sheet.agenda)])
+        said = [*sheet.agenda[0].decisions, *sheet.agenda[0].actions, *sheet.agenda[1].decisions]
+        return " | ".join([*said, *(one.note for one in sheet.agenda)])
 
-    assert "outside this meeting: accepted: Scan first, m2C, " in printed()
+    assert "outside a meeting: accepted, m2C, " in printed()
+    assert "| “Scan first.” |" in printed()
     assert "imaging by" in printed()
     chair.done(here, do=f"discussed {house.recorder.meetings.agenda('default', key_of(here))[1].id}")
     chair.done(here, do="close", **seen(chair.get(here)), **FORM)

@@ -137,3 +137,10 @@ def test_the_record_of_the_rules_tells_no_decision_from_another(house: House) ->
     assert any(one["Otherwise decided"] == "1" for one in counted)
     assert all(one["Withdrawn"] == "0" for one in counted)
     assert "TRPC5-positive" in text_of(page)  # the rule's title, not its name
+
+
+def test_the_list_calls_actions_what_counts_no_outcomes(house: House) -> None:
+    house.visit(FLAGGED)
+    page = house.browser("reader").get("/board")
+    assert '<label>Action <select name="due">' in page
+    assert '<th scope="col">Next action</th>' in page

@@ -22,7 +22,7 @@ def add_board(
     reviews, follow_up, meetings = recorder.reviews, recorder.follow_up, recorder.meetings
     cases = Cases(recorder.database, reasoner, settings.about(), candidate)
     worklist = WorklistPages(reasoner.rulebook, meetings)
-    PatientPages(cases, reviews, follow_up).add_to(gate)
+    PatientPages(cases, reviews, follow_up, meetings).add_to(gate)
     worklist.add_to(gate)
     DecisionPages(cases, reviews, follow_up, meetings).add_to(gate)
     MeetingPages(meetings, worklist.markers | worklist.therapies).add_to(gate)

@@ -12,6 +12,7 @@ from fastapi import Response
 from markupsafe import Markup
 
 from cds.board.case import Answer, Cases
+from cds.board.taken_back import is_on_taken_back, taken_back
 from cds.board.words import label, words
 from cds.calendar import day_of, today
 from cds.drawing import svg
@@ -30,6 +31,7 @@ from cds.record.decisions import (
 from cds.record.followup import CLOSED, FollowUp
 from cds.record.meetings import Meetings
 from cds.record.reviews import Reviews
+from cds.record.withdrawals import withdrawals
 from cds.service.access.browser import field as one_field
 from cds.service.access.browser import number
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
@@ -92,7 +94,10 @@ class DecisionPages:
         self._of_this_patient(visit, "advisory")
         earlier = self._earlier(visit)
         draft, at = self._as_decided(visit, earlier[-1]) if earlier else Draft(), visit.query.get("meeting", "")
-        return self._shown(visit, replace(draft, meeting=at) if at else draft)
+        if earlier and self._is_taken_back(visit, earlier[-1]):
+            # Of what was said about other data only what is still to be done goes on.
+            draft = Draft(actions=draft.actions, kept=draft.kept)
+        return self._shown(visit, replace(draft, meeting=at) if at and not self._to_come(visit, at) else draft)
 
     def _decide(self, visit: Visit) -> Response:
         self._of_this_patient(visit, "advisory")
@@ -111,6 +116,8 @@ class DecisionPages:
             wrong["actions"] = slips
         if draft.is_late(today()) and one_field(form, "late") != "yes":
             wrong["late"] = str(words().problems.late)
+        if to_come := self._to_come(visit, draft.meeting):
+            wrong["meeting"] = words().problems.to_come.format(day=day(to_come))
         if wrong:
             return self._shown(visit, draft, problems=wrong, status=HTTPStatus.UNPROCESSABLE_ENTITY)
         try:
@@ -144,15 +151,29 @@ class DecisionPages:
         if advised is None or advised.advisory is None:
             raise NotThere
         advisory, earlier = advised.advisory, self._earlier(visit)
+        actions = self._follow_up.actions(visit.visitor.tenant, advisory=advisory.id)
+        gone = [one for one in taken_back(case, {advisory.id: earlier}, actions) if one.advisory == advisory.id]
         return page(
             "decision", status, visitor=visit.visitor, header=case.header, patient=case.key, age=age_of(case), advised=advised,
             said=advised.said if isinstance(advised, Answer) else None, advisory=advisory, earlier=earlier, seen=len(earlier),
             draft=draft, at=visit.query.get("meeting", ""), written=bool(visit.form), done=self._done(visit), codes=CODES,
-            problems=problems or {}, levels=LEVELS,
+            problems=problems or {}, levels=LEVELS, taken_back=gone, on_taken_back=is_on_taken_back,
+            to_come=self._to_come(visit, visit.query.get("meeting", "")),
             drawing=Markup(svg(case.scene, styled=False)) if case.scene.panels else "",  # noqa: S704 - our own, with every text of a record escaped
             conflict=conflict if advisory.is_open else words().decision.ended,
-            meetings=self._meetings.meetings(visit.visitor.tenant, status="planned"), may_second=may_second(visit.visitor),
+            meetings=[one for one in self._meetings.meetings(visit.visitor.tenant, status="planned") if one.day <= today().isoformat()],
+            may_second=may_second(visit.visitor),
         )  # fmt: skip
+
+    def _to_come(self, visit: Visit, meeting: str) -> str:
+        """The day of a planned meeting that is still to come, at which nothing can have been decided; "" for others."""
+        planned = self._meetings.meetings(visit.visitor.tenant, status="planned") if meeting else ()
+        return next((one.day for one in planned if one.id == meeting and one.day > today().isoformat()), "")
+
+    def _is_taken_back(self, visit: Visit, last: Decided) -> bool:
+        """Whether the last decision is about advice that was withdrawn since."""
+        gone = self._reviews.database.asked(lambda connection: withdrawals(connection, [last.advisory]))
+        return last.advisory in gone and last.revision < gone[last.advisory].number
 
     def _earlier(self, visit: Visit) -> list[Decided]:
         return self._reviews.decisions(visit.visitor.tenant, advisory=visit.path["advisory"])

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from fastapi import Response
 
 from cds.board.paper import meeting_pdf
-from cds.board.sheets import meeting_sheet
+from cds.board.sheets import before_told, elsewhere, meeting_sheet, withdrawal_told
 from cds.board.words import words
 from cds.calendar import today
 from cds.record.agendas import AlreadyHeld, ChangedMeanwhile, NoSuchMeeting
 from cds.record.decisions import NotAccepted
-from cds.record.meetings import Case, Meeting, Meetings
+from cds.record.meetings import Meetings
+from cds.record.sittings import Case, Meeting
 from cds.service.access.browser import field, number
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
 from cds.service.pages.deciding import problem
@@ -125,6 +127,7 @@ class MeetingPages:
             others=sorted((one for one in planned if one.id != meeting.id), key=lambda one: one.day), problem=problem,
             draft=standing if draft is None else replace(draft, revision=standing.revision) if first else draft,
             conflict=first and draft is not None, markers=self._titles, done=done_of(visit.done), closing=closing,
+            elsewhere=elsewhere, before_told=before_told, withdrawal_told=withdrawal_told, moved=visit.query.get("moved", ""),
             was=_digest(standing), waiting=[one for one in cases if one.status == "open" and not one.decisions],
         )  # fmt: skip
 
@@ -151,7 +154,9 @@ class MeetingPages:
         except NoSuchMeeting:
             raise NotThere from None
         visit.done = _DONE[do]
-        return redirect(f"/board/meetings/{meeting}")
+        # Its button has the focus again, so that the case can be moved further. An address with a fragment would keep browsers from it.
+        place = f"?{urlencode({'moved': f'{do} {item}'})}" if do in ("up", "down") else ""
+        return redirect(f"/board/meetings/{meeting}{place}")
 
     def _ask(self, visit: Visit) -> Response:
         """Ask whether the meeting is really to be closed. Raises `NotAccepted` before its day, and `AlreadyHeld`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -15,13 +15,16 @@ from cds.board.case import Case, Cases
 from cds.board.export import course_csv
 from cds.board.paper import patient_pdf
 from cds.board.sheets import patient_sheet
+from cds.board.taken_back import is_on_taken_back, taken_back
 from cds.calendar import today
 from cds.drawing import svg, table_of
 from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
 from cds.record.decisions import Decided
 from cds.record.followup import CLOSED, FollowUp, Outcome
+from cds.record.meetings import Meetings
 from cds.record.reviews import Reviews
 from cds.record.rule_texts import rule_text
+from cds.record.sittings import Meeting
 from cds.service.access.gate import Act, Gate, NotThere, Visit
 from cds.service.access.visitor import Visitor
 from cds.service.pages.rendering import done_of, file, page
@@ -50,8 +53,8 @@ class OutcomeRow:
 class PatientPages:
     """What is shown of a patient."""
 
-    def __init__(self, cases: Cases, reviews: Reviews, follow_up: FollowUp):
-        self._cases, self._reviews, self._follow_up = cases, reviews, follow_up
+    def __init__(self, cases: Cases, reviews: Reviews, follow_up: FollowUp, meetings: Meetings):
+        self._cases, self._reviews, self._follow_up, self._meetings = cases, reviews, follow_up, meetings
 
     def add_to(self, gate: Gate) -> None:
         gate.add("/board/patients/{patient}", "GET", Act.VIEW, self._page)
@@ -68,14 +71,25 @@ class PatientPages:
         decisions: dict[str, list[Decided]] = defaultdict(list)
         for one in self._reviews.decisions(tenant, patient=case.key):
             decisions[one.advisory].append(one)
+        actions = self._follow_up.actions(tenant, patient=case.key)
         return page(
             "patient", visitor=visit.visitor, case=case, here="", at=visit.query.get("meeting", ""), today=today().isoformat(), codes=CODES,
             age=age_of(case),
             drawing=Markup(svg(case.scene, styled=False)),  # noqa: S704 - our own, with every text of a record escaped
             table=table_of(case.scene), decisions=decisions, may_second=may_second(visit.visitor),
-            actions=self._follow_up.actions(tenant, patient=case.key), outcomes=tuple(self._outcomes(tenant, case)),
-            done=done_of(visit.done),
+            actions=actions, taken_back=list(taken_back(case, decisions, actions)), on_taken_back=is_on_taken_back, outcomes=tuple(self._outcomes(tenant, case)),
+            done=done_of(visit.done), agendas=self._agendas(visit, case),
         )  # fmt: skip
+
+    def _agendas(self, visit: Visit, case: Case) -> Mapping[str, Sequence[Meeting]]:
+        """The meetings that wait for the patient, and those on whose agenda whoever looks may put them."""
+        who = visit.visitor
+        if who.patient:  # an EHR opened this patient only, and no meeting
+            return {"awaiting": (), "open_meetings": ()}
+        awaiting = self._meetings.awaiting(who.tenant, case.key)
+        planned = self._meetings.meetings(who.tenant, status="planned") if who.may(Act.HOLD_MEETINGS) else ()
+        others = sorted((one for one in planned if one not in awaiting), key=lambda one: one.day)
+        return {"awaiting": awaiting, "open_meetings": others}
 
     def _outcomes(self, tenant: str, case: Case) -> Iterator[OutcomeRow]:
         for advisory, title in case.titles.items():

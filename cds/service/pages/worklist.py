@@ -17,12 +17,15 @@ from cds.calendar import beginning, today
 from cds.reasoning.rulebook import RuleBook
 from cds.record.agendas import AlreadyHeld, NoSuchMeeting
 from cds.record.meetings import Meetings
+from cds.record.sittings import Case, Meeting
 from cds.record.worklist import SORTS, Filter, Row, every, listed
 from cds.service.access.browser import field, number
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
 from cds.service.pages.rendering import done_of, file, page
 
 WITHDRAWN = "withdrawn"
+_MOST_NAMED = 20
+"""So many patients who were put on an agenda are named."""
 _MOST_ON_TOP = 5
 """So many withdrawn advisories stand above the list; the others are one step away."""
 
@@ -119,7 +122,7 @@ class WorklistPages:
             "worklist", status, visitor=visit.visitor, here="patients", chosen=chosen, rows=listing.rows, total=listing.total,
             pages=listing.pages, counts=listing.counts, withdrawn=withdrawn, last_meeting=last, new_from=beginning(last),
             meetings=sorted(planned, key=lambda one: one.day), markers=self.markers, therapies=self.therapies,
-            sorts=[(key, label("sorts", key)) for key in SORTS], today=day.isoformat(), problem=problem, done=done_of(visit.done),
+            sorts=[(key, label("sorts", key)) for key in SORTS], today=day.isoformat(), problem=problem, done=done_of(visit.done), put=self._put(visit),
         )  # fmt: skip
 
     def _table(self, visit: Visit) -> Response:
@@ -141,6 +144,21 @@ class WorklistPages:
             return self._page(visit, w.meeting, HTTPStatus.CONFLICT)
         except NoSuchMeeting:
             raise NotThere from None
-        query = chosen_of(visit.query, self._book).query
         visit.done = "picked" if put == len(set(patients)) else "picked-some" if put else "picked-none"
-        return redirect("/board" + (f"?{query}" if query else ""))
+        if field(visit.form, "from") == "patient":
+            return redirect(f"/board/patients/{patients[0]}")
+        # By their rows: an address is kept where a name has no place.
+        chosen = ",".join(dict.fromkeys(patients[:_MOST_NAMED]))
+        put_on = urlencode({"put": field(visit.form, "meeting"), "who": chosen})
+        return redirect("/board?" + "&".join(filter(None, (chosen_of(visit.query, self._book).query, put_on))))
+
+    def _put(self, visit: Visit) -> tuple[Meeting, list[Case]] | None:
+        """The meeting on whose agenda patients were put just now, and who of them stands there; None if none were."""
+        meeting, who = visit.query.get("put", ""), visit.query.get("who", "").split(",")
+        if not meeting or not visit.done:
+            return None
+        try:
+            found, cases = self._meetings.sitting(visit.visitor.tenant, meeting)
+        except NoSuchMeeting:
+            return None
+        return found, [one for one in cases if one.patient in who]
