@@ -11,6 +11,9 @@ from cds.reasoning.forming import Forming
 from cds.reasoning.question import Question, Sample
 from cds.reasoning.rulebook import RuleBook
 
+TOO_EARLY = "too early to count"
+"""How what is said of a value ends that is beyond its limit on a day on which none is counted yet."""
+
 
 def crossings(finding: Finding, chart: Chart, book: RuleBook, *, open_: bool) -> Mapping[str, str]:
     """By result what is to be said of a value beyond its limit, for every judged one but the pair that confirms.
@@ -40,7 +43,7 @@ def _said(question: Question, pair: Pair, sample: Sample, finding: Finding, open
     if None in others:
         return f"{beyond}; total EV is missing"
     if sample.day < pair.first_from:
-        return f"{beyond}, too early to count"
+        return f"{beyond}, {TOO_EARLY}"
     if sample is question.latest and open_:
         return f"{beyond} for the first time, not confirmed so far"
     return f"{beyond}, not confirmed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cds.drawing.axis import WIDTH, figure
+from cds.drawing.crossings import TOO_EARLY
 from cds.drawing.labels import escape, text, width, wrapped
 from cds.drawing.scene import Decision, Panel, Point, Scene
 from cds.legible import legible
@@ -27,7 +28,12 @@ def sign(point: Point) -> str:
         return "reference"
     if any("of the pair" in role for role in point.roles):
         return "pair"
-    return "crossing" if point.crossing else "plain"
+    return _crossing(point.crossing) if point.crossing else "plain"
+
+
+def _crossing(said: str) -> str:
+    """The sign of a value beyond its limit; of one that came too early to count another."""
+    return "early" if said.endswith(TOO_EARLY) else "crossing"
 
 
 def shape(kind: str, x: float, y: float, size: float = 1.0) -> str:
@@ -45,6 +51,8 @@ def shape(kind: str, x: float, y: float, size: float = 1.0) -> str:
         case "pair" | "crossing":
             look = "c-point" if kind == "pair" else "c-hollow"
             return f'<path class="{look}" d="M{x:.2f} {y - 6:.2f}l6 6l-6 6l-6-6z"/>'
+        case "early":
+            return f'<path class="c-hollow" d="M{x:.2f} {y - 6:.2f}l6 6l-6 6l-6-6zv12"/>'
         case "latest":
             return f'<circle class="c-latest" cx="{x:.2f}" cy="{y:.2f}" r="10"/>'
         case "imaging" | "decides":
@@ -71,7 +79,7 @@ _AREA = '<rect class="{0}" x="-9" y="-6" width="18" height="12"/>'
 _SIGNS = {
     "reference value": shape("reference", 0, 0),
     "pair that confirms": _AREA.format("c-window") + shape("pair", 0, 0),
-    "": shape("crossing", 0, 0),  # told in the words of each crossing
+    "": "",  # what is beyond its limit, told in the words of each crossing
     "latest": '<circle class="c-latest" r="8"/><circle class="c-point" r="4"/>',
     "below a limit of the assay: anywhere under it": shape("censored", 0, -5),
     "cannot be used": shape("fault", 0, 0),
@@ -97,8 +105,9 @@ def legend(scene: Scene, top: float) -> tuple[str, float]:
     used = set(_used(scene))
     parts: list[str] = []
     x, y = 25.0, top + 8
-    crossed = sorted({point.crossing for panel in scene.panels for point in panel.points if sign(point) == "crossing"})
-    named = [(words, drawn) for key, drawn in _SIGNS.items() for words in ([key] if key else crossed)]
+    points = (point for panel in scene.panels for point in panel.points)
+    crossed = {point.crossing: shape(sign(point), 0, 0) for point in points if sign(point) in ("crossing", "early")}
+    named = [one for key, drawn in _SIGNS.items() for one in ([(key, drawn)] if key else sorted(crossed.items()))]
     for words, drawn in named:
         if words not in used:
             continue
@@ -119,7 +128,7 @@ def _used(scene: Scene) -> Iterator[str]:
     signs = {
         "fault": "cannot be used", "censored": "below a limit of the assay: anywhere under it",
         "censored-reference": "below a limit of the assay: anywhere under it", "reference": "reference value",
-        "pair": "pair that confirms", "crossing": "", "plain": "",
+        "pair": "pair that confirms", "crossing": "", "early": "", "plain": "",
     }  # fmt: skip
     for panel in scene.panels:
         yield from (signs[sign(point)] or point.crossing for point in panel.points)

@@ -220,6 +220,18 @@ def test_the_legend_explains_both_bands_with_their_numbers() -> None:
     assert "Limit: the larger of 2.03 and the floor 2 times the reference" in words
 
 
+def test_a_value_that_came_too_early_has_a_sign_of_its_own() -> None:
+    signs: dict[str, set[str]] = {}
+    for one, day, _ in VISITS:
+        for sign, words in re.findall(
+            r'<g transform="[^"]*">(<path[^>]*>)</g><text[^>]*>([^<]*)', svg(drawn_of(one, day))
+        ):
+            signs.setdefault(sign, set()).add(words)
+    early = [words for words in signs.values() if any(one.endswith("too early to count") for one in words)]
+    assert early
+    assert all(one.endswith("too early to count") for words in early for one in words)
+
+
 def test_a_delta_ct_is_told_as_a_ratio() -> None:
     text = svg(drawn_of(next(one for one, _, _ in VISITS if one.id == "A13"), "2025-04-07"))
     assert "limit 3.01 ×" in text
