@@ -142,7 +142,10 @@ def create_app(
             add(app.state.gate)
         app.add_api_route("/script.js", script, methods=["GET"])
         app.include_router(app.state.gate.router())
-    app.add_api_route("/rules/{name}", Handbook(reasoner.rulebook, settings.about()).answer, methods=["GET"])
+    handbook = Handbook(reasoner.rulebook, settings.about())
+    for path in ("/rules", "/rules/"):
+        app.add_api_route(path, handbook.first, methods=["GET"])
+    app.add_api_route("/rules/{name}", handbook.answer, methods=["GET"])
     app.add_api_route("/health", routes.health, methods=["GET"])
     app.add_api_route("/ready", routes.ready, methods=["GET"])
     app.add_exception_handler(Problem, _on_problem)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from fastapi import Response
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
 
 from cds.advice.advisory import About
 from cds.publish.site.site import Site, style
@@ -24,6 +25,12 @@ class Handbook:
     @cached_property
     def _pages(self) -> dict[str, str]:
         return dict(Site(self._book, self._about).pages())
+
+    def first(self, request: Request) -> Response:
+        """The way to the first page, as seen from the address that was called: a proxy may serve all this under a path."""
+        return RedirectResponse(
+            "index.html" if request.url.path.endswith("/") else "rules/index.html", headers=_HEADERS
+        )
 
     def answer(self, name: str) -> Response:
         """The page, or a 404 that says why a rule is not shown."""

@@ -46,7 +46,7 @@ OPEN = {
     "/", "/sign-in", "/sign-out", "/style.css", "/favicon.ico", "/script.js", "/cds-services", "/cds-services/", "/cds-services/{service}",
     "/cds-services/{service}/", "/cds-services/{service}/feedback", "/cds-services/{service}/feedback/", "/fhir/metadata",
     "/fhir/{kind}", "/fhir/{kind}/{key}", "/metrics", "/advisories/{advisory}/dispositions", "/results", "/results/",
-    "/rules/{name}", "/health", "/ready",
+    "/rules", "/rules/", "/rules/{name}", "/health", "/ready",
 }  # fmt: skip
 """What is not behind the gate: signing in, and what other programs call."""
 

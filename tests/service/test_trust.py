@@ -179,6 +179,8 @@ def test_a_cards_link_shows_the_rule_as_it_is_in_force(site: Site, request_body:
     assert read_again[0]["rule"] == rule.name
     assert rule.watches in [one.get("marker") for one in read_again]
     assert site.client.get("/rules/no-such-rule").status_code == 404
+    for path in ("/rules", "/rules/"):  # what somebody types
+        assert site.client.get(path).url.path == "/rules/index.html"
 
 
 def test_discovery_can_need_a_token_too(tmp_path: Path, reasoner: Reasoner) -> None:
