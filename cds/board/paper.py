@@ -45,6 +45,7 @@ class Value:
     part: str
     by: str
     order: str = ""  # the day so that it sorts
+    weighs: bool = False  # a reference, one of a pair, the latest: without it the finding cannot be followed
 
 
 @dataclass(frozen=True, slots=True)

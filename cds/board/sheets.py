@@ -342,11 +342,14 @@ def _value(one: Reading, named: bool, counted: bool) -> Value:
         value=f"{one.marker if named else ''} {legible(one.value)}".strip(),
         part=", ".join(filter(None, (*one.roles, *one.flaws, one.undated, total))),
         by=by,
+        weighs=bool(one.roles),
     )
 
 
 def _study(one: Reference, against: bool) -> Study:
     status = f"{one.status}, {checked(one)}"
-    direct = "; ".join(part for part in (one.breast, one.therapy) if part)
+    direct = (
+        f"{words().patient.evidence_direct.lower()}: {'; '.join(part for part in (one.breast, one.therapy) if part)}"
+    )
     kind = ", ".join(part for part in (one.design, one.specimen, one.certainty) if part)
     return Study(one.citation, kind, one.n, direct, status, against)

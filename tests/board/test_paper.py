@@ -106,6 +106,28 @@ def test_too_much_is_left_out_and_counted(questions: int) -> None:
     assert "latest 6.3" in said  # the drawing is there
 
 
+def test_what_a_finding_is_computed_from_and_what_may_be_done_is_never_left_out() -> None:
+    sheet = archetype_sheet("A01", "2025-04-21")
+    (one,) = sheet.questions
+    parts = ("reference", "reference", "first of the pair", "second of the pair", "latest", "lowest before the pair")
+    based = tuple(
+        replace(one.values[0], value=f"4.{number} × 10⁶ particles/mL", part=part, weighs=True)
+        for number, part in enumerate(parts)
+    )
+    rest = tuple(replace(one.values[0], value=f"9.{number} pg/mL", part="", weighs=False) for number in range(30))
+    long = ("a reason as long as some are, of several samples and what became of them, with their days",) * 9
+    full = replace(one, values=(*based, *rest), why=long, why_not=long, passed=long, notes=long, built=long[:4])
+    (said,) = pages_of(patient_pdf(replace(sheet, questions=(full,))))
+    for needed in (*(each.value for each in based), *one.options, based[0].by):
+        assert squeezed(needed) in squeezed(said), needed
+
+
+def test_nothing_is_left_out_where_there_is_room() -> None:
+    one = replace(SHEET.questions[0], studies=SHEET.questions[0].studies[:1] * 7)
+    (said,) = pages_of(patient_pdf(replace(SHEET, questions=(one,), drawing="")))
+    assert "see the page" not in said
+
+
 def test_more_questions_than_fit_are_named() -> None:
     others = [replace(SHEET.questions[0], about=f"Marker {number}", word="watch") for number in range(4)]
     sheet = replace(SHEET, questions=(*SHEET.questions, *others), others=("Last marker: not applicable",))
