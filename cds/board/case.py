@@ -50,12 +50,17 @@ class Header:
     name: str
     born: str  # as the record has it: a day, a month or a year
     number: str
-    age: int | None  # in whole years at the moment of the data; None without a full date of birth
+    birthday: date | None  # None without a full date of birth
     sex: str
     receptors: tuple[tuple[str, Tri], ...]  # ("ER", True) …
     metastatic: Tri
     treatments: tuple[str, ...]  # lines that run, or may: "Cytotoxic chemotherapy (paclitaxel) since 6 Jan 2025"
     imaging: tuple[str, ...] = ()  # the newest response: "PD, 17 Nov 2026 (8 days after the newest sample)"
+
+    def age(self, today: date) -> int | None:
+        """Whole years on the day on which somebody reads it; None where the day of birth is not known."""
+        born = self.birthday
+        return today.year - born.year - ((today.month, today.day) < (born.month, born.day)) if born else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +244,7 @@ class Cases:
             full_name(named),
             chart.birth_date_text or named.born,
             number_of(named, who),
-            _age(chart),
+            _birthday(chart),
             chart.sex or "",
             (("ER", diagnosis.er), ("PR", diagnosis.pr), ("HER2", diagnosis.her2)),
             diagnosis.metastatic,
@@ -248,16 +253,24 @@ class Cases:
         )
 
     def _treatments(self, chart: Chart) -> Iterator[str]:
-        """What was given on the chart's day; where nothing was, what ended last."""
+        """What was given on the chart's day; where nothing was, what ended last; and the last operation."""
         running = [line for line in chart.lines if line.runs_on(chart.as_of) is not False]
         yield from (self._treatment(line, chart.as_of) for line in running)
         ended = [line for line in chart.lines if line.end is not None and line.end < chart.as_of]
         if ended and not running:
             last = max(ended, key=lambda line: line.end or date.min)
             yield str(words().patient.treatment_ended.format(what=self._treatment(last, last.end or chart.as_of)))
+        of_tumour = (one for one in chart.operations if not one.planned and one.curative is not False)
+        operated = [one for one in of_tumour if one.day <= chart.as_of]
+        if operated:
+            w, one = words().patient, operated[-1]
+            if not running and not ended:
+                yield str(w.no_treatments)
+            side = label("sides", one.side) if one.side else w.no_side
+            yield str(w.operation.format(day=day(one.day), side=side))
 
     def _treatment(self, line: Line, on: date) -> str:
-        """A line with its drugs of a day, each with its own start where that is not the line's."""
+        """A line with its drugs of a day, each with its own start where that is not the line's, after those that ended before."""
         w = words().patient
         runs = {one.drug: one.first for one in line.drug_runs() if one.first is None or one.first <= on}
         drugs = [
@@ -266,7 +279,13 @@ class Cases:
             else drug
             for drug in line.drugs_on(on)
         ]
-        what = self._words.therapy(line.therapy) + (f" ({', '.join(drugs)})" if drugs else "")
+        ended = [
+            w.treatment_to.format(what=one.drug, day=day(one.given or one.last))
+            for one in line.drug_runs()
+            if one.last is not None and one.last < on and one.drug not in line.drugs_on(on)
+        ]
+        told = "; ".join(filter(None, (*ended, ", ".join(drugs))))
+        what = self._words.therapy(line.therapy) + (f" ({told})" if told else "")
         said = w.treatment_since.format(what=what, day=day(line.start)) if line.start else w.no_start.format(what=what)
         if line.end is not None:
             return str(w.treatment_to.format(what=said, day=day(line.end)))
@@ -344,9 +363,6 @@ def _sampled(scene: Scene) -> date | None:
     return max((point.day for panel in scene.panels for point in panel.points), default=None)
 
 
-def _age(chart: Chart) -> int | None:
-    """Whole years; None where the day of birth is not known."""
-    born, day = chart.birth_date, chart.as_of
-    if born is None or len(chart.birth_date_text or "") < len("1970-01-01"):
-        return None
-    return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+def _birthday(chart: Chart) -> date | None:
+    """The day of birth; None where only a month or a year is known."""
+    return chart.birth_date if len(chart.birth_date_text or "") >= len("1970-01-01") else None

@@ -56,7 +56,7 @@ def patient_sheet(case: Case, decisions: Iterable[Decided] = (), today: date | N
         others=tuple(
             ": ".join(filter(None, (one.title, one.said.word, "; ".join(one.said.reasons)))) for one in case.quiet
         ),
-        age=w.age.format(age=header.age) if header.age is not None else "",
+        age=w.age.format(age=years) if (years := header.age(age.today)) is not None else "",
         sex=label("sexes", header.sex) if header.sex else "",
         receptors=tuple(_receptor(name, positive) for name, positive in header.receptors),
         spread=spread,

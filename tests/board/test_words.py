@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 
 from cds.advice.wording import Wording
 from cds.board.words import label, words
+from cds.chart.model import Side
 from cds.reasoning.loading import default_rulebook
 from cds.record.codes import ACTIONS, DISPOSITIONS, NOT_DONE, REASONS, RESISTANCE, RESPONSES, RETIRED
 from cds.record.followup import Status
@@ -70,7 +72,7 @@ def test_every_code_has_a_label() -> None:
         "states": [state.name for state in book.states], "standing": list(Standing), "happened": list(Kind),
         "dispositions": [*DISPOSITIONS, *RETIRED], "dispositions_long": DISPOSITIONS, "decision_reasons": REASONS,
         "actions": ACTIONS, "action_states": [one.value for one in Status], "not_done": NOT_DONE, "responses": RESPONSES,
-        "resistance": RESISTANCE, "sorts": SORTS,
+        "resistance": RESISTANCE, "sorts": SORTS, "sides": get_args(Side),
     }  # fmt: skip
     for section, codes in expected.items():
         known = getattr(words(), section)
@@ -108,7 +110,7 @@ def test_no_word_stands_there_for_nothing() -> None:
         return False
 
     by_code = {
-        "states", "standing", "happened", "reasons", "sexes", "dispositions", "dispositions_long", "decision_reasons", "actions",
+        "states", "standing", "happened", "reasons", "sexes", "sides", "dispositions", "dispositions_long", "decision_reasons", "actions",
         "action_states", "not_done", "responses", "resistance", "sorts", "problems", "done", "notices", "notice_titles",
         "waits_because", "navigation", "queue_pages", "audit_actions", "audit_pages", "kept_fields", "rule_status", "author_parts",
         "author_problems", "outcome_questions",

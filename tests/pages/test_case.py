@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import re
@@ -233,6 +234,25 @@ def test_who_decides_sees_what_the_patients_page_says_of_them(house: House) -> N
     assert re.search(r"(Because|What is missing): \w", head)
     assert "nothing else" not in text_of(page)  # whoever watches may ask for a biopsy all the same
     assert "<svg" in page
+
+
+def test_the_head_says_which_drug_of_a_treatment_ended_and_when_one_was_operated_on(house: House) -> None:
+    bundle = patient(FLAGGED).bundle(date(2025, 4, 21))
+    (given,) = (one["resource"] for one in bundle["entry"] if one["resource"]["resourceType"] == "MedicationStatement")
+    later = copy.deepcopy(given)
+    given |= {"status": "completed", "effectivePeriod": {"start": "2025-01-06", "end": "2025-03-24"}}
+    later |= {"id": "later", "status": "active", "effectivePeriod": {"start": "2025-04-07"}}
+    later["medicationCodeableConcept"] = {
+        "coding": [{"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "1045453"}],
+        "text": "eribulin",
+    }
+    bundle["entry"].append({"fullUrl": "urn:uuid:later", "resource": later})
+    key = house.take(bundle, "2025-04-21")
+    said = "Cytotoxic chemotherapy (paclitaxel, to 24 Mar 2025; eribulin since 7 Apr 2025) since 6 Jan 2025"
+    assert said in text_of(house.browser("reader").get(f"/board/patients/{key}"))
+    assert squeezed(said) in squeezed(paper(house, key))
+    operated = house.visit("A08", "2025-05-15")
+    assert "last operation 15 Jan 2025 (" in text_of(house.browser("reader").get(f"/board/patients/{operated}"))
 
 
 def test_patients_whose_record_was_never_read_are_told_apart(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from http import HTTPStatus
@@ -10,7 +11,7 @@ from typing import Any
 
 from fastapi import Response
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from cds.board.age import sample_age
 from cds.board.case import full_name
@@ -33,6 +34,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 """What goes with every page, whoever made it."""
+_FACTOR = re.compile(r"\d[\d.]* ×(?: 10[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?")
 _KEPT = {"Cache-Control": "max-age=300"}
 _TEMPLATES = PackageLoader(__name__.rpartition(".")[0])
 _ENVIRONMENT = Environment(
@@ -54,6 +56,11 @@ def moment(stated: str) -> str:
 def breakable(address: str) -> Markup:
     """An address that may go on in the next line after each slash, and so not inside a word."""
     return Markup("/<wbr>").join(address.split("/"))
+
+
+def whole(text: str) -> Markup:
+    """A text of which no line ends between a number and its ×, or its power of ten; other lines may end where they like."""
+    return Markup(_FACTOR.sub(r'<span class="ratio">\g<0></span>', str(escape(text))))  # noqa: S704 - escaped before
 
 
 NAVIGATION = (
@@ -89,6 +96,7 @@ def labelled(code: str, section: str) -> str:
 
 _ENVIRONMENT.filters |= {
     "breakable": breakable,
+    "whole": whole,
     "in_words": in_words,
     "label": labelled,
     "moment": moment,
