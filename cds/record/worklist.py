@@ -107,6 +107,7 @@ class Row:
     decision: LastDecision | None
     due: str  # first day on which an open action is due
     evaluation: str
+    as_of: str  # the day of the data that were evaluated
     rule_hash: str
 
 
@@ -284,9 +285,11 @@ def _rows(connection: Connection, tenant: str, keys: Sequence[str]) -> list[Row]
             patient.c.reference,
             advisory.c.revision,
             advisory.c.opened,
+            tables.evaluation.c.as_of,
             *NAMED,
         )
         .join(patient, patient.c.id == answer.c.patient_id)
+        .join(tables.evaluation, tables.evaluation.c.id == answer.c.evaluation_id)
         .outerjoin(tables.person, tables.person.c.patient_id == answer.c.patient_id)
         .outerjoin(advisory, advisory.c.id == answer.c.advisory_id)
         .where(answer.c.id.in_(keys))
@@ -344,6 +347,7 @@ def _row(
         decision=last,
         due=due.get(row["advisory_id"], ""),
         evaluation=row["evaluation_id"],
+        as_of=day_of(row["as_of"]),
         rule_hash=row["rule_hash"],
     )
 

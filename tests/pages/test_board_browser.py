@@ -171,6 +171,36 @@ def test_a_case_from_the_list_to_the_follow_up(browser: Browser, address: str, w
             assert page.locator(".person").evaluate("one => one.getBoundingClientRect().bottom") < room
 
 
+BESIDE = """all => all.filter(cell => {
+  const inside = document.createRange();
+  inside.selectNodeContents(cell);
+  const edge = cell.getBoundingClientRect().left + parseFloat(getComputedStyle(cell).paddingLeft) - 1;
+  return [...inside.getClientRects()].some(one => one.width > 2 && one.left < edge);
+}).map(cell => cell.innerText)"""
+"""Cells of which something stands in the margin of their labels."""
+LINES = "all => [...new Set(all.map(one => one.getClientRects().length))]"
+
+
+def test_on_a_phone_the_list_is_cards_and_nothing_stands_among_the_labels(browser: Browser, address: str) -> None:
+    with opened(browser, address, "reader", "phone") as page:
+        assert not page.get_by_label("Name or record number").is_visible()
+        assert page.evaluate("document.querySelector('.worklist tbody tr').getBoundingClientRect().height") < 260
+        assert page.locator(".worklist .chip").evaluate_all("all => Math.max(...all.map(one => one.offsetHeight))") < 60
+        assert page.locator(".worklist .line bdi, .worklist .whole").evaluate_all(LINES) == [1]
+        page.get_by_text("Search and filter").click()
+        page.get_by_label("Name or record number").fill("nobody")
+        page.get_by_role("button", name="Filter").click()
+        assert page.get_by_label("Name or record number").input_value() == "nobody"  # what filters is seen
+        page.goto("/board?state=hold")
+        page.locator("td a.name").first.click()
+        page.locator(".person").wait_for()
+        page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
+        assert page.locator("td[data-label]").evaluate_all(BESIDE) == []
+        assert page.locator(".figure .ratio").evaluate_all(LINES) == [1]
+        page.locator(".person .number").evaluate("one => one.textContent = '9'.repeat(60)")
+        assert not page.evaluate(WIDE)
+
+
 def test_the_drawing_that_is_kept_looks_as_it_does_on_the_page(browser: Browser, address: str, tmp_path: Path) -> None:
     def looks(page: Page) -> str:
         script = "[...document.querySelectorAll('svg .c-limit, svg .c-expected, svg .c-axis')].map((one) => {"

@@ -62,6 +62,20 @@ def test_a_case_says_how_old_it_is_on_the_day_on_which_it_is_read(house: House) 
     assert one != other
 
 
+def test_how_old_somebody_is_is_told_of_the_day_on_which_it_is_read(house: House) -> None:
+    key = house.visit(FLAGGED, "2025-04-21")
+    case = case_of(house, key)
+    born = case.header.birthday
+    assert born is not None
+    assert case.header.age(born.replace(year=born.year + 47)) == 47
+    assert case.header.age(born.replace(year=born.year + 47) - timedelta(days=1)) == 46
+    years = f"{case.header.age(date.today())} years"
+    assert years in text_of(house.browser("reader").get(f"/board/patients/{key}"))
+    assert squeezed(years) in squeezed(paper(house, key))
+    later = case.as_of.replace(year=case.as_of.year + 20)
+    assert patient_sheet(case, (), later).age == f"{case.header.age(later)} years"
+
+
 def test_days_for_a_second_sample_that_are_over_are_said_to_be(house: House) -> None:
     key = house.visit(WATCHED, "2025-04-21")
     found = re.search(
@@ -128,7 +142,9 @@ def test_an_earlier_evaluation_says_which_part_of_its_page_is_of_later(house: Ho
     house.visit(FLAGGED, "2025-03-24")
     key = house.visit(FLAGGED)
     browser = house.browser("reader")
-    (old,) = set(re.findall(r"\?evaluation=([0-9a-f-]{36})", browser.get(f"/board/patients/{key}")))
+    page = browser.get(f"/board/patients/{key}")
+    (old,) = set(re.findall(r"\?evaluation=([0-9a-f-]{36})", page))
+    assert re.search(rf'evaluation={old}">.*?</a>, data as of <time datetime="2025-03-24">', page)  # which is which
     said = text_of(browser.get(f"/board/patients/{key}?evaluation={old}"))
     assert "Advice, decisions and follow-up are shown as they stand today" in said
 
@@ -221,10 +237,14 @@ def test_who_acknowledged_a_withdrawal_and_when_stays_known(house: House) -> Non
     assert squeezed("withdrawn 1 Dec 2025") not in squeezed(paper(house, key))  # the advice stands again
 
 
-def test_the_list_says_how_old_the_newest_sample_is(house: House) -> None:
+def test_the_list_says_how_old_an_evaluation_and_its_newest_sample_are(house: House) -> None:
     house.visit(FLAGGED, "2025-04-21")
     days = (date.today() - date(2025, 4, 21)).days
-    assert f'<small class="overdue">{days} days ago</small>' in house.browser("reader").get("/board")
+    page = house.browser("reader").get("/board")
+    assert f'<small class="overdue">{days} days ago</small>' in page
+    assert f"data as of 21 Apr 2025 , {days} days ago" in text_of(page)  # an evaluation of then is none of today
+    house.visit(WATCHED, date.today().isoformat())
+    assert text_of(house.browser("reader").get("/board")).count("data as of") == 1
     for collected, said in (
         ("2025-04-21", SampleAge("today", False)),
         ("2025-04-20", SampleAge("1 day ago", False)),
