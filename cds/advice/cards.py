@@ -10,7 +10,9 @@ from typing import Any
 from cds.advice.advisory import Advisory, Option
 from cds.advice.detail import detail
 from cds.advice.markdown import plain
+from cds.advice.orders import about_orders
 from cds.advice.wording import Wording
+from cds.chart.model import LeftOut
 from cds.legible import legible
 from cds.reasoning.rulebook import RuleBook
 
@@ -32,6 +34,7 @@ class Occasion:
     encounter: str = ""  # "Encounter/123"
     ordered: Mapping[str, Sequence[str]] = field(default_factory=dict)  # therapy class → drugs in the orders at hand
     launch: str = ""  # where the EHR can launch the board, as a SMART app; "" if it cannot
+    unread: tuple[LeftOut, ...] = ()  # orders at hand of which nobody knows what they hold, and why
 
 
 class CardWriter:
@@ -63,7 +66,7 @@ class CardWriter:
         card: Card = {
             "uuid": str(uuid.uuid5(_CARDS, seed)),
             "summary": plain(legible(advisory.headline), 139),
-            "detail": detail(advisory, _about_orders(advisory, occasion), earlier),
+            "detail": detail(advisory, about_orders(advisory, occasion.ordered, occasion.unread), earlier),
             "indicator": advisory.indicator,
             "source": self._source(advisory),
         }
@@ -153,16 +156,3 @@ def is_shown(advisory: Advisory) -> bool:
     card never is about a result that a later one has settled.
     """
     return bool(advisory.indicator) and (advisory.state not in _QUIET or advisory.advises)
-
-
-def _about_orders(advisory: Advisory, occasion: Occasion) -> list[str]:
-    """A sentence about drugs in the orders at hand that belong to the class which the advisory is about."""
-    therapy = advisory.treatment.therapy if advisory.treatment else ""
-    drugs = list(dict.fromkeys(occasion.ordered.get(therapy, ()))) if therapy else []
-    if advisory.treatment is None or not drugs:
-        return []
-    title = advisory.treatment.title
-    return [
-        f"The order at hand holds {', '.join(drugs)}, of the class that this card is about ({title}). "
-        "Review this card before signing; it is information, not an instruction."
-    ]

@@ -22,7 +22,7 @@ _SHOWN_DIGITS = 12
 
 def detail(advisory: Advisory, first: Iterable[str] = (), earlier: str = "") -> str:
     """The whole advisory; `first` are sentences that belong to the occasion and stand above it, `earlier` what was found before."""
-    blocks = [_said(sentence, 400) for sentence in first]
+    blocks = [_said(sentence, 1200) for sentence in first]
     blocks.append(_said(advisory.explanation, 600))
     if earlier:
         blocks.append(f"**{_said(earlier, 400)}**")

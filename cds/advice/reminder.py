@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cds.advice.advisory import FIXED_SENTENCE, Advisory
 from cds.advice.cards import Card, Occasion
 from cds.advice.markdown import escaped, plain
+from cds.advice.orders import about_orders
 from cds.counting import counted
 from cds.legible import day
 
@@ -56,12 +57,21 @@ def reminder_card(standing: Sequence[Stands], occasion: Occasion, canonical: str
     lines = [_line(one) for one in standing[:_MOST]]
     if len(standing) > _MOST:
         lines.append(f"and {len(standing) - _MOST} more, which are in the record")
+    orders = dict.fromkeys(
+        said for one in standing for said in about_orders(one.was, occasion.ordered, occasion.unread)
+    )
     seed = "|".join([occasion.hook_instance.lower(), occasion.patient, *lines])
     others = f", and {counted(len(more), 'finding')} more" if more else ""
     return {
         "uuid": str(uuid.uuid5(_CARDS, seed)),
         "summary": plain(f"On record for {_names(first)}: {first.state_since}{others}", 139),
-        "detail": "\n\n".join(["\n".join(f"- {line}" for line in lines), f"**{FIXED_SENTENCE}**"]),
+        "detail": "\n\n".join(
+            [
+                *(escaped(said, 1200) for said in orders),
+                "\n".join(f"- {line}" for line in lines),
+                f"**{FIXED_SENTENCE}**",
+            ]
+        ),
         "indicator": "info",
         "source": {
             "label": "Exowatch",

@@ -41,6 +41,7 @@ from cds.service.discovery import Service, services
 from cds.service.fetching import Fetching
 from cds.service.hook_request import RESULT_ARRIVED, HookRequest, read_request
 from cds.service.opening import Opened, Sent, opened, with_sent
+from cds.service.orders import read_orders
 from cds.service.prefetch import delivered, resources_in, wanting
 from cds.service.problems import Problem
 from cds.settings import Settings, software
@@ -50,7 +51,6 @@ Clock = Callable[[], datetime]
 
 _THREADS = 8
 """Evaluations at one time in one process; more wait their turn, as the interpreter runs one at a time anyway."""
-_ORDERED = ("MedicationRequest", "Medication")
 _ASKS_NOBODY = "no FHIR server of this client may be asked; see 'fhir' in the file of clients"
 SCREENING = "screening"
 """The occasion of an evaluation that nobody asked for: the patient was in an export."""
@@ -75,7 +75,7 @@ class Answer:
     cards: list[Card]
     findings: Mapping[str, int]  # how many findings there are of each state
     silent: tuple[str, ...] = ()  # markers that were recognised and must not be used
-    left_out: int = 0  # how much of the input was not used
+    left_out: int = 0  # how much of the input, orders included, was not used
     unmapped: int = 0  # codes that look like markers and are mapped by nobody
     deceased: bool = False  # why nothing is shown
 
@@ -176,19 +176,23 @@ class Desk:
         chart = self._chart(request, data, now)
         chart = msgspec.structs.replace(chart, left_out=(*chart.left_out, *left_out))
         evaluation = self._reasoner.evaluate(chart)
+        orders = read_orders(
+            request.draft_orders, data["patient"], now.date(), lambda held: self._chart(request, held, now)
+        )
         occasion = Occasion(
             request.instance,
             f"Patient/{request.patient}",
             f"Encounter/{request.encounter}" if request.encounter else "",
-            self._ordered(request, data, now),
+            orders.drugs,
             f"{self._settings.public_base_url}/launch" if request.server in self.launches else "",
+            orders.unread,
         )
         said = self._advisor.advisories(evaluation)
         return Answer(
             self._recorded(caller, service, request, sent, left_out, now, evaluation, said, occasion, patient),
             Counter(finding.state for finding in evaluation.findings),
             tuple(name for name, _ in evaluation.silent),
-            len(chart.left_out),
+            len(chart.left_out) + len(orders.unread),
             len(chart.unmapped),
             chart.deceased,
         )
@@ -371,25 +375,6 @@ class Desk:
 
     def _chart(self, request: HookRequest, prefetch: Mapping[str, Any], now: datetime) -> Chart:
         return read(self._captured(request, prefetch), self._reasoner.rulebook.catalogue).as_of(Moment.live(now))
-
-    def _ordered(self, request: HookRequest, data: Mapping[str, Any], now: datetime) -> dict[str, tuple[str, ...]]:
-        """Drugs in the orders at hand, by therapy class: read as the chart would read them once they are signed."""
-        orders = [order for order in request.draft_orders if order["resourceType"] in _ORDERED]
-        if not orders:
-            return {}
-        signed = [
-            {**order, "status": "active", "intent": "order", "authoredOn": now.date().isoformat()}
-            if order["resourceType"] == "MedicationRequest"
-            else order
-            for order in orders
-        ]
-        entries = [{"resource": order} for order in signed]
-        bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
-        chart = self._chart(request, {"patient": data["patient"], "orders": bundle}, now)
-        found: dict[str, tuple[str, ...]] = {}
-        for line in chart.lines:
-            found[line.therapy] = (*found.get(line.therapy, ()), *line.drugs)
-        return found
 
 
 def _check_server(request: HookRequest, caller: Caller) -> None:

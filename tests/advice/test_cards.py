@@ -269,9 +269,13 @@ def test_an_order_of_the_class_is_named_first(book: RuleBook, reasoner: Reasoner
         return str(card["detail"])
 
     assert detail({"cytotoxic-chemotherapy": ("<b>eribulin",)}).startswith(
-        "The order at hand holds &lt;b&gt;eribulin, of"
+        "The order at hand holds &lt;b&gt;eribulin, another drug of the same class"
     )
     assert "order at hand" not in detail({"endocrine-therapy": ("letrozole",)})
+    both = detail({"cytotoxic-chemotherapy": ("paclitaxel", "capecitabine")}).split("\n\n")[0]
+    assert "holds paclitaxel, of the treatment itself that this card is about" in both
+    assert "It also holds capecitabine, another drug of the same class" in both
+    assert both.endswith("Review this card before signing; it is information, not an instruction.")
 
 
 def test_of_many_values_those_that_matter_are_listed(write: Write) -> None:

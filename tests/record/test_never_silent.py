@@ -66,6 +66,24 @@ def test_what_was_dismissed_and_still_stands_leaves_a_line(ehr: Ehr, database: D
         dismissed(database, answer)
 
 
+def test_the_line_about_what_was_answered_speaks_of_the_orders_at_hand(ehr: Ehr, database: Database) -> None:
+    dismissed(database, ehr.opens("A29", DAY))
+    body = json.loads(json.dumps(ehr.request("A29", DAY), default=float))
+    order = {
+        "resourceType": "MedicationRequest",
+        "id": "d1",
+        "status": "draft",
+        "intent": "order",
+        "subject": {"reference": f"Patient/{body['context']['patientId']}"},
+        "medicationCodeableConcept": {"text": "Paclitaxel"},
+    }
+    body["hook"] = "order-sign"
+    body["context"]["draftOrders"] = {"resourceType": "Bundle", "entry": [{"resource": order}]}
+    card = only(ehr.client.post(SERVICE.replace("patient-view", "order-sign"), json=body))
+    assert plain(card).startswith("1 order at hand could not be recognised")
+    assert "MedicationRequest/d1: the drug is not coded (next: send its RxNorm or ATC code)" in plain(card)
+
+
 def test_a_suspicion_whose_results_are_not_sent_again_is_named(ehr: Ehr, database: Database) -> None:
     ehr.opens("A29", DAY)
     card = only(again(ehr, observations=None))

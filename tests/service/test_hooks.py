@@ -196,7 +196,9 @@ def test_an_order_of_the_same_class_is_named(client: TestClient, request_body: B
     request_body["context"]["draftOrders"] = {"resourceType": "Bundle", "entry": [{"resource": order}]}
     (card,) = client.post(SIGN, json=request_body).json()["cards"]
     check_card(card)
-    assert card["detail"].startswith("The order at hand holds paclitaxel, of the class")
+    assert card["detail"].startswith(
+        "The order at hand holds paclitaxel, of the treatment itself that this card is about"
+    )
     request_body["context"]["draftOrders"] = {"resourceType": "Bundle", "entry": []}
     (card,) = client.post(SIGN, json=request_body).json()["cards"]
     assert "order at hand" not in card["detail"]

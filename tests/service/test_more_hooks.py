@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from cds.service.logs import JsonLines
 from tests.service.conftest import PATIENT
 from tests.service.test_hooks import refusal
 
@@ -92,6 +95,41 @@ def test_a_draft_that_is_hardly_one_yet(client: TestClient, request_body: Body) 
         "draftOrders": {"resourceType": "Bundle", "entry": [{"resource": bare}]},
     }
     assert client.post(PATHS["order-select"], json=body).status_code == 200
+
+
+def test_an_order_that_nobody_can_read_is_spoken_of(client: TestClient, request_body: Body) -> None:
+    """Else it would look like one that is not of the class which the card is about."""
+    body = request_of("order-select", request_body)
+    order = body["context"]["draftOrders"]["entry"][0]["resource"]
+
+    def opening(resource: Body) -> str:
+        body["context"]["draftOrders"]["entry"] = [{"resource": resource}]
+        (card,) = client.post(PATHS["order-select"], json=body).json()["cards"]
+        return str(card["detail"]).split("\n\n")[0].replace("\\", "")
+
+    local = {"coding": [{"system": "urn:oid:1.2.3", "code": "TAX"}], "text": "Paclitaxel"}
+    said = opening({**order, "medicationCodeableConcept": local})
+    assert said.startswith("1 order at hand could not be recognised, so it is not known whether it is of the class")
+    assert "MedicationRequest/draft-1: it is called paclitaxel, but no therapy class knows its code" in said
+    referring = {key: value for key, value in order.items() if key != "medicationCodeableConcept"}
+    said = opening({**referring, "medicationReference": {"reference": "Medication/elsewhere"}})
+    assert "MedicationRequest/draft-1: the medication is not in the input" in said
+    said = opening({**order, "subject": {"reference": "Patient/another"}})
+    assert "MedicationRequest/draft-1: belongs to another patient" in said
+    paracetamol = {"coding": [{"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "161"}]}
+    assert "order at hand" not in opening({**order, "medicationCodeableConcept": paracetamol})
+
+
+def test_the_log_counts_an_order_that_nobody_can_read(
+    client: TestClient, request_body: Body, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = request_of("order-select", request_body)
+    with caplog.at_level(logging.INFO, logger="exowatch.service"):
+        client.post(PATHS["order-select"], json=body)
+        body["context"]["draftOrders"]["entry"][0]["resource"]["subject"]["reference"] = "Patient/another"
+        client.post(PATHS["order-select"], json=body)
+    read, unread = [json.loads(JsonLines().format(one)) for one in caplog.records if one.name == "exowatch.service"]
+    assert unread["left_out"] == read["left_out"] + 1
 
 
 def change(*path: str, to: Any) -> Callable[[Body], None]:
