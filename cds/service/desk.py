@@ -307,7 +307,7 @@ class Desk:
             if died:
                 return shown
             for told in recorded.withdrawals:
-                cards.append(withdrawal_card(told, occasion, self._settings.canonical))
+                cards.append(withdrawal_card(told, occasion, self._settings.canonical, evaluation.chart))
                 rule = told.was.rule
                 shown.append(
                     ShownCard(cards[-1]["uuid"], rule.name, rule.hash, told.event_id, told.advisory_id, "withdrawal")

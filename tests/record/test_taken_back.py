@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import uuid
 from datetime import datetime
 from typing import Any
@@ -84,6 +85,26 @@ def test_only_a_status_says_that_the_laboratory_corrected(ehr: Ehr, status: str,
     assert told["summary"].startswith("Withdrawn")
     assert words in told["detail"]
     assert never not in told["detail"]
+
+
+def test_a_withdrawal_says_which_result_it_was_and_what_it_is_now(ehr: Ehr) -> None:
+    body = a29(ehr)
+    opens(ehr, body, "2025-04-28")
+    set_value(body, "a29-o3", 2.6, "corrected")
+    (told,) = opens(ehr, body, "2025-05-02")
+    made = r"Withdrawn on \d{1,2} \w{3} \d{4}: earlier advice on TRPC5-EV holds no more"
+    assert re.fullmatch(rf"{made} \(28 Apr 2025: 6\.2 × 10⁶ particles/mL → 2\.6 × 10⁶ particles/mL\)", told["summary"])
+    first, *_ = told["detail"].split("\n\n")
+    assert first.endswith("**TRPC5-EV 6.2 × 10⁶ particles/mL of 28 Apr 2025: now 2.6 × 10⁶ particles/mL.**")
+    lines = [line for line in told["detail"].splitlines() if line.startswith("- TRPC5-EV")]
+    assert len(lines) > 2
+    assert [line.partition(" – ")[2] for line in lines if "–" in line] == ["**now 2.6 × 10⁶ particles/mL**"]
+    observation(body, "a29-o3")["status"] = "entered-in-error"
+    told, *_ = opens(ehr, body, "2025-05-03")
+    assert told["summary"].endswith("(28 Apr 2025: 6.2 × 10⁶ particles/mL → taken back)")
+    set_value(body, "a29-o3", 6.2)
+    told, *_ = opens(ehr, body, "2025-05-04")
+    assert "no result differs from what it was then" in told["detail"]
 
 
 def test_withdrawals_of_one_question_are_one_card_and_none_is_lost(ehr: Ehr, database: Database) -> None:
