@@ -17,6 +17,7 @@ _CARDS = uuid.UUID("5f6c1c0e-8b5d-5e43-9c50-6f0f4f4a7f21")
 """Namespace of the identifiers of these cards."""
 
 _MOST = 6
+_MOST_SAMPLES = 6
 
 SPEAKS_THOUGH_ANSWERED = ("suspected", "persistent", "data-quality", "not-evaluable", "hold")
 """States whose silence would look like an all-clear: a suspicion, and all that could not be judged."""
@@ -37,8 +38,13 @@ class Stands:
 
     @property
     def state_since(self) -> str:
-        """The state in words, and since when."""
-        return f"{self.was.word} since {day(self.since)}"
+        """The state in words, and since when it is on record: its samples may be much older."""
+        return f"{self.was.word}, on record since {day(self.since)}"
+
+    @property
+    def how_sure(self) -> str:
+        """What every card says beside its state."""
+        return f"investigational; certainty {self.was.certainty}" if self.was.certainty else "investigational"
 
 
 def earlier(standing: Iterable[Stands]) -> str:
@@ -64,7 +70,9 @@ def reminder_card(standing: Sequence[Stands], occasion: Occasion, canonical: str
     others = f", and {counted(len(more), 'finding')} more" if more else ""
     return {
         "uuid": str(uuid.uuid5(_CARDS, seed)),
-        "summary": plain(f"On record for {_names(first)}: {first.state_since}{others}", 139),
+        "summary": plain(
+            f"On record since {day(first.since)} for {_names(first)}: {first.was.word} ({first.how_sure}){others}", 139
+        ),
         "detail": "\n\n".join(
             [
                 *(escaped(said, 1200) for said in orders),
@@ -91,7 +99,17 @@ def _line(one: Stands) -> str:
         why = "Its results were not in this request. The finding stands on record"
     else:
         why = "What was sent now does not settle it. The finding stands on record"
-    return f"{escaped(_names(one))}: **{escaped(one.state_since)}**. {why}."
+    return f"{escaped(_names(one))}: **{escaped(one.state_since)}** ({escaped(one.how_sure)}){_samples(one)}. {why}."
+
+
+def _samples(one: Stands) -> str:
+    """The days of the samples that have a part in the finding, the newest last."""
+    days = sorted({reading.collected for reading in one.was.readings if reading.roles and reading.collected})
+    if not days:
+        return ""
+    named = [day(each) for each in days[-_MOST_SAMPLES:]]
+    earlier_ones = f", and {counted(len(days) - len(named), 'earlier one')}" if len(days) > len(named) else ""
+    return f", from {'the sample' if len(days) == 1 else 'samples'} of {', '.join(named)}{earlier_ones}"
 
 
 def _names(one: Stands) -> str:

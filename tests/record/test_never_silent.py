@@ -15,6 +15,7 @@ from tests.record.test_service import SERVICE, Ehr, summaries
 DAY = "2025-04-28"
 """On which A29 is suspected; one sample before, on 2025-03-31, it is watched."""
 A_DAY = r"\d{1,2} [A-Z][a-z]{2} 20\d\d\b"
+SUSPECTED = rf"On record since {A_DAY} for TRPC5-EV: suspected \(investigational; certainty very low\)$"
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def plain(card: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(
     ("day", "words"),
-    [("2025-01-02", "cannot be judged since"), (DAY, "suspected since")],
+    [("2025-01-02", "cannot be judged"), (DAY, "suspected")],
     ids=["unjudged", "suspected"],
 )
 def test_what_was_dismissed_and_still_stands_leaves_a_line(ehr: Ehr, database: Database, day: str, words: str) -> None:
@@ -57,12 +58,12 @@ def test_what_was_dismissed_and_still_stands_leaves_a_line(ehr: Ehr, database: D
     for _ in range(2):  # and answering that line does not end it
         answer = ehr.opens("A29", day)
         card = only(answer)
-        assert re.match(rf"On record for TRPC5-EV: {words} {A_DAY}", card["summary"])
+        assert re.match(rf"On record since {A_DAY} for TRPC5-EV: {words} \(investigational", card["summary"])
         assert "Its card was answered on 28 Apr 2025" in plain(card)
         assert "The finding stands" in plain(card)
         assert card["indicator"] == "info"
         assert not card.keys() & {"suggestions", "overrideReasons"}
-        assert len(card["detail"]) < 500
+        assert len(card["detail"]) < 600
         dismissed(database, answer)
 
 
@@ -87,8 +88,10 @@ def test_the_line_about_what_was_answered_speaks_of_the_orders_at_hand(ehr: Ehr,
 def test_a_suspicion_whose_results_are_not_sent_again_is_named(ehr: Ehr, database: Database) -> None:
     ehr.opens("A29", DAY)
     card = only(again(ehr, observations=None))
-    assert re.match(f"On record for TRPC5-EV: suspected since {A_DAY}", card["summary"])
+    assert re.match(SUSPECTED, card["summary"])
     assert "Its results were not in this request" in plain(card)
+    line = rf"- TRPC5-EV: \*\*suspected, on record since {A_DAY}\*\* \(investigational; certainty very low\), from samples of "
+    assert re.match(line + "2 Jan 2025, 31 Mar 2025, 28 Apr 2025\\. Its results", plain(card))
     assert summaries(ehr.opens("A29", DAY))[0].startswith("TRPC5-EV: suspected")
 
 
@@ -96,7 +99,7 @@ def test_a_suspicion_is_named_where_the_patient_is_out_of_scope_now(ehr: Ehr, da
     ehr.opens("A29", DAY)
     born = json.loads(json.dumps(ehr.request("A29", DAY), default=float))["prefetch"]["patient"]
     card = only(again(ehr, patient={**born, "birthDate": "2015-01-01"}))
-    assert re.match(f"On record for TRPC5-EV: suspected since {A_DAY}", card["summary"])
+    assert re.match(SUSPECTED, card["summary"])
 
 
 def test_a_card_that_cannot_judge_names_the_suspicion_under_its_first_line(ehr: Ehr, database: Database) -> None:
@@ -104,4 +107,4 @@ def test_a_card_that_cannot_judge_names_the_suspicion_under_its_first_line(ehr: 
     card = only(again(ehr, conditions=None))
     assert "cannot be judged" in card["summary"]
     _, second, *_ = plain(card).split("\n\n")
-    assert re.match(rf"\*\*An earlier finding stands: suspected since {A_DAY}", second)
+    assert re.match(rf"\*\*An earlier finding stands: suspected, on record since {A_DAY}", second)
