@@ -12,6 +12,8 @@ import json
 from dataclasses import dataclass
 from datetime import date
 
+from cds.counting import counted
+
 FIXED_SENTENCE = (
     "Investigational marker. No evidence that changing breast cancer therapy on this result alone improves outcome. "
     "Do not start, stop or change treatment on this information alone."
@@ -234,6 +236,15 @@ class Advisory:
     clause: str = ""
     note_keys: tuple[str, ...] = ()  # of the notes, whose words may change with the day
     fixed_sentence: str = FIXED_SENTENCE
+    unlisted: int = (
+        0  # results of its markers on record that it does not rest on, so that they are not among `readings`
+    )
+
+    @property
+    def more_results(self) -> str:
+        """That there are results which are not among `readings`, so that nobody takes these for all; "" if there are none."""
+        names = " and ".join(self.marker_names)
+        return f"{counted(self.unlisted, 'more result')} of {names} on record, not shown here" if self.unlisted else ""
 
     @property
     def digest(self) -> str:

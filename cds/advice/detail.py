@@ -79,6 +79,8 @@ def _values(advisory: Advisory) -> Iterator[str]:
         yield _reading(reading)
     if more := len(advisory.readings) - len(shown):
         yield f"and {more} more values, which are not listed here"
+    if advisory.more_results:
+        yield f"and {escaped(advisory.more_results)}"
     by: dict[str, list[str]] = {}
     for reading in shown:
         by.setdefault(_how(reading), []).append(reading.ref)

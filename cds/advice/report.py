@@ -57,6 +57,8 @@ def _finding(advisory: Advisory) -> Iterator[str]:
         yield f"    Line: {treatment.title}{day}" + (" (assumed ongoing)" if treatment.assumed_ongoing else "")
     for reading in advisory.readings:
         yield f"    {_reading(reading)}"
+    if advisory.more_results:
+        yield f"    and {advisory.more_results}"
     for change in advisory.changes:
         yield f"    {change.marker}, {change.quantity}: {change.fold} of {change.reference_value} ({change.reference})"
         yield f"      limit {change.limit}: {change.built}"

@@ -11,6 +11,7 @@ from cds.advice.advisory import (
     LeftOutItem,
     NotExcluded,
     Option,
+    Reading,
     Reference,
     RuleStatement,
     Treatment,
@@ -86,6 +87,7 @@ class Advisor:
             *(("confirmation-overdue",) if overdue else ()),
             *(("treatment-ended",) if ended else ()),
         )
+        listed = tuple(readings(finding, chart, book, words))
         support = [key for key in rule.evidence if key not in rule.contradicting]
         against = [study for study in self._studies(rule.contradicting)]
         against += [
@@ -116,7 +118,7 @@ class Advisor:
                 finding.also,
             ),
             treatment=self._treatment(finding),
-            readings=tuple(readings(finding, chart, self._book, self._words)),
+            readings=listed,
             changes=tuple(changes(finding, book, words)),
             checks=gates,
             reasons=reasons,
@@ -141,6 +143,7 @@ class Advisor:
             unmapped=chart.unmapped,
             clause=finding.clause.key if finding.clause else "",
             note_keys=note_keys,
+            unlisted=_unlisted(finding, chart, listed),
         )
 
     # parts of an advisory ------------------------------------------------------------------------------------------
@@ -239,6 +242,11 @@ class Advisor:
         elements = self._book.windows.elements
         parts = finding.parts or (finding,)
         return any(part.uncompared is None or differs(part, elements) for part in parts)
+
+
+def _unlisted(finding: Finding, chart: Chart, listed: tuple[Reading, ...]) -> int:
+    shown = {reading.ref for reading in listed}
+    return sum(one.ref not in shown for marker in finding.markers for one in chart.results.get(marker, ()))
 
 
 def _may_fail(finding: Finding, gate: str) -> bool:

@@ -291,6 +291,19 @@ def test_of_many_values_those_that_matter_are_listed(write: Write) -> None:
     assert hidden > 0
 
 
+def test_a_card_says_that_there_are_results_which_it_does_not_list(write: Write) -> None:
+    """Of what cannot be judged only some values are listed: nobody is to take these for all."""
+    rise = series("trpc5-ev", TRPC5_RISE)
+    (card,) = write(chart(*rise, lines=()))
+    assert "cannot be judged" in card["summary"]
+    values = card["detail"].split("### Values\n\n")[1].split("\n\n")[0].splitlines()
+    shown = sum("TRPC5-EV **" in line for line in values)
+    assert shown < len(rise)
+    assert f"- and {len(rise) - shown} more results of TRPC5-EV on record, not shown here" in values
+    (card,) = write(chart(*series("trpc5-ev", {-4: 2.0, 77: 5.6, 105: 6.3})))
+    assert "not shown here" not in card["detail"]
+
+
 def test_a_rule_in_shadow_is_shown_to_nobody(book: RuleBook, reasoner: Reasoner) -> None:
     evaluation = reasoner.evaluate(chart(*series("trpc5-ev", TRPC5_RISE)))
     shadow = msgspec.structs.replace(
