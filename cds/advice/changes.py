@@ -250,7 +250,9 @@ def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> Ite
         where, then = ("below", "would end the rise") if reached else ("of at least", "would be a rise")
     if not 0 < edge < math.inf:
         return
-    up = where in ("above", "of at least")  # what is said holds of every value beyond the figure that is shown
+    # Of a rise it is the figure that "Change and limit" shows, for two figures would look like two limits; of a fall, whose
+    # limit is shown as a ratio alone, what is said holds of every value beyond the figure.
+    up = where != "of at most"
     limit = f"{_limit(ratio, up=up)} × its reference" if _inverse(result) else f"{_limit(edge, up=up)} {result.unit}"
     anchor, start = finding.rule.anchor, finding.anchor_day
     # A second sample may be later; it counts only after a first that shows the change.

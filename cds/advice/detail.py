@@ -184,6 +184,7 @@ def _why_not(advisory: Advisory) -> Iterator[str]:
 
 
 def _evidence(study: Reference) -> str:
+    second_hand = study.known_through.startswith("known only ")
     direct = [study.breast and f"tumour: {study.breast}", study.therapy and f"treatment: {study.therapy}"]
     parts = {
         "Design": study.design,
@@ -193,12 +194,23 @@ def _evidence(study: Reference) -> str:
         "Direction": study.direction,
         "Certainty": study.certainty,
         "Directness to this patient": "; ".join(part for part in direct if part) or "not stated",
-        "Status": f"{study.status}, last checked {study.last_checked}".replace("checked not checked", "check: none"),
-        "Known": study.known_through.removeprefix("known "),
+        "Status": _checked(study),
+        "Known": "" if second_hand else study.known_through.removeprefix("known "),
         "Caution": study.caution,
     }
     said = ". ".join(f"{name}: {text.rstrip('.')}" for name, text in parts.items() if text)
-    return f"{link(study.citation, study.link)}. {_said(said, 1200)}."
+    source = link(study.citation, study.link) + (
+        f", read {escaped(study.known_through.removeprefix('known '))}" if second_hand else ""
+    )
+    return f"{source}. {_said(said, 1200)}."
+
+
+def _checked(study: Reference) -> str:
+    """Its status, which nobody knows until somebody has looked whether it was retracted."""
+    if study.last_checked[:1].isdecimal():
+        return f"{study.status}, last checked {study.last_checked}"
+    unknown = "retraction status not checked"
+    return unknown if study.status == "active" else f"{study.status}; {unknown}"
 
 
 def _left_out(advisory: Advisory) -> Iterator[str]:

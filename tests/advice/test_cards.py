@@ -291,6 +291,14 @@ def test_of_many_values_those_that_matter_are_listed(write: Write) -> None:
     assert hidden > 0
 
 
+def test_a_study_of_which_nobody_has_checked_whether_it_was_retracted_is_not_called_active(write: Write) -> None:
+    (card,) = write(chart(*series("trpc5-ev", TRPC5_RISE)))
+    wang, ma = [line for line in card["detail"].splitlines() if "Wang T, Ning K" in line or "Ma X, et al." in line]
+    assert "cas.13150), read only as cited in a review. Design" in wang
+    assert "Status: retraction status not checked." in wang
+    assert "Status: active, last checked 23 Nov 2026." in ma
+
+
 def test_a_card_says_that_there_are_results_which_it_does_not_list(write: Write) -> None:
     """Of what cannot be judged only some values are listed: nobody is to take these for all."""
     rise = series("trpc5-ev", TRPC5_RISE)

@@ -62,7 +62,7 @@ def test_a_confirmed_rise_is_told_with_everything_it_rests_on(advise: Advise) ->
         105,
     )
     assert {check.outcome for check in said.checks} == {"passed", "not asked"}
-    assert said.would_change == ("a comparable value below 3.83e6 {particles}/mL would end the rise",)
+    assert said.would_change == ("a comparable value below 3.84e6 {particles}/mL would end the rise",)
     assert [study.id for study in said.evidence] == ["wang-2017", "ma-2014"]
     assert said.contradicting[0].id == "koenig-2017"
     assert said.evidence[0].n == "n not verified"
