@@ -9,7 +9,7 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 _RAISED = str.maketrans("+-0123456789", "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _QUOTED = re.compile(r"(“[^”]*”)")
 _DAY = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
-_POWER = re.compile(r"\b10\*([+-]?\d+)")  # UCUM: 10*6/mL
+_POWER = re.compile(r"\b10[*^]([+-]?\d+)")  # UCUM: 10*6/mL; as people type it: 10^6/mL
 _EXPONENT = re.compile(r"\b(\d\.\d+|\d(?=e[+-]?\d+ ?[{/]))e([+-]?\d+)\b")  # 3.84e6, 4e6 /mL
 _LONG = re.compile(r"(?<![\w.,*-])[1-9]\d{6,}(?= ?[{/])")  # 11000000000 {particles}/mL
 _ANNOTATION = re.compile(r"\{([A-Za-z_]{1,30})\}")  # UCUM: {particles}/mL
@@ -47,7 +47,7 @@ def _legible(text: str) -> str:
     text = _DAY.sub(lambda found: _in_words(found[0]), text)
     text = _EXPONENT.sub(lambda found: f"{found[1]} × 10{str(int(found[2])).translate(_RAISED)}", text)
     text = _LONG.sub(lambda found: _in_powers(found[0]), text)
-    text = re.sub(r"(?<=\d) (?=10\*[+-]?\d)", " × ", text)
+    text = re.sub(r"(?<=\d) (?=10[*^][+-]?\d)", " × ", text)
     text = _POWER.sub(lambda found: f"10{found[1].translate(_RAISED)}", text)
     text = re.sub(r"(?<=[0-9⁰¹²³⁴⁵⁶⁷⁸⁹])(?=\{)", " ", text)
     return _ANNOTATION.sub(lambda found: found[1].replace("delta_Ct", "ΔCt").replace("_", " "), text)

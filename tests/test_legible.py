@@ -11,6 +11,7 @@ from cds.legible import legible
     ("said", "shown"),
     [
         ("of 2025-04-21, 6.3 10*6{particles}/mL", "of 21 Apr 2025, 6.3 × 10⁶ particles/mL"),
+        ("6.3 10^6/mL", "6.3 × 10⁶/mL"),
         ("1.90e6 {particles}/mL", "1.90 × 10⁶ particles/mL"),
         ("4e6 /mL, 1.81e-4 per EV", "4 × 10⁶ /mL, 1.81 × 10⁻⁴ per EV"),
         ("11000000000 {particles}/mL", "1.1 × 10¹⁰ particles/mL"),

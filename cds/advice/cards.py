@@ -9,7 +9,7 @@ from typing import Any
 
 from cds.advice.advisory import Advisory, Option
 from cds.advice.detail import detail
-from cds.advice.markdown import plain
+from cds.advice.markdown import summed_up
 from cds.advice.orders import about_orders
 from cds.advice.wording import Wording
 from cds.chart.model import LeftOut
@@ -65,7 +65,7 @@ class CardWriter:
         seed = f"{occasion.hook_instance.lower()}|{advisory.patient}|{advisory.digest}"
         card: Card = {
             "uuid": str(uuid.uuid5(_CARDS, seed)),
-            "summary": plain(legible(advisory.headline), 139),
+            "summary": summed_up(legible(advisory.headline)),
             "detail": detail(advisory, about_orders(advisory, occasion.ordered, occasion.unread), earlier),
             "indicator": advisory.indicator,
             "source": self._source(advisory),
@@ -141,7 +141,7 @@ class CardWriter:
                 "resourceType": "Task",
                 "status": "draft",
                 "intent": "proposal",
-                "description": f"{option.label}: {legible(advisory.headline)}",
+                "description": f"{option.label}: {summed_up(legible(advisory.headline))}",
                 "for": {"reference": occasion.patient},
                 **({"encounter": {"reference": occasion.encounter}} if occasion.encounter else {}),
                 "note": [{"text": legible(option.text)}, {"text": advisory.fixed_sentence}],

@@ -12,6 +12,7 @@ import unicodedata
 _MARKUP = re.compile(r"([\\`*_\[\]~|#$])")
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 _ADDRESS = re.compile(r"(?i)\bwww(?=\.)|\b[a-z][a-z0-9+.-]*(?=://)|\bmailto(?=:)|\bxmpp(?=:)|(?<=\S)(?=@)")
+_TAG, _TAG_END = re.compile(r"<(?=[A-Za-z/!?])"), re.compile(r">(?! ?\d)")
 _SIGNS = ("://", "@", "www.", "mailto:", "xmpp:")  # without one of these there is no address to look for
 _WORD_JOINER = "\u2060"  # invisible; parts an address from its scheme so that no client makes a link of it
 _LONGEST = 240
@@ -38,6 +39,20 @@ def escaped(text: str, longest: int = _LONGEST, *, own: bool = False) -> str:
     if not own and any(sign in shown.lower() for sign in _SIGNS):
         shown = _ADDRESS.sub(lambda found: found.group() + _WORD_JOINER, shown)
     return _MARKUP.sub(r"\\\1", shown.translate(_HTML))
+
+
+def summed_up(text: str, longest: int = 139) -> str:
+    """`text` for a summary, which is plain text, of at most `longest` characters: nothing in it is a tag or a link even where
+
+    a client takes it for HTML or Markdown. A comparison such as `<0.5` stays.
+    """
+    shown = _TAG.sub("‹", plain(text, len(text)))
+    if "‹" in shown:
+        shown = _TAG_END.sub("›", shown)
+    shown = shown.replace("](", "] (")
+    if any(sign in shown.lower() for sign in _SIGNS):
+        shown = _ADDRESS.sub(lambda found: found.group() + _WORD_JOINER, shown)
+    return shown if len(shown) <= longest else shown[: longest - 1].rstrip() + "…"
 
 
 def link(label: str, address: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from cds.advice.advisory import Advisory, Reading
 from cds.advice.cards import Card, Occasion
-from cds.advice.markdown import escaped, plain
+from cds.advice.markdown import escaped, summed_up
 from cds.chart.model import Chart
 from cds.legible import day, legible
 
@@ -77,7 +77,7 @@ def withdrawal_card(told: Withdrawal, occasion: Occasion, canonical: str, chart:
     ]
     card: dict[str, Any] = {
         "uuid": str(uuid.uuid5(_CARDS, f"{occasion.hook_instance.lower()}|{told.event_id}")),
-        "summary": plain(_with_result(summary, was.readings, now), 139),
+        "summary": summed_up(_with_result(summary, was.readings, now)),
         "detail": "\n\n".join(part for part in detail if part),
         "indicator": "warning",
         "source": {

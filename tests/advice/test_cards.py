@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 
 from cds.advice.advisory import FIXED_SENTENCE, About, Advisory
 from cds.advice.cards import Card, CardWriter, Occasion, is_shown
-from cds.advice.markdown import escaped, link, plain
+from cds.advice.markdown import escaped, link, plain, summed_up
 from cds.advice.statements import Advisor
 from cds.chart.model import Chart, Diagnosis, Imaging, LeftOut, Line, Operation
 from cds.reasoning.reasoner import Reasoner
@@ -289,6 +289,26 @@ def test_of_many_values_those_that_matter_are_listed(write: Write) -> None:
     assert "latest" in shown[-1]
     hidden = next(int(line.split()[2]) for line in values if "which are not listed here" in line)
     assert hidden > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a <b>x</b> [a](http://e.vil)", "a ‹b›x‹/b› [a] (http\u2060://e.vil)"),
+        ("below <0.5 10*6/mL, > 2", "below <0.5 10*6/mL, > 2"),
+        ("<script>", "‹script›"),
+        ("x" * 200, "x" * 138 + "…"),
+    ],
+)
+def test_a_summary_holds_no_markup(text: str, shown: str) -> None:
+    assert summed_up(text) == shown
+
+
+def test_what_a_record_says_marks_up_no_summary(write: Write) -> None:
+    sent = "<b>x</b> [a](http://e.vil)"
+    cards = write(chart(*series("trpc5-ev", {-4: 2.0}), result("trpc5-ev", 77, 5.6, laboratory=sent)))
+    assert any("‹b›x‹/b› [a] (http" in card["summary"] for card in cards), [card["summary"] for card in cards]
+    assert not any(re.search(r"<[a-z/]|\]\(|http:", card["summary"]) for card in cards)
 
 
 def test_a_study_of_which_nobody_has_checked_whether_it_was_retracted_is_not_called_active(write: Write) -> None:
