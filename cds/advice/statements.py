@@ -15,6 +15,7 @@ from cds.advice.advisory import (
     Reference,
     RuleStatement,
     Treatment,
+    WhyNot,
 )
 from cds.advice.changes import changes, per_ev_in_words, why_not, would_change
 from cds.advice.checks import FAILED, UNKNOWN, checks, imaging_near, is_judged
@@ -88,6 +89,7 @@ class Advisor:
             *(("treatment-ended",) if ended else ()),
         )
         listed = tuple(readings(finding, chart, book, words))
+        kept = tuple(why_not(finding, book, words))
         support = [key for key in rule.evidence if key not in rule.contradicting]
         against = [study for study in self._studies(rule.contradicting)]
         against += [
@@ -103,7 +105,7 @@ class Advisor:
             rank=book.rank(finding.state),
             certainty=certainty,
             headline=_dated(headline, finding) if "stale" in note_keys else headline,
-            explanation=words.explanation(finding),
+            explanation=" ".join([words.explanation(finding), *_short_of(finding, kept)]),
             markers=finding.markers,
             marker_names=names,
             rule=RuleStatement(
@@ -124,7 +126,7 @@ class Advisor:
             reasons=reasons,
             missing=missing,
             cannot_exclude=not_excluded,
-            why_not=tuple(why_not(finding, book, words)),
+            why_not=kept,
             would_change=tuple(dict.fromkeys(would_change(finding, chart, book, words))),
             notes=tuple(said for note in noted for said in self._note(note, finding, chart)),
             advises=finding.state in rule.advise,
@@ -242,6 +244,12 @@ class Advisor:
         elements = self._book.windows.elements
         parts = finding.parts or (finding,)
         return any(part.uncompared is None or differs(part, elements) for part in parts)
+
+
+def _short_of(finding: Finding, kept: tuple[WhyNot, ...]) -> Iterator[str]:
+    """Of a watch what keeps it from the suspicion, so that nobody has to look for it."""
+    if finding.state == "watch" and kept:
+        yield f"What keeps it from “{kept[0].word}”: {'; '.join(kept[0].kept_by)}."
 
 
 def _unlisted(finding: Finding, chart: Chart, listed: tuple[Reading, ...]) -> int:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from cds.advice.advisory import Advisory
 from cds.advice.statements import Advisor
+from cds.chart.model import Chart, Line
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import RuleBook
-from tests.advice.charts import TRPC5_RISE, chart, series
+from tests.advice.charts import START, TRPC5_RISE, chart, series
+
+Advise = Callable[[Chart], tuple[Advisory, ...]]
 
 BY_CODE = {"default-variation", "confirmation-overdue", "treatment-ended"}
 """Notes that no rule file raises: `Advisor` does."""
@@ -109,3 +113,19 @@ def test_braces_in_what_is_filled_in_are_shown_as_they_are(book: RuleBook, reaso
     braced = replace(book, wording={**book.wording, "cards": {**cards, "by_rule": by_rule}})
     (said,) = Advisor(braced).advisories(reasoner.evaluate(chart(*series("trpc5-ev", TRPC5_RISE))))
     assert said.headline.startswith("TRPC5-EV: suspected resistance to {marker} and { (investigational")
+
+
+def test_that_the_evidence_is_of_other_cancers_stands_in_the_first_sentence(advise: Advise) -> None:
+    pembrolizumab = [Line("anti-pd-1", ("pembrolizumab",), START)]
+    for values, state in (({-4: 100, 14: 100, 70: 400, 100: 450}, "suspected"), ({-4: 100, 14: 100, 70: 400}, "watch")):
+        (said,) = advise(chart(*series("pdl1-ev", values), lines=pembrolizumab))
+        assert said.state == state
+        assert said.explanation.startswith(
+            "No study of this marker in breast cancer under a checkpoint inhibitor was found"
+        )
+
+
+def test_a_watch_says_what_keeps_it_from_the_suspicion(advise: Advise) -> None:
+    (said,) = advise(chart(*series("trpc5-ev", {-4: 2.0, 77: 5.6})))
+    assert said.state == "watch"
+    assert said.explanation.endswith("What keeps it from “suspected”: not the case: confirmed by a second sample.")
