@@ -107,6 +107,7 @@ def cases_of(connection: Connection, meeting: Meeting) -> list[Case]:
     stand = standing(connection, [one.advisory for each in found.values() for one in each if one.claim])
     outside = [one for one in stand.values() if one.meeting != meeting.id]
     was, to = _before(connection, meeting, rows), _carried_to(connection, meeting)
+    days = _days(connection, outside)
     cases = [
         Case(
             row["id"], row["patient_id"], Identity(meeting.tenant, row["server"], row["reference"]), named(row),
@@ -118,7 +119,7 @@ def cases_of(connection: Connection, meeting: Meeting) -> list[Case]:
                 for one in found.get(row["patient_id"], ())
                 if one.advisory in stand and stand[one.advisory] in outside
             ),
-            _days(connection, outside), to.get(row["patient_id"], ""), was.get(row["patient_id"], ()),
+            days, to.get(row["patient_id"], ""), was.get(row["patient_id"], ()),
         )
         for row in rows
     ]  # fmt: skip

@@ -105,6 +105,9 @@ def test_words_common_to_all_rules_state_no_rate_for_it_differs_from_rule_to_rul
     rate = re.compile(r"\d|\bone \S+ in \w+|\b(one|two|three) in \w+|per ?cent", re.IGNORECASE)
     for key, state in wording["states"].items():
         assert not rate.search(state["explain"]), key
+    for nearer in ("by_rule", "by_note"):
+        for name, said in wording[nearer].items():
+            assert not re.search(r"\bin six\b|follow-ups in|one in", str(said)), name
 
 
 def test_headlines_fit_a_summary_and_name_only_known_things(wording: dict[str, Any]) -> None:
