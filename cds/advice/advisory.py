@@ -108,6 +108,14 @@ class Reference:
     known_through: str
     caution: str
 
+    @property
+    def standing(self) -> str:
+        """Its status, which nobody knows until somebody has looked whether it was retracted."""
+        if self.last_checked[:1].isdecimal():
+            return f"{self.status}, last checked {self.last_checked}"
+        unknown = "retraction status not checked"
+        return unknown if self.status == "active" else f"{self.status}; {unknown}"
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -151,6 +159,7 @@ class Treatment:
     assumed_ongoing: bool
     day: int | None  # day of the latest sample
     refs: tuple[str, ...] = ()
+    current: tuple[str, ...] = ()  # of the drugs those that are given now, or may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +245,8 @@ class Advisory:
     clause: str = ""
     note_keys: tuple[str, ...] = ()  # of the notes, whose words may change with the day
     fixed_sentence: str = FIXED_SENTENCE
-    unlisted: int = (
-        0  # results of its markers on record that it does not rest on, so that they are not among `readings`
-    )
+    unlisted: int = 0
+    """Results of its markers on record that it does not rest on, so that they are not among `readings`."""
 
     @property
     def more_results(self) -> str:

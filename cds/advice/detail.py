@@ -194,7 +194,7 @@ def _evidence(study: Reference) -> str:
         "Direction": study.direction,
         "Certainty": study.certainty,
         "Directness to this patient": "; ".join(part for part in direct if part) or "not stated",
-        "Status": _checked(study),
+        "Status": study.standing,
         "Known": "" if second_hand else study.known_through.removeprefix("known "),
         "Caution": study.caution,
     }
@@ -203,14 +203,6 @@ def _evidence(study: Reference) -> str:
         f", read {escaped(study.known_through.removeprefix('known '))}" if second_hand else ""
     )
     return f"{source}. {_said(said, 1200)}."
-
-
-def _checked(study: Reference) -> str:
-    """Its status, which nobody knows until somebody has looked whether it was retracted."""
-    if study.last_checked[:1].isdecimal():
-        return f"{study.status}, last checked {study.last_checked}"
-    unknown = "retraction status not checked"
-    return unknown if study.status == "active" else f"{study.status}; {unknown}"
 
 
 def _left_out(advisory: Advisory) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cds.advice.advisory import FIXED_SENTENCE, Advisory
 from cds.advice.cards import Card, Occasion
-from cds.advice.markdown import escaped, plain
+from cds.advice.markdown import escaped, summed_up
 from cds.advice.orders import about_orders
 from cds.counting import counted
 from cds.legible import day
@@ -70,8 +70,8 @@ def reminder_card(standing: Sequence[Stands], occasion: Occasion, canonical: str
     others = f", and {counted(len(more), 'finding')} more" if more else ""
     return {
         "uuid": str(uuid.uuid5(_CARDS, seed)),
-        "summary": plain(
-            f"On record since {day(first.since)} for {_names(first)}: {first.was.word} ({first.how_sure}){others}", 139
+        "summary": summed_up(
+            f"On record since {day(first.since)} for {_names(first)}: {first.was.word} ({first.how_sure}){others}"
         ),
         "detail": "\n\n".join(
             [

@@ -119,7 +119,7 @@ class Advisor:
                 evaluation.rulebook_hash,
                 finding.also,
             ),
-            treatment=self._treatment(finding),
+            treatment=self._treatment(finding, chart),
             readings=listed,
             changes=tuple(changes(finding, book, words)),
             checks=gates,
@@ -200,7 +200,7 @@ class Advisor:
         for state, missing in sorted(found.items(), key=lambda item: self._book.rank(item[0])):
             yield NotExcluded(state, self._words.state(state), tuple(dict.fromkeys(missing)))
 
-    def _treatment(self, finding: Finding) -> Treatment | None:
+    def _treatment(self, finding: Finding, chart: Chart) -> Treatment | None:
         if finding.operation is not None:
             operation = finding.operation
             refs = (operation.ref,) if operation.ref else ()
@@ -210,7 +210,8 @@ class Advisor:
         if line is None:
             return None
         title, assumed = self._words.therapy(line.therapy), line.extent == "assumed-ongoing"
-        return Treatment(title, line.therapy, line.drugs, line.start, line.end, assumed, finding.day, line.refs)
+        given = line.drugs_on(chart.as_of)
+        return Treatment(title, line.therapy, line.drugs, line.start, line.end, assumed, finding.day, line.refs, given)
 
     def _options(self, finding: Finding, chart: Chart, gates: tuple[Check, ...], incomplete: bool) -> Iterator[Option]:
         """The rule's options for the state, without those that would help nothing here."""

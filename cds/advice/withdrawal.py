@@ -6,7 +6,7 @@ A result that is taken back is told of likewise where the advice goes on without
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -54,7 +54,7 @@ def withdrawal_card(told: Withdrawal, occasion: Occasion, canonical: str, chart:
     anything, has a card of its own. `chart` is the record as it is now: what differs in it is named, with what it was.
     """
     was, at = told.was, day(told.at)
-    now = _differing(was.readings, chart)
+    now = differing(was.readings, chart)
     marker, name = was.markers[0], was.marker_names[0]
     because = _BECAUSE.get(told.reason, "what it rested on has changed")
     if told.still is None:
@@ -93,8 +93,8 @@ def _gone(was: Advisory, still: Advisory) -> tuple[Reading, ...]:
     return tuple(reading for reading in was.readings if reading.ref not in kept)
 
 
-def _differing(readings: tuple[Reading, ...], chart: Chart) -> Mapping[str, str]:
-    """By reference what has become of those readings that are not what they were, in words."""
+def differing(readings: Sequence[Reading], chart: Chart) -> Mapping[str, str]:
+    """By reference what has become of those readings that are not what they were, in words: "now 2.2 × 10⁶/mL", "taken back"."""
     results = {ref: one for found in chart.results.values() for one in found for ref in (one.ref, *one.also)}
     now: dict[str, str] = {}
     for reading in readings:

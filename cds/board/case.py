@@ -10,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 
 import msgspec
@@ -19,7 +19,7 @@ from cds.advice.advisory import About, Advisory, LeftOutItem
 from cds.advice.changes import why
 from cds.advice.statements import Advisor
 from cds.advice.wording import Wording
-from cds.board.imaging import imaging_told, imaging_window
+from cds.board.imaging import imaging_told
 from cds.board.legible import number_of
 from cds.board.words import label, words
 from cds.chart import read
@@ -56,10 +56,11 @@ class Header:
     metastatic: Tri
     treatments: tuple[str, ...]  # lines that run, or may: "Cytotoxic chemotherapy (paclitaxel) since 6 Jan 2025"
     imaging: tuple[str, ...] = ()  # the newest response: "PD, 17 Nov 2026 (8 days after the newest sample)"
+    dead: str = ""  # "died 3 May 2026", for whoever is recorded as dead
 
     def age(self, today: date) -> int | None:
-        """Whole years on the day on which somebody reads it; None where the day of birth is not known."""
-        born = self.birthday
+        """Whole years on the day on which somebody reads it; None where the day of birth is not known, and of the dead."""
+        born = None if self.dead else self.birthday
         return today.year - born.year - ((today.month, today.day) < (born.month, born.day)) if born else None
 
 
@@ -123,10 +124,7 @@ class Case:
     left_out: tuple[LeftOutItem, ...]
     silent: tuple[tuple[str, str], ...]
     digest: str
-    values: Mapping[str, tuple[str, date | None]] = field(
-        default_factory=dict
-    )  # of every result, by reference, with its day
-    voided: tuple[str, ...] = ()  # results that were taken back
+    chart: Chart
 
     @property
     def sampled(self) -> date | None:
@@ -180,7 +178,6 @@ class Cases:
         self._candidate = candidate
         self._advisor = Advisor(reasoner.rulebook, about)
         self._words = Wording(reasoner.rulebook)
-        self._imaging_window = imaging_window(reasoner.rulebook)
         # The engine keeps its rule sets for each thread: so a few that stay.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="case")
         self.hashes = frozenset(rule.hash for rule in reasoner.rulebook.rules)
@@ -234,8 +231,7 @@ class Cases:
             left_out=tuple(LeftOutItem(one.where, one.what, one.reason, one.hint) for one in evaluated.chart.left_out),
             silent=evaluated.silent,
             digest=digest,
-            values={one.ref: (one.shown, one.collected) for each in evaluated.chart.results.values() for one in each},
-            voided=evaluated.chart.voided,
+            chart=evaluated.chart,
         )
 
     def _header(self, chart: Chart, named: Named, who: Identity, sampled: date | None) -> Header:
@@ -249,7 +245,8 @@ class Cases:
             (("ER", diagnosis.er), ("PR", diagnosis.pr), ("HER2", diagnosis.her2)),
             diagnosis.metastatic,
             tuple(self._treatments(chart)),
-            imaging_told(chart.imaging, sampled, self._imaging_window),
+            imaging_told(chart.imaging, sampled),
+            _dead(chart),
         )
 
     def _treatments(self, chart: Chart) -> Iterator[str]:
@@ -262,12 +259,15 @@ class Cases:
             yield str(words().patient.treatment_ended.format(what=self._treatment(last, last.end or chart.as_of)))
         of_tumour = (one for one in chart.operations if not one.planned and one.curative is not False)
         operated = [one for one in of_tumour if one.day <= chart.as_of]
+        undated = chart.undated_resection or any(one.kind == "operation-of-uncertain-day" for one in chart.events)
+        w = words().patient
+        if (operated or undated) and not running and not ended:
+            yield str(w.no_treatments)
         if operated:
-            w, one = words().patient, operated[-1]
-            if not running and not ended:
-                yield str(w.no_treatments)
-            side = label("sides", one.side) if one.side else w.no_side
-            yield str(w.operation.format(day=day(one.day), side=side))
+            one = operated[-1]
+            yield str(w.operation.format(day=day(one.day), side=label("sides", one.side) if one.side else w.no_side))
+        if undated:
+            yield str(w.operation_undated)
 
     def _treatment(self, line: Line, on: date) -> str:
         """A line with its drugs of a day, each with its own start where that is not the line's, after those that ended before."""
@@ -361,6 +361,11 @@ def _claimed(advisory: StoredAdvisory | None, said: Advisory) -> Advisory | None
 def _sampled(scene: Scene) -> date | None:
     """The day of the newest sample that is drawn."""
     return max((point.day for panel in scene.panels for point in panel.points), default=None)
+
+
+def _dead(chart: Chart) -> str:
+    w = words().patient
+    return str(w.died.format(day=day(chart.died)) if chart.died else w.dead) if chart.deceased else ""
 
 
 def _birthday(chart: Chart) -> date | None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 
-from cds.advice.checks import is_about_imaging
 from cds.board.age import days_told
 from cds.board.words import words
 from cds.chart.model import Imaging
 from cds.legible import day
-from cds.reasoning.combination import ImagingNear
 from cds.reasoning.kinds.imaging import NOT_EVALUABLE, WORSE_RESPONSE
-from cds.reasoning.rulebook import FactSpec, RuleBook
 
 
-def imaging_told(seen: Iterable[Imaging], sampled: date | None, within: int) -> tuple[str, ...]:
+def imaging_told(seen: Iterable[Imaging], sampled: date | None) -> tuple[str, ...]:
     """The newest response, of one day the worse, and how far it lies from the newest sample; nothing where none is recorded.
 
     Where the newest could not be evaluated, the newest that could stands after it: it is what is known of the tumour.
@@ -23,23 +20,13 @@ def imaging_told(seen: Iterable[Imaging], sampled: date | None, within: int) -> 
     latest = sorted(seen, key=lambda one: (one.day, WORSE_RESPONSE.get(one.response, -1)), reverse=True)
     answering = (one for one in latest if one.response != NOT_EVALUABLE)
     shown = dict.fromkeys((*latest[:1], *list(answering)[:1]))
-    return tuple(_told(one, sampled, within) for one in shown)
+    return tuple(_told(one, sampled) for one in shown)
 
 
-def imaging_window(book: RuleBook) -> int:
-    """So many days at most lie between imaging and a sample with which a rule of the book compares it; 0 if none does."""
-    return max((_within(fact) for rule in book.rules for fact in rule.facts if is_about_imaging(fact)), default=0)
-
-
-def _within(fact: FactSpec) -> int:
-    return fact.params.within if isinstance(fact.params, ImagingNear) else int(fact.params[1])
-
-
-def _told(one: Imaging, sampled: date | None, within: int) -> str:
+def _told(one: Imaging, sampled: date | None) -> str:
     w, said = words().imaging, f"{one.response}, {day(one.day)}"
     if sampled is None:
         return said
     span = abs(one.day - sampled)
     where = w.same_day if not span else (w.before if one.day < sampled else w.after).format(days=days_told(span))
-    outside = f", {w.outside.format(days=within)}" if within and span.days > within else ""
-    return f"{said} ({where}{outside})"
+    return f"{said} ({where})"

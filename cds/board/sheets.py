@@ -10,7 +10,7 @@ from cds.advice.advisory import Advisory, Reading, Reference
 from cds.board.age import Age
 from cds.board.case import Answer, Case, Former, about, full_name
 from cds.board.figures import Figure, figures_of
-from cds.board.legible import checked, number_of
+from cds.board.legible import number_of
 from cds.board.paper import AgendaLine, MeetingSheet, PatientSheet, Question, Study, Value
 from cds.board.taken_back import is_on_taken_back, results_taken_back
 from cds.board.words import label, words
@@ -56,7 +56,7 @@ def patient_sheet(case: Case, decisions: Iterable[Decided] = (), today: date | N
         others=tuple(
             ": ".join(filter(None, (one.title, one.said.word, "; ".join(one.said.reasons)))) for one in case.quiet
         ),
-        age=w.age.format(age=years) if (years := header.age(age.today)) is not None else "",
+        age=header.dead or (w.age.format(age=years) if (years := header.age(age.today)) is not None else ""),
         sex=label("sexes", header.sex) if header.sex else "",
         receptors=tuple(_receptor(name, positive) for name, positive in header.receptors),
         spread=spread,
@@ -347,9 +347,7 @@ def _value(one: Reading, named: bool, counted: bool) -> Value:
 
 
 def _study(one: Reference, against: bool) -> Study:
-    status = f"{one.status}, {checked(one)}"
-    direct = (
-        f"{words().patient.evidence_direct.lower()}: {'; '.join(part for part in (one.breast, one.therapy) if part)}"
-    )
+    parts = "; ".join(part for part in (one.breast, one.therapy) if part)
+    direct = f"{words().patient.evidence_direct.lower()}: {parts}" if parts else ""
     kind = ", ".join(part for part in (one.design, one.specimen, one.certainty) if part)
-    return Study(one.citation, kind, one.n, direct, status, against)
+    return Study(one.citation, kind, one.n, direct, legible(one.standing), against)

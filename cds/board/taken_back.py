@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from cds.advice.withdrawal import differing
 from cds.board.case import Answer, Case, Former
 from cds.legible import day, legible
 from cds.record.cases import StoredAdvisory
@@ -51,10 +52,9 @@ def is_on_taken_back(advice: StoredAdvisory, decision: Decided) -> bool:
 
 
 def results_taken_back(case: Case, event: Event) -> Iterator[str]:
-    """The results of a withdrawn claim that count no more, or are others now, each with its day."""
-    for one in event.said.readings if event.said is not None and event.kind == Kind.WITHDRAWN else ():
-        now = case.values.get(one.ref)
-        if one.ref in case.voided or (now is not None and now != (one.value, one.collected)):
-            yield ", ".join(
-                filter(None, (legible(f"{one.marker} {one.value}"), day(one.collected) if one.collected else ""))
-            )
+    """The results of a withdrawn claim that count no more, or are others now, each with its day and with what became of it."""
+    readings = event.said.readings if event.said is not None and event.kind == Kind.WITHDRAWN else ()
+    now = differing(readings, case.chart)
+    for one in readings:
+        if one.ref in now:
+            yield f"{', '.join(filter(None, (legible(f'{one.marker} {one.value}'), day(one.collected))))}: {now[one.ref]}"

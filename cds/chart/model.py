@@ -267,5 +267,6 @@ class Chart(msgspec.Struct, frozen=True):
     unmapped: tuple[str, ...] = ()  # codes that look like markers and are mapped by nobody
     birth_date_text: str | None = None
     deceased: bool = False  # recorded as dead by then; where no readable day is stated, at any time
+    died: date | None = None  # the day, if one is stated
     voided: tuple[str, ...] = ()  # marker results that were taken back: entered in error, cancelled, preliminary again
     again: datetime | None = None  # when the first of what says that it is still to come begins to count

@@ -201,7 +201,7 @@ class _Reading:
             patient,
             when(person.get("birthDate")),
             sex if isinstance(sex, str) else None,
-            person.get("deceasedBoolean") is True or bool(died),
+            person.get("deceasedBoolean") is True or bool(died) or isinstance(person.get("_deceasedDateTime"), dict),
             when(died),
         )
 

@@ -106,7 +106,8 @@ class Record(msgspec.Struct):
             left_out=(*ahead, *self.left_out) if ahead else self.left_out,
             unmapped=self.unmapped,
             birth_date_text=born.text if born is not None else None,
-            deceased=self.identity.deceased_by(moment.day),
+            deceased=(dead := self.identity.deceased_by(moment.day)),
+            died=self.identity.died.day if dead and self.identity.died is not None else None,
             voided=voided,
             again=again,
         )

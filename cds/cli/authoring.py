@@ -100,7 +100,7 @@ def new(
     """Ask what a rule needs, and write it with its tests as a draft; a marker and a study that are new, too."""
     from cds.workbench.authoring.lint import lint as problems_of
     from cds.workbench.authoring.new_rule import write_rule
-    from cds.workbench.authoring.questions import QUESTIONS, Question, answered
+    from cds.workbench.authoring.questions import QUESTIONS, Question, answered, without_outdated
     from cds.workbench.authoring.report import as_text
     from cds.workbench.proving.reading import load_tests
     from cds.workbench.proving.running import run
@@ -127,8 +127,9 @@ def new(
     book = load_rulebook(folder if there else None, drafts=True)
     answers = answered(stated, book, ask if sys.stdin.isatty() else None)
     while sys.stdin.isatty() and (number := _confirmed(folder, answers)):
-        stated = {key: answer for key, answer in answers.items() if key != list(answers)[number - 1]}
-        answers = answered(stated, book, ask)
+        before, changed = answers, list(answers)[number - 1]
+        answers = answered({key: answer for key, answer in before.items() if key != changed}, book, ask)
+        answers = answered(without_outdated(before, answers, book), book, ask)
     written = write_rule(folder, answers, book, date.today())
     for path in written:
         terminal.say(f"written: {path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -93,7 +94,7 @@ def conform(
         terminal.say(
             f"It was asked about {counted(len(made_up), 'made-up patient')}, whom a service with a record keeps. To erase them from that of "
             "Exowatch, with the settings of the service:\n"
-            f'for id in {" ".join(made_up)}; do exowatch record erase "Patient/$id" --by conformance --yes; done',
+            f'for id in {shlex.join(made_up)}; do exowatch record erase "Patient/$id" --by conformance --yes; done',
             error=True,
         )
     raise typer.Exit(1 if any(one.outcome == "failed" for one in results) else 0)

@@ -96,9 +96,8 @@ class Probe:
         self.signer = signer
         self._client = client or httpx2.Client(timeout=seconds, follow_redirects=False)
         self.took: list[float] = []  # seconds of each complete call
-        self.patients: dict[
-            str, None
-        ] = {}  # ids of the made-up patients about whom it answered, and which it may have kept
+        self.patients: dict[str, None] = {}
+        """Ids of the made-up patients about whom it answered, and which it may have kept."""
 
     def close(self) -> None:
         self._client.close()

@@ -117,7 +117,7 @@ def cases_of(connection: Connection, meeting: Meeting) -> list[Case]:
             tuple(
                 stand[one.advisory]
                 for one in found.get(row["patient_id"], ())
-                if one.advisory in stand and stand[one.advisory] in outside
+                if one.advisory in stand and stand[one.advisory].meeting != meeting.id
             ),
             days, to.get(row["patient_id"], ""), was.get(row["patient_id"], ()),
         )

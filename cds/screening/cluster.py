@@ -53,6 +53,8 @@ class Cluster:
 
     def check(self, work: Path) -> None:
         """That there are workers, and that they see the work folder. Raises `InputError`."""
+        from distributed.comm.core import CommClosedError
+
         token = work / f"seen-{uuid.uuid4()}"
         token.touch()
         try:
@@ -64,7 +66,7 @@ class Cluster:
                 ) from None
             many = [name for name, threads in self._client.nthreads().items() if threads != 1]
             blind = [name for name, sees in self._client.run(_sees, str(token)).items() if not sees]
-        except OSError as error:  # CommClosedError is one
+        except CommClosedError as error:
             raise CrewLost(_AWAY.format(address=self.address, why=type(error).__name__)) from error
         finally:
             token.unlink()

@@ -162,9 +162,9 @@ class _Evaluating:
 
     def report(self, parts: Sequence[str]) -> Evaluated:
         counted = {key: self._counts[key] for key in _COUNTED}
-        hash = self._reasoners.reasoner.rulebook.hash
+        rulebook = self._reasoners.reasoner.rulebook.hash
         states, stale = in_order(self._states), in_order(self._stale)
-        return Evaluated(self._job.number, hash, **counted, states=states, stale=stale, parts=list(parts))
+        return Evaluated(self._job.number, rulebook, **counted, states=states, stale=stale, parts=list(parts))
 
     def evaluate(self, patient: str, items: Sequence[Item], out: _Outputs) -> None:
         """One patient, who is counted once."""

@@ -154,9 +154,6 @@ def create_app(
     if settings.open_mode:
         app.add_middleware(LoopbackOnly)
     app.add_middleware(Faults)
-    app.add_middleware(Numbered, tally=tally, services=desk.services, programs=_PROGRAMS)
-    if path := urlsplit(settings.public_base_url).path:
-        app.add_middleware(UnderPath, path=path)
     if settings.origins:
         app.add_middleware(
             Browsers,
@@ -166,6 +163,9 @@ def create_app(
             expose_headers=["Retry-After", "X-Request-ID", "WWW-Authenticate"],
             max_age=600,
         )
+    app.add_middleware(Numbered, tally=tally, services=desk.services, programs=_PROGRAMS)
+    if path := urlsplit(settings.public_base_url).path:
+        app.add_middleware(UnderPath, path=path)
     return app
 
 

@@ -20,7 +20,7 @@ from cds.advice.advisory import FIXED_SENTENCE, About, Advisory
 from cds.advice.cards import Card, CardWriter, Occasion, is_shown
 from cds.advice.markdown import escaped, link, plain, summed_up
 from cds.advice.statements import Advisor
-from cds.chart.model import Chart, Diagnosis, Imaging, LeftOut, Line, Operation
+from cds.chart.model import Chart, Diagnosis, DrugCourse, Imaging, LeftOut, Line, Operation
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import RuleBook
 from tests.advice.charts import CLEAR, START, TRPC5_RISE, UNITS, chart, result, series
@@ -276,6 +276,22 @@ def test_an_order_of_the_class_is_named_first(book: RuleBook, reasoner: Reasoner
     assert "holds paclitaxel, of the treatment itself that this card is about" in both
     assert "It also holds capecitabine, another drug of the same class" in both
     assert both.endswith("Review this card before signing; it is information, not an instruction.")
+
+
+def test_an_order_of_a_drug_that_has_ended_is_not_one_that_goes_on(book: RuleBook, reasoner: Reasoner) -> None:
+    courses = (
+        DrugCourse("doxorubicin", START, START + timedelta(days=42)),
+        DrugCourse("paclitaxel", START + timedelta(days=49), None),
+    )
+    line = Line("cytotoxic-chemotherapy", ("doxorubicin", "paclitaxel"), START, courses=courses)
+    advisories = Advisor(book).advisories(reasoner.evaluate(chart(*series("trpc5-ev", TRPC5_RISE), lines=[line])))
+    ordered = {"cytotoxic-chemotherapy": ("paclitaxel", "doxorubicin", "capecitabine")}
+    (card,) = CardWriter(book, CANONICAL).cards(advisories, Occasion(INSTANCE, "Patient/123", "Encounter/1", ordered))
+    said = card["detail"].split("\n\n")[0]
+    assert "holds paclitaxel, of the treatment itself" in said
+    assert "It also holds doxorubicin, given earlier in the treatment" in said
+    assert "It also holds capecitabine, another drug of the same class" in said
+    assert "the treatment that this card is about holds paclitaxel." in said
 
 
 def test_of_many_values_those_that_matter_are_listed(write: Write) -> None:

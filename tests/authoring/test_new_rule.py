@@ -16,7 +16,7 @@ from cds.reasoning.loading import load_rulebook
 from cds.reasoning.reasoner import Reasoner
 from cds.workbench.authoring.lint import lint
 from cds.workbench.authoring.new_rule import write_rule
-from cds.workbench.authoring.questions import QUESTIONS, answered
+from cds.workbench.authoring.questions import QUESTIONS, answered, without_outdated
 from cds.workbench.authoring.ucum import no_unit
 from cds.workbench.proving.covering import cover
 from cds.workbench.proving.reading import load_tests
@@ -156,7 +156,8 @@ def test_the_command_asks_people_and_asks_again(tmp_path: Path) -> None:
     answers = [
         "uchl1-ev", given["marker_title"], "", "", "", "ten", "10 %", "1,8", "180", "10", "20", "", given["limitation"], "chemo",
         "cytotoxic-chemotherapy", "ning-2017", "", "", "Stop it.", "A rise is watched.", *[""] * 7,
-        "no", "3", "EV-OTHER", "yes",
+        "no", "3", "EV-OTHER", "",  # of which the title is proposed anew
+        "yes",
     ]  # fmt: skip
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "cds.cli", "rules", "new", str(tmp_path / "site")]
@@ -174,6 +175,20 @@ def test_the_command_asks_people_and_asks_again(tmp_path: Path) -> None:
     assert "tests pass; 0 problems" in said
     assert "short: EV-OTHER" in (tmp_path / "site/markers/uchl1-ev.yaml").read_text("utf-8")
     assert f"write {tmp_path}/site/labs/LABORATORY.yaml" in said
+
+
+def test_what_was_proposed_from_an_answer_is_asked_again_once_that_is_changed() -> None:
+    """Else the words of a rule would stay about the therapy that it was first for."""
+    book = load_rulebook(None)
+    before = answered({**MARKER, **KNOWN, "state": "suspected"}, book, None)
+    now = {**before, "therapy": "endocrine-therapy"}
+    kept = without_outdated(before, now, book)
+    assert now.keys() - kept.keys() >= {"title", "suspicion"}
+    assert kept["floor"] == before["floor"]  # of which the same is proposed
+    changed = answered(kept, book, None)
+    assert "chemotherapy" not in " ".join(changed[key] for key in ("suspicion", "title", "name"))
+    own = {**before, "title": "Something else rising"}
+    assert "title" in without_outdated(own, {**own, "therapy": "endocrine-therapy"}, book)
 
 
 def test_who_leaves_before_the_files_are_written_can_go_on(tmp_path: Path) -> None:

@@ -41,7 +41,10 @@ def test_a_decision_about_withdrawn_advice_is_none_about_what_stands(house: Hous
     house.visit("A30", "2025-04-30", family="Withdrawn")
     for said in (text_of(chair.get(own)), text_of(chair.get(path))):
         assert "(about advice since withdrawn)" in said
-        assert re.search(r"was entered in error; taken back: TRPC5-EV [0-9.]+ × 10⁶ particles/mL, \d+ \w+ 2025", said)
+        assert re.search(
+            r"was entered in error; changed or taken back: TRPC5-EV [0-9.]+ × 10⁶ particles/mL, \d+ \w+ 2025: taken back",
+            said,
+        )
     assert "Withdrawn suspected a result on which it rested was entered in error" in text_of(chair.get(own))
     form = chair.get(path)
     assert "required checked" not in form  # what is said now is chosen anew
@@ -59,6 +62,10 @@ def test_a_decision_about_withdrawn_advice_is_none_about_what_stands(house: Hous
     (action,) = house.recorder.follow_up.actions("default", patient=key)
     chair.done(f"{own}/actions/{action.id}", status="done")
     assert "An action that was decided on it" not in text_of(chair.get(own))
+    form = chair.get(path)
+    assert not re.search(
+        r'name="action" value="imaging" checked|name="stated"', form
+    )  # what is done is not asked for anew
 
 
 def test_minutes_say_what_became_of_a_case_that_was_not_decided(house: House) -> None:

@@ -205,10 +205,10 @@ def test_a_treatment_of_which_nobody_knows_whether_it_goes_on_is_not_given_now(h
     ("seen", "said"),
     [
         ((), "none recorded"),
-        ((("2025-05-24", "PD"), ("2025-03-01", "SD")), "PD, 24 May 2025 (33 days after the newest sample, outside ±28 days of it)"),
+        ((("2025-05-24", "PD"), ("2025-03-01", "SD")), "PD, 24 May 2025 (33 days after the newest sample)"),
         ((("2025-05-19", "PD"),), "PD, 19 May 2025 (28 days after the newest sample)"),
         ((("2025-04-21", "PR"), ("2025-04-21", "PD")), "PD, 21 Apr 2025 (on the day of the newest sample)"),
-        ((("2025-05-20", "NE"), ("2025-04-20", "SD")), "NE, 20 May 2025 (29 days after the newest sample, outside ±28 days of it) SD, 20 Apr 2025 (1 day before the newest sample)"),
+        ((("2025-05-20", "NE"), ("2025-04-20", "SD")), "NE, 20 May 2025 (29 days after the newest sample) SD, 20 Apr 2025 (1 day before the newest sample)"),
     ],
     ids=["none", "far", "near", "same day", "not evaluable"],
 )  # fmt: skip
@@ -363,3 +363,19 @@ def test_nothing_is_written_about_another_than_whom_the_ehr_opened(house: House)
 def test_a_case_without_advice_names_no_way_to_decide(house: House) -> None:
     page = house.browser("chair").get(f"/board/patients/{house.visit(UNJUDGED)}")
     assert "/decision" not in page
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [({"deceasedDateTime": "2025-04-20"}, "died 20 Apr 2025"), ({"deceasedBoolean": True}, "recorded as dead")],
+)
+def test_that_a_patient_has_died_stands_beside_the_name(house: House, stated: dict[str, Any], said: str) -> None:
+    bundle = patient(FLAGGED).bundle(date(2025, 4, 21))
+    (person,) = (one["resource"] for one in bundle["entry"] if one["resource"]["resourceType"] == "Patient")
+    person |= stated
+    key = house.take(bundle, "2025-04-21")
+    browser = house.browser("chair")
+    for page in (browser.get(f"/board/patients/{key}"), browser.get(deciding(house, key))):
+        assert said in text_of(page)
+        assert not re.search(r"\(\d+ years", text_of(page))
+    assert squeezed(said) in squeezed(paper(house, key))

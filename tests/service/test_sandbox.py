@@ -110,6 +110,7 @@ def test_the_card_is_shown_and_what_is_done_with_it_arrives(sandbox: Callable[..
     page = sandbox()
     for path in (VIEW, f"{VIEW}/feedback"):
         allowed = page.preflight(path)
+        assert allowed.headers["x-request-id"], path
         assert allowed.status_code == 200
         assert allowed.headers["Access-Control-Allow-Origin"] == ORIGIN
         assert "authorization" in allowed.headers["Access-Control-Allow-Headers"].lower()

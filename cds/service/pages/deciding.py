@@ -94,9 +94,10 @@ class DecisionPages:
         self._of_this_patient(visit, "advisory")
         earlier = self._earlier(visit)
         draft, at = self._as_decided(visit, earlier[-1]) if earlier else Draft(), visit.query.get("meeting", "")
-        if earlier and self._is_taken_back(visit, earlier[-1]):
+        if earlier and self._is_taken_back(earlier[-1]):
             # Of what was said about other data only what is still to be done goes on.
-            draft = Draft(actions=draft.actions, kept=draft.kept)
+            done = self._done(visit)
+            draft = Draft(actions=draft.actions, kept=tuple(one for one in draft.kept if one not in done))
         return self._shown(visit, replace(draft, meeting=at) if at and not self._to_come(visit, at) else draft)
 
     def _decide(self, visit: Visit) -> Response:
@@ -170,7 +171,7 @@ class DecisionPages:
         planned = self._meetings.meetings(visit.visitor.tenant, status="planned") if meeting else ()
         return next((one.day for one in planned if one.id == meeting and one.day > today().isoformat()), "")
 
-    def _is_taken_back(self, visit: Visit, last: Decided) -> bool:
+    def _is_taken_back(self, last: Decided) -> bool:
         """Whether the last decision is about advice that was withdrawn since."""
         gone = self._reviews.database.asked(lambda connection: withdrawals(connection, [last.advisory]))
         return last.advisory in gone and last.revision < gone[last.advisory].number

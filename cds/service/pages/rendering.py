@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from cds.board.age import sample_age
 from cds.board.case import full_name
 from cds.board.figures import figures_of
-from cds.board.legible import checked, number_of
+from cds.board.legible import number_of
 from cds.board.words import label, words
 from cds.calendar import clock_of, day_of
 from cds.drawing import cursor_script, drawing_style
@@ -107,7 +107,6 @@ _ENVIRONMENT.filters |= {
     "legible": legible,
     "fullname": full_name,
     "is_day": is_day,
-    "checked": checked,
     "figures": figures_of,
     "figure": figure,
 }

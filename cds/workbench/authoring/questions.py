@@ -177,3 +177,20 @@ def answered(
             wrong = question.wrong(answer, book) if answer else "please answer"
         answers[question.key] = answer
     return answers
+
+
+def without_outdated(before: Mapping[str, str], now: Mapping[str, str], book: RuleBook) -> dict[str, str]:
+    """The answers of `now` but for those that were taken as proposed `before`, where another one is proposed now.
+
+    What is proposed follows from other answers, such as the title of a rule from its therapy: where that was changed, it is to
+    be asked again.
+    """
+
+    def is_outdated(question: Question) -> bool:
+        if question.key not in before or question.key not in now or before[question.key] != now[question.key]:
+            return False
+        proposed = question.proposed(before, book)
+        return now[question.key] == proposed != question.proposed(now, book)
+
+    outdated = {question.key for question in QUESTIONS if is_outdated(question)}
+    return {key: answer for key, answer in now.items() if key not in outdated}
