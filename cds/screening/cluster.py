@@ -53,8 +53,6 @@ class Cluster:
 
     def check(self, work: Path) -> None:
         """That there are workers, and that they see the work folder. Raises `InputError`."""
-        from distributed.comm.core import CommClosedError
-
         token = work / f"seen-{uuid.uuid4()}"
         token.touch()
         try:
@@ -66,7 +64,7 @@ class Cluster:
                 ) from None
             many = [name for name, threads in self._client.nthreads().items() if threads != 1]
             blind = [name for name, sees in self._client.run(_sees, str(token)).items() if not sees]
-        except CommClosedError as error:
+        except OSError as error:  # of a connection, for a worker answers whatever it sees
             raise CrewLost(_AWAY.format(address=self.address, why=type(error).__name__)) from error
         finally:
             token.unlink()
@@ -152,4 +150,7 @@ def _at_worker(work: Callable[[Job, Setup], Made], job: Job, hash: str) -> Made:
 
 
 def _sees(token: str) -> bool:
-    return Path(token).exists()
+    try:
+        return Path(token).exists()
+    except OSError:
+        return False

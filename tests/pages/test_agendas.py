@@ -86,7 +86,7 @@ def test_the_question_before_closing_repeats_who_is_there_and_the_quorum(house: 
     here, chair = planned(house), house.browser("chair")
     for quorum, told in (("", "not stated"), ("yes", "yes")):
         asked = chair.post(here, do="hold", **drafted(chair.get(here)), **{**FORM, "quorum": quorum}).text
-        assert f"Who is there: oncologist, surgeon. Quorum: {told}" in text_of(asked).partition("Not yet")[0]
+        assert f"Who is there: oncologist, surgeon . Quorum: {told}" in text_of(asked).partition("Not yet")[0]
 
 
 def test_a_case_that_was_carried_over_says_why_it_came_and_what_became_of_it(house: House) -> None:

@@ -252,7 +252,9 @@ def test_the_head_says_which_drug_of_a_treatment_ended_and_when_one_was_operated
     assert said in text_of(house.browser("reader").get(f"/board/patients/{key}"))
     assert squeezed(said) in squeezed(paper(house, key))
     operated = house.visit("A08", "2025-05-15")
-    assert "last operation 15 Jan 2025 (" in text_of(house.browser("reader").get(f"/board/patients/{operated}"))
+    assert "last operation on the tumour 15 Jan 2025 (" in text_of(
+        house.browser("reader").get(f"/board/patients/{operated}")
+    )
 
 
 def test_patients_whose_record_was_never_read_are_told_apart(house: House) -> None:

@@ -221,7 +221,7 @@ def test_a_study_that_nobody_checked_says_so_in_words(house: House) -> None:
     key = house.visit(FLAGGED)
     assert "checked not checked" not in house.browser("reader").get(f"/board/patients/{key}")
     assert squeezed("checked not checked") not in squeezed(paper(house, key))
-    assert squeezed("active, not yet checked") in squeezed(paper(house, key))
+    assert squeezed("retraction status not checked") in squeezed(paper(house, key))
 
 
 def test_who_acknowledged_a_withdrawal_and_when_stays_known(house: House) -> None:

@@ -44,7 +44,7 @@ def test_patients_whose_record_was_never_read_are_told_apart(house: House) -> No
         house.recorder.record(work)
     reader = house.browser("reader")
     page = reader.get("/board")
-    assert re.findall(r'class="line">no\. <bdi>([^<]*)', page) == ["a01", "a02"]
+    assert re.findall(r'class="line">no\. <bdi class="whole">([^<]*)', page) == ["a01", "a02"]
     assert 'datetime=""' not in page
     table = reader.http.get("/board/list.csv").text
     header, *lines, intended = csv.reader(io.StringIO(table.removeprefix("\ufeff")))

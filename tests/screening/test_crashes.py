@@ -53,9 +53,20 @@ class Killer:
                     continue
                 for pid in holders(mark) if hit else ():
                     if pid not in self.killed:
-                        os.kill(pid, signal.SIGKILL)
-                        self.killed.add(pid)
+                        self._kill(pid, mark)
             time.sleep(0.001)
+
+    def _kill(self, pid: int, mark: Path) -> None:
+        """Kill a process unless it has gone on to somebody else meanwhile: it is stopped before that is looked at."""
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(0.005)
+        try:
+            still = mark.read_bytes() == self._patient
+        except FileNotFoundError:
+            still = False
+        os.kill(pid, signal.SIGKILL if still else signal.SIGCONT)
+        if still:
+            self.killed.add(pid)
 
 
 def holders(path: Path) -> list[int]:
