@@ -251,7 +251,7 @@ def _on_agenda(case: OnAgenda, one: Decided) -> Iterator[str]:
     """A decision as an agenda and minutes print it, its note on a line of its own."""
     w, withdrawn = words(), case.withdrawn.get(one.advisory)
     before = f"{elsewhere(case, one)} " if one in case.outside else ""
-    after = f" ({w.withdrawal.decided_before})" if withdrawn is not None and one.revision < withdrawn.number else ""
+    after = f" ({w.withdrawal.decided_before})" if withdrawn is not None and withdrawn.is_after(one) else ""
     yield f"{before}{decision_line(one)}{after}"
     if one.note:
         yield _quoted(one)

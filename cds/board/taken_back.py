@@ -38,7 +38,7 @@ def taken_back(
         event = advice.taken_back if advice is not None else None
         if advice is None or event is None:
             continue
-        on_it = (made.id for made in decisions.get(advice.id, ()) if made.revision < event.number)
+        on_it = (made.id for made in decisions.get(advice.id, ()) if is_on_taken_back(advice, made))
         if advice.withdrawal is not None or waiting.intersection(on_it):
             state = advice.claimed(event)
             yield TakenBack(

@@ -13,7 +13,7 @@ from cds.advice.advisory import Advisory
 from cds.record import content, tables
 from cds.record.database import Database
 from cds.record.identity import Identity, NoSuchPatient, survivor
-from cds.record.lifecycle import Kind, Span, Standing
+from cds.record.lifecycle import CLAIMING, Kind, Span, Standing
 from cds.record.lines import span_of_row
 from cds.record.listing import Event
 from cds.record.names import NAMED, Named, named
@@ -27,7 +27,6 @@ class Acknowledged:
     at: str
 
 
-_CLAIMING = (Kind.OPENED, Kind.UPDATED, Kind.CONFIRMED)
 _ENDING = (Kind.WITHDRAWN, Kind.SUPERSEDED, Kind.CLOSED)
 
 
@@ -67,7 +66,7 @@ class StoredAdvisory:
 
     def claimed(self, event: Event) -> str:
         """The state that an event is about: of a withdrawal the one that was claimed until then, not what is found since."""
-        before = [one.state for one in self.events if one.kind in _CLAIMING and one.number < event.number]
+        before = [one.state for one in self.events if one.kind in CLAIMING and one.number < event.number]
         return before[-1] if event.kind == Kind.WITHDRAWN and before else event.state
 
     def open_since(self, at: str = "") -> str:
@@ -229,4 +228,4 @@ def _advisories(connection: Connection, patient: str) -> tuple[StoredAdvisory, .
 
 def last_claim(events: Sequence[Event]) -> Advisory | None:
     """What was claimed last; None if the record holds no words of it."""
-    return next((one.said for one in reversed(events) if one.kind in _CLAIMING and one.said is not None), None)
+    return next((one.said for one in reversed(events) if one.kind in CLAIMING and one.said is not None), None)

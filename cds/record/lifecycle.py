@@ -49,6 +49,8 @@ class Kind(StrEnum):
     CLOSED = "closed"
 
 
+CLAIMING = (Kind.OPENED, Kind.UPDATED, Kind.CONFIRMED)
+"""After which an advisory claims something: of these the words are kept."""
 _LEADS_TO = {
     Kind.OPENED: Standing.OPEN,
     Kind.UPDATED: Standing.OPEN,

@@ -20,7 +20,7 @@ from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, R
 from cds.record.database import Database
 from cds.record.decisions import Decided
 from cds.record.identity import Identity, patients_of
-from cds.record.lifecycle import Kind
+from cds.record.lifecycle import CLAIMING, Kind
 from cds.record.ownership import Waits
 from cds.record.reviews import decided
 from cds.record.spelling import published
@@ -167,7 +167,7 @@ def issues(database: Database, wanted: Wanted) -> list[Issue]:
         return list(_issues(connection, rows))
 
 
-_CLAIMING = (Kind.OPENED, Kind.UPDATED, Kind.CONFIRMED, Kind.WITHDRAWN)
+_TOLD = (*CLAIMING, Kind.WITHDRAWN)
 
 
 def _issues(connection: Connection, rows: Sequence[RowMapping]) -> Iterator[Issue]:
@@ -180,7 +180,7 @@ def _issues(connection: Connection, rows: Sequence[RowMapping]) -> Iterator[Issu
     events = select(event).where(event.c.advisory_id.in_(keys)).order_by(event.c.advisory_id, event.c.number)
     for row in connection.execute(events).mappings():
         last[row["advisory_id"]] = row
-        if row["kind"] in _CLAIMING:
+        if row["kind"] in _TOLD:
             claim[row["advisory_id"]] = row
     decisions = decided(connection, keys)
     for row in rows:
@@ -222,7 +222,7 @@ def impressions(database: Database, wanted: Wanted) -> list[Impression]:
         keys = sorted({row["advisory_id"] for row in rows})
         found = {one.id: one for each in decided(connection, keys).values() for one in each}
         claims = select(event.c.advisory_id, event.c.number, event.c.said).where(
-            event.c.advisory_id.in_(keys), event.c.kind.in_([kind.value for kind in _CLAIMING])
+            event.c.advisory_id.in_(keys), event.c.kind.in_([kind.value for kind in _TOLD])
         )
         said: dict[str, list[RowMapping]] = defaultdict(list)
         for row in connection.execute(claims.order_by(event.c.number)).mappings():

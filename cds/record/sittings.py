@@ -172,7 +172,7 @@ def _with_withdrawals(connection: Connection, meeting: Meeting, cases: Sequence[
     told = {
         key: one
         for key, one in gone.items()
-        if acknowledged.get(key, 0) < one.number or (key in made and made[key].revision < one.number)
+        if acknowledged.get(key, 0) < one.number or (key in made and one.is_after(made[key]))
     }
     return [
         replace(case, withdrawn={key: told[key] for key in told if key in of_case[case.id] | _decided_about(case)})

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from cds.record import tables
+from cds.record.decisions import Decided
 from cds.record.followup import Status
-from cds.record.lifecycle import Kind
-
-_CLAIMING = (Kind.OPENED, Kind.UPDATED, Kind.CONFIRMED)
+from cds.record.lifecycle import CLAIMING, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,10 @@ class Withdrawal:
     number: int = 0  # of the event: decisions about a lower revision are about what was withdrawn
     at: str = ""
 
+    def is_after(self, decision: Decided) -> bool:
+        """Whether a decision is about what was withdrawn: it says nothing of what stands now."""
+        return decision.revision < self.number
+
 
 def withdrawals(connection: Connection, advisories: Collection[str], until: str = "") -> dict[str, Withdrawal]:
     """By advisory what was withdrawn of it last, `until` an instant if asked; those of which nothing was are not there."""
@@ -32,7 +35,7 @@ def withdrawals(connection: Connection, advisories: Collection[str], until: str 
     claimed: dict[str, str] = {}
     gone: dict[str, tuple[int, str, str, str]] = {}
     wanted = select(event.advisory_id, event.number, event.kind, event.reason, event.state, event.at)
-    wanted = wanted.where(event.advisory_id.in_(advisories), event.kind.in_((*_CLAIMING, Kind.WITHDRAWN)))
+    wanted = wanted.where(event.advisory_id.in_(advisories), event.kind.in_((*CLAIMING, Kind.WITHDRAWN)))
     if until:
         wanted = wanted.where(event.at <= until)
     for key, number, kind, reason, state, at in connection.execute(wanted.order_by(event.number)).all():

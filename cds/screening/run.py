@@ -70,12 +70,13 @@ def screen(asked: Asked, crew: Crew, told: Told, recorders: Crew | None = None) 
         crew.check(work)
         setup = Setup.of(asked.book)
         pieces = _deal(export, work, plan, crew, setup, told)
-        if asked.record is not None and not asked.accept_gaps:
-            _refuse_gaps(export, pieces)
+        gaps = _gaps(export, pieces)
+        if gaps and asked.record is not None and not asked.accept_gaps:
+            raise InputError(_NOT_WHOLE.format(folder=export.folder, gaps="; ".join(gaps)))
         shared = gather(work, pieces)
         jobs = _shards(work, plan, pieces, shared)
         shards = _evaluate(work, plan, jobs, crew, setup, told)
-        put_together(asked.out, work, pieces, shared.refused, shards, asked.book, whole=not _gaps(export, pieces))
+        put_together(asked.out, work, pieces, shared.refused, shards, asked.book, whole=not gaps)
         on_record: Sequence[Recorded] = ()
         if asked.record is not None:
             on_record = _record(asked, work, jobs, shards, recorders or crew, setup, told)
@@ -199,13 +200,10 @@ def _missing(export: Export, pieces: Sequence[Dealt]) -> list[str]:
     return found
 
 
-def _refuse_gaps(export: Export, pieces: Sequence[Dealt]) -> None:
-    """Raises `InputError` for an export that is not whole: what it lacks could turn a finding of anybody into another."""
-    if gaps := _gaps(export, pieces):
-        raise InputError(
-            f"{export.folder}: this export is not whole ({'; '.join(gaps)}), so findings of any patient may be wrong, and would "
-            "open and close advice. Fetch it anew. If you know that nothing more exists, --accept-gaps records them all the same"
-        )
+_NOT_WHOLE = (
+    "{folder}: this export is not whole ({gaps}), so findings of any patient may be wrong, and would open and close advice. Fetch it "
+    "anew. If you know that nothing more exists, --accept-gaps records them all the same"
+)
 
 
 def _gaps(export: Export, pieces: Sequence[Dealt]) -> list[str]:

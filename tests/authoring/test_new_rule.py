@@ -159,14 +159,8 @@ def test_the_command_asks_people_and_asks_again(tmp_path: Path) -> None:
         "no", "3", "EV-OTHER", "",  # of which the title is proposed anew
         "yes",
     ]  # fmt: skip
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "cds.cli", "rules", "new", str(tmp_path / "site")]
-    process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    os.close(theirs)
-    os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
-    said, errors = process.communicate(timeout=120)
-    os.close(ours)
-    assert process.returncode == 0, said + errors
+    code, said, errors = asked_at_a_terminal(tmp_path / "site", "".join(f"{answer}\n" for answer in answers))
+    assert code == 0, said + errors
     for again in (
         "a number, such as 2.0", "write it without the percent sign: 10", "write it with a point, no comma: 1.8",
         "18 stands for 18 %", "yes, or a number from 1 to", "one of: anti-pd-1", "'Stop' directs treatment",
@@ -191,17 +185,23 @@ def test_what_was_proposed_from_an_answer_is_asked_again_once_that_is_changed() 
     assert "title" in without_outdated(own, {**own, "therapy": "endocrine-therapy"}, book)
 
 
-def test_who_leaves_before_the_files_are_written_can_go_on(tmp_path: Path) -> None:
+def asked_at_a_terminal(site: Path, typed: str, *words: str) -> tuple[int, str, str]:
+    """How `rules new` ends for who types that, what it says, and its errors."""
     ours, theirs = pty.openpty()
-    answers = answered(MARKER | KNOWN, load_rulebook(None), None)
-    words = [word for key, value in answers.items() for word in ("--with", f"{key}={value}")]
-    command = [sys.executable, "-m", "cds.cli", "rules", "new", str(tmp_path / "site"), *words]
+    command = [sys.executable, "-m", "cds.cli", "rules", "new", str(site), *words]
     process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     os.close(theirs)
-    os.write(ours, b"\x04")
+    os.write(ours, typed.encode())
     said, errors = process.communicate(timeout=120)
     os.close(ours)
-    assert process.returncode == 1, said + errors
+    return process.returncode, said, errors
+
+
+def test_who_leaves_before_the_files_are_written_can_go_on(tmp_path: Path) -> None:
+    answers = answered(MARKER | KNOWN, load_rulebook(None), None)
+    words = [word for key, value in answers.items() for word in ("--with", f"{key}={value}")]
+    code, said, errors = asked_at_a_terminal(tmp_path / "site", "\x04", *words)
+    assert code == 1, said + errors
     assert "1  marker: uchl1-ev" in said
     assert "Nothing is written. This goes on: exowatch rules new" in said
     assert not (tmp_path / "site").exists()
@@ -235,13 +235,7 @@ def test_a_word_that_is_no_unit_is_named(unit: str, part: str) -> None:
 
 
 def test_who_leaves_in_the_midst_of_it_can_go_on(tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "cds.cli", "rules", "new", str(tmp_path / "site")]
-    process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    os.close(theirs)
-    os.write(ours, b"uchl1-ev\nUCH-L1 on vesicles\n\x04")
-    said, errors = process.communicate(timeout=120)
-    os.close(ours)
-    assert process.returncode == 1, said + errors
+    code, said, errors = asked_at_a_terminal(tmp_path / "site", "uchl1-ev\nUCH-L1 on vesicles\n\x04")
+    assert code == 1, said + errors
     assert f"exowatch rules new {tmp_path}/site --with marker=uchl1-ev --with 'marker_title=UCH-L1 on vesicles'" in said
     assert not (tmp_path / "site").exists()

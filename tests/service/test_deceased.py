@@ -24,15 +24,23 @@ DEAD: list[dict[str, Any]] = [
 ALIVE: list[dict[str, Any]] = [{}, {"deceasedBoolean": False}, {"deceasedBoolean": "true"}, {"deceasedDateTime": ""}]
 
 
+def called(
+    client: TestClient, body: dict[str, Any], stated: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> tuple[Any, dict[str, Any]]:
+    """The answer about a patient of whom that is stated, and what the log says of the call."""
+    caplog.set_level(logging.INFO)
+    body["prefetch"]["patient"].update(stated)
+    answer = client.post(ADDRESS, json=body)
+    (said,) = [one.fields for one in caplog.records if one.message == "call"]  # type: ignore[attr-defined]  # what the log adds
+    return answer, said
+
+
 @pytest.mark.parametrize("stated", DEAD, ids=str)
 def test_no_card_is_shown_and_the_log_says_why(
     client: TestClient, request_body: dict[str, Any], stated: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
-    request_body["prefetch"]["patient"].update(stated)
-    answer = client.post(ADDRESS, json=request_body)
+    answer, said = called(client, request_body, stated, caplog)
     assert (answer.status_code, answer.json()) == (200, {"cards": []})
-    (said,) = [one.fields for one in caplog.records if one.message == "call"]  # type: ignore[attr-defined]  # what the log adds
     assert said["deceased"] is True
     assert said["findings"]["suspected"] == 1
 
@@ -41,10 +49,8 @@ def test_no_card_is_shown_and_the_log_says_why(
 def test_whoever_is_not_said_to_be_dead_has_a_card(
     client: TestClient, request_body: dict[str, Any], stated: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
-    request_body["prefetch"]["patient"].update(stated)
-    assert client.post(ADDRESS, json=request_body).json()["cards"]
-    (said,) = [one.fields for one in caplog.records if one.message == "call"]  # type: ignore[attr-defined]  # what the log adds
+    answer, said = called(client, request_body, stated, caplog)
+    assert answer.json()["cards"]
     assert "deceased" not in said
 
 

@@ -17,6 +17,7 @@ from cds.board.words import label, words
 from cds.calendar import day_of, today
 from cds.drawing import svg
 from cds.legible import day
+from cds.record.agendas import NoSuchMeeting
 from cds.record.cases import owner
 from cds.record.codes import ACTIONS, LEVELS
 from cds.record.decisions import (
@@ -168,13 +169,18 @@ class DecisionPages:
 
     def _to_come(self, visit: Visit, meeting: str) -> str:
         """The day of a planned meeting that is still to come, at which nothing can have been decided; "" for others."""
-        planned = self._meetings.meetings(visit.visitor.tenant, status="planned") if meeting else ()
-        return next((one.day for one in planned if one.id == meeting and one.day > today().isoformat()), "")
+        if not meeting:
+            return ""
+        try:
+            found = self._meetings.meeting(visit.visitor.tenant, meeting)
+        except NoSuchMeeting:
+            return ""
+        return found.day if found.status == "planned" and found.day > today().isoformat() else ""
 
     def _is_taken_back(self, last: Decided) -> bool:
         """Whether the last decision is about advice that was withdrawn since."""
         gone = self._reviews.database.asked(lambda connection: withdrawals(connection, [last.advisory]))
-        return last.advisory in gone and last.revision < gone[last.advisory].number
+        return last.advisory in gone and gone[last.advisory].is_after(last)
 
     def _earlier(self, visit: Visit) -> list[Decided]:
         return self._reviews.decisions(visit.visitor.tenant, advisory=visit.path["advisory"])
