@@ -9,8 +9,9 @@ from cds.advice.withdrawal import differing
 from cds.board.case import Answer, Case, Former
 from cds.legible import day, legible
 from cds.record.cases import StoredAdvisory
+from cds.record.codes import Status
 from cds.record.decisions import Decided
-from cds.record.followup import Action, Status
+from cds.record.followup import Action
 from cds.record.lifecycle import Kind
 from cds.record.listing import Event
 

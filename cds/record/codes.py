@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 DISPOSITIONS: Mapping[str, str] = {
     "accept": "Accepted: the board takes up the finding",
@@ -101,3 +102,18 @@ SOURCE: Mapping[str, str] = {
 """What the same answers say of advice about an operation: there no drug is at issue, and nothing can be resistant."""
 MONTHS = (3, 6, 12)
 """After an advisory was opened: when its outcome is asked for."""
+
+
+class Status(StrEnum):
+    """How it stands with an action."""
+
+    OPEN = "open"
+    DONE = "done"
+    PARTLY = "partly"
+    NOT_DONE = "not-done"
+    UNKNOWN = "unknown"  # somebody asked, and it cannot be found out
+    REPLACED = "replaced"  # a later decision put others in its place
+
+
+CLOSED = (Status.DONE, Status.PARTLY, Status.NOT_DONE, Status.UNKNOWN)
+"""What people can say of an action."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, TypeVar
 
 from cds.chart.model import Chart
 from cds.reasoning.findings import Finding
-from cds.record.lifecycle import Span, Standing
+from cds.record.lifecycle import Advised, Span, Standing
 
 Row = TypeVar("Row", bound=Mapping[Any, Any])
 
@@ -58,3 +59,11 @@ def of_line(rows: Iterable[Row], span: Span | None) -> Row | None:
     """The advisory of that line among those of its question: an open one if there are several, else the newest."""
     same = [row for row in rows if span is not None and span_of_row(row).same(span)]
     return max(same, key=lambda row: (Standing(row["standing"]).is_open, row["opened"]), default=None)
+
+
+def advised_of(row: Mapping[Any, Any]) -> Advised:
+    """What the lifecycle needs to know of a stored advisory."""
+    results = {ref: (value, day) for ref, value, day in json.loads(row["results"])}
+    ended_by = frozenset(json.loads(row["ended_by"]))
+    standing = Standing(row["standing"])
+    return Advised(standing, row["state"], row["basis"], row["rule_hash"], span_of_row(row), results, ended_by)

@@ -25,8 +25,8 @@ from cds.record.audit import Checkpoints, Entry, after, append, canonical, insta
 from cds.record.database import Database
 from cds.record.followup import FollowUp
 from cds.record.identity import Identity, merge_into, patient_of
-from cds.record.lifecycle import Advised, Found, Kind, Span, Standing, Step, steps, unanswered
-from cds.record.lines import columns_of, of_line, seen_in, span_of, span_of_row
+from cds.record.lifecycle import Found, Kind, Span, Standing, Step, steps, unanswered
+from cds.record.lines import advised_of, columns_of, of_line, seen_in, span_of
 from cds.record.meant import Asking, Meant, meant, name_anew, replaced_by, still
 from cds.record.meetings import Meetings
 from cds.record.ownership import Person, identify
@@ -370,14 +370,6 @@ _LAST = select(func.max(tables.evaluation.c.at)).where(tables.evaluation.c.patie
 _SEEN = select(tables.inputs.c.id).where(
     tables.inputs.c.patient_id == bindparam("patient"), tables.inputs.c.digest == bindparam("digest")
 )
-
-
-def advised_of(row: RowMapping) -> Advised:
-    """What the lifecycle needs to know of a stored advisory."""
-    results = {ref: (value, day) for ref, value, day in json.loads(row["results"])}
-    ended_by = frozenset(json.loads(row["ended_by"]))
-    standing = Standing(row["standing"])
-    return Advised(standing, row["state"], row["basis"], row["rule_hash"], span_of_row(row), results, ended_by)
 
 
 def _still_due(asked: Asked) -> str:

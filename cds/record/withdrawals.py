@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from cds.record import tables
+from cds.record.codes import Status
 from cds.record.decisions import Decided
-from cds.record.followup import Status
 from cds.record.lifecycle import CLAIMING, Kind
 
 

@@ -26,11 +26,12 @@ from cds.calendar import day_of
 from cds.calendar import today as calendar_today
 from cds.record import tables
 from cds.record.answers import HIDDEN
+from cds.record.codes import Status
 from cds.record.database import Database
-from cds.record.followup import Status, overdue_actions, overdue_outcomes
 from cds.record.identity import Identity
 from cds.record.names import NAMED, named, patients_named
 from cds.record.names import Named as Named
+from cds.record.overdue import overdue_actions, overdue_outcomes
 from cds.record.withdrawals import Withdrawal, withdrawals
 
 PAGE = 50

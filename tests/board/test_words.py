@@ -14,8 +14,7 @@ from cds.advice.wording import Wording
 from cds.board.words import label, words
 from cds.chart.model import Side
 from cds.reasoning.loading import default_rulebook
-from cds.record.codes import ACTIONS, DISPOSITIONS, NOT_DONE, REASONS, RESISTANCE, RESPONSES, RETIRED
-from cds.record.followup import Status
+from cds.record.codes import ACTIONS, DISPOSITIONS, NOT_DONE, REASONS, RESISTANCE, RESPONSES, RETIRED, Status
 from cds.record.lifecycle import Kind, Standing
 from cds.record.worklist import SORTS
 from tests.test_cli import ROOT

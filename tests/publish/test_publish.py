@@ -25,8 +25,7 @@ from cds.publish.reviews import Errand, Impression, Opinion, Outcome, ReviewPubl
 from cds.reasoning.loading import default_rulebook, shipped_rules
 from cds.reasoning.reasoner import Reasoner
 from cds.reasoning.rulebook import Rule
-from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
-from cds.record.followup import Status
+from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES, Status
 from tests.patients.archetypes import patients
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,8 @@ from cds.record.audit import verify
 from cds.record.codes import MONTHS, NOT_DONE
 from cds.record.database import Database
 from cds.record.decisions import AlreadyDecided, Decision, NoSuchAdvisory, NotAccepted, Planned
-from cds.record.followup import AllOverdue, FollowUp, months_after
+from cds.record.followup import FollowUp
+from cds.record.overdue import AllOverdue, months_after
 from cds.record.precision import precision, wilson
 from cds.record.recorder import Recorder
 from tests.patients.archetypes import patient

@@ -19,7 +19,7 @@ from cds.drawing import svg
 from cds.legible import day
 from cds.record.agendas import NoSuchMeeting
 from cds.record.cases import owner
-from cds.record.codes import ACTIONS, LEVELS
+from cds.record.codes import ACTIONS, CLOSED, LEVELS
 from cds.record.decisions import (
     AlreadyDecided,
     Decided,
@@ -29,7 +29,7 @@ from cds.record.decisions import (
     Planned,
     Reassessed,
 )  # fmt: skip
-from cds.record.followup import CLOSED, FollowUp
+from cds.record.followup import FollowUp
 from cds.record.meetings import Meetings
 from cds.record.reviews import Reviews
 from cds.record.withdrawals import withdrawals

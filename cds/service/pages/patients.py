@@ -18,9 +18,9 @@ from cds.board.sheets import patient_sheet
 from cds.board.taken_back import is_on_taken_back, taken_back
 from cds.calendar import today
 from cds.drawing import svg, table_of
-from cds.record.codes import ACTIONS, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
+from cds.record.codes import ACTIONS, CLOSED, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
 from cds.record.decisions import Decided
-from cds.record.followup import CLOSED, FollowUp, Outcome
+from cds.record.followup import FollowUp, Outcome
 from cds.record.meetings import Meetings
 from cds.record.reviews import Reviews
 from cds.record.rule_texts import rule_text
