@@ -22,7 +22,7 @@ from tests.test_cli import ROOT
 TEMPLATES = sorted(
     path
     for stage in ("service/pages", "workbench/bench")
-    for path in (ROOT / "cds" / stage / "templates").glob("*.html")
+    for path in (ROOT / "cds" / stage / "templates").rglob("*.html")
 )
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
 _SHOWN = re.compile(r'\b(?:aria-label|title|alt|placeholder|data-label|value)="([^"]*)"')

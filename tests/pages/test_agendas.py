@@ -154,7 +154,7 @@ def test_a_patient_is_put_on_an_agenda_from_their_page(house: House) -> None:
 def test_a_list_leads_to_the_meeting_on_whose_agenda_patients_were_put(house: House) -> None:
     key, here, chair = house.visit(FLAGGED, family="Chosen"), planned(house), house.browser("chair")
     said = chair.done("/board/agenda", meeting=key_of(here), patient=key)
-    done = re.search(r'<p class="done".*?</p>', said)
+    done = re.search(r'<p class="done".*?</p>', said, re.S)
     assert done
     assert f'href="{here}"' in done[0]
     assert "Chosen, Anna" in done[0]
