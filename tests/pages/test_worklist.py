@@ -128,7 +128,8 @@ def test_the_record_of_the_rules_tells_no_decision_from_another(house: House) ->
                 house.recorder.reviews.decide(Decision(row.advisory, row.revision, code, "chair"))
     page = house.browser("reader").get("/board/precision")
     cells = [
-        re.findall(r'<td data-label="([^"]+)" class="number">(\d+)', one) for one in re.findall("<tr>.*?</tr>", page, re.S)
+        re.findall(r'<td data-label="([^"]+)" class="number">(\d+)', one)
+        for one in re.findall("<tr>.*?</tr>", page, re.S)
     ]
     counted = [dict(one) for one in cells if one]
     for one in counted:
