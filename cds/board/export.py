@@ -64,7 +64,7 @@ def worklist_csv(rows: Iterable[Row], titles: Mapping[str, str]) -> bytes:
     w, of = words(), words().worklist
     header = (
         of.patient, w.patient.born, w.patient.number, of.question, of.state, f"{of.state} {w.common.since}", of.claimed.strip(": "),
-        w.meetings.finding, w.patient.missing, of.change, of.slope, of.latest, of.decision, f"{of.decision} {w.meetings.day.lower()}", of.next,
+        w.meetings.finding, w.patient.missing, of.change, of.slope, of.latest, of.decision, f"{of.decision} {w.meetings.day.lower()}", of.decision_about, of.withdrawn_since, of.next,
     )  # fmt: skip
     return csv_of(header, [*(_listed(row, titles) for row in rows), _intended(len(header))])
 
@@ -75,12 +75,13 @@ def _intended(width: int) -> Sequence[Cell]:
 
 
 def _listed(row: Row, titles: Mapping[str, str]) -> Sequence[Cell]:
-    decision = row.decision
+    decision, of = row.decision, words().worklist
     return (
         full_name(row.named), row.named.born, number_of(row.named, row.who), question_title(row, titles), label("states", row.state),
         day_of(row.since), label("states", row.claim) if row.claim else "", row.headline, "; ".join(row.missing), _figure(row.fold),
         _figure(row.slope), row.latest[:10], label("dispositions", decision.code) if decision is not None else "",
-        decision.day if decision is not None else "", row.due,
+        decision.day if decision is not None else "", of.decision_old if decision is not None and not decision.current else "",
+        day_of(row.withdrawn), row.due,
     )  # fmt: skip
 
 

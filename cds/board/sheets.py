@@ -12,7 +12,7 @@ from cds.board.case import Answer, Case, Former, about, full_name
 from cds.board.figures import Figure, figures_of
 from cds.board.legible import number_of
 from cds.board.paper import AgendaLine, MeetingSheet, PatientSheet, Question, Study, Value
-from cds.board.taken_back import is_on_taken_back, results_taken_back
+from cds.board.taken_back import outdated, results_taken_back
 from cds.board.words import label, words
 from cds.calendar import day_of
 from cds.drawing import described, svg
@@ -181,11 +181,11 @@ def _earlier(one: Decided, title: str) -> str:
 
 
 def _before(case: Case, one: Decided) -> str:
-    """That a decision is about advice that was withdrawn since; "" for others."""
+    """That a decision is about what was withdrawn since, or about an older finding; "" for others."""
     advised = case.advised(one.advisory)
     advice = advised.advisory if advised is not None else None
-    gone = advice is not None and is_on_taken_back(advice, one)
-    return f" ({words().withdrawal.decided_before})" if gone else ""
+    old = outdated(advice, one) if advice is not None else ""
+    return f" ({old})" if old else ""
 
 
 def _quoted(one: Decided) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cds.advice.withdrawal import differing
 from cds.board.case import Answer, Case, Former
+from cds.board.words import words
 from cds.legible import day, legible
 from cds.record.cases import StoredAdvisory
 from cds.record.codes import Status
@@ -50,6 +51,14 @@ def taken_back(
 def is_on_taken_back(advice: StoredAdvisory, decision: Decided) -> bool:
     """Whether a decision is about what was withdrawn since: it says nothing of what stands now."""
     return advice.taken_back is not None and decision.revision < advice.taken_back.number
+
+
+def outdated(advice: StoredAdvisory, decision: Decided) -> str:
+    """Why a decision says nothing of what stands now, in words: it is about what was withdrawn, or an older finding; "" if it does."""
+    if is_on_taken_back(advice, decision):
+        return str(words().withdrawal.decided_before)
+    is_older = advice.is_open and decision.newest and decision.revision < advice.revision
+    return str(words().worklist.decision_old) if is_older else ""
 
 
 def results_taken_back(case: Case, event: Event) -> Iterator[str]:

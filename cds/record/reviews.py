@@ -35,7 +35,7 @@ from cds.record.decisions import (
     somebody,
 )  # fmt: skip
 from cds.record.identity import held_survivor
-from cds.record.lifecycle import Standing
+from cds.record.lifecycle import Kind, Standing
 from cds.record.trail import Trail
 
 
@@ -55,8 +55,8 @@ class Reviews:
     def decide(self, decision: Decision, tenant: str | None = None) -> str:
         """Record what a board decided; the id of the record, the same if it was sent before.
 
-        Of the same revision it takes the place of the decision before, whose open actions end unless they are stated again; of a newer
-        revision it stands beside that, and they go on. Raises `NotAccepted`, `AlreadyDecided`, `Ended`, and `Reassessed`.
+        It takes the place of the decision before, whose open actions end unless they are stated again, also where that was about an
+        older revision: whoever decides anew has them before their eyes. Raises `NotAccepted`, `AlreadyDecided`, `Ended`, and `Reassessed`.
         """
         decision = checked(decision)
         packed = content.packed(
@@ -141,8 +141,11 @@ class Reviews:
 
         return self.trail.write(work)
 
-    def acknowledge(self, tenant: str, advisory: str, by: str) -> bool:
-        """Note that somebody saw that advice was withdrawn; False if nothing is left to be acknowledged. Raises `NotAccepted`."""
+    def acknowledge(self, tenant: str, advisory: str, by: str, seen: int | None = None) -> bool:
+        """Note that somebody saw that advice was withdrawn; False if nothing is left to be acknowledged.
+
+        `seen` is the number of the event that they saw (default: the last). Raises `NotAccepted`, also if it was withdrawn again since.
+        """
         by, answer = somebody(by), tables.answer
 
         def work(connection: Connection) -> tuple[bool, Entry | None]:
@@ -151,13 +154,19 @@ class Reviews:
             rows = connection.execute(waiting).mappings().all()
             if not rows:
                 return False, None
+            event = tables.event.c
+            times = select(func.max(event.number)).where(
+                event.advisory_id == advisory, event.kind == Kind.WITHDRAWN.value
+            )
+            if seen is not None and (connection.execute(times).scalar() or 0) > seen:
+                raise NotAccepted("withdrawn", "it was withdrawn again since: look at that first")
             entry = entry_of(patient, by, "acknowledge")
-            seen = {
+            noticed = {
                 "id": str(uuid.uuid4()), "patient_id": patient["id"], "advisory_id": advisory,
                 "revision": row["revision"], "by": by, "at": self.trail.now(),
             }  # fmt: skip
-            connection.execute(insert(tables.acknowledgement), seen)
-            entry.wrote(tables.acknowledgement, seen, patient["salt"])
+            connection.execute(insert(tables.acknowledgement), noticed)
+            entry.wrote(tables.acknowledgement, noticed, patient["salt"])
             for one in rows:
                 changed = {**one, "withdrawn": "", "rank": urgency(one["state"], one["claim"])}
                 connection.execute(update(answer).where(answer.c.id == one["id"]), changed)
@@ -167,12 +176,13 @@ class Reviews:
         return self.trail.write(work)
 
     def decisions(self, tenant: str, *, advisory: str = "", patient: str = "") -> list[Decided]:
-        """Every decision about an advisory, or about all of a patient (by row id), the oldest first."""
+        """Every decision about an advisory, or about all of a patient (by row id): those of an advisory in the order in which they were
+        made, whatever the clocks of hosts said; advisories by their first."""
         table = tables.advisory
         wanted = select(table.c.id).where(table.c.tenant == tenant)
         wanted = wanted.where(table.c.id == advisory) if advisory else wanted.where(table.c.patient_id == patient)
         found = self.database.asked(lambda one: decided(one, one.execute(wanted).scalars().all()))
-        return sorted((one for each in found.values() for one in each), key=lambda one: (one.at, one.number))
+        return [one for each in sorted(found.values(), key=lambda those: those[0].at) for one in each]
 
 
 class _Deciding:
@@ -192,13 +202,14 @@ class _Deciding:
         What the decision before stated too goes on as it is: what was done since then is not to be done again.
         """
         table, decision = tables.action, self._decision
-        go_on = {Planned(*one) for last in self._before[-1:] for one in _rest(last)["actions"]}
+        stated = {Planned(*one) for last in self._before[-1:] for one in _rest(last)["actions"]}
+        go_on = set(stated)
         revisions = {row["id"]: row["revision"] for row in self._before}
         still = select(table).where(table.c.advisory_id == decision.advisory, table.c.status == "open")
         for row in self._connection.execute(still.order_by(table.c.due, table.c.id)).mappings().all():
             if (same := Planned(row["kind"], row["due"])) in decision.actions:
                 go_on.add(same)
-            elif revisions.get(row["disposition_id"]) == decision.revision:
+            elif same in stated or revisions.get(row["disposition_id"]) == decision.revision:
                 ended = {**row, "status": "replaced", "by": decision.by, "closed": self.at}
                 self._connection.execute(update(table).where(table.c.id == row["id"]), ended)
                 self.entry.wrote(table, ended, self._patient["salt"])

@@ -116,6 +116,12 @@ class Browser:
         assert answer.status_code == 303, (path, answer.status_code, text_of(answer.text)[-800:])
         return self.get(answer.headers["Location"].partition("#")[0])
 
+    def acknowledge(self, at: str) -> str:
+        """Acknowledge the first withdrawal that a page shows, as its form says it was seen; the page to which that leads."""
+        found = re.search(r'action="([^"]*/acknowledge)".*?name="seen" value="([0-9]+)"', self.get(at), re.S)
+        assert found, text_of(self.get(at))
+        return self.done(found[1], seen=found[2])
+
 
 def csrf_in(page: str) -> str:
     found = re.search(r'name="csrf" value="([^"]+)"', page)

@@ -12,7 +12,7 @@ from pypdf import PdfReader
 from cds.legible import day
 from cds.record.database import Database
 from tests.pages.boards import FLAGGED, WATCHED, Browser, House, text_of
-from tests.pages.test_board import DAYS, SOON, advisory_of, deciding, seen_in
+from tests.pages.test_board import DAYS, SOON, deciding, seen_in
 from tests.pages.test_meetings import FORM, TODAY, drafted, key_of, planned, seen
 
 
@@ -54,7 +54,7 @@ def test_a_decision_about_withdrawn_advice_is_none_about_what_stands(house: Hous
     for words in (f"suspected, withdrawn {day(house.now.date())}", "(about advice since withdrawn)"):
         assert words in agenda, words
         assert words in printed(chair, here), words
-    chair.done(f"{own}/advisories/{advisory_of(house, key)}/acknowledge")
+    chair.acknowledge(own)
     assert "An action that was decided on it is still open." in text_of(chair.get(own))
     house.now += timedelta(minutes=1)
     closed(chair, here)

@@ -333,8 +333,7 @@ def test_who_came_from_an_ehr_finds_every_door_of_the_page_open(house: House) ->
     assert links
     for link in links:
         assert browser.http.get(link, follow_redirects=True).status_code == 200, link
-    (acknowledge,) = re.findall(r'action="(/[^"]*/acknowledge)"', page)
-    page = browser.done(acknowledge)
+    page = browser.acknowledge(f"/board/patients/{key}")
     assert "Acknowledged." in page
     assert "/acknowledge" not in page
     assert "acknowledge" not in house.browser("chair").get("/board")
@@ -355,7 +354,7 @@ def test_nothing_is_written_about_another_than_whom_the_ehr_opened(house: House)
     for path, sent in (
         (f"{here}/decision", form),
         (f"{here}/outcome", {"months": "3", "seen": "0", "response": "SD", "resistance": "no"}),
-        (f"{here}/acknowledge", {}),
+        (f"{here}/acknowledge", {"seen": "0"}),
     ):
         assert browser.post(path, **sent).status_code == 403, path
     assert house.recorder.reviews.decisions("default", patient=one) == []

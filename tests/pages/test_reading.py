@@ -104,9 +104,7 @@ def test_the_sheet_says_that_advice_about_which_a_board_decided_was_withdrawn(ho
     assert squeezed("Because: a result on which it rested was") in said
     assert squeezed("(withdrawn): accepted") in said
     assert squeezed("suspected acquired resistance to chemotherapy") in said
-    form = re.search(rf"/board/patients/{key}/advisories/[0-9a-f-]+/acknowledge", browser.get("/board"))
-    assert form
-    browser.done(form[0])
+    browser.acknowledge("/board")
     acknowledged = squeezed(f"Withdrawal acknowledged by chair, {day(house.now.date())}")
     assert acknowledged not in said
     assert acknowledged in squeezed(paper(house, key))
@@ -229,9 +227,7 @@ def test_who_acknowledged_a_withdrawal_and_when_stays_known(house: House) -> Non
     house.visit("A30", "2025-04-30", family="Withdrawn")
     chair, own = house.browser("chair"), f"/board/patients/{key}"
     assert squeezed("Nobody has acknowledged the withdrawal yet") in squeezed(paper(house, key))
-    form = re.search(rf"{own}/advisories/[0-9a-f-]+/acknowledge", chair.get(own))
-    assert form
-    chair.done(form[0])
+    chair.acknowledge(own)
     when = day(house.now.date())
     assert f"Withdrawal acknowledged, {when} , by chair" in text_of(chair.get(own))
     assert squeezed("withdrawn 1 Dec 2025") not in squeezed(paper(house, key))  # the advice stands again

@@ -12,13 +12,13 @@ from fastapi import Response
 from markupsafe import Markup
 
 from cds.board.case import Answer, Cases
-from cds.board.taken_back import is_on_taken_back, taken_back
+from cds.board.taken_back import is_on_taken_back, outdated, taken_back
 from cds.board.words import label, words
 from cds.calendar import day_of, today
 from cds.drawing import svg
 from cds.legible import day
 from cds.record.agendas import NoSuchMeeting
-from cds.record.cases import owner
+from cds.record.cases import StoredAdvisory, owner
 from cds.record.codes import ACTIONS, CLOSED, LEVELS
 from cds.record.decisions import (
     AlreadyDecided,
@@ -32,6 +32,7 @@ from cds.record.decisions import (
 from cds.record.followup import FollowUp
 from cds.record.meetings import Meetings
 from cds.record.reviews import Reviews
+from cds.record.sittings import Meeting
 from cds.record.withdrawals import withdrawals
 from cds.service.access.browser import field as one_field
 from cds.service.access.browser import number
@@ -57,6 +58,15 @@ class Draft:
     resistance: bool = False
     references: tuple[str, ...] = ()
     meeting: str = ""
+
+    @property
+    def planned(self) -> tuple[Planned, ...]:
+        """All that the decision asks for."""
+        return (*self.kept, *(Planned(kind, due) for kind, due in self.actions.items()))
+
+    def beside(self, other: Decided) -> Draft:
+        """With what a decision that came between asks for: it goes on, unless its tick is taken away."""
+        return replace(self, kept=(*self.kept, *(one for one in other.actions if one not in self.planned)))
 
     def is_late(self, today: date) -> bool:
         """Whether something is asked for by a day that has passed: a slip, unless the decision is entered afterwards."""
@@ -104,12 +114,9 @@ class DecisionPages:
     def _decide(self, visit: Visit) -> Response:
         self._of_this_patient(visit, "advisory")
         draft, form = _draft(visit), visit.form
-        revision, seen = (number(one_field(form, name), digits=8) for name in ("revision", "seen"))
-        if revision is None or seen is None:
-            raise NotThere
-        planned = (*draft.kept, *(Planned(kind, due) for kind, due in draft.actions.items()))
+        revision, seen = _filled_in_from(visit)
         decision = Decision(
-            visit.path["advisory"], revision, draft.disposition, visit.visitor.name, seen, draft.reason, draft.note, planned,
+            visit.path["advisory"], revision, draft.disposition, visit.visitor.name, seen, draft.reason, draft.note, draft.planned,
             draft.level, draft.resistance, draft.references, draft.meeting,
         )  # fmt: skip
         earlier = self._earlier(visit)
@@ -129,9 +136,7 @@ class DecisionPages:
             return self._shown(visit, draft, problems=mend, status=HTTPStatus.UNPROCESSABLE_ENTITY)
         except (AlreadyDecided, Reassessed, Ended) as error:
             if isinstance(error, AlreadyDecided):
-                # What the other asked for goes on, unless its tick is taken away.
-                asked = (one for one in self._earlier(visit)[-1].actions if one not in planned)
-                draft = replace(draft, kept=(*draft.kept, *asked))
+                draft = draft.beside(self._earlier(visit)[-1])
             return self._shown(visit, draft, conflict=_came_first(error), status=HTTPStatus.CONFLICT)
         at = visit.query.get("meeting", "")
         if at and at == draft.meeting:  # whoever came from an agenda goes on with it
@@ -153,19 +158,27 @@ class DecisionPages:
         if advised is None or advised.advisory is None:
             raise NotThere
         advisory, earlier = advised.advisory, self._earlier(visit)
+        if problems and (came := _came_between(visit, advisory, earlier)):
+            # The page shows what stands now, so whoever mends a slip has to be told that it is not what they saw.
+            conflict, status = _came_first(came), HTTPStatus.CONFLICT
+            draft = draft.beside(earlier[-1]) if isinstance(came, AlreadyDecided) else draft
         actions = self._follow_up.actions(visit.visitor.tenant, advisory=advisory.id)
         gone = [one for one in taken_back(case, {advisory.id: earlier}, actions) if one.advisory == advisory.id]
         return page(
             "decision", status, visitor=visit.visitor, header=case.header, patient=case.key, age=age_of(case), advised=advised,
             said=advised.said if isinstance(advised, Answer) else None, advisory=advisory, earlier=earlier, seen=len(earlier),
             draft=draft, at=visit.query.get("meeting", ""), written=bool(visit.form), done=self._done(visit), codes=CODES,
-            problems=problems or {}, levels=LEVELS, taken_back=gone, on_taken_back=is_on_taken_back,
+            problems=problems or {}, levels=LEVELS, taken_back=gone, on_taken_back=is_on_taken_back, outdated=outdated,
             to_come=self._to_come(visit, visit.query.get("meeting", "")),
             drawing=Markup(svg(case.scene, styled=False)) if case.scene.panels else "",  # noqa: S704 - our own, with every text of a record escaped
-            conflict=conflict if advisory.is_open else words().decision.ended,
-            meetings=[one for one in self._meetings.meetings(visit.visitor.tenant, status="planned") if one.day <= today().isoformat()],
+            conflict=conflict if advisory.is_open else words().decision.ended, meetings=self._open_meetings(visit),
             may_second=may_second(visit.visitor),
         )  # fmt: skip
+
+    def _open_meetings(self, visit: Visit) -> Sequence[Meeting]:
+        """The meetings at which something can have been decided; none for whom an EHR opened this patient only."""
+        planned = () if visit.visitor.patient else self._meetings.meetings(visit.visitor.tenant, status="planned")
+        return [one for one in planned if one.day <= today().isoformat()]
 
     def _to_come(self, visit: Visit, meeting: str) -> str:
         """The day of a planned meeting that is still to come, at which nothing can have been decided; "" for others."""
@@ -240,11 +253,17 @@ class DecisionPages:
 
     def _acknowledge(self, visit: Visit) -> Response:
         self._of_this_patient(visit, "advisory")
-        self._reviews.acknowledge(visit.visitor.tenant, visit.path["advisory"], visit.visitor.name)
-        if one_field(visit.form, "from") == "list" and not visit.visitor.patient:
-            visit.done = "acknowledged"
+        seen, who, key = number(one_field(visit.form, "seen"), digits=8), visit.visitor, visit.path["advisory"]
+        if seen is None:
+            raise NotThere
+        try:
+            done = "acknowledged" if self._reviews.acknowledge(who.tenant, key, who.name, seen) else ""
+        except NotAccepted as error:
+            return _refused(visit, problem(error))
+        if one_field(visit.form, "from") == "list" and not who.patient:
+            visit.done = done
             return redirect("/board")
-        return _back(visit, "acknowledged")
+        return _back(visit, done)
 
     def _of_this_patient(self, visit: Visit, kind: Literal["advisory", "decision", "action"]) -> None:
         """Note whom the address is about, before anything is written. Raises `NoSuchPatient` unless what it names is theirs."""
@@ -261,8 +280,7 @@ class DecisionPages:
             why = words().refused.first.format(by=error.by, what=what, when=day(day_of(error.at)))
         else:
             return _back(visit, done, place)
-        back = f"/board/patients/{visit.patient}"
-        return page("refused", HTTPStatus.CONFLICT, visitor=visit.visitor, why=why, back=back)
+        return _refused(visit, why)
 
 
 def problem(error: NotAccepted) -> str:
@@ -278,10 +296,34 @@ def _problems(error: NotAccepted, draft: Draft) -> Mapping[str, str]:
     return found
 
 
+def _refused(visit: Visit, why: str) -> Response:
+    """A page that says why nothing was recorded, and leads back to the case."""
+    back = f"/board/patients/{visit.patient}"
+    return page("refused", HTTPStatus.CONFLICT, visitor=visit.visitor, why=why, back=back)
+
+
 def _back(visit: Visit, done: str, place: str = "") -> Response:
     """To the case; so that loading the page again repeats nothing."""
     visit.done = done
     return redirect(f"/board/patients/{visit.patient}" + (f"#{place}" if place else ""))
+
+
+def _filled_in_from(visit: Visit) -> tuple[int, int]:
+    """The revision of the advice, and how many decisions about it, that stood on the page where a form was filled in."""
+    revision, seen = (number(one_field(visit.form, name), digits=8) for name in ("revision", "seen"))
+    if revision is None or seen is None:
+        raise NotThere
+    return revision, seen
+
+
+def _came_between(
+    visit: Visit, advisory: StoredAdvisory, earlier: Sequence[Decided]
+) -> AlreadyDecided | Reassessed | None:
+    """What happened since a form was filled in."""
+    revision, seen = _filled_in_from(visit)
+    if len(earlier) > seen:
+        return AlreadyDecided(earlier[-1].by, earlier[-1].code, earlier[-1].at)
+    return Reassessed(advisory.standing, advisory.changed) if advisory.revision != revision else None
 
 
 def _came_first(error: AlreadyDecided | Reassessed | Ended) -> str:

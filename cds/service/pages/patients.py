@@ -15,7 +15,7 @@ from cds.board.case import Case, Cases
 from cds.board.export import course_csv
 from cds.board.paper import patient_pdf
 from cds.board.sheets import patient_sheet
-from cds.board.taken_back import is_on_taken_back, taken_back
+from cds.board.taken_back import outdated, taken_back
 from cds.calendar import today
 from cds.drawing import svg, table_of
 from cds.record.codes import ACTIONS, CLOSED, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
@@ -77,7 +77,7 @@ class PatientPages:
             age=age_of(case),
             drawing=Markup(svg(case.scene, styled=False)),  # noqa: S704 - our own, with every text of a record escaped
             table=table_of(case.scene), decisions=decisions, may_second=may_second(visit.visitor),
-            actions=actions, taken_back=list(taken_back(case, decisions, actions)), on_taken_back=is_on_taken_back, outcomes=tuple(self._outcomes(tenant, case)),
+            actions=actions, taken_back=list(taken_back(case, decisions, actions)), outdated=outdated, outcomes=tuple(self._outcomes(tenant, case)),
             done=done_of(visit.done), agendas=self._agendas(visit, case),
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from http import HTTPStatus
 from typing import Any
@@ -114,6 +114,9 @@ class WorklistPages:
         tenant, day, database = visit.visitor.tenant, today(), self._meetings.database
         chosen, last = chosen_of(visit.query, self._book), self._meetings.last_held(tenant)
         listing = listed(database, tenant, chosen.filter(day, last), new_since=beginning(last), today=day)
+        if chosen.page > listing.pages:  # the list is shorter than it was when somebody kept this address
+            chosen = replace(chosen, page=max(listing.pages, 1))
+            listing = listed(database, tenant, chosen.filter(day, last), new_since=beginning(last), today=day)
         withdrawn: Sequence[Row] = listing.rows if chosen.state == WITHDRAWN else ()
         if listing.counts.withdrawn and chosen.state != WITHDRAWN:
             withdrawn = every(database, tenant, Filter(standing=WITHDRAWN), _MOST_ON_TOP)
