@@ -162,9 +162,12 @@ def would_change(finding: Finding, chart: Chart, book: RuleBook, words: Wording)
     spec = next((spec for spec in finding.rule.facts if spec.kind == "value" and spec.name in compared), None)
     if spec is not None:
         yield from _next_value(spec, compared[spec.name], finding)
+        yield from _next_over_lowest(compared[spec.name], finding, book, words)
         yield from _next_pair(finding, chart, book)
     if finding.state == "hold" and (days := judged_again(finding, chart, book)) is not None and days.first is not None:
-        yield f"a sample {days} can be judged"
+        # A day that is only that of the data must not look like one before which nothing could be judged.
+        now = days.first == chart.as_of
+        yield f"a new sample, drawn {days}, can be judged" if now else f"a sample {days} can be judged"
     if finding.state == "data-quality":
         yield from (f"it can be judged once {said}" for said in words.settled(finding, chart))
     if finding.state == "not-evaluable":
@@ -263,6 +266,22 @@ def _next_value(spec: FactSpec, comparison: Comparison, finding: Finding) -> Ite
         else ""
     )
     yield f"a comparable value {where} {limit} {then}{until}"
+
+
+def _next_over_lowest(comparison: Comparison, finding: Finding, book: RuleBook, words: Wording) -> Iterator[str]:
+    """Which value of the next sample would leave a rise, but not a confirmed one; nothing where the rule asks for no such comparison.
+
+    Every sample of a confirmed rise lies over the lowest value on treatment before it.
+    """
+    over = over_lowest(finding, book) if finding.state == "suspected" else ()
+    if not over:
+        return
+    result, edge = over[-1].sample.result, threshold_value(over[-1])
+    if threshold_value(comparison) < edge < math.inf and not _inverse(result):
+        yield (
+            f"a comparable value below {_limit(edge)} {result.unit}, the limit over the lowest earlier value on treatment, "
+            f"would no longer confirm the rise, and leave: {words.state('watch')}"
+        )
 
 
 def _next_pair(finding: Finding, chart: Chart, book: RuleBook) -> Iterator[str]:

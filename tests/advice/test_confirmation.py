@@ -117,3 +117,23 @@ def test_the_card_holds_it(write: Callable[[Chart], list[Card]]) -> None:
         "EV-PD-L1, value of 24 Mar 2025: **2.54 ×** of the reference 118 pg/mL, "
         "lowest earlier value on treatment (3 Feb 2025); limit 2.14 ×, that is 253 pg/mL"
     ) in text
+
+
+@pytest.mark.parametrize(
+    ("value", "state"), [(128.0, "no-flag"), (130.0, "watch"), (251.0, "watch"), (254.0, "suspected")]
+)
+def test_what_would_end_the_confirmation_is_told_beside_what_would_end_the_rise(
+    advise: Advise, value: float, state: str
+) -> None:
+    rise = {-7: 60, 28: 118, 77: 300, 98: 310}
+    assert said(advise, on_pembrolizumab(rise)).would_change == (
+        "a comparable value below 129 pg/mL would end the rise",
+        "a comparable value below 253 pg/mL, the limit over the lowest earlier value on treatment, would no longer confirm the rise, "
+        "and leave: watch",
+    )
+    assert said(advise, on_pembrolizumab({**rise, 126: value})).state == state
+
+
+def test_where_the_lowest_value_lies_below_the_reference_one_limit_is_enough(advise: Advise) -> None:
+    (only,) = said(advise, on_pembrolizumab({-7: 120, 28: 100, 77: 300, 98: 310})).would_change
+    assert "would end the rise" in only

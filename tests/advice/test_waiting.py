@@ -299,3 +299,18 @@ def test_a_new_specimen_is_not_offered_while_the_drug_binds_the_analyte(
     assert [option.key for option in said.options] == options
     assert any("stated that the assay tolerates the drug" in one for one in said.would_change)
     assert not any("another sample" in one for one in said.would_change)
+
+
+def test_a_day_that_is_only_that_of_the_data_is_no_day_before_which_nothing_could_be_judged(advise: Advise) -> None:
+    early = only(advise(chart(*series("trpc5-ev", {-4: 2.0, 50: 5.6}), as_of=55)))
+    later = only(advise(chart(*series("trpc5-ev", {-4: 2.0, 50: 5.6}), as_of=70)))
+    assert (early.state, later.state) == ("hold", "hold")
+    assert f"a sample from {iso(60)} on can be judged" in early.would_change
+    assert f"a new sample, drawn from {iso(70)} on, can be judged" in later.would_change
+
+
+def test_a_sample_after_the_days_of_an_operation_is_not_said_to_lack_a_treatment(advise: Advise) -> None:
+    said = only(advise(operated({-7: 4.0, 200: 1.0})))
+    assert said.state == "not-applicable"
+    assert "outside the days after an operation" in said.headline
+    assert "treatment" not in said.explanation
