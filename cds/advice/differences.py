@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 
+from cds.advice.methods import code_in_words
 from cds.chart.declarations import WORDS
 from cds.reasoning.explanation import figure
 from cds.reasoning.findings import Finding
@@ -63,7 +64,9 @@ def meant(finding: Finding, elements: Sequence[str], label: Callable[[str], str]
 
 
 def _told(name: str, answer: str) -> str:
-    return f"{answer} (a code that is not known here)" if _is_unknown(name, answer) else answer
+    if _is_unknown(name, answer):
+        return f"{answer} (a code that is not known here)"
+    return code_in_words(answer) if name in WORDS else answer
 
 
 def _is_unknown(name: str, answer: str) -> bool:

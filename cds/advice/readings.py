@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from cds.advice.advisory import Reading
 from cds.advice.checks import is_judged
 from cds.advice.confirmation import over_lowest
+from cds.advice.methods import method_in_words
 from cds.advice.wording import Wording
 from cds.chart.declarations import CHECKS
-from cds.chart.model import Chart, Method, Result
+from cds.chart.model import Chart, Result
 from cds.reasoning.change import Comparison
 from cds.reasoning.explanation import figure
 from cds.reasoning.findings import Finding
@@ -19,29 +20,12 @@ from cds.reasoning.rulebook import RuleBook
 
 _ANSWERS = {check: {good: answer for answer, good in answers.items()} for check, answers in CHECKS.items()}
 
-_METHODS: Mapping[str, str] = {
-    "edta": "EDTA", "acd": "ACD", "uc": "ultracentrifugation", "density": "density gradient", "sec": "SEC", "spr": "SPR",
-    "elisa": "ELISA", "simoa": "Simoa", "rt-qpcr": "RT-qPCR", "dpcr": "dPCR", "flow-cytometry": "flow cytometry",
-    "serum-gel": "serum gel tube", "serum-plain": "plain serum tube",
-}  # fmt: skip
-"""Codes of the code system exosomal-method as laboratories write them; the others are words already."""
-
 
 def readings(finding: Finding, chart: Chart, book: RuleBook, words: Wording) -> Iterator[Reading]:
     """Every result that the finding rests on, of its parts one after the other, each oldest first."""
     for part in finding.parts or (finding,):
         for result, roles in _roles(part, chart, book):
             yield _reading(result, roles, part.anchor_day, words)
-
-
-def method_in_words(method: Method) -> str:
-    """The method as far as it is stated: `plasma, EDTA, SEC, flow cytometry, cytometer-1, clone-1, normaliser none`."""
-    coded = (method.specimen, method.tube, method.isolation, method.assay)
-    said = [code and _METHODS.get(code, code) for code in coded]
-    said += [method.platform, method.reagents]
-    said.append(f"normaliser {method.normaliser}" if method.normaliser else None)
-    said.append(f"efficiency {method.efficiency}" if method.efficiency is not None else None)
-    return ", ".join(part for part in said if part)
 
 
 def _reading(result: Result, roles: tuple[str, ...], anchor: date | None, words: Wording) -> Reading:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from cds.advice.advisory import Advisory
 from cds.advice.changes import fold
 from cds.advice.checks import is_judged
-from cds.advice.readings import method_in_words
+from cds.advice.methods import method_in_words
 from cds.advice.waiting import second_sample
 from cds.advice.wording import Wording
 from cds.chart.model import Chart, Result

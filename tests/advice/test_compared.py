@@ -15,7 +15,7 @@ from cds.chart.model import Chart, Diagnosis, Line
 from tests.advice.charts import METHOD, START, chart, result, series
 
 Advise = Callable[[Chart], tuple[Advisory, ...]]
-OTHER_CODE = "assay flow-cytometrie (a code that is not known here) instead of flow-cytometry"
+OTHER_CODE = "assay flow-cytometrie (a code that is not known here) instead of flow cytometry"
 
 
 def only(advisories: tuple[Advisory, ...]) -> Advisory:
@@ -32,11 +32,11 @@ def compared(advise: Advise, before: dict[str, Any], latest: dict[str, Any]) -> 
     ("before", "latest", "reasons"),
     [
         ({}, {"method": replace(METHOD, assay="flow-cytometrie")}, [OTHER_CODE]),
-        ({}, {"method": replace(METHOD, isolation="uc")}, ["isolation method uc instead of sec"]),
+        ({}, {"method": replace(METHOD, isolation="uc")}, ["isolation method ultracentrifugation instead of SEC"]),
         (
             {},
             {"method": replace(METHOD, isolation="uc", tube="citrate"), "lot": "L2"},
-            ["tube additive citrate instead of edta", "isolation method uc instead of sec", "reagent lot L2 instead of L1"],
+            ["tube additive citrate instead of EDTA", "isolation method ultracentrifugation instead of SEC", "reagent lot L2 instead of L1"],
         ),
         ({}, {"laboratory": "Elsewhere"}, ["laboratory Elsewhere instead of EV laboratory"]),
         ({"lot": None}, {}, ["reagent lot not stated for the sample of 2025-01-02"]),

@@ -119,7 +119,7 @@ def test_a_value_below_the_limit_of_detection_claims_a_bound_only(advise: Advise
         (
             "another method",
             {"method": replace(METHOD, isolation="uc")},
-            "isolation method uc instead of sec",
+            "isolation method ultracentrifugation instead of SEC",
         ),
         ("an unreadable value", {"faults": frozenset({"unreadable-value"})}, "value cannot be read"),
     ],
