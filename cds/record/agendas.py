@@ -113,19 +113,43 @@ def seat(
     carried_from: str = "",
     status: str = "open",
 ) -> str:
-    """Put a patient at the end of an agenda, if they do not stand on it; the id of the row."""
+    """Put a patient at the end of an agenda, unless they wait there already; the id of the row.
+
+    A case that was carried away from there is opened again, and so is one that was discussed there if an open one is carried to it
+    and the meeting has not decided about all that advice claims: else the case would be open nowhere.
+    """
     there = seats(connection, meeting)
-    for one in there:
-        if one["patient_id"] == patient["id"]:
+    last = max((int(one["position"]) for one in there), default=0) + 1
+    mine = [one for one in there if one["patient_id"] == patient["id"]]  # several if two patients were merged
+    for one in mine:
+        if one["status"] == "open":
             return str(one["id"])
+    for one in mine:
+        if one["status"] == "discussed" and (not carried_from or _is_settled(connection, patient["id"], meeting)):
+            return str(one["id"])
+    if mine:
+        came = carried_from or mine[0]["carried_from"]
+        again = Seat(connection, mine[0], patient["salt"])
+        again.change(entry, status=status, position=last, carried_from=came, by=by, at=at)
+        return str(mine[0]["id"])
     row = {
-        "id": str(uuid.uuid4()), "patient_id": patient["id"], "meeting_id": meeting, "status": status,
-        "position": max((int(one["position"]) for one in there), default=0) + 1, "carried_from": carried_from or None,
-        "by": by, "at": at, "found": None,
+        "id": str(uuid.uuid4()), "patient_id": patient["id"], "meeting_id": meeting, "status": status, "position": last,
+        "carried_from": carried_from or None, "by": by, "at": at, "found": None,
     }  # fmt: skip
     connection.execute(insert(tables.agenda), row)
     entry.wrote(tables.agenda, row, patient["salt"])
     return str(row["id"])
+
+
+def _is_settled(connection: Connection, patient: str, meeting: str) -> bool:
+    """Whether a meeting has decided about all that advice claims of a patient, as it stands."""
+    table = tables.disposition.c
+    wanted = select(table.advisory_id, table.revision).where(
+        table.meeting_id == meeting, table.patient_id == patient, table.code != "not-discussed"
+    )
+    decided = {(row.advisory_id, row.revision) for row in connection.execute(wanted)}
+    claimed = {(one.advisory, one.revision) for one in found_now(connection, [patient]).get(patient, ()) if one.claim}
+    return bool(claimed) and claimed <= decided
 
 
 # what is found -----------------------------------------------------------------------------------------------------------

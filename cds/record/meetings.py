@@ -128,7 +128,7 @@ class Meetings:
     def add_all(self, tenant: str, meeting: str, patients: Sequence[str], by: str) -> int:
         """Put patients (by row id) at the end of an agenda, all of them or none; how many were put there.
 
-        Who stands on it already stays where they are.
+        Who stands on it already stays where they are; whose case was carried away from it is put there anew.
 
         Raises `NoSuchPatient`, and `AlreadyHeld`.
         """
@@ -190,7 +190,8 @@ class Meetings:
     def carry(self, tenant: str, meeting: str, to: str, by: str) -> int:
         """Carry the cases that are still open over to the end of another, planned meeting, in their order; how many were.
 
-        Who stands on that agenda already is not put there twice. The first meeting may be held by then. Each case is carried by itself:
+        Who stands on that agenda already is not put there twice; whose case was carried away from there or discussed is opened again, see
+        `seat`. The first meeting may be held by then. Each case is carried by itself:
         what could not be done is done when it is called again. Raises `AlreadyHeld`, and `NotAccepted` for the same meeting.
         """
         by = somebody(by)

@@ -138,10 +138,11 @@ def _days(connection: Connection, outside: Sequence[Decided]) -> Mapping[str, st
 
 
 def _carried_to(connection: Connection, meeting: Meeting) -> Mapping[str, str]:
-    """By patient the day of the meeting to which they were carried over."""
+    """By patient the day of the meeting to which they were carried over, the last time if they came back and were carried again."""
     agenda, after = tables.agenda, tables.meeting
     wanted = select(agenda.c.patient_id, after.c.day).join(after, after.c.id == agenda.c.meeting_id)
-    return {key: day for key, day in connection.execute(wanted.where(agenda.c.carried_from == meeting.id))}
+    wanted = wanted.where(agenda.c.carried_from == meeting.id).order_by(agenda.c.at, agenda.c.id)
+    return {key: day for key, day in connection.execute(wanted)}
 
 
 def _before(connection: Connection, meeting: Meeting, rows: Sequence[RowMapping]) -> Mapping[str, tuple[Before, ...]]:

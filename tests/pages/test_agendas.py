@@ -158,3 +158,14 @@ def test_a_list_leads_to_the_meeting_on_whose_agenda_patients_were_put(house: Ho
     assert done
     assert f'href="{here}"' in done[0]
     assert "Chosen, Anna" in done[0]
+
+
+def test_who_came_back_from_another_agenda_can_be_put_and_found_there(house: House) -> None:
+    key, chair = house.visit(FLAGGED, family="Chosen"), house.browser("chair")
+    here, later = planned(house, key), planned(house, day=SOON)
+    chair.done(here, do="carry", to=key_of(later))
+    said = text_of(chair.done("/board/agenda", meeting=key_of(here), patient=key))
+    assert "Put on the agenda." in said.partition("Findings by state")[0]
+    assert "carried over to" not in text_of(chair.get(here)).partition("Carry over what")[0]
+    own = chair.get(f"/board/patients/{key}")
+    assert all(f'href="{one}"' in own for one in (here, later))

@@ -199,6 +199,65 @@ def test_what_was_not_discussed_is_carried_over(recorder: Recorder) -> None:
     assert holds(recorder)
 
 
+def statuses(recorder: Recorder, meeting: str) -> list[str]:
+    return [case.status for case in recorder.meetings.agenda(TENANT, meeting)]
+
+
+def test_a_case_that_is_carried_there_and_back_is_open_again(recorder: Recorder) -> None:
+    meetings, key = recorder.meetings, patient_row(recorder, 0)
+    first, later = planned(recorder, 0, 1), planned(recorder, 2, day="2026-01-12")
+    last = planned(recorder, day="2026-01-19")
+    meetings.mark(TENANT, first, meetings.agenda(TENANT, first)[1].id, "chair", discussed=True)
+    assert meetings.carry(TENANT, first, later, "chair") == 1
+    assert meetings.carry(TENANT, later, first, "chair") == 2
+    assert (families(recorder, first), statuses(recorder, first)) == (["1", "2", "0"], ["discussed", "open", "open"])
+    assert [case.carried_to for case in meetings.agenda(TENANT, later)] == ["2026-01-05", "2026-01-05"]
+    assert [one.id for one in meetings.awaiting(TENANT, key)] == [first]
+    assert meetings.add_all(TENANT, later, [key], "chair") == 1  # by hand, where they were carried away
+    assert (families(recorder, later), statuses(recorder, later)) == (["2", "0"], ["carried", "open"])
+    assert meetings.add_all(TENANT, later, [key], "chair") == 0
+    assert meetings.carry(TENANT, first, last, "chair") == 2
+    assert [case.carried_to for case in meetings.agenda(TENANT, first)] == ["", "2026-01-19", "2026-01-19"]
+    assert [one.id for one in meetings.awaiting(TENANT, key)] == [later, last]
+    assert holds(recorder)
+
+
+def test_an_open_case_that_is_carried_to_where_it_was_discussed_is_open_there(recorder: Recorder) -> None:
+    meetings = recorder.meetings
+    first, later = planned(recorder, 0, 1, 2), planned(recorder, 0, 1, 2, day="2026-01-12")
+    meetings.mark(TENANT, later, meetings.agenda(TENANT, later)[0].id, "chair", discussed=True)
+    decide(recorder, 1, later, "watch")  # all that is advised about them: nothing of it is open
+    meetings.mark(TENANT, later, meetings.agenda(TENANT, later)[2].id, "chair", discussed=True)
+    decide(recorder, 2, later, "not-discussed", reason="no-time")
+    assert statuses(recorder, later) == ["discussed"] * 3
+    assert meetings.add_all(TENANT, later, [patient_row(recorder, 0)], "chair") == 0  # nobody says that more is open
+    assert meetings.carry(TENANT, first, later, "chair") == 3
+    assert (families(recorder, later), statuses(recorder, later)) == (["1", "0", "2"], ["discussed", "open", "open"])
+    assert holds(recorder)
+
+
+def test_what_a_meeting_decided_about_advice_that_changed_since_does_not_settle_a_case(recorder: Recorder) -> None:
+    first, later = planned(recorder, 0), planned(recorder, 0, day="2026-01-12")
+    decide(recorder, 0, later, "watch")
+    with recorder.database.writing() as connection:
+        connection.execute(update(tables.advisory), {"revision": 2})
+    recorder.meetings.carry(TENANT, first, later, "chair")
+    assert statuses(recorder, later) == ["open"]
+
+
+def test_a_case_that_many_carry_to_and_fro_is_open_somewhere(
+    recorder: Recorder, connect: Callable[[], Database]
+) -> None:
+    both = planned(recorder, 0, 1, 2, 3), planned(recorder, 1, 3, day="2026-01-12")
+    desks = [Meetings(connect()) for _ in range(4)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: desks[n % 4].carry(TENANT, both[n % 2], both[1 - n % 2], "chair"), range(24)))
+    for number in range(4):
+        assert recorder.meetings.awaiting(TENANT, patient_row(recorder, number)), number
+        assert [families(recorder, one).count(str(number)) for one in both] in ([1, 1], [1, 0])
+    assert holds(recorder)
+
+
 def test_the_agenda_of_a_held_meeting_stays(recorder: Recorder) -> None:
     meetings = recorder.meetings
     meeting = planned(recorder, 0)
