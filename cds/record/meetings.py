@@ -242,14 +242,20 @@ class Meetings:
         return self.database.asked(lambda connection: meeting_of(connection, tenant, key))
 
     def meetings(self, tenant: str, *, status: str = "", day: str = "", most: int = 100) -> list[Meeting]:
-        """Meetings, the latest day first; only those planned or held, or of a day, if asked."""
+        """Meetings, the latest day first; only those planned or held, or of a day, if asked.
+
+        Those planned come with the first day first, and all of them: the meeting of today is never one too many.
+        """
         table = tables.meeting
         wanted = MEETING.where(table.c.tenant == tenant)
         if status:
             wanted = wanted.where(table.c.status == status)
         if day:
             wanted = wanted.where(table.c.day == day)
-        wanted = wanted.order_by(table.c.day.desc(), table.c.id).limit(most)
+        if status == "planned":
+            wanted = wanted.order_by(table.c.day, table.c.id)
+        else:
+            wanted = wanted.order_by(table.c.day.desc(), table.c.id).limit(most)
         return self.database.asked(lambda connection: [shown(row) for row in connection.execute(wanted).mappings()])
 
     def awaiting(self, tenant: str, patient: str) -> list[Meeting]:

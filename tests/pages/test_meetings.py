@@ -255,6 +255,17 @@ def test_many_held_meetings_say_how_many_patients_they_had(house: House) -> None
     assert said.count("1 patient") == 25
 
 
+def test_however_many_meetings_are_planned_that_of_today_is_among_them(house: House) -> None:
+    key, chair = house.visit(FLAGGED), house.browser("chair")
+    here, first = planned(house), date.today()
+    days = [(first + timedelta(days=number * 7)).isoformat() for number in (*range(101, 0, -1), -1)]
+    others = [planned(house, key, day=day) for day in days]
+    places = ("/board/meetings", "/board", others[0], f"/board/patients/{key}", deciding(house, key))
+    assert [key_of(here) in chair.get(place) for place in places] == [True] * len(places)
+    coming = re.findall(r'<a href="(/board/meetings/[^"]+)"><time', chair.get("/board/meetings"))
+    assert coming == [others[-1], here, *reversed(others[:-1])]
+
+
 def test_new_since_the_last_meeting(house: House) -> None:
     house.now = datetime(2025, 12, 1, 12, tzinfo=UTC)
     house.visit(FLAGGED)

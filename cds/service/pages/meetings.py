@@ -66,9 +66,8 @@ class MeetingPages:
         self, visit: Visit, problems: Sequence[str] = (), status: HTTPStatus = HTTPStatus.OK, *, doubtful: bool = False
     ) -> Response:
         tenant = visit.visitor.tenant
-        planned = self._meetings.meetings(tenant, status="planned")
         return page(
-            "meetings", status, visitor=visit.visitor, here="meetings", planned=sorted(planned, key=lambda one: one.day),
+            "meetings", status, visitor=visit.visitor, here="meetings", planned=self._meetings.meetings(tenant, status="planned"),
             held=self._meetings.meetings(tenant, status="held", most=_MOST_HELD), problems=problems,
             doubtful=doubtful, draft={name: field(visit.form, name) for name in ("board", "day")},
         )  # fmt: skip
@@ -124,7 +123,7 @@ class MeetingPages:
         planned = self._meetings.meetings(visit.visitor.tenant, status="planned")
         return page(
             "meeting", status, visitor=visit.visitor, here="meetings", meeting=meeting, cases=cases,
-            others=sorted((one for one in planned if one.id != meeting.id), key=lambda one: one.day), problem=problem,
+            others=[one for one in planned if one.id != meeting.id], problem=problem,
             draft=standing if draft is None else replace(draft, revision=standing.revision) if first else draft,
             conflict=first and draft is not None, markers=self._titles, done=done_of(visit.done), closing=closing,
             elsewhere=elsewhere, before_told=before_told, withdrawal_told=withdrawal_told, moved=visit.query.get("moved", ""),

@@ -124,7 +124,7 @@ class WorklistPages:
         return page(
             "worklist", status, visitor=visit.visitor, here="patients", chosen=chosen, rows=listing.rows, total=listing.total,
             pages=listing.pages, counts=listing.counts, withdrawn=withdrawn, last_meeting=last, new_from=beginning(last),
-            meetings=sorted(planned, key=lambda one: one.day), markers=self.markers, therapies=self.therapies,
+            meetings=planned, markers=self.markers, therapies=self.therapies,
             sorts=[(key, label("sorts", key)) for key in SORTS], today=day.isoformat(), problem=problem, done=done_of(visit.done), put=self._put(visit),
         )  # fmt: skip
 
