@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from cds.calendar import day_of
 from cds.record import tables
 from cds.record.agendas import (
     ChangedMeanwhile,
@@ -82,7 +83,7 @@ class Meetings:
         """Change what is given of a planned meeting, and with `close` say that it was held; its new revision.
 
         `revision` is the one that was seen. Who closes it writes down what is found about each patient. Raises `NotAccepted`, also
-        for closing it before its day, `ChangedMeanwhile`, and `AlreadyHeld`.
+        for closing it before its day, and for a day to come if something was decided there; `ChangedMeanwhile`, and `AlreadyHeld`.
         """
         stated: dict[str, Any] = {"by": somebody(by)}
         if board is not None:
@@ -105,6 +106,8 @@ class Meetings:
             changed = {**row, **stated, "revision": revision + 1, "at": self.trail.now()}
             if close:
                 self.may_close(changed["day"])
+            if row["day"] != changed["day"] > day_of(changed["at"]) and _has_decided(connection, meeting):
+                raise NotAccepted("moved", "it has decided, and nothing is decided on a day that is still to come")
             connection.execute(update(tables.meeting).where(tables.meeting.c.id == meeting), changed)
             entry = Entry(tenant, stated["by"][:64], "meeting")
             entry.wrote(tables.meeting, changed, "")
@@ -158,9 +161,8 @@ class Meetings:
         """Take a case off an agenda. Raises `AlreadyHeld`, and `NotAccepted` for one about which the meeting has decided."""
 
         def work(cases: Sequence[Seat], entry: Entry) -> None:
-            gone, table = _named_seat(cases, case), tables.disposition.c
-            here = select(table.id).where(table.meeting_id == meeting, table.patient_id == gone.row["patient_id"])
-            if gone.connection.execute(here.limit(1)).first() is not None:
+            gone = _named_seat(cases, case)
+            if _has_decided(gone.connection, meeting, gone.row["patient_id"]):
                 raise NotAccepted("item", "the meeting has decided about it, and its minutes are to say so")
             gone.erase(entry)
 
@@ -298,6 +300,14 @@ def _named_seat(cases: Sequence[Seat], key: str) -> Seat:
         if case.row["id"] == key:
             return case
     raise NoSuchMeeting(f"nothing of id '{key[:40]}' stands on the agenda")
+
+
+def _has_decided(connection: Connection, meeting: str, patient: str = "") -> bool:
+    """Whether something was decided at a meeting, about one patient if asked."""
+    table = tables.disposition.c
+    here = select(table.id).where(table.meeting_id == meeting)
+    here = here.where(table.patient_id == patient) if patient else here
+    return connection.execute(here.limit(1)).first() is not None
 
 
 def _board(name: str) -> str:

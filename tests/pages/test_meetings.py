@@ -111,6 +111,16 @@ def test_a_meeting_is_moved_and_closed_on_its_day_only(house: House) -> None:
     assert (meeting.board, meeting.day) == ("Thoracic board", TODAY)
 
 
+def test_a_meeting_at_which_something_was_decided_stays_where_it_is(house: House) -> None:
+    key, chair = house.visit(FLAGGED), house.browser("chair")
+    here, path = planned(house, key), deciding(house, key)
+    chair.done(path, **seen_in(chair.get(path)), disposition="accept", meeting=key_of(here))
+    refused = chair.post(here, do="save", **seen(chair.get(here)), **{**FORM, "day": SOON})
+    assert (refused.status_code, "Something was decided at this meeting" in refused.text) == (422, True)
+    assert "Two cases" in refused.text  # what was written stands in the form
+    assert house.recorder.meetings.meeting("default", key_of(here)).day == TODAY
+
+
 def test_of_two_who_write_minutes_neither_loses_a_word(house: House) -> None:
     here = planned(house)
     first, second = house.browser("chair"), house.browser("chair2")

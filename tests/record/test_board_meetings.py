@@ -351,6 +351,21 @@ def test_whoever_is_decided_about_at_a_meeting_stands_on_its_agenda(recorder: Re
     assert holds(recorder)
 
 
+def test_a_meeting_that_has_decided_is_not_moved_to_a_day_to_come(recorder: Recorder) -> None:
+    noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    meetings, meeting, other = Meetings(recorder.database, clock=lambda: noon), planned(recorder, 0), planned(recorder)
+    decide(recorder, 0, meeting)
+    for day in ("2026-01-06", "2027-01-05"):
+        with pytest.raises(NotAccepted, match="still to come") as refused:
+            meetings.change(TENANT, meeting, 1, "chair", day=day)
+        assert refused.value.field == "moved"
+    assert meetings.change(TENANT, other, 1, "chair", day="2026-01-06") == 2  # nothing was decided there
+    noon += timedelta(days=1)
+    assert meetings.change(TENANT, meeting, 1, "chair", day="2026-01-06") == 2
+    noon -= timedelta(days=1)  # of a clock that was set back nothing else is kept
+    assert meetings.change(TENANT, meeting, 2, "chair", day="2026-01-06", minutes="One case") == 3
+
+
 def test_minutes_name_every_action_that_their_decision_states(recorder: Recorder) -> None:
     meeting, imaging = planned(recorder, 0), Planned("imaging", "2026-02-01")
     decide(recorder, 0, meeting, actions=(imaging,))
