@@ -25,6 +25,10 @@ class AlreadyHeld(ExowatchError):
     """The meeting was held and is closed: nothing of it changes any more."""
 
 
+class Cancelled(AlreadyHeld):
+    """The meeting was cancelled: nothing of it changes any more either."""
+
+
 class ChangedMeanwhile(ExowatchError):
     """Somebody else changed the meeting first; `by` is who, `at` when."""
 
@@ -77,10 +81,12 @@ def meeting_row(connection: Connection, tenant: str, key: str, *, hold: bool = T
 
 
 def planned(connection: Connection, tenant: str, key: str, *, hold: bool = True) -> RowMapping:
-    """The row of a meeting that is still to be held. Raises `NoSuchMeeting`, and `AlreadyHeld`."""
+    """The row of a meeting that is still to be held. Raises `NoSuchMeeting`, and `AlreadyHeld` or, of these, `Cancelled`."""
     row = meeting_row(connection, tenant, key, hold=hold)
     if row["status"] == "held":
         raise AlreadyHeld(f"the meeting of {row['day']} was held and is closed since {row['at']}")
+    if row["status"] == "cancelled":
+        raise Cancelled(f"the meeting of {row['day']} was cancelled at {row['at']}")
     return row
 
 

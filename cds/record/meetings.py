@@ -1,4 +1,4 @@
-"""Meetings of boards: planned, with an agenda of patients that can be ordered and carried over, then held and closed.
+"""Meetings of boards: planned, with an agenda of patients that can be ordered and carried over, then held and closed, or cancelled.
 
 A meeting is nobody's own: minutes stay when a patient is erased, and are to name patients by no more than the agenda does.
 """
@@ -79,11 +79,12 @@ class Meetings:
         quorum: bool | None = None,
         minutes: str | None = None,
         close: bool = False,
+        cancel: bool = False,
     ) -> int:
-        """Change what is given of a planned meeting, and with `close` say that it was held; its new revision.
+        """Change what is given of a planned meeting, and with `close` say that it was held, with `cancel` that it is not; its new revision.
 
         `revision` is the one that was seen. Who closes it writes down what is found about each patient. Raises `NotAccepted`, also
-        for closing it before its day, and for a day to come if something was decided there; `ChangedMeanwhile`, and `AlreadyHeld`.
+        for closing it before its day, and for a day to come if something was decided there, and for what `may_cancel` says; `ChangedMeanwhile`, and `AlreadyHeld`.
         """
         stated: dict[str, Any] = {"by": somebody(by)}
         if board is not None:
@@ -96,8 +97,8 @@ class Meetings:
             stated["quorum"] = quorum
         if minutes is not None:
             stated["minutes"] = noted(minutes, "minutes", MOST_MINUTES)
-        if close:
-            stated["status"] = "held"
+        if close or cancel:
+            stated["status"] = "cancelled" if cancel else "held"
 
         def work(connection: Connection) -> tuple[int, Entry | None]:
             row = planned(connection, tenant, meeting)
@@ -106,6 +107,8 @@ class Meetings:
             changed = {**row, **stated, "revision": revision + 1, "at": self.trail.now()}
             if close:
                 self.may_close(changed["day"])
+            if cancel:
+                _may_cancel(connection, meeting)
             if row["day"] != changed["day"] > day_of(changed["at"]) and _has_decided(connection, meeting):
                 raise NotAccepted("moved", "it has decided, and nothing is decided on a day that is still to come")
             connection.execute(update(tables.meeting).where(tables.meeting.c.id == meeting), changed)
@@ -121,6 +124,18 @@ class Meetings:
         """Raises `NotAccepted` for a meeting of a day that has begun nowhere on earth yet."""
         if day > self._begun():
             raise NotAccepted("close", f"its day, {day}, is still to come")
+
+    def may_cancel(self, tenant: str, meeting: str) -> None:
+        """Raises `NotAccepted` for a meeting that has decided, or on whose agenda somebody stands: no case is lost with it.
+
+        Raises `AlreadyHeld`.
+        """
+
+        def work(connection: Connection) -> None:
+            planned(connection, tenant, meeting, hold=False)
+            _may_cancel(connection, meeting)
+
+        self.database.asked(work)
 
     # the agenda ----------------------------------------------------------------------------------------------------
 
@@ -244,12 +259,12 @@ class Meetings:
         return self.database.asked(lambda connection: meeting_of(connection, tenant, key))
 
     def meetings(self, tenant: str, *, status: str = "", day: str = "", most: int = 100) -> list[Meeting]:
-        """Meetings, the latest day first; only those planned or held, or of a day, if asked.
+        """Meetings, the latest day first; only those planned or held, or of a day, if asked; never one that was cancelled.
 
         Those planned come with the first day first, and all of them: the meeting of today is never one too many.
         """
         table = tables.meeting
-        wanted = MEETING.where(table.c.tenant == tenant)
+        wanted = MEETING.where(table.c.tenant == tenant, table.c.status != "cancelled")
         if status:
             wanted = wanted.where(table.c.status == status)
         if day:
@@ -308,6 +323,13 @@ def _has_decided(connection: Connection, meeting: str, patient: str = "") -> boo
     here = select(table.id).where(table.meeting_id == meeting)
     here = here.where(table.patient_id == patient) if patient else here
     return connection.execute(here.limit(1)).first() is not None
+
+
+def _may_cancel(connection: Connection, meeting: str) -> None:
+    if _has_decided(connection, meeting):
+        raise NotAccepted("cancel", "it has decided, so it was held")
+    if any(row["status"] != "carried" for row in seats(connection, meeting)):
+        raise NotAccepted("cancel_cases", "somebody stands on its agenda, who would be on none")
 
 
 def _board(name: str) -> str:

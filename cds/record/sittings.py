@@ -31,7 +31,7 @@ class Meeting:
     tenant: str
     board: str
     day: str
-    status: str  # planned | held
+    status: str  # planned | held | cancelled
     attendees: tuple[str, ...]
     quorum: bool
     minutes: str

@@ -121,6 +121,40 @@ def test_a_meeting_at_which_something_was_decided_stays_where_it_is(house: House
     assert house.recorder.meetings.meeting("default", key_of(here)).day == TODAY
 
 
+def test_a_meeting_that_was_planned_by_mistake_is_cancelled(house: House) -> None:
+    key, chair, second = house.visit(FLAGGED), house.browser("chair"), house.browser("chair2")
+    here, other = planned(house, key), planned(house, day=SOON)
+    late = second.get(here)
+    refused = chair.post(here, do="cancel", **drafted(chair.get(here)), **FORM)
+    assert (refused.status_code, "Patients stand on the agenda of this meeting" in refused.text) == (422, True)
+    chair.done(here, do="carry", to=key_of(other))
+    asked = chair.post(here, do="cancel", **drafted(chair.get(here)), **FORM)
+    assert (asked.status_code, "Cancel this meeting for good?" in text_of(asked.text)) == (200, True)
+    assert house.recorder.meetings.meeting("default", key_of(here)).status == "planned"
+    said = text_of(chair.done(here, do="cancelled", **drafted(asked.text), **FORM))
+    for words in ("(cancelled)", "The meeting is cancelled.", "Two cases"):
+        assert words in said, words
+    assert "<button" not in chair.get(here).partition("<main")[2]
+    assert "sheet.pdf" not in chair.get(here)
+    chair.get(f"{here}/sheet.pdf", 404)
+    for place in ("/board/meetings", "/board", other, f"/board/patients/{key}", deciding(house, key)):
+        assert key_of(here) not in chair.get(place), place
+    for do in ("save", "hold", "cancel", "cancelled", "close"):
+        answer = second.post(here, do=do, **drafted(late), **FORM)
+        assert (answer.status_code, "The meeting was cancelled meanwhile" in answer.text) == (409, True), do
+    assert "New since the meeting" not in text_of(chair.get("/board"))
+    chair.done("/board/meetings", board="Breast board", day=TODAY)  # where it was another may be
+
+
+def test_a_meeting_at_which_something_was_decided_is_not_cancelled(house: House) -> None:
+    key, chair = house.visit(FLAGGED), house.browser("chair")
+    here, path = planned(house, key), deciding(house, key)
+    chair.done(path, **seen_in(chair.get(path)), disposition="accept", meeting=key_of(here))
+    for do in ("cancel", "cancelled"):
+        refused = chair.post(here, do=do, **drafted(chair.get(here)), **FORM)
+        assert (refused.status_code, "so it is not cancelled" in refused.text) == (422, True), do
+
+
 def test_of_two_who_write_minutes_neither_loses_a_word(house: House) -> None:
     here = planned(house)
     first, second = house.browser("chair"), house.browser("chair2")
@@ -379,14 +413,23 @@ def test_a_day_that_can_hardly_be_is_asked_about(house: House) -> None:
     chair, meetings = house.browser("chair"), house.recorder.meetings
     past = chair.post("/board/meetings", board="Board", day="1999-01-01")
     assert (past.status_code, "This day has passed" in past.text, 'name="sure"' in past.text) == (422, True, True)
+    far = [(date.today() + timedelta(days=ahead)).isoformat() for ahead in (400, 401)]
+    asked = chair.post("/board/meetings", board="Board", day=far[1])
+    assert (asked.status_code, "more than 400 days ahead" in asked.text, 'name="sure"' in asked.text) == (
+        422,
+        True,
+        True,
+    )
     assert meetings.meetings("default") == []
+    chair.done("/board/meetings", board="Board", day=far[0])
+    chair.done("/board/meetings", board="Board", day=far[1], sure="yes")
     chair.done("/board/meetings", board="Board", day="1999-01-01", sure="yes")  # entered afterwards
     chair.done("/board/meetings", board="Board", day=SOON)
     chair.done("/board/meetings", board="Another board", day=SOON)
     twice = chair.post("/board/meetings", board=" board ", day=SOON)
     assert (twice.status_code, "has a meeting on that day already" in twice.text) == (422, True)
     chair.done("/board/meetings", board="Board", day=SOON, sure="yes")
-    assert len(meetings.meetings("default")) == 4
+    assert len(meetings.meetings("default")) == 6
 
 
 def test_an_action_that_is_due_before_today_is_asked_about(house: House) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from cds.record import tables
-from cds.record.agendas import AlreadyHeld, ChangedMeanwhile, NoSuchMeeting
+from cds.record.agendas import AlreadyHeld, Cancelled, ChangedMeanwhile, NoSuchMeeting
 from cds.record.audit import verify
 from cds.record.database import Database
 from cds.record.decisions import Decision, NotAccepted, Planned
@@ -140,6 +140,79 @@ def test_a_meeting_of_a_day_to_come_is_not_the_last_one(recorder: Recorder) -> N
     with recorder.database.writing() as connection:  # as it could be closed once
         connection.execute(update(tables.meeting).where(tables.meeting.c.id == wrong), {"status": "held"})
     assert meetings.last_held(TENANT) == meetings.last_held(TENANT, "Breast board") == "2026-01-05"
+
+
+def test_a_meeting_that_is_not_held_is_cancelled_and_counts_nowhere(recorder: Recorder) -> None:
+    meetings, meeting, later = recorder.meetings, planned(recorder, 0, 1), planned(recorder, day="2026-01-12")
+    first, second = meetings.agenda(TENANT, meeting)
+    for _ in range(2):
+        for cancel in (lambda: meetings.may_cancel(TENANT, meeting), lambda: cancelled(recorder, meeting)):
+            with pytest.raises(NotAccepted) as refused:
+                cancel()
+            assert refused.value.field == "cancel_cases"
+        meetings.mark(TENANT, meeting, first.id, "chair", discussed=True)  # who was discussed was so at a meeting
+    meetings.mark(TENANT, meeting, first.id, "chair", discussed=False)
+    meetings.remove(TENANT, meeting, second.id, "chair")
+    assert meetings.carry(TENANT, meeting, later, "chair") == 1
+    meetings.may_cancel(TENANT, meeting)
+    with pytest.raises(ChangedMeanwhile):
+        meetings.change(TENANT, meeting, 7, "chair", cancel=True)
+    assert cancelled(recorder, meeting) == 2
+    assert [one.id for status in ("", "planned", "held") for one in meetings.meetings(TENANT, status=status)] == [
+        later, later,
+    ]  # fmt: skip
+    assert meetings.meetings(TENANT, day="2026-01-05") == []
+    assert meetings.last_held(TENANT) == meetings.last_held(TENANT, "Breast board") == ""
+    assert [one.id for one in meetings.awaiting(TENANT, first.patient)] == [later]
+    assert (meetings.meeting(TENANT, meeting).status, statuses(recorder, meeting)) == ("cancelled", ["carried"])
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: meetings.add(TENANT, meeting, first.patient, "chair"),
+        lambda: meetings.carry(TENANT, later, meeting, "chair"),
+        lambda: meetings.change(TENANT, meeting, 2, "chair", minutes="Held after all", close=True),
+        lambda: meetings.may_cancel(TENANT, meeting),
+    )
+    for change in changes:
+        with pytest.raises(Cancelled, match="the meeting of 2026-01-05 was cancelled"):
+            change()
+    with pytest.raises(NotAccepted, match="was cancelled"):
+        decide(recorder, 0, meeting)
+    assert holds(recorder)
+
+
+def cancelled(recorder: Recorder, meeting: str) -> int:
+    return recorder.meetings.change(TENANT, meeting, 1, "chair", cancel=True)
+
+
+def test_a_meeting_that_has_decided_is_not_cancelled(recorder: Recorder) -> None:
+    meeting = planned(recorder)
+    decide(recorder, 0, meeting)
+    with pytest.raises(NotAccepted, match="it was held") as refused:
+        cancelled(recorder, meeting)
+    assert refused.value.field == "cancel"
+    with pytest.raises(NoSuchMeeting):
+        recorder.meetings.may_cancel("elsewhere", meeting)
+
+
+def test_who_is_put_on_an_agenda_while_it_is_cancelled_is_not_lost(
+    recorder: Recorder, connect: Callable[[], Database]
+) -> None:
+    keys, desks = [patient_row(recorder, number) for number in range(4)], [Meetings(connect()) for _ in range(4)]
+    for _ in range(6):
+        meeting = planned(recorder)
+
+        def work(number: int, meeting: str = meeting) -> bool:
+            try:
+                if number == 2:
+                    desks[number].change(TENANT, meeting, 1, "chair", cancel=True)
+                else:
+                    desks[number].add(TENANT, meeting, keys[number], "chair")
+            except (NotAccepted, Cancelled):
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as threads:
+            done = list(threads.map(work, range(4)))
+        assert done in ([True, True, False, True], [False, False, True, False])
 
 
 # the agenda --------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from hashlib import sha256
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -14,7 +15,7 @@ from cds.board.paper import meeting_pdf
 from cds.board.sheets import before_told, elsewhere, meeting_sheet, withdrawal_told
 from cds.board.words import words
 from cds.calendar import today
-from cds.record.agendas import AlreadyHeld, ChangedMeanwhile, NoSuchMeeting
+from cds.record.agendas import AlreadyHeld, Cancelled, ChangedMeanwhile, NoSuchMeeting
 from cds.record.decisions import NotAccepted
 from cds.record.meetings import Meetings
 from cds.record.sittings import Case, Meeting
@@ -24,9 +25,12 @@ from cds.service.pages.deciding import problem
 from cds.service.pages.rendering import done_of, file, page
 
 _MOST_HELD = 500
+_FARTHEST = timedelta(days=400)
+"""Who plans a meeting of a later day is asked whether it is meant: likely the year is a slip."""
 _DONE = {
     "save": "saved",
     "close": "held",
+    "cancelled": "cancelled",
     "carry": "carried",
     "remove": "removed",
     "discussed": "discussed",
@@ -85,17 +89,20 @@ class MeetingPages:
         return redirect(f"/board/meetings/{key}")
 
     def _doubts(self, visit: Visit) -> list[str]:
-        """What is asked before a meeting is planned: one of the past may be entered afterwards, and a board may meet twice a day."""
+        """What is asked before a meeting is planned: it may be entered afterwards or far ahead, and a board may meet twice a day."""
         w, board, day = words().meetings, field(visit.form, "board").strip(), field(visit.form, "day")
         known = self._meetings.meetings(visit.visitor.tenant, day=day)
         twice = any(one.board.casefold() == board.casefold() for one in known)
-        return [w.is_past] * ("" < day < today().isoformat()) + [w.is_there] * twice
+        ahead = _ahead(day)
+        return [w.is_past] * (ahead < timedelta()) + [w.is_far] * (ahead > _FARTHEST) + [w.is_there] * twice
 
     def _page(self, visit: Visit) -> Response:
         return self._shown(visit)
 
     def _sheet(self, visit: Visit) -> Response:
         meeting, cases = self._sitting(visit)
+        if meeting.status == "cancelled":
+            raise NotThere
         return file(meeting_pdf(meeting_sheet(meeting, cases, self._titles)), "application/pdf", "meeting.pdf")
 
     def _sitting(self, visit: Visit) -> tuple[Meeting, list[Case]]:
@@ -112,11 +119,11 @@ class MeetingPages:
         problem: str = "",
         status: HTTPStatus = HTTPStatus.OK,
         *,
-        closing: bool = False,
+        asking: str = "",
     ) -> Response:
         """The meeting as it stands. `draft`: what was written and not recorded; where somebody else was first, beside what stands.
 
-        `closing`: it is asked whether the meeting is really to be closed.
+        `asking`: it is asked whether the meeting is really to be closed ("hold"), or cancelled ("cancel").
         """
         meeting, cases = self._sitting(visit)
         standing, first = _as_it_stands(meeting), status == HTTPStatus.CONFLICT
@@ -125,7 +132,7 @@ class MeetingPages:
             "meeting", status, visitor=visit.visitor, here="meetings", meeting=meeting, cases=cases,
             others=[one for one in planned if one.id != meeting.id], problem=problem,
             draft=standing if draft is None else replace(draft, revision=standing.revision) if first else draft,
-            conflict=first and draft is not None, markers=self._titles, done=done_of(visit.done), closing=closing,
+            conflict=first and draft is not None, markers=self._titles, done=done_of(visit.done), asking=asking,
             elsewhere=elsewhere, before_told=before_told, withdrawal_told=withdrawal_told, moved=visit.query.get("moved", ""),
             was=_digest(standing), waiting=[one for one in cases if one.status == "open" and not one.decisions],
         )  # fmt: skip
@@ -134,22 +141,22 @@ class MeetingPages:
 
     def _change(self, visit: Visit) -> Response:
         """Do what one of the buttons says. Whichever it is, what was written beside it is saved first, so that none loses it."""
-        tenant, name, w = visit.visitor.tenant, visit.visitor.name, words().meetings
+        tenant, name = visit.visitor.tenant, visit.visitor.name
         meeting, (do, _, item) = visit.path["meeting"], field(visit.form, "do").partition(" ")
         try:
-            keep = do in ("save", "close") or _written(visit)
-            if keep and (refused := self._keep(visit, close=do == "close")) is not None:
+            keep = do in ("save", "close", "cancelled") or _written(visit)
+            if keep and (refused := self._keep(visit, do)) is not None:
                 return refused
-            if do == "hold":
-                return self._ask(visit)
+            if do in ("hold", "cancel"):
+                return self._ask(visit, do)
             if do == "carry":
                 self._meetings.carry(tenant, meeting, field(visit.form, "to"), name)
-            elif do not in ("save", "close"):
+            elif do not in ("save", "close", "cancelled"):
                 self._arrange(visit, do, item)
         except NotAccepted as error:
             return self._shown(visit, problem=problem(error), status=HTTPStatus.UNPROCESSABLE_ENTITY)
-        except AlreadyHeld:
-            return self._shown(visit, problem=w.closed_meanwhile, status=HTTPStatus.CONFLICT)
+        except AlreadyHeld as error:
+            return self._shown(visit, problem=_ended(error), status=HTTPStatus.CONFLICT)
         except NoSuchMeeting:
             raise NotThere from None
         visit.done = _DONE[do]
@@ -157,13 +164,16 @@ class MeetingPages:
         place = f"?{urlencode({'moved': f'{do} {item}'})}" if do in ("up", "down") else ""
         return redirect(f"/board/meetings/{meeting}{place}")
 
-    def _ask(self, visit: Visit) -> Response:
-        """Ask whether the meeting is really to be closed. Raises `NotAccepted` before its day, and `AlreadyHeld`."""
+    def _ask(self, visit: Visit, do: str) -> Response:
+        """Ask whether the meeting is really to be closed, or cancelled. Raises `NotAccepted` if it cannot be, and `AlreadyHeld`."""
         meeting, _ = self._sitting(visit)
-        if meeting.status == "held":
-            raise AlreadyHeld(meeting.id)
-        self._meetings.may_close(meeting.day)
-        return self._shown(visit, closing=True)
+        if meeting.status != "planned":
+            raise Cancelled(meeting.id) if meeting.status == "cancelled" else AlreadyHeld(meeting.id)
+        if do == "hold":
+            self._meetings.may_close(meeting.day)
+        else:
+            self._meetings.may_cancel(visit.visitor.tenant, meeting.id)
+        return self._shown(visit, asking=do)
 
     def _arrange(self, visit: Visit, do: str, item: str) -> None:
         """Change the agenda by one case. Raises `NoSuchMeeting` if it is not there (any more), and `AlreadyHeld`."""
@@ -183,8 +193,8 @@ class MeetingPages:
         else:
             raise NotThere
 
-    def _keep(self, visit: Visit, *, close: bool) -> Response | None:
-        """Record what was written; None, or the page that says why it was not."""
+    def _keep(self, visit: Visit, do: str) -> Response | None:
+        """Record what was written, and that the meeting was held or is cancelled; None, or the page that says why it was not."""
         meeting, draft, w = visit.path["meeting"], _draft(visit), words().meetings
         revision = number(draft.revision, 8)
         if revision is None:
@@ -192,14 +202,29 @@ class MeetingPages:
         try:
             self._meetings.change(
                 visit.visitor.tenant, meeting, revision, visit.visitor.name, board=draft.board, day=draft.day,
-                attendees=draft.attendees.splitlines(), quorum=draft.quorum, minutes=draft.minutes, close=close,
+                attendees=draft.attendees.splitlines(), quorum=draft.quorum, minutes=draft.minutes, close=do == "close",
+                cancel=do == "cancelled",
             )  # fmt: skip
         except (ChangedMeanwhile, AlreadyHeld) as error:
-            why = w.conflict if isinstance(error, ChangedMeanwhile) else w.closed_meanwhile
+            why = w.conflict if isinstance(error, ChangedMeanwhile) else _ended(error)
             return self._shown(visit, draft, why, HTTPStatus.CONFLICT)
         except NotAccepted as error:
             return self._shown(visit, draft, problem(error), HTTPStatus.UNPROCESSABLE_ENTITY)
         return None
+
+
+def _ahead(day: str) -> timedelta:
+    """How far ahead of today a day lies that somebody wrote; for what is no day none, which is refused where it is recorded."""
+    try:
+        return date.fromisoformat(day) - today()
+    except ValueError:
+        return timedelta()
+
+
+def _ended(error: AlreadyHeld) -> str:
+    """Why nothing of a meeting changes any more."""
+    w = words().meetings
+    return str(w.cancelled_meanwhile if isinstance(error, Cancelled) else w.closed_meanwhile)
 
 
 def _written(visit: Visit) -> bool:
