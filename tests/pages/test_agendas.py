@@ -11,9 +11,13 @@ from pypdf import PdfReader
 
 from cds.legible import day
 from cds.record.database import Database
+from cds.record.identity import Identity
 from tests.pages.boards import FLAGGED, WATCHED, Browser, House, text_of
 from tests.pages.test_board import DAYS, SOON, deciding, seen_in
 from tests.pages.test_meetings import FORM, TODAY, drafted, key_of, planned, seen
+from tests.patients.archetypes import patient
+from tests.record.boards import called
+from tests.record.visits import asked
 
 
 @pytest.fixture
@@ -169,3 +173,25 @@ def test_who_came_back_from_another_agenda_can_be_put_and_found_there(house: Hou
     assert "carried over to" not in text_of(chair.get(here)).partition("Carry over what")[0]
     own = chair.get(f"/board/patients/{key}")
     assert all(f'href="{one}"' in own for one in (here, later))
+
+
+def test_of_many_who_were_put_on_an_agenda_the_rest_is_counted(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, here, chair = patient(FLAGGED).bundle(), planned(house), house.browser("chair")
+    for number in range(22):
+        work = asked(
+            bundle, "2025-12-31", identity=Identity("default", "https://ehr.example/fhir", f"Patient/{number}")
+        )
+        work.person = called(work.who, f"Family{number:02}")
+        house.recorder.record(work)
+    monkeypatch.setattr("cds.record.worklist.PAGE", 11)
+    (first, second) = (chair.get(f"/board?sort=name&page={number}") for number in (1, 2))
+    keys = [key for page in (first, second) for key in re.findall(r'name="patient" value="([^"]+)"', page)]
+    (form,) = re.findall(r'action="(/board/agenda[^"]*)"', second)
+    answer = chair.post(form.replace("&amp;", "&"), meeting=key_of(here), patient=[*keys, keys[0]])
+    page = chair.get(answer.headers["Location"])
+    done = re.search(r'<p class="done".*?</p>', page, re.S)
+    assert done
+    assert (done[0].count("Family"), "; and 2 more" in " ".join(text_of(f"<main>{done[0]}").split())) == (20, True)
+    assert re.findall(r'name="patient" value="([^"]+)"', page) == keys[11:]  # the list is where it was
+    few = chair.done("/board/agenda", meeting=key_of(here), patient=keys[:20])
+    assert "more" not in few.partition('<p class="done"')[2].partition("</p>")[0]

@@ -55,6 +55,11 @@ class Chosen:
         asked = {name: getattr(self, name) for name in _ASKED}
         return urlencode({name: value for name, value in asked.items() if value and (name, value) != ("sort", "rank")})
 
+    @property
+    def here(self) -> str:
+        """The same with the page, unless it is the first."""
+        return self.with_page(self.page) if self.page > 1 else self.query
+
     def with_page(self, number: int) -> str:
         return "&".join(part for part in (self.query, f"page={number}") if part)
 
@@ -151,12 +156,15 @@ class WorklistPages:
         if field(visit.form, "from") == "patient":
             return redirect(f"/board/patients/{patients[0]}")
         # By their rows: an address is kept where a name has no place.
-        chosen = ",".join(dict.fromkeys(patients[:_MOST_NAMED]))
-        put_on = urlencode({"put": field(visit.form, "meeting"), "who": chosen})
-        return redirect("/board?" + "&".join(filter(None, (chosen_of(visit.query, self._book).query, put_on))))
+        each = list(dict.fromkeys(patients))
+        put_on = {"put": field(visit.form, "meeting"), "who": ",".join(each[:_MOST_NAMED])}
+        more = {"more": len(each) - _MOST_NAMED} if len(each) > _MOST_NAMED else {}
+        return redirect(
+            f"/board?{'&'.join(filter(None, (chosen_of(visit.query, self._book).here, urlencode(put_on | more))))}"
+        )
 
-    def _put(self, visit: Visit) -> tuple[Meeting, list[Case]] | None:
-        """The meeting on whose agenda patients were put just now, and who of them stands there; None if none were."""
+    def _put(self, visit: Visit) -> tuple[Meeting, list[Case], int] | None:
+        """The meeting on whose agenda patients were put just now, who of them stands there, and how many more; None if none were."""
         meeting, who = visit.query.get("put", ""), visit.query.get("who", "").split(",")
         if not meeting or not visit.done:
             return None
@@ -164,4 +172,4 @@ class WorklistPages:
             found, cases = self._meetings.sitting(visit.visitor.tenant, meeting)
         except NoSuchMeeting:
             return None
-        return found, [one for one in cases if one.patient in who]
+        return found, [one for one in cases if one.patient in who], number(visit.query.get("more", ""), 4) or 0
