@@ -39,8 +39,9 @@ _NOT_DIGESTED = {
 }
 """By table: what the service notes for itself, and the salts."""
 
-TOLD = frozenset({"page", "times"})
-"""What an entry may tell besides the rows that it wrote: the page that was seen, how often something happened."""
+TOLD = frozenset({"page", "sitting", "times"})
+"""What an entry may tell besides the rows that it wrote: the page that was seen, the id of the meeting that it showed (a `meeting`
+would be a row), how often something happened."""
 RowKey = tuple[str, str]
 """(table, id)."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +31,9 @@ class Noted:
     subject: str  # salted digest of the patient whom it is about: the same in all entries about one; "" if about none
     page: str  # path of the page that was seen or asked for, with names in the place of what it was about; "" for none
     times: int  # how often it happened
+    meeting: str = ""  # id of the meeting that was seen; "" for none
+    board: str = ""  # which board met there
+    day: str = ""  # of that meeting
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,8 @@ class Trail:
 
         return self.database.in_time(writing)
 
-    def looked(self, tenant: str, actor: str, page: str, patient: str = "") -> None:
-        """Somebody saw a page: about the patient with that row ("view"), or about none or many ("list").
+    def looked(self, tenant: str, actor: str, page: str, patient: str = "", meeting: str = "") -> None:
+        """Somebody saw a page: about the patient with that row ("view"), or about none or many ("list"), as those of a meeting.
 
         Raises `NoSuchPatient` if the tenant has no such patient, and `RecordUnavailable`.
         """
@@ -99,6 +102,8 @@ class Trail:
             if patient and not entry.subject:
                 raise NoSuchPatient(f"The record holds no patient of row '{patient}' (tenant '{tenant}')")
             entry.told("page", page)
+            if meeting:
+                entry.told("sitting", meeting)
             return None, entry
 
         self.write(noted)
@@ -145,12 +150,17 @@ class Trail:
             links = {row.number: row.link for row in connection.execute(earlier)}
             named = select(account.c.id, account.c.name).where(account.c.tenant == tenant)
             names = {row.id: row.name for row in connection.execute(named)}
+            told, met = [_told(row) for row in shown], tables.meeting.c
+            seen = {one["sitting"] for one in told if "sitting" in one}
+            sat = select(met.id, met.board, met.day).where(met.tenant == tenant, met.id.in_(seen))
+            sittings = {row.id: (row.board, row.day) for row in connection.execute(sat)}
             holds = all(
                 row["link"] == link_of(row) == points.get(row["number"], row["link"])
                 and row["previous"] == (links.get(row["number"] - 1, "") if row["number"] > 1 else GENESIS)
                 for row in shown
             )
-            return Stretch(tuple(_noted(row, names) for row in shown), holds, len(rows) > most)
+            noted = tuple(_noted(row, one, names, sittings) for row, one in zip(shown, told, strict=True))
+            return Stretch(noted, holds, len(rows) > most)
 
         return self.database.asked(reading)
 
@@ -174,16 +184,23 @@ def _subject(connection: Connection, tenant: str, patient: str) -> str:
     return "" if salt is None else salted(patient, salt)
 
 
-def _noted(row: dict[str, Any], names: dict[str, str]) -> Noted:
-    """An entry as it can be shown; what its rows tell of accounts and pages is left out if it was edited, which the chain tells."""
+def _told(row: Mapping[str, Any]) -> dict[str, str]:
+    """What the rows of an entry tell, by what it is; nothing if it was edited, which the chain tells."""
     told: dict[str, str] = {}
     try:
         for what, key, _ in json.loads(row["rows"]):
-            told.setdefault(what, names.get(key, "") if what == "account" else key)
+            told.setdefault(what, key)
     except (ValueError, TypeError):
-        told = {}
-    times = told.get("times", "")
+        return {}
+    return told
+
+
+def _noted(
+    row: Mapping[str, Any], told: Mapping[str, str], names: Mapping[str, str], sittings: Mapping[str, tuple[str, str]]
+) -> Noted:
+    """An entry as it can be shown, with the names of accounts and of meetings by their ids."""
+    times, meeting = told.get("times", ""), told.get("sitting", "")
     return Noted(
-        row["number"], row["at"], row["actor"], row["action"], told.get("account", ""), row["subject"], told.get("page", ""),
-        int(times) if times.isdecimal() else 1,
+        row["number"], row["at"], row["actor"], row["action"], names.get(told.get("account", ""), ""), row["subject"],
+        told.get("page", ""), int(times) if times.isdecimal() else 1, meeting, *sittings.get(meeting, ("", "")),
     )  # fmt: skip

@@ -206,6 +206,34 @@ def test_an_auditor_finds_what_was_done(board: Board) -> None:
     assert board.mine not in page
 
 
+def test_a_view_of_a_meeting_says_of_which(board: Board) -> None:
+    chair, meetings = board.house.browser("chair"), board.house.recorder.meetings
+    board.gate.sessions.accounts.trail.looked(TENANT, "chair", "/board/meetings/{meeting}")  # as it was written once
+    other, here = meetings.plan(TENANT, "Thoracic board", "2026-03-02", "chair"), f"/board/meetings/{board.meeting}"
+    chair.get(here)
+    chair.http.get(f"{here}/sheet.pdf")
+    chair.post(here, do="carry", to=board.meeting)  # shown again, with what is wrong
+    chair.get(f"/board/meetings/{other}")
+    chair.get("/board/meetings")
+    chair.get("/board/meetings/nothing", 404)
+    with board.database.reading() as connection:
+        audit = tables.audit.c
+        entries = connection.execute(
+            select(audit.subject, audit.rows).where(audit.action == "list").order_by(audit.number)
+        )
+        told = [(row.subject, json.loads(row.rows)) for row in entries if "/board/meetings" in row.rows]
+        assert verify(connection, {}).holds
+    page, of = "/board/meetings/{meeting}", [[], *[[["sitting", board.meeting, ""]]] * 3, [["sitting", other, ""]], []]
+    paths = [page, page, f"{page}/sheet.pdf", page, page, "/board/meetings"]
+    assert told == [("", [["page", path, ""], *more]) for path, more in zip(paths, of, strict=True)]
+    auditor = board.house.browser("auditor")
+    seen = table(auditor.get("/audit?actor=chair&action=list"))
+    first = f"meeting Board , 10 Dec 2025 {board.meeting[:8]}"
+    thoracic = f"meeting Thoracic board , 2 Mar 2026 {other[:8]}"
+    assert [row[4] for row in seen[:6]] == ["", thoracic, first, first, first, ""]
+    assert not any("patient " in row[4] for row in seen)
+
+
 def table(text: str) -> list[list[str]]:
     """The cells of the rows of a page's table, as text."""
     found = re.findall(r"<tr>(.*?)</tr>", text.partition("<tbody>")[2], re.S)

@@ -212,7 +212,7 @@ class Gate:
             leads_on = HTTPStatus.MULTIPLE_CHOICES <= response.status_code < HTTPStatus.BAD_REQUEST
             if not leads_on and route.act not in OF_NO_RECORD:
                 # What is not on record is not shown: also where a form is shown again.
-                self._trail.looked(visitor.tenant, visitor.name, route.path, visit.patient)
+                self._trail.looked(visitor.tenant, visitor.name, route.path, visit.patient, visit.meeting)
         except OtherPatient:
             self._kept_out(route, visitor, "")
             return notice(HTTPStatus.FORBIDDEN, "one-patient", visitor)

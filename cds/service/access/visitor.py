@@ -40,6 +40,7 @@ class Visit:
     query: Mapping[str, str]  # first value of each
     form: Mapping[str, list[str]]  # all values of each field of a POST, already checked for CSRF; {} otherwise
     done: str = ""  # what was done: set by a POST that leads on to a page, which is given it and says it once
+    meeting: str = ""  # id of the meeting that the page shows, which goes into the audit; "" if it shows none
     _patient: str = field(default="", init=False)
 
     @property

@@ -108,9 +108,11 @@ class MeetingPages:
     def _sitting(self, visit: Visit) -> tuple[Meeting, list[Case]]:
         """The meeting that the address names, with its agenda. Raises `NotThere`."""
         try:
-            return self._meetings.sitting(visit.visitor.tenant, visit.path["meeting"])
+            meeting, cases = self._meetings.sitting(visit.visitor.tenant, visit.path["meeting"])
         except NoSuchMeeting:
             raise NotThere from None
+        visit.meeting = meeting.id
+        return meeting, cases
 
     def _shown(
         self,
