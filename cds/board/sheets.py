@@ -249,12 +249,19 @@ def _agenda_line(case: OnAgenda, titles: Mapping[str, str], *, held: bool) -> Ag
 
 def _on_agenda(case: OnAgenda, one: Decided) -> Iterator[str]:
     """A decision as an agenda and minutes print it, its note on a line of its own."""
-    w, withdrawn = words(), case.withdrawn.get(one.advisory)
-    before = f"{elsewhere(case, one)} " if one in case.outside else ""
-    after = f" ({w.withdrawal.decided_before})" if withdrawn is not None and withdrawn.is_after(one) else ""
-    yield f"{before}{decision_line(one)}{after}"
+    before, old = f"{elsewhere(case, one)} " if one in case.outside else "", about_older(case, one)
+    yield f"{before}{decision_line(one)}{f' ({old})' if old else ''}"
     if one.note:
         yield _quoted(one)
+
+
+def about_older(case: OnAgenda, one: Decided) -> str:
+    """That a decision on an agenda is about what was withdrawn since, or about an older finding than it shows; "" for others."""
+    withdrawn = case.withdrawn.get(one.advisory)
+    if withdrawn is not None and withdrawn.is_after(one):
+        return str(words().withdrawal.decided_before)
+    newer = any(now.claim and now.advisory == one.advisory and now.revision > one.revision for now in case.found or ())
+    return str(words().worklist.decision_old) if newer else ""
 
 
 def elsewhere(case: OnAgenda, one: Decided) -> str:

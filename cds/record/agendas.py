@@ -129,6 +129,8 @@ def seat(
     mine = [one for one in there if one["patient_id"] == patient["id"]]  # several if two patients were merged
     for one in mine:
         if one["status"] == "open":
+            if carried_from:  # from there it is asked where the case went
+                Seat(connection, one, patient["salt"]).change(entry, carried_from=carried_from)
             return str(one["id"])
     for one in mine:
         if one["status"] == "discussed" and (not carried_from or _is_settled(connection, patient["id"], meeting)):

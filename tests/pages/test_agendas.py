@@ -106,6 +106,20 @@ def test_a_case_that_was_carried_over_says_why_it_came_and_what_became_of_it(hou
         assert f"{then}; closed: a newer value lies below the limit" in said
 
 
+def test_a_decision_about_an_older_finding_is_called_that_on_an_agenda(house: House) -> None:
+    key, chair = house.visit(FLAGGED, "2025-03-24"), house.browser("chair")
+    here, path, old = planned(house, key), deciding(house, key), "(before the newest finding)"
+    chair.done(path, **seen_in(chair.get(path)), disposition="watch", meeting=key_of(here))
+    for said in (text_of(chair.get(here)), printed(chair, here)):
+        assert old not in said
+    house.visit(FLAGGED)
+    for said in (text_of(chair.get(here)), printed(chair, here)):
+        assert old in said
+    house.now += timedelta(minutes=1)
+    closed(chair, here)
+    assert old in printed(chair, here)
+
+
 def test_nothing_is_decided_at_a_meeting_that_is_still_to_come(house: House) -> None:
     key, chair = house.visit(FLAGGED), house.browser("chair")
     later, path = planned(house, key, day=SOON), deciding(house, key)

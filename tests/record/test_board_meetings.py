@@ -262,7 +262,8 @@ def test_what_was_not_discussed_is_carried_over(recorder: Recorder) -> None:
     meetings.change(TENANT, meeting, 1, "chair", close=True)
     assert meetings.carry(TENANT, meeting, later, "chair") == 2
     assert families(recorder, later) == ["2", "3", "1"]  # who stands there is not put there twice
-    assert [case.carried_from for case in meetings.agenda(TENANT, later)] == ["", "", "2026-01-05"]
+    assert [case.carried_from for case in meetings.agenda(TENANT, later)] == ["2026-01-05", "", "2026-01-05"]
+    assert [case.carried_to for case in meetings.agenda(TENANT, meeting)] == ["", "2026-01-12", "2026-01-12"]
     assert [case.status for case in meetings.agenda(TENANT, meeting)] == ["discussed", "carried", "carried"]
     assert meetings.carry(TENANT, meeting, later, "chair") == 0
     with pytest.raises(NotAccepted):
