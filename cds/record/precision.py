@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -73,7 +75,8 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
 def precision(database: Database, tenant: str) -> list[Precision]:
     """Every version of every rule of a tenant that ever flagged, by rule and version. Raises `RecordUnavailable`.
 
-    A flag is an advisory that the version made *suspected* or *persistent*. Its outcome is the last that was stated of the latest month.
+    A flag is an advisory that the version made *suspected* or *persistent*. Its outcome is the last that was stated of the latest month
+    since that flag was opened, its decision the last that is not about what was withdrawn.
     """
     advisory, event, outcome, decision = tables.advisory, tables.event, tables.outcome, tables.disposition
     version = func.coalesce(event.c.rule_hash, advisory.c.rule_hash)
@@ -88,23 +91,32 @@ def precision(database: Database, tenant: str) -> list[Precision]:
         .group_by(advisory.c.id, advisory.c.question, version)
     )
     of_tenant = select(advisory.c.id).where(advisory.c.tenant == tenant)
-    stated = select(outcome.c.advisory_id, outcome.c.resistance).where(outcome.c.advisory_id.in_(of_tenant))
+    stated = select(outcome.c.advisory_id, outcome.c.at, outcome.c.resistance)
+    stated = stated.where(outcome.c.advisory_id.in_(of_tenant))
     stated = stated.order_by(outcome.c.months, outcome.c.number)
     taken_back = select(event.c.advisory_id, func.max(event.c.number)).where(
         event.c.kind == Kind.WITHDRAWN.value, event.c.advisory_id.in_(of_tenant)
     )
     taken_back = taken_back.group_by(event.c.advisory_id)
-    made = select(decision.c.advisory_id, decision.c.code).where(decision.c.advisory_id.in_(of_tenant))
+    again = select(event.c.advisory_id, event.c.number, event.c.at).where(
+        event.c.kind == Kind.OPENED.value, event.c.number > 1, event.c.advisory_id.in_(of_tenant)
+    )
+    again = again.order_by(event.c.number)
+    made = select(decision.c.advisory_id, decision.c.revision, decision.c.code)
+    made = made.where(decision.c.advisory_id.in_(of_tenant))
     made = made.order_by(func.coalesce(decision.c.number, 0), decision.c.at)
-    rows, gone, last, decided = database.asked(
+    rows, gone, openings, outcomes, decisions = database.asked(
         lambda connection: (
             connection.execute(flagged).all(),
             {key: number for key, number in connection.execute(taken_back).all()},
-            {key: found for key, found in connection.execute(stated).all()},
-            {key: code for key, code in connection.execute(made).all()},
+            _by_advisory(connection.execute(again).all()),
+            _by_advisory(connection.execute(stated).all()),
+            connection.execute(made).all(),
         ),
         longest=_LONGEST,
     )
+    # A decision about a lower revision is about what was withdrawn (`Withdrawal.is_after`).
+    decided = {key: code for key, revision, code in decisions if revision >= gone.get(key, 0)}
     counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for key, question, hash_, flag in rows:
         count = counted[question, hash_]
@@ -112,9 +124,20 @@ def precision(database: Database, tenant: str) -> list[Precision]:
             count["withdrawn"] += 1
             continue
         count["flags"] += 1
-        count[_OUTCOMES.get(last.get(key, ""), "unknown")] += 1
+        # Not since the last opening of all: a newer version opens advice anew, and what became of an older flag stays known.
+        since = max((at for number, at in openings.get(key, ()) if number <= flag), default="")
+        said = [resistance for at, resistance in outcomes.get(key, ()) if at >= since]
+        count[_OUTCOMES.get(said[-1] if said else "", "unknown")] += 1
         count[_ANSWERS.get(decided.get(key, "not-discussed"), "otherwise")] += 1
     return [Precision(rule, hash_, **count) for (rule, hash_), count in sorted(counted.items())]
+
+
+def _by_advisory(rows: Iterable[tuple[Any, Any, Any]]) -> dict[str, list[tuple[Any, Any]]]:
+    """Two columns of rows by the first one, in their order."""
+    found: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
+    for key, one, other in rows:
+        found[key].append((one, other))
+    return found
 
 
 _OUTCOMES = {"yes": "confirmed", "no": "refuted", "unclear": "unclear"}

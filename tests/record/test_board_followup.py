@@ -232,6 +232,48 @@ def test_precision_counts_nothing_that_nobody_said(database: Database) -> None:
     assert precision(database, "elsewhere") == []
 
 
+def test_what_was_said_before_a_reopening_says_nothing_of_the_flag_that_stands(database: Database) -> None:
+    now = [datetime(2024, 1, 1, 12, tzinfo=UTC)]
+    recorder = Recorder(database, BOOK, clock=lambda: now[0])
+    for day in ("2025-03-31", "2025-04-28"):
+        visit(recorder, "A29", day)
+    key, revision = advisory(database)
+    recorder.reviews.decide(Decision(key, revision, "reject", "board", reason="sample-timing"))
+    now[0] = datetime(2025, 1, 1, 12, tzinfo=UTC)
+    recorder.follow_up.state(TENANT, key, 12, "SD", "no", "nurse-1")
+    (found,) = precision(database, TENANT)
+    assert (found.flags, found.refuted, found.rejected) == (1, 1, 1)
+    now[0] += timedelta(days=1)
+    visit(recorder, "A29", "2025-05-02")  # withdrawn: a laboratory corrected the value
+    (found,) = precision(database, TENANT)
+    assert (found.flags, found.withdrawn) == (0, 1)
+    now[0] += timedelta(days=1)
+    visit(recorder, "A29", "2025-04-28")  # and took the correction back
+    assert advisory(database) == (key, 4)
+    assert not any(one.stated for one in recorder.follow_up.clock(TENANT, key))
+    (found,) = precision(database, TENANT)
+    assert (found.flags, found.withdrawn, found.unknown, found.unanswered) == (1, 0, 1, 1)
+    now[0] = datetime(2025, 6, 1, 12, tzinfo=UTC)
+    recorder.follow_up.state(TENANT, key, 3, "PD", "yes", "nurse-1")
+    recorder.reviews.decide(Decision(key, 4, "accept", "board", seen=1))
+    (found,) = precision(database, TENANT)  # though twelve months are later than three
+    assert (found.flags, found.confirmed, found.refuted, found.accepted, found.rejected) == (1, 1, 0, 1, 0)
+
+
+def test_what_became_of_a_flag_stays_known_when_a_newer_version_opens_it_anew(database: Database) -> None:
+    now = [datetime(2025, 1, 1, 12, tzinfo=UTC)]
+    recorder = Recorder(database, BOOK, clock=lambda: now[0])
+    visit(recorder, "A01", "2025-12-31")
+    recorder.follow_up.state(TENANT, advisory(database)[0], 3, "PD", "yes", "nurse-1")
+    now[0] += timedelta(days=100)
+    with database.writing() as connection:  # the flag was an older version's
+        for table in (tables.event, tables.advisory):
+            connection.execute(update(table).values(rule_hash="0" * 64))
+    visit(recorder, "A01", "2025-12-31")
+    found = {one.hash: (one.flags, one.confirmed, one.unknown) for one in precision(database, TENANT)}
+    assert found == {"0" * 64: (1, 1, 0), BOOK.rule("trpc5-rise-on-chemotherapy").hash: (1, 0, 1)}
+
+
 def test_without_an_outcome_there_is_no_share(database: Database) -> None:
     visit(Recorder(database, BOOK), "A01", "2025-12-31")
     (found,) = precision(database, TENANT)
