@@ -10,6 +10,7 @@ from datetime import date, datetime
 from sqlalchemy import ColumnElement, Connection, Select, case, insert, select, update
 
 from cds.calendar import day_of
+from cds.calendar import today as calendar_today
 from cds.record import tables
 from cds.record.audit import Checkpoints, Entry
 from cds.record.codes import CLOSED, MONTHS, NOT_DONE, RESISTANCE, RESPONSES, Status
@@ -113,7 +114,7 @@ class FollowUp:
     ) -> str:
         """State an outcome, or amend the one with number `seen`; the id of the record.
 
-        Raises `NotAccepted`, and `AlreadyDecided` if another was stated meanwhile.
+        Raises `NotAccepted`, also before the day on which it is due, and `AlreadyDecided` if another was stated meanwhile.
         """
         by = somebody(by)
         if months not in MONTHS:
@@ -124,6 +125,9 @@ class FollowUp:
 
         def work(connection: Connection) -> tuple[str, Entry | None]:
             patient, _ = held_advisory(connection, tenant, advisory)
+            due = months_after(_opened(connection, advisory), months)
+            if due > calendar_today():
+                raise NotAccepted("due", f"the outcome after {months} months is due on {due}")
             wanted = select(table).where(table.c.advisory_id == advisory, table.c.months == months)
             last = connection.execute(wanted.order_by(table.c.number.desc())).mappings().first()
             number = 0 if last is None else int(last["number"])
@@ -208,6 +212,12 @@ def actions_where(connection: Connection, *conditions: ColumnElement[bool]) -> l
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _opened(connection: Connection, advisory: str) -> date:
+    """The day on which an advisory was opened last."""
+    opened = connection.execute(select(SINCE).where(tables.advisory.c.id == advisory)).scalar_one()
+    return date.fromisoformat(day_of(opened))
 
 
 def _outcomes(connection: Connection, advisories: Select[tuple[str]]) -> list[Outcome]:

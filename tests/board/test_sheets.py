@@ -13,7 +13,7 @@ from cds.drawing import table_of
 from cds.record.database import Database
 from cds.record.recorder import Recorder
 from tests.board.test_paper import pages_of, squeezed
-from tests.record.boards import TENANT, named_visit, rows, worked_on
+from tests.record.boards import A_SEASON, TENANT, behind, named_visit, rows, worked_on
 from tests.record.visits import REASONER, visit
 
 TITLES = {key: one.short for key, one in REASONER.rulebook.catalogue.markers.items()} | {
@@ -27,7 +27,7 @@ def read_csv(data: bytes) -> list[list[str]]:
 
 
 def test_a_patient_of_the_record_on_paper(database: Database) -> None:
-    recorder = Recorder(database, REASONER.rulebook)
+    recorder = Recorder(database, REASONER.rulebook, clock=behind(A_SEASON))
     named_visit(recorder, "A01", "2025-04-21", family="Berger")
     worked_on(recorder)
     (row,) = [one for one in rows(database) if one.claim]
@@ -50,7 +50,7 @@ def test_a_patient_of_the_record_on_paper(database: Database) -> None:
 
 
 def test_a_meeting_of_the_record_on_paper(database: Database) -> None:
-    recorder = Recorder(database, REASONER.rulebook)
+    recorder = Recorder(database, REASONER.rulebook, clock=behind(A_SEASON))
     named_visit(recorder, "A01", "2025-04-21", family="Berger")
     worked_on(recorder)
     meetings = recorder.meetings

@@ -319,6 +319,17 @@ def test_actions_are_closed_and_outcomes_recorded(house: House) -> None:
     assert "Wilson" in rows
 
 
+def test_an_outcome_that_is_not_due_is_refused_in_words(house: House) -> None:
+    """The page asks for none before its day; what comes from elsewhere, or from a page of yesterday, is told why."""
+    house.now = datetime.now(UTC)
+    key = house.visit(FLAGGED)
+    browser, advisory = house.browser("chair"), advisory_of(house, key)
+    form = {"months": "12", "seen": "0", "response": "PD", "resistance": "yes"}
+    refused = browser.post(f"/board/patients/{key}/advisories/{advisory}/outcome", **form)
+    assert (refused.status_code, "This outcome is not due yet." in text_of(refused.text)) == (409, True)
+    assert house.recorder.follow_up.outcomes("default", advisory) == []
+
+
 def test_what_is_no_number_is_no_page(house: House) -> None:
     key = house.visit(FLAGGED)
     browser, path = house.browser("chair"), deciding(house, key)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import select
 
@@ -17,6 +18,8 @@ from tests.patients.archetypes import patient
 from tests.record.visits import asked
 
 TENANT = "here"
+A_SEASON, A_YEAR = 100, 400
+"""Days after which an outcome of three, and one of twelve months is due."""
 
 
 def called(who: Identity, family: str, given: str = "Anna", number: str = "") -> Person:
@@ -45,8 +48,16 @@ def advisory(database: Database) -> tuple[str, int]:
     return row.id, row.revision
 
 
+def behind(days: int) -> Callable[[], datetime]:
+    """A clock that is so many days behind: what is opened by it has had its time."""
+    return lambda: datetime.now(UTC) - timedelta(days=days)
+
+
 def worked_on(recorder: Recorder) -> int:
-    """Every kind of row that a board leaves, about the first open advisory and every withdrawn one; how many entries that makes."""
+    """Every kind of row that a board leaves, about the first open advisory and every withdrawn one; how many entries that makes.
+
+    The clock of the recorder is a season behind, so that an outcome is due.
+    """
     database = recorder.database
     row = next(one for one in rows(database) if one.claim)
     meeting = recorder.meetings.plan(TENANT, "Breast board", "2026-01-05", "chair")

@@ -18,7 +18,7 @@ from cds.record.database import Database
 from cds.record.ownership import Owner, Person
 from cds.record.recorder import Recorder
 from cds.record.responses import Answer, Responses
-from tests.record.boards import named_visit, worked_on
+from tests.record.boards import A_SEASON, behind, named_visit, worked_on
 from tests.record.visits import REASONER, visit, who
 
 TRIALS = 125
@@ -33,7 +33,7 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
 @pytest.fixture
 def lived(database: Database, checkpoints: Checkpoints) -> Database:
     """A record with every kind of row in it, covered by a checkpoint."""
-    recorder, responses = Recorder(database, REASONER.rulebook), Responses(database)
+    recorder, responses = Recorder(database, REASONER.rulebook, clock=behind(A_SEASON)), Responses(database)
     for day in ("2025-03-31", "2025-04-28", "2025-04-30"):
         visit(recorder, "A30", day)
     named_visit(recorder, "A01", "2025-12-31")

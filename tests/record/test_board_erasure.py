@@ -20,7 +20,7 @@ from cds.record.decisions import AlreadyDecided, Decision
 from cds.record.erasure import erase, export, merge
 from cds.record.recorder import Recorder
 from cds.record.worklist import Filter, listed
-from tests.record.boards import TENANT, named_visit, rows, worked_on
+from tests.record.boards import A_SEASON, TENANT, behind, named_visit, rows, worked_on
 from tests.record.visits import REASONER, visit, who
 
 BOOK = REASONER.rulebook
@@ -44,7 +44,7 @@ def counted(database: Database) -> dict[str, int]:
 @pytest.fixture
 def recorder(database: Database) -> Recorder:
     """A patient on whom a board has worked, with every kind of row."""
-    found = Recorder(database, BOOK)
+    found = Recorder(database, BOOK, clock=behind(A_SEASON))
     for day in ("2025-03-31", "2025-04-28", "2025-04-30"):
         named_visit(found, "A30", day, identity=who("Patient/kept"))
     worked_on(found)

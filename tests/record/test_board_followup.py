@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
+from cds.calendar import today
 from cds.record import tables
 from cds.record.audit import verify
 from cds.record.codes import MONTHS, NOT_DONE
@@ -23,7 +24,7 @@ from cds.record.overdue import AllOverdue, months_after
 from cds.record.precision import precision, wilson
 from cds.record.recorder import Recorder
 from tests.patients.archetypes import patient
-from tests.record.boards import TENANT, advisory, rows
+from tests.record.boards import A_SEASON, A_YEAR, TENANT, advisory, behind, rows
 from tests.record.visits import REASONER, asked, visit, who
 
 BOOK = REASONER.rulebook
@@ -33,7 +34,7 @@ TODAY = datetime.now(UTC).date()
 @pytest.fixture
 def recorder(database: Database) -> Recorder:
     """A record with one open advisory, about which a board decided to do two things."""
-    found = Recorder(database, BOOK)
+    found = Recorder(database, BOOK, clock=behind(A_SEASON))
     visit(found, "A01", "2025-12-31")
     plan = (Planned("imaging", "2026-02-01"), Planned("trial"))
     found.reviews.decide(Decision(*advisory(database), "accept", "board-7", actions=plan))
@@ -141,6 +142,38 @@ def test_what_is_no_outcome_is_named(recorder: Recorder, stated: tuple[Any, ...]
         recorder.follow_up.state(TENANT, advisory(recorder.database)[0], 3, "PD", "yes", "nurse-1", seen=1)
 
 
+def test_an_outcome_is_stated_on_the_day_on_which_it_is_due_at_the_earliest(database: Database) -> None:
+    """So many months after the advice was opened last: a slip in the line must not answer for a year that is still to come."""
+    now = [datetime.now(UTC) - timedelta(days=A_YEAR)]
+    recorder = Recorder(database, BOOK, clock=lambda: now[0])
+    follow_up = recorder.follow_up
+    for day in ("2025-03-31", "2025-04-28"):
+        visit(recorder, "A29", day)
+    key, _ = advisory(database)
+    follow_up.state(TENANT, key, 12, "SD", "no", "nurse-1")
+    now[0] = datetime.now(UTC) - timedelta(days=A_SEASON)
+    for day in ("2025-05-02", "2025-04-28"):  # withdrawn, and opened anew
+        visit(recorder, "A29", day)
+    follow_up.state(TENANT, key, 3, "SD", "no", "nurse-1")
+    for months, seen in ((6, 0), (12, 1)):
+        due = next(one.due for one in follow_up.clock(TENANT, key) if one.months == months)
+        with pytest.raises(NotAccepted, match=f"due: the outcome after {months} months is due on {due}"):
+            follow_up.state(TENANT, key, months, "PD", "yes", "nurse-1", seen=seen)
+    assert [one.months for one in follow_up.outcomes(TENANT, key)] == [3, 12]
+
+
+@pytest.mark.parametrize(("days", "taken"), [(0, True), (1, False)])
+def test_the_day_on_which_an_outcome_is_due_is_one_of_the_place(recorder: Recorder, days: int, taken: bool) -> None:
+    key = advisory(recorder.database)[0]
+    day = next(day for day in (today() - timedelta(days=88 + n) for n in range(7)) if months_after(day, 3) <= today())
+    opened_on(recorder.database, key, day + timedelta(days=days))
+    if taken:
+        recorder.follow_up.state(TENANT, key, 3, "PD", "yes", "nurse-1")
+    else:
+        with pytest.raises(NotAccepted, match="is due on"):
+            recorder.follow_up.state(TENANT, key, 3, "PD", "yes", "nurse-1")
+
+
 def opened_on(database: Database, key: str, day: date) -> None:
     with database.writing() as connection:  # the tests below are about the clock, not about the chain
         connection.execute(
@@ -200,7 +233,7 @@ def test_so_many_months_later(day: date, months: int) -> None:
 
 
 def test_precision_counts_nothing_that_nobody_said(database: Database) -> None:
-    recorder = Recorder(database, BOOK)
+    recorder = Recorder(database, BOOK, clock=behind(A_YEAR))
     bundle = patient("A01").bundle()
     keys = []
     for number in range(8):

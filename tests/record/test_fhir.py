@@ -18,6 +18,7 @@ from cds.record.decisions import Decision, Planned
 from cds.record.followup import FollowUp
 from cds.record.listing import advisories
 from cds.record.reviews import Reviews
+from tests.record.boards import A_SEASON, behind
 from tests.record.test_service import Ehr
 
 TERMINOLOGY = Path(__file__).parents[2] / "fhir" / "terminology"
@@ -160,7 +161,8 @@ def actions_of_the_audit() -> set[str]:
 _ENTRIES = ("Entry", "entry_of", "_change")
 
 
-def test_what_a_board_did_is_read_back(ehr: Ehr, database: Database) -> None:
+def test_what_a_board_did_is_read_back(database: Database) -> None:
+    ehr = Ehr(database, clock=behind(A_SEASON))
     ehr.opens("A01", "2025-12-31")
     (listed,) = advisories(database, "default")
     reviews, follow_up = Reviews(database), FollowUp(database)

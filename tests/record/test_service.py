@@ -42,9 +42,9 @@ SERVICE = "/cds-services/exowatch-patient-view"
 class Ehr:
     """A client whose clock can be set, in front of the service with its record."""
 
-    def __init__(self, database: Database):
+    def __init__(self, database: Database, clock: Callable[[], datetime] | None = None):
         self.day = datetime(2025, 5, 2, 9, tzinfo=UTC)
-        recorder = Recorder(database, REASONER.rulebook, None)
+        recorder = Recorder(database, REASONER.rulebook, None, clock=clock)
         # How long a call may wait is the matter of other tests.
         settings = Settings(open_mode=True, deadline_ms=10_000)
         app = create_app(settings, REASONER, recorder=recorder, clock=lambda: self.day)
