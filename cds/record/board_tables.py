@@ -161,6 +161,9 @@ action = Table(
     Column("by", String(128), nullable=False),  # who said what became of it; "" while it is open
     Column("closed", TIME, nullable=False),  # "" while it is open
     Column("at", TIME, nullable=False),
+    Column(
+        "earlier", Text, info=LATER
+    ),  # [[status, reason, by, closed], …] as JSON: what was corrected; NULL for nothing
     Index(None, "advisory_id"),
     Index(None, "patient_id"),
     Index(None, "tenant", "status", "due"),

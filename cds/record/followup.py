@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +24,18 @@ from cds.record.trail import Trail
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody said of an action, and when: an instant."""
+
+    status: str
+    reason: str
+    by: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
-    """Something that a board decided to do. `number` is that of the decision; times are instants, `due` is a day."""
+    """Something that a board decided to do. Times are instants, `due` is a day; `earlier` is what was corrected, the oldest first."""
 
     id: str
     patient: str  # row id
@@ -37,6 +48,7 @@ class Action:
     by: str
     closed: str
     at: str
+    earlier: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,7 @@ class FollowUp:
         self.trail = Trail(database, checkpoints, clock)
 
     def close(self, tenant: str, action: str, status: str, by: str, *, reason: str = "", seen: str = "open") -> None:
-        """Say what became of an action. `seen` is the status that whoever says so saw.
+        """Say what became of an action. `seen` is the status that whoever says so saw: another than "open" corrects it, and is kept.
 
         "not-done" needs a reason, "partly" may have one. Raises `NotAccepted`, and `AlreadyDecided` if it stands otherwise by now.
         """
@@ -102,6 +114,9 @@ class FollowUp:
             if row["status"] != seen or seen == Status.REPLACED:
                 raise AlreadyDecided(row["by"] or "nobody", row["status"], row["closed"] or row["at"])
             closed = {**row, "status": status, "reason": reason, "by": by, "closed": self.trail.now()}
+            if seen != Status.OPEN:
+                said = [row["status"], row["reason"], row["by"], row["closed"]]
+                closed["earlier"] = json.dumps([*json.loads(row["earlier"] or "[]"), said])
             connection.execute(update(table).where(table.c.id == action), closed)
             entry = entry_of(patient, by, "follow-up")
             entry.wrote(table, closed, patient["salt"])
@@ -209,6 +224,7 @@ def actions_where(connection: Connection, *conditions: ColumnElement[bool]) -> l
         Action(
             row["id"], row["patient_id"], row["advisory_id"], row["disposition_id"], row["kind"], row["due"],
             row["status"], row["reason"], row["by"], row["closed"], row["at"],
+            tuple(Said(*one) for one in json.loads(row["earlier"] or "[]")),
         )
         for row in rows
     ]  # fmt: skip

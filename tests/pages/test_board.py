@@ -319,6 +319,34 @@ def test_actions_are_closed_and_outcomes_recorded(house: House) -> None:
     assert "Wilson" in rows
 
 
+def test_what_was_said_of_an_action_by_a_slip_is_corrected(house: House) -> None:
+    key = house.visit(FLAGGED)
+    chair, path, here = house.browser("chair"), deciding(house, key), f"/board/patients/{key}"
+    asked = {"disposition": "accept", "action": ["imaging", "trial"], "due-imaging": SOON}
+    chair.done(path, **seen_in(chair.get(path)), **asked)
+    imaging, _ = house.recorder.follow_up.actions("default", patient=key)
+    correction = f"{here}/actions/{imaging.id}/correction"
+    assert "/correction" not in chair.get(here)  # nothing was said yet
+    page = chair.done(f"{here}/actions/{imaging.id}", status="done")
+    assert page.count(f'action="{correction}"') == 1
+    assert '<input type="hidden" name="seen" value="done">' in page
+    assert "/correction" not in house.browser("reader").get(here)
+    assert house.browser("reader").post(correction, status="partly", seen="done").status_code == 403
+    said = text_of(chair.done(correction, status="not-done", reason="patient-wish", seen="done"))
+    assert re.search(
+        r"not done \(the patient did not want it\), [^,]+, by chair before it was corrected: done, [^,]+, by chair",
+        said,
+    )
+    stale = house.browser("second").post(correction, status="partly", seen="done")
+    assert (stale.status_code, "chair said “not done”" in text_of(stale.text)) == (409, True)
+    unsaid = chair.post(correction, status="not-done", seen="not-done")
+    assert (unsaid.status_code, "Choose a reason" in unsaid.text) == (409, True)
+    for odd in ("", "open", "replaced", "nonsense"):
+        assert chair.post(correction, status="done", seen=odd).status_code == 404, odd
+    chair.done(path, **seen_in(chair.get(path)), disposition="watch")  # ends the trial, which was open
+    assert chair.get(here).count("/correction") == 1
+
+
 def test_an_outcome_that_is_not_due_is_refused_in_words(house: House) -> None:
     """The page asks for none before its day; what comes from elsewhere, or from a page of yesterday, is told why."""
     house.now = datetime.now(UTC)

@@ -69,6 +69,28 @@ def test_an_action_is_done_or_not_and_why(recorder: Recorder) -> None:
     assert holds(recorder.database)
 
 
+def test_what_was_corrected_stays_known(recorder: Recorder) -> None:
+    """ "Done" by a slip is followed by what is true, and neither who said it nor when is lost."""
+    follow_up, key = recorder.follow_up, advisory(recorder.database)[0]
+    imaging, _ = follow_up.actions(TENANT, advisory=key)
+    follow_up.close(TENANT, imaging.id, "done", "nurse-1")
+    follow_up.close(TENANT, imaging.id, "not-done", "nurse-2", reason="patient-wish", seen="done")
+    with pytest.raises(AlreadyDecided, match="nurse-2 decided 'not-done'"):
+        follow_up.close(TENANT, imaging.id, "partly", "nurse-3", seen="done")
+    follow_up.close(TENANT, imaging.id, "not-done", "nurse-1", reason="toxicity", seen="not-done")
+    found = next(one for one in follow_up.actions(TENANT, advisory=key) if one.id == imaging.id)
+    assert (found.status, found.reason, found.by) == ("not-done", "toxicity", "nurse-1")
+    assert [(one.status, one.reason, one.by) for one in found.earlier] == [
+        ("done", "", "nurse-1"),
+        ("not-done", "patient-wish", "nurse-2"),
+    ]
+    assert all(one.at for one in found.earlier)
+    assert holds(recorder.database)
+    with recorder.database.writing() as connection:  # and it is under the audit like the rest
+        connection.execute(update(tables.action).where(tables.action.c.id == imaging.id), {"earlier": "[]"})
+    assert not holds(recorder.database)
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "words"),
     [
