@@ -20,7 +20,7 @@ from cds.advice.changes import why
 from cds.advice.statements import Advisor
 from cds.advice.wording import Wording
 from cds.board.imaging import imaging_told
-from cds.board.legible import number_of
+from cds.board.legible import death_told, number_of
 from cds.board.words import label, words
 from cds.chart import read
 from cds.chart.model import Chart, LeftOut, Line, Tri
@@ -364,8 +364,7 @@ def _sampled(scene: Scene) -> date | None:
 
 
 def _dead(chart: Chart) -> str:
-    w = words().patient
-    return str(w.died.format(day=day(chart.died)) if chart.died else w.dead) if chart.deceased else ""
+    return death_told((chart.died.isoformat() if chart.died else "") if chart.deceased else None)
 
 
 def _birthday(chart: Chart) -> date | None:

@@ -129,6 +129,7 @@ class AgendaLine:
     decisions: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
     note: str = ""  # "carried over", "from the meeting of …"
+    dead: str = ""  # "died 3 May 2026"
 
 
 @dataclass(frozen=True, slots=True)

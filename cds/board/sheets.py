@@ -10,7 +10,7 @@ from cds.advice.advisory import Advisory, Reading, Reference
 from cds.board.age import Age
 from cds.board.case import Answer, Case, Former, about, full_name
 from cds.board.figures import Figure, figures_of
-from cds.board.legible import number_of
+from cds.board.legible import death_told, number_of
 from cds.board.paper import AgendaLine, MeetingSheet, PatientSheet, Question, Study, Value
 from cds.board.taken_back import outdated, results_taken_back
 from cds.board.words import label, words
@@ -237,6 +237,7 @@ def _agenda_line(case: OnAgenda, titles: Mapping[str, str], *, held: bool) -> Ag
         name=full_name(case.named) or w.common.unknown,
         born=day(case.named.born) or w.common.unknown,
         number=number_of(case.named, case.who),
+        dead=death_told(case.named.died),
         findings=tuple((one.state, label("states", one.state), _found(one, titles)) for one in case.found or ()),
         decisions=(
             *(said for one in (*case.decisions, *case.outside) for said in _on_agenda(case, one)),

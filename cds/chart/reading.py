@@ -196,13 +196,11 @@ class _Reading:
             return Identity(patient)
         person = newest(people)
         sex = person.get("gender")
-        died = person.get("deceasedDateTime")
         return Identity(
             patient,
             when(person.get("birthDate")),
             sex if isinstance(sex, str) else None,
-            person.get("deceasedBoolean") is True or bool(died) or isinstance(person.get("_deceasedDateTime"), dict),
-            when(died),
+            *death_of(person),
         )
 
     def _results(
@@ -307,6 +305,13 @@ class _Reading:
 _CODE = "write code.coding with a system and a code, so that it is known what was measured"
 _NOT_YET = ("preliminary", "registered", "unknown")
 _LINKED_TO_NONE: frozenset[str] = frozenset()
+
+
+def death_of(person: Mapping[str, Any]) -> tuple[bool, When | None]:
+    """Whether a Patient resource says that somebody has died, and when; None without a day that can be read."""
+    died = person.get("deceasedDateTime")
+    dead = person.get("deceasedBoolean") is True or bool(died) or isinstance(person.get("_deceasedDateTime"), dict)
+    return dead, when(died)
 
 
 def _number_versions(items: list[Item]) -> None:

@@ -46,6 +46,7 @@ person = Table(
     Column("system", String(255), nullable=False),  # of the authority that gave the number; "" if not stated
     Column("sought", String(500), nullable=False),  # by which words they are found: see `names.sought_by`
     Column("at", TIME, nullable=False),
+    Column("died", _DAY, info=LATER),  # day; "" if the record of whoever has died states none, NULL if they have not
     Index(None, "patient_id", "sought"),
     Index(None, "tenant", "sought", "patient_id"),
 )

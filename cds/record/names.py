@@ -23,15 +23,17 @@ class Named:
     sex: str = ""
     number: str = ""
     system: str = ""
+    died: str | None = None  # day; "" if none is stated, None if they are not recorded as dead
 
 
-NAMED = tuple(tables.person.c[name] for name in ("family", "given", "born", "sex", "number", "system"))
+_TEXTS = tuple(tables.person.c[name] for name in ("family", "given", "born", "sex", "number", "system"))
+NAMED = (*_TEXTS, tables.person.c.died)
 """The columns from which `named` reads."""
 
 
 def named(row: RowMapping) -> Named:
     """The person of a row that was joined with `NAMED`."""
-    return Named(*(row[column.name] or "" for column in NAMED))
+    return Named(**{column.name: row[column.name] or "" for column in _TEXTS}, died=row["died"])
 
 
 _APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u02bb\u00b4\u2032`"), "'")

@@ -55,6 +55,7 @@ class Person:
     number: str = ""  # record number; "": of their names and numbers nothing was read
     system: str = ""  # of the authority that gave the number
     silent: bool = False  # of identifiers their record says nothing at all: those that are known stand
+    died: str | None = None  # day; "" if none is stated, None if they are not recorded as dead
 
 
 Resolve = Callable[[str, Owner], Sequence[Person]]
@@ -152,6 +153,7 @@ def _name(connection: Connection, entry: Entry, row: RowMapping, person: Person)
     stated = {
         "family": person.family, "given": person.given, "born": person.born, "sex": person.sex, "number": person.number,
         "system": person.system, "sought": sought_by(person.who.reference, person.family, person.given, person.number),
+        "died": person.died,
     }  # fmt: skip
     found = connection.execute(_PERSON, {"patient": row["id"]}).mappings().first()
     if found is None:
@@ -198,8 +200,8 @@ def described(connection: Connection, patient: str, who: Identity) -> Person:
     born = max((row["born"] for row in known), default="")
     if named is None:
         return Person(who, identifiers, born)
-    stated = (named[name] for name in ("family", "given", "sex", "number", "system"))
-    return Person(who, identifiers, named["born"] or born, *stated)
+    stated = {name: named[name] for name in ("family", "given", "sex", "number", "system", "died")}
+    return Person(who, identifiers, named["born"] or born, **stated)
 
 
 def _born(connection: Connection, patient: str) -> set[str]:

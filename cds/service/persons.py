@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
+from cds.chart.reading import death_of
+from cds.chart.record import Identity as Identified
 from cds.record import spelling
 from cds.record.identity import Identity
 from cds.record.ownership import Person
@@ -36,6 +38,7 @@ def person_of(patient: object, who: Identity, today: date) -> Person | None:
         (number or who.reference.removeprefix("Patient/"))[:64],
         system,
         "identifier" not in resource,
+        _died(resource, today),
     )
 
 
@@ -64,6 +67,15 @@ def _patient(value: object) -> Mapping[str, Any] | None:
         found = [one.get("resource") for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
         value = found[0] if found else None
     return value if isinstance(value, dict) and value.get("resourceType") == "Patient" else None
+
+
+def _died(patient: Mapping[str, Any], today: date) -> str | None:
+    """The day on which a patient died, "" if their record states none; None of whoever lives, as far as is known today."""
+    identity = Identified("", None, None, *death_of(patient))
+    if not identity.deceased_by(today):
+        return None
+    day = identity.died.day if identity.died is not None else None
+    return day.isoformat() if day is not None else ""
 
 
 def _identifiers(patient: Mapping[str, Any], today: date) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ from cds.record.audit import Entry, append
 from cds.record.database import Database
 from cds.record.decisions import Decision, Planned
 from cds.record.identity import merge_into
+from cds.service.persons import person_of
 from cds.workbench.synth.fhir_output import to_bundle
 from cds.workbench.synth.person import Imaging
 from tests.pages.boards import FLAGGED, UNJUDGED, WATCHED, House, text_of
@@ -364,6 +365,35 @@ def test_nothing_is_written_about_another_than_whom_the_ehr_opened(house: House)
 def test_a_case_without_advice_names_no_way_to_decide(house: House) -> None:
     page = house.browser("chair").get(f"/board/patients/{house.visit(UNJUDGED)}")
     assert "/decision" not in page
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [({"deceasedDateTime": "2025-04-20"}, "died 20 Apr 2025"), ({"deceasedBoolean": True}, "recorded as dead")],
+)
+def test_that_a_patient_has_died_stands_wherever_they_are_listed(
+    house: House, stated: dict[str, Any], said: str
+) -> None:
+    """The worklist, what is due, an agenda and its sheet: whoever asks a family in, or prints the list, is to know."""
+    bundle = patient(FLAGGED).bundle(date(2025, 4, 21))
+    (resource,) = (one["resource"] for one in bundle["entry"] if one["resource"]["resourceType"] == "Patient")
+    resource |= stated
+    key = house.take(bundle, "2025-04-21", lambda who: person_of(resource, who, date(2025, 4, 21)))
+    alive = house.visit(WATCHED, DAYS[WATCHED])
+    chair = house.browser("chair")
+    meeting = house.recorder.meetings.plan("default", "Board", SOON, "chair")
+    for one in (key, alive):
+        house.recorder.meetings.add("default", meeting, one, "chair")
+        plan = {"disposition": "watch", "action": ["imaging"], "due-imaging": SOON}
+        path = deciding(house, one)
+        chair.done(path, **seen_in(chair.get(path)), **plan)
+    for page in ("/board", "/board/follow-up", f"/board/meetings/{meeting}"):
+        told = text_of(chair.get(page))
+        assert told.count(said) >= 1, page
+        assert len(re.findall(r"died|recorded as dead", told)) == told.count(said), page
+    pages = PdfReader(io.BytesIO(chair.http.get(f"/board/meetings/{meeting}/sheet.pdf").content)).pages
+    printed = squeezed(" ".join(one.extract_text() for one in pages))
+    assert printed.count(squeezed(said)) == 1
 
 
 @pytest.mark.parametrize(

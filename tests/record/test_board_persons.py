@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -68,6 +69,33 @@ def test_the_name_that_is_in_force(names: Any, expected: tuple[str, str]) -> Non
 )
 def test_the_record_number(identifiers: Any, expected: tuple[str, str]) -> None:
     assert of(identifier=identifiers)[2:] == expected
+
+
+@pytest.mark.parametrize(
+    ("stated", "died"),
+    [
+        ({}, None), ({"deceasedBoolean": False}, None), ({"deceasedBoolean": "true"}, None), ({"deceasedDateTime": ""}, None),
+        ({"deceasedBoolean": True}, ""), ({"deceasedDateTime": "2025-04-20"}, "2025-04-20"),
+        ({"deceasedDateTime": "2025-04-20T23:30:00+02:00"}, "2025-04-20"), ({"deceasedDateTime": "2025-04"}, ""),
+        ({"deceasedDateTime": "20.4.25"}, ""), ({"_deceasedDateTime": {"extension": []}}, ""),
+        ({"deceasedDateTime": "2026-01-06"}, None),
+    ],
+)  # fmt: skip
+def test_who_has_died_by_today(stated: dict[str, Any], died: str | None) -> None:
+    found = person_of({"resourceType": "Patient", **stated}, WHO, TODAY)
+    assert found is not None
+    assert found.died == died
+
+
+def test_a_death_is_kept_with_the_name_until_the_record_says_otherwise(database: Database) -> None:
+    recorder = Recorder(database, REASONER.rulebook)
+    for died in (None, "", "2025-12-20", "2025-12-20", None):
+        work = asked(patient("A01").bundle(date(2025, 12, 31)), "2025-12-31")
+        work.person = replace(called(work.who, "Aalto"), died=died)
+        recorder.record(work)
+        assert [one.named.died for one in rows(database)] == [died]
+        with database.reading() as connection:
+            assert verify(connection, {}).holds
 
 
 def test_what_is_long_or_hostile_is_cut_and_kept_as_text() -> None:

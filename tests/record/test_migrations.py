@@ -54,7 +54,7 @@ def test_down_and_up_with_rows_in_every_table(database: Database) -> None:
         assert len(connection.execute(select(tables.evaluation.c.id)).all()) == 1
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"])
 def test_a_step_down_and_up_keeps_every_row_that_there_is_a_place_for(database: Database, revision: str) -> None:
     visit(Recorder(database, REASONER.rulebook), "A29", "2025-04-28")
 

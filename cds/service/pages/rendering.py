@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from cds.board.age import sample_age
 from cds.board.case import full_name
 from cds.board.figures import figures_of
-from cds.board.legible import number_of
+from cds.board.legible import death_told, number_of
 from cds.board.words import label, words
 from cds.calendar import clock_of, day_of
 from cds.drawing import cursor_script, drawing_style
@@ -106,6 +106,7 @@ _ENVIRONMENT.filters |= {
     "local_time": clock_of,
     "legible": legible,
     "fullname": full_name,
+    "death": death_told,
     "is_day": is_day,
     "figures": figures_of,
     "figure": figure,
