@@ -73,9 +73,6 @@ class OutcomeDue:
     due: str
     stated: Outcome | None = None
 
-    def is_overdue(self, today: date) -> bool:
-        return self.stated is None and self.due < today.isoformat()
-
 
 class FollowUp:
     """Takes what became of decisions into the record; safe to share between threads and processes.

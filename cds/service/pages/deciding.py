@@ -19,7 +19,7 @@ from cds.drawing import svg
 from cds.legible import day
 from cds.record.agendas import NoSuchMeeting
 from cds.record.cases import StoredAdvisory, owner
-from cds.record.codes import ACTIONS, CLOSED, LEVELS
+from cds.record.codes import ACTIONS, CLOSED, LEVELS, Status
 from cds.record.decisions import (
     AlreadyDecided,
     Decided,
@@ -96,6 +96,7 @@ class DecisionPages:
         gate.add(f"{patient}/advisories/{{advisory}}/decision", "POST", Act.DECIDE, self._decide)
         gate.add(f"{patient}/decisions/{{decision}}/second", "POST", Act.DECIDE, self._second)
         gate.add(f"{patient}/actions/{{action}}", "POST", Act.DECIDE, self._close)
+        gate.add(f"{patient}/actions/{{action}}/correction", "POST", Act.DECIDE, self._correct)
         gate.add(f"{patient}/advisories/{{advisory}}/outcome", "POST", Act.DECIDE, self._outcome)
         gate.add(f"{patient}/advisories/{{advisory}}/acknowledge", "POST", Act.DECIDE, self._acknowledge)
 
@@ -230,13 +231,23 @@ class DecisionPages:
         return self._recorded(visit, say, "dispositions", "second", "decisions")
 
     def _close(self, visit: Visit) -> Response:
+        return self._said_of_action(visit, Status.OPEN, "closed")
+
+    def _correct(self, visit: Visit) -> Response:
+        """Say something else of an action than was said; only to whoever saw what stands."""
+        seen = one_field(visit.form, "seen")
+        if seen not in CLOSED:
+            raise NotThere
+        return self._said_of_action(visit, seen, "corrected")
+
+    def _said_of_action(self, visit: Visit, seen: str, done: str) -> Response:
         self._of_this_patient(visit, "action")
         status, reason, who = one_field(visit.form, "status"), one_field(visit.form, "reason"), visit.visitor
 
         def say() -> None:
-            self._follow_up.close(who.tenant, visit.path["action"], status, who.name, reason=reason)
+            self._follow_up.close(who.tenant, visit.path["action"], status, who.name, reason=reason, seen=seen)
 
-        return self._recorded(visit, say, "action_states", "closed", "followup")
+        return self._recorded(visit, say, "action_states", done, "followup")
 
     def _outcome(self, visit: Visit) -> Response:
         self._of_this_patient(visit, "advisory")

@@ -1,14 +1,10 @@
-"""The pages of one patient: the case with everything that was decided about it, its picture, and the rules as they read;
-
-and the correction of what was said of an action.
-"""
+"""The pages of one patient: the case with everything that was decided about it, its picture, and the rules as they read."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from types import SimpleNamespace
 
 from fastapi import Response
@@ -20,20 +16,16 @@ from cds.board.export import course_csv
 from cds.board.paper import patient_pdf
 from cds.board.sheets import patient_sheet
 from cds.board.taken_back import outdated, taken_back
-from cds.board.words import label, words
-from cds.calendar import day_of, today
+from cds.calendar import today
 from cds.drawing import svg, table_of
-from cds.legible import day
-from cds.record.cases import owner
 from cds.record.codes import ACTIONS, CLOSED, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
-from cds.record.decisions import AlreadyDecided, Decided, NotAccepted
+from cds.record.decisions import Decided
 from cds.record.followup import FollowUp, Outcome
 from cds.record.meetings import Meetings
 from cds.record.reviews import Reviews
 from cds.record.rule_texts import rule_text
 from cds.record.sittings import Meeting
-from cds.service.access.browser import field
-from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
+from cds.service.access.gate import Act, Gate, NotThere, Visit
 from cds.service.access.visitor import Visitor
 from cds.service.pages.rendering import done_of, file, page
 
@@ -69,7 +61,6 @@ class PatientPages:
         gate.add("/board/patients/{patient}/course.svg", "GET", Act.VIEW, self._picture)
         gate.add("/board/patients/{patient}/sheet.pdf", "GET", Act.VIEW, self._sheet)
         gate.add("/board/patients/{patient}/table.csv", "GET", Act.VIEW, self._table)
-        gate.add("/board/patients/{patient}/actions/{action}/correction", "POST", Act.DECIDE, self._correct)
         gate.add("/board/rules/{rule}/{version}", "GET", Act.READ_RULES, self._rule)
 
     def _case(self, visit: Visit) -> Case:
@@ -110,26 +101,6 @@ class PatientPages:
             for due in self._follow_up.clock(tenant, advisory):
                 mine = tuple(one for one in said if one.months == due.months)
                 yield OutcomeRow(title, advisory, due.months, due.due, mine, due.stated is not None, asks)
-
-    def _correct(self, visit: Visit) -> Response:
-        """Say something else of an action than was said; only to whoever saw what stands."""
-        who, key = visit.visitor, visit.path["action"]
-        visit.about(owner(self._cases.database, who.tenant, visit.path["patient"], "action", key))
-        status, reason, seen = (field(visit.form, name) for name in ("status", "reason", "seen"))
-        if seen not in CLOSED:
-            raise NotThere
-        try:
-            self._follow_up.close(who.tenant, key, status, who.name, reason=reason, seen=seen)
-        except NotAccepted as error:
-            why = str(getattr(words().problems, error.field, error.why))
-        except AlreadyDecided as error:
-            what = label("action_states", error.code)
-            why = words().refused.first.format(by=error.by, what=what, when=day(day_of(error.at)))
-        else:
-            visit.done = "corrected"
-            return redirect(f"/board/patients/{visit.patient}#followup")
-        back = f"/board/patients/{visit.patient}"
-        return page("refused", HTTPStatus.CONFLICT, visitor=who, why=why, back=back)
 
     def _picture(self, visit: Visit) -> Response:
         # To be kept, not shown: it brings its own style, which a page of ours may not have.
