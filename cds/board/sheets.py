@@ -231,7 +231,7 @@ def _agenda_line(case: OnAgenda, titles: Mapping[str, str], *, held: bool) -> Ag
         came,
         *(before_told(one, titles) for one in case.before),
         *map(withdrawal_told, case.withdrawn.values()),
-        "" if case.found is not None else w.meetings.not_kept,
+        w.meetings.not_kept if case.found is None else "" if case.found else w.meetings.nothing_found,
     )
     return AgendaLine(
         name=full_name(case.named) or w.common.unknown,

@@ -209,3 +209,12 @@ def test_of_many_who_were_put_on_an_agenda_the_rest_is_counted(house: House, mon
     assert re.findall(r'name="patient" value="([^"]+)"', page) == keys[11:]  # the list is where it was
     few = chair.done("/board/agenda", meeting=key_of(here), patient=keys[:20])
     assert "more" not in few.partition('<p class="done"')[2].partition("</p>")[0]
+
+
+def test_an_agenda_says_of_whom_nothing_is_found(house: House) -> None:
+    key, chair = house.visit("A39", "2025-04-07", family="Nothing"), house.browser("chair")
+    here = planned(house, key)
+    (case,) = house.recorder.meetings.agenda("default", key_of(here))
+    assert case.found == ()
+    for said in (text_of(chair.get(here)), printed(chair, here)):
+        assert "no finding; the rules in use are not about this patient now" in said

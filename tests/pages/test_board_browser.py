@@ -278,6 +278,7 @@ def test_a_meeting_by_its_chair(browser: Browser, address: str) -> None:
         page.get_by_label("Who is there").fill("oncologist\nsurgeon")
         page.get_by_label("There is a quorum").check()
         page.get_by_role("textbox", name="Minutes").fill("All cases were heard.")
+        page.evaluate("scrollTo(0, 0)")
         picture(page, "meeting")
         page.get_by_role("button", name="Save").click()
         assert "Saved." in page.locator(".done").inner_text()
