@@ -88,8 +88,7 @@ class PatientPages:
             return {"awaiting": (), "open_meetings": ()}
         awaiting = self._meetings.awaiting(who.tenant, case.key)
         planned = self._meetings.meetings(who.tenant, status="planned") if who.may(Act.HOLD_MEETINGS) else ()
-        others = sorted((one for one in planned if one not in awaiting), key=lambda one: one.day)
-        return {"awaiting": awaiting, "open_meetings": others}
+        return {"awaiting": awaiting, "open_meetings": [one for one in planned if one not in awaiting]}
 
     def _outcomes(self, tenant: str, case: Case) -> Iterator[OutcomeRow]:
         for advisory, title in case.titles.items():

@@ -120,7 +120,7 @@ class WorklistPages:
         chosen, last = chosen_of(visit.query, self._book), self._meetings.last_held(tenant)
         listing = listed(database, tenant, chosen.filter(day, last), new_since=beginning(last), today=day)
         if chosen.page > listing.pages:  # the list is shorter than it was when somebody kept this address
-            chosen = replace(chosen, page=max(listing.pages, 1))
+            chosen = replace(chosen, page=listing.pages)
             listing = listed(database, tenant, chosen.filter(day, last), new_since=beginning(last), today=day)
         withdrawn: Sequence[Row] = listing.rows if chosen.state == WITHDRAWN else ()
         if listing.counts.withdrawn and chosen.state != WITHDRAWN:
@@ -159,9 +159,8 @@ class WorklistPages:
         each = list(dict.fromkeys(patients))
         put_on = {"put": field(visit.form, "meeting"), "who": ",".join(each[:_MOST_NAMED])}
         more = {"more": len(each) - _MOST_NAMED} if len(each) > _MOST_NAMED else {}
-        return redirect(
-            f"/board?{'&'.join(filter(None, (chosen_of(visit.query, self._book).here, urlencode(put_on | more))))}"
-        )
+        here = chosen_of(visit.query, self._book).here
+        return redirect("/board?" + "&".join(filter(None, (here, urlencode(put_on | more)))))
 
     def _put(self, visit: Visit) -> tuple[Meeting, list[Case], int] | None:
         """The meeting on whose agenda patients were put just now, who of them stands there, and how many more; None if none were."""
