@@ -27,20 +27,28 @@ from tests.record.boards import called
 from tests.record.visits import REASONER, asked
 
 TENANT = "default"
+NOW = datetime.now().astimezone()
+"""The instant at which all pages of a run are visited: while it is tested midnight does not come."""
+TODAY, SOON = NOW.date().isoformat(), (NOW.date() + timedelta(days=20)).isoformat()
 FLAGGED, WATCHED, UNJUDGED, TWO = "A01", "A02", "A06", "A21"
 """Patients of the evidence: suspected, watch, cannot be judged, and one with two markers."""
 
 
 class House:
-    """The service on a record in which some patients of the evidence were evaluated."""
+    """The service on a record in which some patients of the evidence were evaluated.
+
+    `now` is when things are recorded. Pages are visited at `NOW`.
+    """
 
     def __init__(self, database: Database, **people: str):
         self.database = database
         self.now = datetime(2025, 12, 1, 12, 0, tzinfo=UTC)
         self.recorder = Recorder(database, REASONER.rulebook, clock=lambda: self.now)
         pages = [partial(add_author_pages, reasoner=REASONER, rules=shipped_rules())]
-        self.app = create_app(Settings(open_mode=True), REASONER, recorder=self.recorder, pages=pages)
-        accounts = Accounts(database)
+        self.app = create_app(
+            Settings(open_mode=True), REASONER, recorder=self.recorder, clock=lambda: NOW, pages=pages
+        )
+        accounts = Accounts(database, clock=lambda: NOW)
         for name, role in {
             "chair": "chair",
             "reviewer": "reviewer",
@@ -80,7 +88,9 @@ class House:
 
     def launched(self, patient: str, role: str = "reviewer") -> Browser:
         """The browser of somebody whom an EHR sent about one patient."""
-        sessions = Sessions(Accounts(self.database), idle=timedelta(minutes=30), longest=timedelta(hours=12))
+        sessions = Sessions(
+            Accounts(self.database, clock=lambda: NOW), idle=timedelta(minutes=30), longest=timedelta(hours=12)
+        )
         browser, who = Browser(self.app), Vouched("https://ehr.example/fhir", "u1", "emma", "Emma", [role])
         browser.http.cookies.set("exowatch", sessions.vouched(TENANT, who, patient=patient))
         browser.csrf = csrf_in(browser.get(f"/board/patients/{patient}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from pypdf import PdfReader
@@ -12,9 +12,9 @@ from pypdf import PdfReader
 from cds.legible import day
 from cds.record.database import Database
 from cds.record.identity import Identity
-from tests.pages.boards import FLAGGED, WATCHED, Browser, House, text_of
-from tests.pages.test_board import DAYS, SOON, deciding, seen_in
-from tests.pages.test_meetings import FORM, TODAY, drafted, key_of, planned, seen
+from tests.pages.boards import FLAGGED, NOW, SOON, TODAY, WATCHED, Browser, House, text_of
+from tests.pages.test_board import DAYS, deciding, seen_in
+from tests.pages.test_meetings import FORM, drafted, key_of, planned, seen
 from tests.patients.archetypes import patient
 from tests.record.boards import called
 from tests.record.visits import asked
@@ -23,7 +23,7 @@ from tests.record.visits import asked
 @pytest.fixture
 def house(database: Database) -> House:
     found = House(database)
-    found.now = datetime.now(UTC)
+    found.now = NOW
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,12 @@ from cds.record.recorder import Recorder
 from cds.service.app import create_app
 from cds.settings import Settings
 from cds.workbench.synth.requests import hook_request
-from tests.pages.boards import FLAGGED, UNJUDGED, WATCHED, House, text_of
+from tests.pages.boards import FLAGGED, NOW, SOON, UNJUDGED, WATCHED, House, text_of
 from tests.record.visits import REASONER
 from tests.test_cli import EXAMPLE
 
 DAYS = {FLAGGED: "2025-04-21", WATCHED: "2025-04-21", UNJUDGED: "2025-05-12"}
 """On which they are found so."""
-SOON = (date.today() + timedelta(days=20)).isoformat()
 
 
 @pytest.fixture
@@ -349,7 +348,7 @@ def test_what_was_said_of_an_action_by_a_slip_is_corrected(house: House) -> None
 
 def test_an_outcome_that_is_not_due_is_refused_in_words(house: House) -> None:
     """The page asks for none before its day; what comes from elsewhere, or from a page of yesterday, is told why."""
-    house.now = datetime.now(UTC)
+    house.now = NOW
     key = house.visit(FLAGGED)
     browser, advisory = house.browser("chair"), advisory_of(house, key)
     form = {"months": "12", "seen": "0", "response": "PD", "resistance": "yes"}

@@ -26,8 +26,8 @@ from cds.record.identity import merge_into
 from cds.service.persons import person_of
 from cds.workbench.synth.fhir_output import to_bundle
 from cds.workbench.synth.person import Imaging
-from tests.pages.boards import FLAGGED, UNJUDGED, WATCHED, House, text_of
-from tests.pages.test_board import DAYS, SOON, advisory_of, deciding, seen_in
+from tests.pages.boards import FLAGGED, SOON, UNJUDGED, WATCHED, House, text_of
+from tests.pages.test_board import DAYS, advisory_of, deciding, seen_in
 from tests.patients.archetypes import patient
 from tests.record.boards import called
 from tests.record.visits import REASONER

@@ -16,9 +16,9 @@ import pytest
 from pypdf import PdfReader
 
 from cds.record.database import Database
-from tests.pages.boards import FLAGGED, House
+from tests.pages.boards import FLAGGED, SOON, House
 from tests.pages.boards import WATCHED as WATCH
-from tests.pages.test_board import SOON, deciding, seen_in
+from tests.pages.test_board import deciding, seen_in
 
 MARKUP = (
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>", "<svg/onload=alert(1)>", '"><script>1</script>',

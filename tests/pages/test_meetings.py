@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from cds.board.sheets import meeting_sheet
 from cds.record.audit import verify
 from cds.record.database import Database
-from tests.pages.boards import FLAGGED, TWO, WATCHED, House, text_of
+from tests.pages.boards import FLAGGED, NOW, SOON, TODAY, TWO, WATCHED, House, text_of
 from tests.pages.test_board import DAYS, deciding, seen_in
 
-TODAY, SOON = date.today().isoformat(), (date.today() + timedelta(days=20)).isoformat()
 FORM = {
     "board": "Breast board",
     "day": TODAY,
@@ -26,7 +25,7 @@ FORM = {
 @pytest.fixture
 def house(database: Database) -> House:
     found = House(database, chair2="chair")
-    found.now = datetime.now(UTC)
+    found.now = NOW
     return found
 
 
@@ -301,7 +300,7 @@ def test_many_held_meetings_say_how_many_patients_they_had(house: House) -> None
 
 def test_however_many_meetings_are_planned_that_of_today_is_among_them(house: House) -> None:
     key, chair = house.visit(FLAGGED), house.browser("chair")
-    here, first = planned(house), date.today()
+    here, first = planned(house), NOW.date()
     days = [(first + timedelta(days=number * 7)).isoformat() for number in (*range(101, 0, -1), -1)]
     others = [planned(house, key, day=day) for day in days]
     places = ("/board/meetings", "/board", others[0], f"/board/patients/{key}", deciding(house, key))
@@ -413,7 +412,7 @@ def test_a_day_that_can_hardly_be_is_asked_about(house: House) -> None:
     chair, meetings = house.browser("chair"), house.recorder.meetings
     past = chair.post("/board/meetings", board="Board", day="1999-01-01")
     assert (past.status_code, "This day has passed" in past.text, 'name="sure"' in past.text) == (422, True, True)
-    far = [(date.today() + timedelta(days=ahead)).isoformat() for ahead in (400, 401)]
+    far = [(NOW.date() + timedelta(days=ahead)).isoformat() for ahead in (400, 401)]
     asked = chair.post("/board/meetings", board="Board", day=far[1])
     assert (asked.status_code, "more than 400 days ahead" in asked.text, 'name="sure"' in asked.text) == (
         422,

@@ -17,8 +17,8 @@ from cds.board.words import words
 from cds.legible import day
 from cds.record.database import Database
 from tests.board.test_paper import pages_of
-from tests.pages.boards import FLAGGED, TENANT, TWO, UNJUDGED, WATCHED, House, text_of
-from tests.pages.test_board import SOON, deciding, seen_in
+from tests.pages.boards import FLAGGED, NOW, SOON, TENANT, TODAY, TWO, UNJUDGED, WATCHED, House, text_of
+from tests.pages.test_board import deciding, seen_in
 from tests.pages.test_case import paper, squeezed
 from tests.record.visits import REASONER
 
@@ -45,13 +45,13 @@ def printed(case: Case, today: date) -> str:
 
 def test_a_case_says_how_old_it_is_on_the_day_on_which_it_is_read(house: House) -> None:
     key = house.visit(FLAGGED, "2025-04-21")
-    days = (date.today() - date(2025, 4, 21)).days
+    days = (NOW.date() - date(2025, 4, 21)).days
     browser = house.browser("chair")
     for said in (text_of(browser.get(f"/board/patients/{key}")), text_of(browser.get(deciding(house, key)))):
-        assert f"data as of 21 Apr 2025, {days} days before {day(date.today())}" in said
+        assert f"data as of 21 Apr 2025, {days} days before {day(NOW.date())}" in said
         assert f"newest sample 21 Apr 2025, {days} days before" in said
         assert "This evaluation is old" in said
-    assert squeezed(f"data as of 21 Apr 2025, {days} days before {day(date.today())}") in squeezed(paper(house, key))
+    assert squeezed(f"data as of 21 Apr 2025, {days} days before {day(NOW.date())}") in squeezed(paper(house, key))
     assert squeezed("This evaluation is old") in squeezed(paper(house, key))
     case = case_of(house, key)
     fresh = printed(case, case.as_of + timedelta(days=1))
@@ -69,7 +69,7 @@ def test_how_old_somebody_is_is_told_of_the_day_on_which_it_is_read(house: House
     assert born is not None
     assert case.header.age(born.replace(year=born.year + 47)) == 47
     assert case.header.age(born.replace(year=born.year + 47) - timedelta(days=1)) == 46
-    years = f"{case.header.age(date.today())} years"
+    years = f"{case.header.age(NOW.date())} years"
     assert years in text_of(house.browser("reader").get(f"/board/patients/{key}"))
     assert squeezed(years) in squeezed(paper(house, key))
     later = case.as_of.replace(year=case.as_of.year + 20)
@@ -85,7 +85,7 @@ def test_days_for_a_second_sample_that_are_over_are_said_to_be(house: House) -> 
     assert found
     case = case_of(house, key)
     (last,) = [panel.second.last for panel in case.scene.panels if panel.second is not None]
-    assert int(found[1]) == (date.today() - last).days
+    assert int(found[1]) == (NOW.date() - last).days
     assert "past:" not in printed(case, last)
     assert squeezed("past: these days ended 1 day ago") in squeezed(printed(case, last + timedelta(days=1)))
 
@@ -235,11 +235,11 @@ def test_who_acknowledged_a_withdrawal_and_when_stays_known(house: House) -> Non
 
 def test_the_list_says_how_old_an_evaluation_and_its_newest_sample_are(house: House) -> None:
     house.visit(FLAGGED, "2025-04-21")
-    days = (date.today() - date(2025, 4, 21)).days
+    days = (NOW.date() - date(2025, 4, 21)).days
     page = house.browser("reader").get("/board")
     assert f'<small class="overdue">{days} days ago</small>' in page
     assert f"data as of 21 Apr 2025 , {days} days ago" in text_of(page)  # an evaluation of then is none of today
-    house.visit(WATCHED, date.today().isoformat())
+    house.visit(WATCHED, TODAY)
     assert text_of(house.browser("reader").get("/board")).count("data as of") == 1
     for collected, said in (
         ("2025-04-21", SampleAge("today", False)),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import date
 
 import pytest
 
 from cds.record.database import Database
 from cds.record.worklist import Filter, listed
-from tests.pages.boards import FLAGGED, House, text_of
-from tests.pages.test_board import SOON, deciding, seen_in
+from tests.pages.boards import FLAGGED, SOON, TODAY, House, text_of
+from tests.pages.test_board import deciding, seen_in
 from tests.pages.test_case import paper, squeezed
 
 
@@ -99,7 +98,7 @@ def test_a_page_beyond_the_last_shows_the_last(house: House) -> None:
 
 def test_who_came_from_an_ehr_is_offered_no_meeting_to_decide_at(house: House) -> None:
     key = house.visit(FLAGGED)
-    house.recorder.meetings.plan("default", "Breast board", date.today().isoformat(), "chair")
+    house.recorder.meetings.plan("default", "Breast board", TODAY, "chair")
     path = deciding(house, key)
     assert '<select id="meeting"' in house.browser("chair").get(path)
     assert '<select id="meeting"' not in house.launched(key).get(path)

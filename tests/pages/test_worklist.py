@@ -16,18 +16,16 @@ from cds.record.database import Database
 from cds.record.decisions import Decision, Planned
 from cds.record.followup import FollowUp
 from cds.record.identity import Identity
-from tests.pages.boards import FLAGGED, WATCHED, House, text_of
+from tests.pages.boards import FLAGGED, NOW, TODAY, WATCHED, House, text_of
 from tests.pages.test_board import DAYS
 from tests.patients.archetypes import patient
 from tests.record.visits import asked
-
-TODAY = date.today()
 
 
 @pytest.fixture
 def house(database: Database) -> House:
     found = House(database)
-    found.now = datetime.now(UTC)
+    found.now = NOW
     return found
 
 
@@ -90,7 +88,7 @@ def test_all_withdrawn_advice_is_reached(house: House) -> None:
 def test_what_is_due_today_is_not_overdue(house: House, days: int, late: bool) -> None:
     key = house.visit(FLAGGED, family="Due")
     (row,) = [one for one in house.recorder.meetings.agenda("default", _meeting(house, key))[0].found or ()]
-    due = (TODAY + timedelta(days=days)).isoformat()
+    due = (NOW.date() + timedelta(days=days)).isoformat()
     decision = Decision(row.advisory, row.revision, "watch", "chair", actions=(Planned("imaging", due),))
     house.recorder.reviews.decide(decision)
     reader = house.browser("reader")
@@ -104,7 +102,7 @@ def test_what_is_due_today_is_not_overdue(house: House, days: int, late: bool) -
 
 
 def _meeting(house: House, patient: str) -> str:
-    meeting = house.recorder.meetings.plan("default", "Board", TODAY.isoformat(), "chair")
+    meeting = house.recorder.meetings.plan("default", "Board", TODAY, "chair")
     house.recorder.meetings.add("default", meeting, patient, "chair")
     return meeting
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import Literal
 from urllib.parse import quote
@@ -66,15 +67,18 @@ class Route:
 
 
 class Gate:
-    """Routes of pages, each with the act that it is; safe to share between threads once the routes are added."""
+    """Routes of pages, each with the act that it is; safe to share between threads once the routes are added.
 
-    def __init__(self, sessions: Sessions, trail: Trail, tenant: str, browser: Browser):
+    `clock` says on which day somebody visits them.
+    """
+
+    def __init__(self, sessions: Sessions, trail: Trail, tenant: str, browser: Browser, clock: Callable[[], datetime]):
         self.sessions, self.browser, self.tenant = sessions, browser, tenant
         self.launches: frozenset[str] = frozenset()
         """The FHIR servers of EHRs that may launch the board about one patient."""
         self.signed_out: Callable[[Request, str, Kept | None], Response] = _signed_out
         """The answer to a form that was sent without a session: the page to go to then, and what was written."""
-        self._trail = trail
+        self._trail, self._clock = trail, clock
         self._handlers: dict[Route, Handler] = {}
         self._pages: frozenset[str] = frozenset()
 
@@ -184,7 +188,8 @@ class Gate:
                 return sent
             form = sent
         done = self.browser.cookie(request, _DONE) if request.method == "GET" else ""
-        return await run_in_threadpool(self._handled, route, handler, Visit(visitor, path, query, form, done))
+        visit = Visit(visitor, self._clock().astimezone().date(), path, query, form, done)
+        return await run_in_threadpool(self._handled, route, handler, visit)
 
     async def _kept(self, route: Route | None, request: Request) -> Kept | None:
         """What a form holds whose session has ended: only of one that a page of that very session sent."""

@@ -34,7 +34,7 @@ def mount(app: FastAPI, settings: Settings, recorder: Recorder, clock: Callable[
     sessions = Sessions(
         accounts, idle=timedelta(minutes=settings.session_idle_minutes), longest=timedelta(hours=settings.session_hours)
     )
-    gate = Gate(sessions, accounts.trail, settings.tenant, Browser(settings))
+    gate = Gate(sessions, accounts.trail, settings.tenant, Browser(settings), clock)
     ways = load_ways(settings.sign_in_file, open_mode=settings.open_mode)
 
     def seconds() -> float:

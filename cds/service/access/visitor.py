@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 from cds.record.sessions import Session
 from cds.service.access.roles import PERMITTED, Act, Role, known
@@ -36,6 +37,7 @@ class Visit:
     """One request of a signed-in visitor."""
 
     visitor: Visitor
+    today: date  # the day that it is in the place, the same to the end of the visit
     path: Mapping[str, str]  # path parameters
     query: Mapping[str, str]  # first value of each
     form: Mapping[str, list[str]]  # all values of each field of a POST, already checked for CSRF; {} otherwise

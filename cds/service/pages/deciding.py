@@ -14,7 +14,7 @@ from markupsafe import Markup
 from cds.board.case import Answer, Cases
 from cds.board.taken_back import is_on_taken_back, outdated, taken_back
 from cds.board.words import label, words
-from cds.calendar import day_of, today
+from cds.calendar import day_of
 from cds.drawing import svg
 from cds.legible import day
 from cds.record.agendas import NoSuchMeeting
@@ -122,9 +122,9 @@ class DecisionPages:
         )  # fmt: skip
         earlier = self._earlier(visit)
         wrong: dict[str, str] = {}
-        if slips := draft.slips(today(), earlier[-1].actions if earlier else ()):
+        if slips := draft.slips(visit.today, earlier[-1].actions if earlier else ()):
             wrong["actions"] = slips
-        if draft.is_late(today()) and one_field(form, "late") != "yes":
+        if draft.is_late(visit.today) and one_field(form, "late") != "yes":
             wrong["late"] = str(words().problems.late)
         if to_come := self._to_come(visit, draft.meeting):
             wrong["meeting"] = words().problems.to_come.format(day=day(to_come))
@@ -166,7 +166,7 @@ class DecisionPages:
         actions = self._follow_up.actions(visit.visitor.tenant, advisory=advisory.id)
         gone = [one for one in taken_back(case, {advisory.id: earlier}, actions) if one.advisory == advisory.id]
         return page(
-            "decision", status, visitor=visit.visitor, header=case.header, patient=case.key, age=age_of(case), advised=advised,
+            "decision", status, visitor=visit.visitor, header=case.header, patient=case.key, age=age_of(case, visit), advised=advised,
             said=advised.said if isinstance(advised, Answer) else None, advisory=advisory, earlier=earlier, seen=len(earlier),
             draft=draft, at=visit.query.get("meeting", ""), written=bool(visit.form), done=self._done(visit), codes=CODES,
             problems=problems or {}, levels=LEVELS, taken_back=gone, on_taken_back=is_on_taken_back, outdated=outdated,
@@ -179,7 +179,7 @@ class DecisionPages:
     def _open_meetings(self, visit: Visit) -> Sequence[Meeting]:
         """The meetings at which something can have been decided; none for whom an EHR opened this patient only."""
         planned = () if visit.visitor.patient else self._meetings.meetings(visit.visitor.tenant, status="planned")
-        return [one for one in planned if one.day <= today().isoformat()]
+        return [one for one in planned if one.day <= visit.today.isoformat()]
 
     def _to_come(self, visit: Visit, meeting: str) -> str:
         """The day of a planned meeting that is still to come, at which nothing can have been decided; "" for others."""
@@ -189,7 +189,7 @@ class DecisionPages:
             found = self._meetings.meeting(visit.visitor.tenant, meeting)
         except NoSuchMeeting:
             return ""
-        return found.day if found.status == "planned" and found.day > today().isoformat() else ""
+        return found.day if found.status == "planned" and found.day > visit.today.isoformat() else ""
 
     def _is_taken_back(self, last: Decided) -> bool:
         """Whether the last decision is about advice that was withdrawn since."""

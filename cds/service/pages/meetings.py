@@ -14,7 +14,6 @@ from fastapi import Response
 from cds.board.paper import meeting_pdf
 from cds.board.sheets import about_older, before_told, elsewhere, meeting_sheet, withdrawal_told
 from cds.board.words import words
-from cds.calendar import today
 from cds.record.agendas import AlreadyHeld, Cancelled, ChangedMeanwhile, NoSuchMeeting
 from cds.record.decisions import NotAccepted
 from cds.record.meetings import Meetings
@@ -93,7 +92,7 @@ class MeetingPages:
         w, board, day = words().meetings, field(visit.form, "board").strip(), field(visit.form, "day")
         known = self._meetings.meetings(visit.visitor.tenant, day=day)
         twice = any(one.board.casefold() == board.casefold() for one in known)
-        ahead = _ahead(day)
+        ahead = _ahead(day, visit.today)
         return [w.is_past] * (ahead < timedelta()) + [w.is_far] * (ahead > _FARTHEST) + [w.is_there] * twice
 
     def _page(self, visit: Visit) -> Response:
@@ -215,10 +214,10 @@ class MeetingPages:
         return None
 
 
-def _ahead(day: str) -> timedelta:
+def _ahead(day: str, today: date) -> timedelta:
     """How far ahead of today a day lies that somebody wrote; for what is no day none, which is refused where it is recorded."""
     try:
-        return date.fromisoformat(day) - today()
+        return date.fromisoformat(day) - today
     except ValueError:
         return timedelta()
 

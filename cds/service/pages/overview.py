@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from fastapi import Response
 
-from cds.calendar import today
 from cds.record.followup import FollowUp
 from cds.record.precision import FEW, precision
 from cds.service.access.gate import Act, Gate, Visit
@@ -25,7 +24,7 @@ class OverviewPages:
         gate.add("/board/precision", "GET", Act.VIEW, self._precision)
 
     def _due(self, visit: Visit) -> Response:
-        found = self._follow_up.overdue(visit.visitor.tenant, today())
+        found = self._follow_up.overdue(visit.visitor.tenant, visit.today)
         return page(
             "follow_up",
             visitor=visit.visitor,

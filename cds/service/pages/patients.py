@@ -16,7 +16,6 @@ from cds.board.export import course_csv
 from cds.board.paper import patient_pdf
 from cds.board.sheets import patient_sheet
 from cds.board.taken_back import outdated, taken_back
-from cds.calendar import today
 from cds.drawing import svg, table_of
 from cds.record.codes import ACTIONS, CLOSED, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
 from cds.record.decisions import Decided
@@ -73,8 +72,8 @@ class PatientPages:
             decisions[one.advisory].append(one)
         actions = self._follow_up.actions(tenant, patient=case.key)
         return page(
-            "patient", visitor=visit.visitor, case=case, here="", at=visit.query.get("meeting", ""), today=today().isoformat(), codes=CODES,
-            age=age_of(case),
+            "patient", visitor=visit.visitor, case=case, here="", at=visit.query.get("meeting", ""), today=visit.today.isoformat(), codes=CODES,
+            age=age_of(case, visit),
             drawing=Markup(svg(case.scene, styled=False)),  # noqa: S704 - our own, with every text of a record escaped
             table=table_of(case.scene), decisions=decisions, may_second=may_second(visit.visitor),
             actions=actions, taken_back=list(taken_back(case, decisions, actions)), outdated=outdated, outcomes=tuple(self._outcomes(tenant, case)),
@@ -108,7 +107,7 @@ class PatientPages:
     def _sheet(self, visit: Visit) -> Response:
         case = self._case(visit)
         decisions = self._reviews.decisions(visit.visitor.tenant, patient=case.key)
-        return file(patient_pdf(patient_sheet(case, decisions, today())), "application/pdf", "patient.pdf")
+        return file(patient_pdf(patient_sheet(case, decisions, visit.today)), "application/pdf", "patient.pdf")
 
     def _table(self, visit: Visit) -> Response:
         case = self._case(visit)
@@ -133,9 +132,9 @@ def case_of(cases: Cases, visit: Visit, evaluation: str = "") -> Case:
     return found
 
 
-def age_of(case: Case) -> Age:
-    """How old the case is today."""
-    return Age(today(), case.as_of, case.sampled)
+def age_of(case: Case, visit: Visit) -> Age:
+    """How old the case is on the day of a visit."""
+    return Age(visit.today, case.as_of, case.sampled)
 
 
 def may_second(visitor: Visitor) -> Callable[[Decided], bool]:

@@ -13,7 +13,7 @@ from fastapi import Response
 
 from cds.board.export import worklist_csv
 from cds.board.words import label, words
-from cds.calendar import beginning, today
+from cds.calendar import beginning
 from cds.reasoning.rulebook import RuleBook
 from cds.record.agendas import AlreadyHeld, NoSuchMeeting
 from cds.record.meetings import Meetings
@@ -116,7 +116,7 @@ class WorklistPages:
         gate.add("/board/agenda", "POST", Act.HOLD_MEETINGS, self._pick)
 
     def _page(self, visit: Visit, problem: str = "", status: HTTPStatus = HTTPStatus.OK) -> Response:
-        tenant, day, database = visit.visitor.tenant, today(), self._meetings.database
+        tenant, day, database = visit.visitor.tenant, visit.today, self._meetings.database
         chosen, last = chosen_of(visit.query, self._book), self._meetings.last_held(tenant)
         listing = listed(database, tenant, chosen.filter(day, last), new_since=beginning(last), today=day)
         if chosen.page > listing.pages:  # the list is shorter than it was when somebody kept this address
@@ -136,7 +136,7 @@ class WorklistPages:
     def _table(self, visit: Visit) -> Response:
         """Everything that matches, as a table."""
         tenant = visit.visitor.tenant
-        asked = chosen_of(visit.query, self._book).filter(today(), self._meetings.last_held(tenant))
+        asked = chosen_of(visit.query, self._book).filter(visit.today, self._meetings.last_held(tenant))
         rows = every(self._meetings.database, tenant, asked)
         return file(worklist_csv(rows, self.markers | self.therapies), "text/csv", "patients.csv")
 
