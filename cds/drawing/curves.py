@@ -10,12 +10,13 @@ from itertools import pairwise
 from cds.advice.advisory import Advisory
 from cds.advice.changes import fold
 from cds.advice.checks import is_judged
+from cds.advice.confirmation import over_lowest
 from cds.advice.methods import method_in_words
 from cds.advice.waiting import second_sample
 from cds.advice.wording import Wording
 from cds.chart.model import Chart, Result
 from cds.drawing.crossings import crossings
-from cds.drawing.scene import Break, Decision, Panel, Point, Replicates, Span, Vertex, Window
+from cds.drawing.scene import Break, Decision, Lowest, Panel, Point, Replicates, Span, Vertex, Window
 from cds.reasoning.change import Comparison
 from cds.reasoning.explanation import threshold_value
 from cds.reasoning.findings import Evaluation, Finding
@@ -96,6 +97,7 @@ def _panel(
     usable = [(one, point) for one, point in zip(results, points, strict=True) if point.usable]
     curve, breaks = _curve(usable, book.windows.elements)
     pair = finding.pair if finding is not None else None
+    decision = _decision(finding, family, chart) if finding is not None else None
     return Panel(
         marker=marker,
         short=known.short or known.title,
@@ -106,10 +108,11 @@ def _panel(
         curve=tuple(tuple(_vertex(station) for station in part) for part in curve),
         replicates=tuple(_replicates(one) for part in curve for one in part if len(one) > 1),
         breaks=tuple(sorted((*breaks, *elsewhere), key=lambda one: one.day)),
-        decision=_decision(finding, family, chart) if finding is not None else None,
+        decision=decision,
         pair=(pair[0].collected, pair[1].collected) if pair and pair[0].collected and pair[1].collected else None,
         second=Window(second.opens, second.closes, "a second sample here would confirm") if second else None,
         early=_early(finding, Wording(book)) if finding is not None else None,
+        lowest=_lowest(finding, decision, book) if finding is not None and decision is not None else (),
         word=said.word if said is not None else "",
         certainty=said.certainty if said is not None else "",
         note=(said.reasons or said.missing) if said is not None and finding is None else (),
@@ -177,6 +180,15 @@ def _decision(finding: Finding, family: str | None, chart: Chart) -> Decision | 
         stated=one.cv_source,
         per_ev=(high * per_ev.ratio.low, fold(per_ev, falls=False)) if per_ev and per_ev.ratio.low > 0 else None,
     )
+
+
+def _lowest(finding: Finding, decision: Decision, book: RuleBook) -> tuple[Lowest, ...]:
+    """What the samples of a pair have to reach as well; nothing where they reach it with the limit over the reference."""
+    found = (
+        Lowest(one.reference.samples[0].collected, threshold_value(one), one.threshold)
+        for one in over_lowest(finding, book)
+    )
+    return tuple(dict.fromkeys(one for one in found if decision.limit < one.limit < math.inf))
 
 
 def _early(finding: Finding, words: Wording) -> Window | None:

@@ -86,6 +86,7 @@ _SIGNS = {
     "geometric mean of one day": shape("mean", 0, 0),
     "latest per total EV count": shape("per-ev", -6, 0),
     "limit": _LINE.format("c-limit"),
+    "limit over the lowest value on treatment": _LINE.format("c-limit c-lowest"),
     "scatter of the measurement alone": _AREA.format("c-noise"),
     "variation expected without a change": _AREA.format("c-expected"),
     "a second sample here would confirm": _AREA.format("c-second"),
@@ -137,7 +138,7 @@ def _used(scene: Scene) -> Iterator[str]:
         asked = {
             "geometric mean of one day": panel.replicates, "comparison stops": panel.breaks,
             "a second sample here would confirm": panel.second, "days that are judged otherwise": panel.early,
-            "limit": panel.decision, "scatter of the measurement alone": panel.decision,
+            "limit": panel.decision, "limit over the lowest value on treatment": panel.lowest, "scatter of the measurement alone": panel.decision,
             "variation expected without a change": panel.decision,
             "latest per total EV count": panel.decision and panel.decision.per_ev,
         }  # fmt: skip
@@ -166,7 +167,7 @@ def built(scene: Scene) -> Iterator[str]:
     by: dict[str, list[Panel]] = {}
     for panel in scene.panels:
         if panel.decision is not None:
-            by.setdefault(_built(panel.decision), []).append(panel)
+            by.setdefault(_built(panel.decision) + _over_lowest(panel), []).append(panel)
     for said, panels in by.items():
         yield f"{', '.join(panel.short for panel in panels)}: {said}"
 
@@ -179,6 +180,13 @@ def _built(one: Decision) -> str:
         f"{_percent(one.cva)}), the outer ×/÷ {figure(one.change_ratio)}, with the person's own variation (CV "
         f"{_percent(one.cvi)}; {_STATED.get(one.stated, one.stated)}). Limit: {limit} times the reference."
     )
+
+
+def _over_lowest(panel: Panel) -> str:
+    """What the two samples that confirm have to reach as well; "" where that lies below the limit."""
+    ratios = dict.fromkeys(figure(one.threshold_ratio) for one in panel.lowest)
+    said = f" Both samples of a pair reach {' and '.join(ratios)} times the lowest earlier value on treatment too."
+    return said if ratios else ""
 
 
 def _percent(fraction: float) -> str:

@@ -129,6 +129,8 @@ def _bands(plot: _Plot) -> Iterator[str]:
     atmost = " c-atmost" if one.reference[0] < one.reference[1] else ""
     for look, value in (("c-reference" + atmost, one.reference[1]), ("c-limit", one.limit)):
         yield f'<path class="{look}" d="M{start:.1f} {up.at(value):.2f}H{_EDGE:g}"/>'
+    for lowest in panel.lowest:
+        yield f'<path class="c-limit c-lowest" d="M{plot.across.at(lowest.day):.1f} {up.at(lowest.limit):.2f}H{_EDGE:g}"/>'
 
 
 def _window(plot: _Plot, window: Window, look: str, beyond: float = 0) -> str:
@@ -197,6 +199,10 @@ def _room(plot: _Plot) -> Room:
     if (one := panel.decision) is not None:
         start = across.at(one.start)
         room.taken += [Box(start, up.at(value) - 2, _EDGE, up.at(value) + 2) for value in (one.limit, one.reference[1])]
+        room.taken += [
+            Box(across.at(lowest.day), up.at(lowest.limit) - 2, _EDGE, up.at(lowest.limit) + 2)
+            for lowest in panel.lowest
+        ]
         if one.per_ev is not None:
             y, latest = up.at(one.per_ev[0]), [p for p in panel.points if "latest" in p.roles]
             room.taken += [Box(x + 9, y - 3, x + 25, y + 3) for x, _ in map(plot.place, latest)]
@@ -283,6 +289,10 @@ def _beside(plot: _Plot) -> Iterator[str]:
         (one.limit, "c-bold c-limitword", limit),
         (one.reference[1], "c-small", f"reference {below}{figure(one.reference[1] / unit)}"),
     ]
+    for lowest in panel.lowest:
+        ratio = f"{figure(lowest.threshold_ratio)} ×"
+        words = f"over lowest {ratio if panel.relative else figure(lowest.limit_in(unit))}"
+        said.append((lowest.limit, "c-bold c-limitword", words))
     latest = next((point for point in panel.points if "latest" in point.roles and point.value), None)
     if latest is not None and latest.value is not None:
         words = one.fold if panel.relative else f"{_value(latest, unit)} ({one.fold})"

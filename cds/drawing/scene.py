@@ -116,6 +116,24 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Lowest:
+    """The lowest value on treatment before a pair, and the limit over it, which a confirmed rise has to reach as well."""
+
+    day: date
+    limit: float  # in the panel's unit
+    threshold: float  # the limit over the lowest value
+
+    def limit_in(self, unit: float) -> float:
+        """The limit in a unit as a card says it."""
+        return rounded_limit(self.limit / unit, up=True)
+
+    @property
+    def threshold_ratio(self) -> float:
+        """The limit over the lowest value, as a card says it."""
+        return rounded_limit(self.threshold, up=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """Days that the rule looks at."""
 
@@ -141,6 +159,7 @@ class Panel:
     pair: Span | None  # the two samples that confirm a rise
     second: Window | None  # when a second sample would confirm
     early: Window | None  # in which a change is judged otherwise
+    lowest: tuple[Lowest, ...] = ()  # where the limit over the lowest value is higher than that over the reference
     word: str = ""  # the state as clinicians read it
     certainty: str = ""
     note: tuple[str, ...] = ()  # why nothing is compared
@@ -156,6 +175,7 @@ class Panel:
         if self.decision is not None:
             values += [self.decision.reference[1], self.decision.limit, *self.decision.expected]
             values += [self.decision.per_ev[0]] if self.decision.per_ev else []
+            values += [one.limit for one in self.lowest]
         return (min(values), max(values)) if values else (1.0, 1.0)
 
 

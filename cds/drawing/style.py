@@ -31,7 +31,7 @@ _RULES = """
 .c-paper{fill:var(--c-paper)}.c-plot{fill:none;pointer-events:all}.c-grid{stroke:var(--c-grid)}.c-axis{stroke:var(--c-frame);fill:none}
 .c-expected{fill:var(--c-reference);fill-opacity:.1}.c-noise{fill:var(--c-reference);fill-opacity:.2}
 .c-reference{stroke:var(--c-reference);stroke-width:1.5}.c-atmost{stroke-dasharray:2 2}
-.c-limit{stroke:var(--c-limit);stroke-width:1.8;stroke-dasharray:8 4}.c-course .c-limitword{fill:var(--c-limit)}
+.c-limit{stroke:var(--c-limit);stroke-width:1.8;stroke-dasharray:8 4}.c-lowest{stroke-width:1.4;stroke-dasharray:2 3}.c-course .c-limitword{fill:var(--c-limit)}
 .c-window{fill:var(--c-limit);fill-opacity:.09}.c-edge{stroke:var(--c-limit);stroke-opacity:.5;fill:none}
 .c-second{fill:none;stroke:var(--c-dim);stroke-dasharray:4 3}.c-early{fill:var(--c-shade);fill-opacity:.14}
 .c-break{stroke:var(--c-ink);stroke-dasharray:1 3;stroke-width:1.8}.c-fold{fill:var(--c-shade);fill-opacity:.14}.c-zigzag{fill:none;stroke:var(--c-dim)}

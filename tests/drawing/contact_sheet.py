@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
+from cds.advice.advisory import Advisory
 from cds.advice.statements import Advisor
 from cds.chart import Moment, read
 from cds.chart.model import Chart
@@ -59,6 +60,11 @@ def drawn_of_chart(chart: Chart) -> Scene:
 def drawn_of_evaluation(evaluation: Evaluation) -> Scene:
     """The scene of an evaluation."""
     return scene_of(evaluation, _ADVISOR.advisories(evaluation), _BOOK)
+
+
+def advised_of(one: Archetype, day: str) -> Sequence[Advisory]:
+    """What is said of an archetype as of a day."""
+    return _ADVISOR.advisories(REASONER.evaluate(chart_of(one, day)))
 
 
 def sheet() -> str:

@@ -12,12 +12,21 @@ import msgspec
 import pytest
 
 from cds.chart.model import Chart, Line
-from cds.drawing import Scene
+from cds.drawing import Scene, svg
 from cds.drawing.plot import remarks
 from cds.drawing.scene import Decision, Panel
 from tests.advice.charts import START, chart, result, series
 from tests.drawing import hard_cases
-from tests.drawing.contact_sheet import REASONER, chart_of, drawn, drawn_of, drawn_of_chart, drawn_of_evaluation, visits
+from tests.drawing.contact_sheet import (
+    REASONER,
+    advised_of,
+    chart_of,
+    drawn,
+    drawn_of,
+    drawn_of_chart,
+    drawn_of_evaluation,
+    visits,
+)
 from tests.patients.archetypes import Archetype, patient
 from tests.test_cli import EXAMPLE, ROOT, exowatch
 
@@ -83,6 +92,11 @@ def test_every_limit_and_band_is_that_of_the_values(one: Archetype, day: str, sa
         ratio = max(expected, 2.0)
         fell = "HO-01" in said or one.id == "A09"
         assert decision.limit == pytest.approx(decision.reference[1] * (1 / ratio if fell else ratio))
+        lowest = [point for point in panel.points if "lowest before the pair" in point.roles]
+        over = [(point.day, (point.value or 0.0) * max(change(cva, cvi, 1), 2.0)) for point in lowest]
+        higher = [(day, limit) for day, limit in over if limit > decision.limit]
+        assert [one.day for one in panel.lowest] == [day for day, _ in higher]
+        assert [one.limit for one in panel.lowest] == pytest.approx([limit for _, limit in higher])
         latest = next(point for point in panel.points if "latest" in point.roles)
         for point in panel.points:
             beyond = point.value is not None and not point.censored and point.value >= decision.limit * (1 - 1e-9)
@@ -133,6 +147,26 @@ def test_a_confirmed_rise_is_drawn_with_what_it_rests_on() -> None:
     assert (found.anchor.day, found.anchor.title) == (date(2025, 1, 6), "cytotoxic chemotherapy")
     assert found.first < date(2024, 12, 20)
     assert found.last > date(2025, 4, 21)
+
+
+def test_the_second_limit_of_a_confirmed_rise_is_drawn_where_it_is_the_higher_one() -> None:
+    """A pair counts over the lowest earlier value on treatment too; a next value between the two limits leaves a watch."""
+    found = drawn_of(patient("A18"), "2025-04-07")
+    (lowest,) = only(found).lowest
+    ratio = max(change(0.15, 0.30, 1), 2.0)  # one lowest value
+    assert lowest.day == date(2025, 2, 3)
+    assert (lowest.limit, lowest.threshold) == pytest.approx((110 * ratio, ratio))
+    assert lowest.limit > decision_of(only(found)).limit
+    picture = svg(found)
+    for words in (
+        ">over lowest 236<",
+        "limit over the lowest value on treatment",
+        "Both samples of a pair reach 2.14 times the",
+    ):
+        assert words in " ".join(picture.split()), words
+    advised = advised_of(patient("A18"), "2025-04-07")
+    assert any("below 236 pg/mL, the limit over the lowest" in said for one in advised for said in one.would_change)
+    assert only(scene("A01")).lowest == ()  # no treatment value lies before its pair that asks for more
 
 
 # why a value counts or does not -------------------------------------------------------------------------------------
