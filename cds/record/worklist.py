@@ -108,7 +108,7 @@ class Row:
     decision: LastDecision | None
     due: str  # first day on which an open action is due
     evaluation: str
-    as_of: str  # the day of the data that were evaluated
+    as_of: str  # the day of the data that were evaluated last
     rule_hash: str
 
 
@@ -278,7 +278,10 @@ def _order(tenant: str, sort: str, due: Subquery) -> Sequence[ColumnElement[Any]
 
 
 def _rows(connection: Connection, tenant: str, keys: Sequence[str]) -> list[Row]:
-    answer, patient, advisory = tables.answer, tables.patient, tables.advisory
+    answer, patient, advisory, evaluation = tables.answer, tables.patient, tables.advisory, tables.evaluation
+    # An answer that stays the same is not written anew, so the last evaluation is not always the one that it came from.
+    last = select(evaluation.c.as_of).where(evaluation.c.patient_id == answer.c.patient_id)
+    last = last.order_by(evaluation.c.at.desc(), evaluation.c.id).limit(1)
     wanted = (
         select(
             answer,
@@ -286,11 +289,10 @@ def _rows(connection: Connection, tenant: str, keys: Sequence[str]) -> list[Row]
             patient.c.reference,
             advisory.c.revision,
             advisory.c.opened,
-            tables.evaluation.c.as_of,
+            last.scalar_subquery().label("as_of"),
             *NAMED,
         )
         .join(patient, patient.c.id == answer.c.patient_id)
-        .join(tables.evaluation, tables.evaluation.c.id == answer.c.evaluation_id)
         .outerjoin(tables.person, tables.person.c.patient_id == answer.c.patient_id)
         .outerjoin(advisory, advisory.c.id == answer.c.advisory_id)
         .where(answer.c.id.in_(keys))

@@ -252,6 +252,14 @@ def test_the_list_says_how_old_an_evaluation_and_its_newest_sample_are(house: Ho
         assert sample_age(collected, "2025-04-21") == said, collected
 
 
+def test_list_and_page_are_of_the_same_day_though_an_evaluation_changed_nothing(house: House) -> None:
+    for seen in ("2025-06-20", "2025-07-04"):
+        key = house.visit(UNJUDGED, seen)
+    reader = house.browser("reader")
+    for page in (reader.get("/board"), reader.get(f"/board/patients/{key}")):
+        assert re.findall(r"data as of (\d+ \w+ \d+)", text_of(page))[:1] == ["4 Jul 2025"]
+
+
 @pytest.mark.parametrize(("zone", "opened"), [("UTC", "21 Apr 2025"), ("Pacific/Kiritimati", "22 Apr 2025")])
 def test_days_are_those_of_the_place(place: Callable[[str], None], house: House, zone: str, opened: str) -> None:
     """Recorded at eight in the evening, UTC: on a page, on the list, in the table and on paper it is the day of the place."""
