@@ -32,7 +32,7 @@ from tests.record.visits import REASONER
 from tests.test_cli import ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Dialog, Locator, Page
 
 WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 NEWEST = """() => {
@@ -352,3 +352,32 @@ def test_the_page_needs_nothing_from_elsewhere_and_says_nothing_to_the_console(b
         page.locator(".person").wait_for()
         assert [one for one in asked if not one.startswith(address)] == []
         assert said == []
+
+
+def test_who_leaves_what_was_written_is_asked(browser: Browser, address: str) -> None:
+    with opened(browser, address, "chair") as page:
+        asked: list[str] = []
+
+        def stays(dialog: Dialog) -> None:
+            asked.append(dialog.type)
+            dialog.dismiss()
+
+        page.on("dialog", stays)
+        page.goto("/board/meetings")
+        page.locator("main table").first.get_by_role("link").first.click()
+        arrives(page, "Breast tumour board")
+        page.get_by_role("link", name="Follow-up").click()  # nothing was written
+        arrives(page, "Follow-up")
+        page.go_back()
+        arrives(page, "Breast tumour board")
+        page.get_by_label("Minutes").press_sequentially("Not to be lost")
+        page.get_by_role("link", name="Follow-up").click(no_wait_after=True)
+        page.wait_for_timeout(300)
+        assert asked == ["beforeunload"]
+        assert page.get_by_label("Minutes").input_value() == "Not to be lost"
+        page.get_by_role("button", name="Decide").or_(page.get_by_role("button", name="Amend")).first.click()
+        arrives(page, "Decide about a finding")
+        page.go_back()
+        page.reload()
+        assert page.get_by_label("Minutes").input_value() == "Not to be lost"
+        assert asked == ["beforeunload"]

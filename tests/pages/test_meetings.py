@@ -248,6 +248,24 @@ def test_every_decision_of_a_meeting_is_in_its_minutes(house: House) -> None:
     assert (refused.status_code, "The meeting has decided about this patient" in refused.text) == (422, True)
 
 
+def test_who_goes_to_decide_loses_nothing_that_was_written(house: House) -> None:
+    key = house.visit(FLAGGED)
+    here, other, chair = planned(house, key), planned(house, day=SOON), house.browser("chair")
+    page, path = chair.get(here), deciding(house, key)
+    button = re.search(r'<button class="do screen" name="do" value="(decide [^"]+)">', page)
+    assert button, page
+    form = {**drafted(page), **FORM, "minutes": "Written while the case was shown", "do": button[1]}
+    answer = chair.post(here, **form)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{path}?meeting={key_of(here)}")
+    assert "Written while the case was shown" in chair.get(here)
+    lost = chair.post(
+        here, **{**form, "minutes": "Written meanwhile"}
+    )  # somebody else saved first: it is said, and kept
+    assert (lost.status_code, "Written meanwhile" in lost.text) == (409, True)
+    assert [chair.post(place, do=do).status_code for place, do in ((other, button[1]), (here, "decide "))] == [404, 404]
+    assert house.browser("reviewer").post(here, **form).status_code == 403
+
+
 def test_an_agenda_shows_what_was_decided_elsewhere_and_minutes_what_was_discussed(house: House) -> None:
     keys = [house.visit(name, DAYS.get(name, ""), family=f"Family{name}") for name in (FLAGGED, WATCHED)]
     here, chair, path = planned(house, *keys), house.browser("chair"), deciding(house, keys[0])
@@ -383,7 +401,8 @@ def test_who_decides_from_an_agenda_decides_at_the_meeting_and_comes_back(house:
     here, chair = planned(house, key), house.browser("chair")
     path = deciding(house, key) + f"?meeting={key_of(here)}"
     page = chair.get(here)
-    assert f'href="{path}"' in page
+    (button,) = re.findall(r'name="do" value="(decide [^"]+)"', page)
+    assert chair.post(here, do=button).headers["Location"] == path
     (case,) = re.findall(r'class="name" href="([^"]+)"', page)
     assert f'href="{path}"' in chair.get(case)
     form = chair.get(path)

@@ -150,6 +150,8 @@ class MeetingPages:
                 return refused
             if do in ("hold", "cancel"):
                 return self._ask(visit, do)
+            if do == "decide":
+                return self._to_decide(visit, item)
             if do == "carry":
                 self._meetings.carry(tenant, meeting, field(visit.form, "to"), name)
             elif do not in ("save", "close", "cancelled"):
@@ -175,6 +177,14 @@ class MeetingPages:
         else:
             self._meetings.may_cancel(visit.visitor.tenant, meeting.id)
         return self._shown(visit, asking=do)
+
+    def _to_decide(self, visit: Visit, advisory: str) -> Response:
+        """To the form in which a case of the agenda is decided. Raises `NotThere` if the agenda has none with that advisory."""
+        meeting, cases = self._sitting(visit)
+        whose = next((case.patient for case in cases for one in case.found or () if one.advisory == advisory), "")
+        if not advisory or not whose:
+            raise NotThere
+        return redirect(f"/board/patients/{whose}/advisories/{advisory}/decision?meeting={meeting.id}")
 
     def _arrange(self, visit: Visit, do: str, item: str) -> None:
         """Change the agenda by one case. Raises `NoSuchMeeting` if it is not there (any more), and `AlreadyHeld`."""

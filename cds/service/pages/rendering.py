@@ -176,8 +176,8 @@ def icon() -> Response:
 
 
 def script() -> Response:
-    """The script of drawings: it makes them easier to read, and no page needs it."""
-    return script_of(cursor_script())
+    """The script of all pages: it makes drawings easier to read, and asks before what was written is left. No page needs it."""
+    return script_of(cursor_script() + Path(__file__).with_name("leaving.js").read_text("utf-8"))
 
 
 def script_of(source: str) -> Response:
