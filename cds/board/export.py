@@ -22,13 +22,13 @@ Cell = str | int | float | Decimal | date | None
 
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 # What a spreadsheet takes for the begin of a formula, also in the wide forms of East Asian keyboards, or of a command.
-_RUNS = "=+\\-@|\t\r\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}\N{MINUS SIGN}"
+_SIGNS = "=+\\-@|\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}\N{MINUS SIGN}"
 _UNSEEN = ("Cc", "Cf", "Cs", "Co")
 _QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}"
-_BEGINS = re.compile(rf"[\s{_QUOTES}]*[{_RUNS}]")
-_WITHIN = re.compile(
-    rf"([;,\t\r\n][\s{_QUOTES}]*)(?=[=@+\N{{FULLWIDTH EQUALS SIGN}}\N{{FULLWIDTH COMMERCIAL AT}}\N{{FULLWIDTH PLUS SIGN}}]|-(?!\d))"
-)
+_BEGINS = re.compile(rf"[\s{_QUOTES}]*[{_SIGNS}\t\r]")
+_ENDS = r";,\t\r\n"
+# Behind what another spreadsheet may take for the end of a cell; a number that ends it, as in "first; -5 days", runs nothing.
+_WITHIN = re.compile(rf"([{_ENDS}][\s{_QUOTES}]*)(?=[{_SIGNS}])(?!-\d+(?:\.\d+)?(?: [a-z]+)?\Z)")
 
 
 def csv_of(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:

@@ -23,14 +23,13 @@ _MOST = 320
 _LONGEST = {
     "name": 90, "born": 30, "number": 50, "age": 30, "sex": 30, "board": 120, "about": 130, "word": 40, "certainty": 60,
     "standing": 80, "headline": 260, "changes": 240, "limits": 120, "missing": 160, "treatments": 160, "imaging": 110, "receptors": 60,
-    "spread": 80, "explanation": 600, "age_told": 120, "age_warning": 240, "withdrawn": 480, "others": 120, "decisions": 200, "earlier": 200, "rule": 240, "day": 30, "of_line": 12, "value": 60, "part": 80, "note": 320,
+    "spread": 80, "explanation": 600, "age_told": 120, "age_warning": 240, "withdrawn": 480, "others": 120, "decisions": 2200, "earlier": 2200, "rule": 240, "day": 30, "of_line": 12, "value": 60, "part": 80, "note": 320,
     "findings": 110, "actions": 130, "attendees": 90, "told": 6000, "rulebook": 12, "digest": 16,
 }  # fmt: skip
 """How long a text is at most, by its field: what is longer ends with an ellipsis, so that a page holds what it must hold."""
 _HASHES = ("rulebook", "digest")
-_MOST_ITEMS = {"agenda": 2000, "attendees": 40, "findings": 6, "actions": 8}
+_MOST_ITEMS = {"agenda": 2000, "attendees": 100, "minutes": 2000}
 _ITEMS = 60
-_MOST_LINES = 500
 _SHOWN_DIGITS = 16
 _TICKS = ("accept", "reject", "repeat-test", "watch", "not-discussed")
 
@@ -152,8 +151,8 @@ def patient_pdf(sheet: PatientSheet) -> bytes:
 
 def meeting_pdf(sheet: MeetingSheet) -> bytes:
     """The meeting on as many A4 pages as it needs; each patient stands undivided, with their identifiers."""
-    minutes = [printable(line) for line in sheet.minutes.splitlines()[:_MOST_LINES]]
-    return _pdf("meeting", {**_plain(asdict(sheet)), "minutes": minutes}, sheet.day)
+    minutes = [printable(line) for line in sheet.minutes.splitlines()]
+    return _pdf("meeting", {**_plain(asdict(sheet)), "minutes": _counted(minutes, "minutes")}, sheet.day)
 
 
 def _pdf(kind: str, content: dict[str, Any], day: date) -> bytes:
@@ -198,8 +197,16 @@ def _plain(value: Any, name: str = "") -> Any:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Sequence):
-        return [_plain(one, name) for one in value[: _MOST_ITEMS.get(name, _ITEMS)]]
+        return _counted([_plain(one, name) for one in value], name)
     return value
+
+
+def _counted(items: list[Any], name: str) -> list[Any]:
+    """The items of a list as far as there is room for it; what is left out is counted at its end, where the list is one of texts."""
+    most = _MOST_ITEMS.get(name, _ITEMS)
+    left = len(items) - most
+    told = [words().paper.more.format(count=left)] if left > 0 and isinstance(items[0], str) else []
+    return items[:most] + told
 
 
 def _drawing(text: str) -> str:

@@ -19,7 +19,7 @@ from cds.drawing import described, svg
 from cds.legible import day, legible
 from cds.record.agendas import Found
 from cds.record.cases import StoredAdvisory
-from cds.record.decisions import Decided, Planned
+from cds.record.decisions import MOST_NOTE, Decided, Planned
 from cds.record.lifecycle import Kind
 from cds.record.listing import Event
 from cds.record.sittings import ENDS, Before, Meeting
@@ -28,6 +28,8 @@ from cds.record.withdrawals import Withdrawal
 from cds.record.worklist import Row
 
 _VERSION = 12
+_MOST_NOTE = 240
+"""How much of a note a patient's page prints: it is one page, and what was decided comes before why. Minutes print all of it."""
 
 
 def patient_sheet(case: Case, decisions: Iterable[Decided] = (), today: date | None = None) -> PatientSheet:
@@ -65,7 +67,7 @@ def patient_sheet(case: Case, decisions: Iterable[Decided] = (), today: date | N
         drawing=svg(case.scene, printed=True) if case.scene.panels else "",
         told=described(case.scene),
         decisions=tuple(
-            f"{case.titles[one.advisory]}: {decision_line(one)}{_follows(one)}{_before(case, one)}" for one in holding
+            f"{case.titles[one.advisory]}: {decision_line(one)}{_before(case, one)}{_follows(one)}" for one in holding
         ),
         earlier=tuple(_earlier(one, case.titles[one.advisory]) for one in newest if one not in holding),
         rulebook=case.rulebook,
@@ -177,7 +179,7 @@ def question_of(said: Advisory, why: Iterable[str] = (), standing: str = "", age
 
 def _earlier(one: Decided, title: str) -> str:
     amended = "" if one.newest else f" ({words().paper.amended})"
-    return f"{title}: {decision_line(one)}{_follows(one)}{amended}"
+    return f"{title}: {decision_line(one)}{amended}{_follows(one)}"
 
 
 def _before(case: Case, one: Decided) -> str:
@@ -188,15 +190,16 @@ def _before(case: Case, one: Decided) -> str:
     return f" ({old})" if old else ""
 
 
-def _quoted(one: Decided) -> str:
+def _quoted(one: Decided, most: int = MOST_NOTE) -> str:
     """The note of a decision, so that nobody takes its day for one that the note names; "" for none."""
-    return f"“{one.note}”" if one.note else ""
+    note = one.note if len(one.note) <= most else f"{one.note[: most - 1].rstrip()}…"
+    return f"“{note}”" if note else ""
 
 
 def _follows(one: Decided) -> str:
-    """The note of a decision and what it asked for, after its line; "" for nothing."""
-    note = f". {_quoted(one)}" if one.note else ""
-    return f"{note}. {words().decision.actions}: {', '.join(map(_action, one.actions))}" if one.actions else note
+    """What a decision asked for and the begin of its note, after its line; "" for nothing."""
+    asked = f"{words().decision.actions}: {', '.join(map(_action, one.actions))}" if one.actions else ""
+    return "".join(f". {part}" for part in (asked, _quoted(one, _MOST_NOTE)) if part)
 
 
 def decision_line(one: Decided) -> str:
@@ -257,7 +260,9 @@ def _on_agenda(case: OnAgenda, one: Decided) -> Iterator[str]:
 
 
 def about_older(case: OnAgenda, one: Decided) -> str:
-    """That a decision on an agenda is about what was withdrawn since, or about an older finding than it shows; "" for others."""
+    """That a decision on an agenda was amended, is about what was withdrawn since, or about an older finding than it shows; "" for others."""
+    if not one.newest:
+        return str(words().paper.amended)
     withdrawn = case.withdrawn.get(one.advisory)
     if withdrawn is not None and withdrawn.is_after(one):
         return str(words().withdrawal.decided_before)

@@ -12,10 +12,12 @@ from cds.drawing.labels import Box, Room, escape, short, spread, text, width
 from cds.drawing.marks import item, shape, sign
 from cds.drawing.scene import Anchor, Panel, Point, Scene, Window
 from cds.legible import legible, on
+from cds.reasoning.explanation import rounded_beside
 
 HEAD, PLOT, GAP = 36.0, 180.0, 18.0
 """Heights: of the words above the plot, of the plot, and of the space below it."""
 _EDGE = WIDTH - RIGHT
+_NEAR = 0.02
 _FEW = 14
 """So many points all have their value written beside them; of more only those with a part in the finding."""
 _UNITS = {"fold": "relative expression", "MFI": "mean fluorescence intensity", "%": "% of vesicles"}
@@ -37,6 +39,11 @@ class _Plot:
     @property
     def floor(self) -> float:
         return self.up.top + PLOT
+
+    @property
+    def limit(self) -> float | None:
+        """The limit in the unit of the axis; None where nothing is compared."""
+        return self.panel.decision.limit / self.unit if self.panel.decision is not None else None
 
     def place(self, point: Point) -> tuple[float, float]:
         return self.across.at(point.day), self.up.at(point.value) if point.value else self.floor - 8
@@ -246,7 +253,7 @@ def _words(plot: _Plot, room: Room) -> Iterator[str]:
             (x - out, y + 16, "end"),
             (x + out, y + 16, "start"),
         ]
-        yield room.put(_value(point, plot.unit), around, "c-value" if point.usable else "c-told")
+        yield room.put(_value(point, plot.unit, plot.limit), around, "c-value" if point.usable else "c-told")
     if panel.pair is not None:
         first, last = (across.at(day) for day in panel.pair)
         words = f"{(panel.pair[1] - panel.pair[0]).days} days apart"
@@ -268,13 +275,18 @@ def _matters(point: Point) -> bool:
     return bool(point.roles or point.crossing)
 
 
-def _value(point: Point, unit: float) -> str:
-    """What is written beside a point: its value, and what is the matter with it."""
-    value = f"{'<' if point.censored else ''}{figure(point.value / unit)}" if point.value else ""
+def _value(point: Point, unit: float, limit: float | None) -> str:
+    """What is written beside a point: its value, on the side of the limit on which it lies, and what is the matter with it."""
+    value = f"{'<' if point.censored else ''}{figure(_beside_limit(point.value / unit, limit))}" if point.value else ""
     if point.usable:
         return value
     said = [*point.faults, *([point.laboratory] if "two values" in point.faults and point.laboratory else [])]
     return " – ".join(part for part in (value, short(", ".join(said) or "no value", 220)) if part)
+
+
+def _beside_limit(value: float, limit: float | None) -> float:
+    """A value, so near its limit that rounding might take it to the other side as one that stays where it is."""
+    return value if limit is None or abs(value / limit - 1) > _NEAR else rounded_beside(value, limit)
 
 
 def _beside(plot: _Plot) -> Iterator[str]:
@@ -295,7 +307,7 @@ def _beside(plot: _Plot) -> Iterator[str]:
         said.append((lowest.limit, "c-bold c-limitword", words))
     latest = next((point for point in panel.points if "latest" in point.roles and point.value), None)
     if latest is not None and latest.value is not None:
-        words = one.fold if panel.relative else f"{_value(latest, unit)} ({one.fold})"
+        words = one.fold if panel.relative else f"{_value(latest, unit, plot.limit)} ({one.fold})"
         said.append((latest.value, "c-bold", f"latest {words}"))
     heights = spread([up.at(value) + 4 for value, _, _ in said], 15, up.top + 8, plot.floor)
     for (_, look, words), y in zip(said, heights, strict=True):

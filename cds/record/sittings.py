@@ -55,8 +55,9 @@ class Case:
     """A patient on an agenda. `carried_from` is the day of the meeting at which there was no time for them, "" if there is none.
 
     `found` is what is found now; of a meeting that was held, what was found then, None if that was not kept. `decisions` are
-    the last about each advisory that this meeting took, with the second readings up to its end. `outside` are those that stand
-    about other open advice of theirs, with what is still to be done; of a meeting that was held none. `before`
+    the last about each advisory that this meeting took, with the second readings up to its end, `newest` if it was not amended
+    until then. `outside` are those that stand about their open advice and were made elsewhere, with what is still to be done; of a
+    meeting that was held none. `before`
     is what was found when it was carried over to here. `withdrawn` is, by advisory, what was withdrawn after what was decided about it,
     or not acknowledged before the day of the meeting.
     """
@@ -186,12 +187,19 @@ def _decided_about(case: Case) -> set[str]:
 
 
 def _decisions(connection: Connection, meeting: Meeting, patients: Sequence[str]) -> dict[str, tuple[Decided, ...]]:
-    """By patient the last decision about each advisory that the meeting took; of one that was held with what was said by then."""
+    """By patient the last decision about each advisory that the meeting took; of one that was held with what was said by then.
+
+    Of one that was amended elsewhere since nothing is to be done any more.
+    """
     table = tables.disposition.c
     here = select(table.advisory_id).where(table.patient_id.in_(patients), table.meeting_id == meeting.id).distinct()
     found: dict[str, tuple[Decided, ...]] = {}
     for each in decided(connection, connection.execute(here).scalars().all()).values():
+        known = [one for one in each if meeting.status != "held" or one.at <= meeting.at]
         last = [one for one in each if one.meeting == meeting.id][-1]
+        if amended := last.number < max((one.number for one in known), default=0):
+            last = replace(last, actions=())
+        last = replace(last, newest=not amended)
         if meeting.status == "held":
             last = replace(last, readings=tuple(one for one in last.readings if one.at <= meeting.at))
         found[last.patient] = (*found.get(last.patient, ()), last)

@@ -195,7 +195,23 @@ def test_five_thousand_characters_still_are_one_page(text: str) -> None:
     (said,) = pages_of(pdf)
     assert squeezed(words().common.fixed) in squeezed(said)
     assert "Page 1 of 1" in said
-    assert len(pages_of(meeting_pdf(filled(meeting(4), text)))) <= 6
+    assert len(pages_of(meeting_pdf(filled(meeting(4), text)))) <= 12
+
+
+def test_minutes_print_all_that_the_record_takes_and_count_what_is_more() -> None:
+    line = replace(
+        meeting(1).agenda[0],
+        findings=tuple(("watch", "watch", f"question {number}") for number in range(8)),
+        decisions=("accepted, 28 Apr 2025, by chair", f"“{'word ' * 399}END”"),
+        actions=tuple(f"action {number:03}" for number in range(70)),
+    )
+    people = tuple(f"person {number:03}" for number in range(100))
+    minutes = "\n".join(f"line {number:05}" for number in range(2010))
+    sheet = replace(meeting(1), held=True, agenda=(line,), attendees=people, minutes=minutes)
+    said = squeezed(" ".join(pages_of(meeting_pdf(sheet))))
+    for words_ in ("question 7", "END”", "action 059", "person 099", "line 01999", "10 more: see the page"):
+        assert squeezed(words_) in said, words_
+    assert said.count(squeezed("10 more: see the page")) == 2  # actions, and lines of the minutes
 
 
 def test_control_characters_and_those_that_turn_others_are_seen() -> None:

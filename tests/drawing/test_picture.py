@@ -9,12 +9,14 @@ from itertools import pairwise
 from time import perf_counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cds.chart.model import Line
 from cds.drawing import Scene, drawing_style, svg
 from cds.drawing.axis import Across
 from cds.legible import legible
-from tests.advice.charts import START, chart
+from tests.advice.charts import START, chart, series
 from tests.drawing import hard_cases
 from tests.drawing.contact_sheet import drawn, drawn_of, drawn_of_chart, visits
 from tests.drawing.picture import Picture, across
@@ -230,6 +232,22 @@ def test_a_value_that_came_too_early_has_a_sign_of_its_own() -> None:
     early = [words for words in signs.values() if any(one.endswith("too early to count") for one in words)]
     assert early
     assert all(one.endswith("too early to count") for words in early for one in words)
+
+
+@given(st.floats(0.5, 900), st.sampled_from([0.9994, 0.9999, 1.0001, 1.0006]))
+def test_the_latest_value_is_written_on_the_side_of_the_limit_on_which_it_lies(base: float, near: float) -> None:
+    first = drawn_of_chart(chart(*series("trpc5-ev", {-4: base, 77: base})))
+    (decision,) = [panel.decision for panel in first.panels]
+    assert decision is not None
+    value = decision.limit / 1e6 * near
+    said = svg(drawn_of_chart(chart(*series("trpc5-ev", {-4: base, 77: value}))))
+    limit, latest = (number_in(re.search(rf">{what} ([^ <]+) \(", said)) for what in ("limit", "latest"))
+    assert (latest >= limit) is (near > 1), (base, value, limit, latest)
+
+
+def number_in(found: re.Match[str] | None) -> float:
+    assert found is not None
+    return float(found[1].replace(",", ""))
 
 
 def test_a_delta_ct_is_told_as_a_ratio() -> None:

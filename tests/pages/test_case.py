@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from pypdf import PdfReader
 from sqlalchemy import insert, select, update
 
+from cds.board.sheets import meeting_sheet
 from cds.board.words import label
 from cds.legible import day as shown_day
 from cds.record import tables
@@ -26,7 +27,7 @@ from cds.record.identity import merge_into
 from cds.service.persons import person_of
 from cds.workbench.synth.fhir_output import to_bundle
 from cds.workbench.synth.person import Imaging
-from tests.pages.boards import FLAGGED, SOON, UNJUDGED, WATCHED, House, text_of
+from tests.pages.boards import FLAGGED, NOW, SOON, UNJUDGED, WATCHED, House, text_of
 from tests.pages.test_board import DAYS, advisory_of, deciding, seen_in
 from tests.patients.archetypes import patient
 from tests.record.boards import called
@@ -288,7 +289,8 @@ def test_the_drawing_is_a_file_to_keep(house: House) -> None:
 def test_amending_a_decision_opens_nothing_again_that_was_done(house: House) -> None:
     key = house.visit(FLAGGED)
     browser, path = house.browser("chair"), deciding(house, key)
-    plan = (Planned("imaging", SOON), Planned("imaging", "2027-01-01"), Planned("trial"))
+    later = (NOW.date() + timedelta(days=40)).isoformat()
+    plan = (Planned("imaging", SOON), Planned("imaging", later), Planned("trial"))
     reviews, follow_up = house.recorder.reviews, house.recorder.follow_up
     reviews.decide(
         Decision(advisory_of(house, key), int(seen_in(browser.get(path))["revision"]), "accept", "chair", actions=plan)
@@ -298,7 +300,7 @@ def test_amending_a_decision_opens_nothing_again_that_was_done(house: House) -> 
     assert re.search(r"imaging by <time[^>]*>[^<]*</time>: <strong>done", page)
     browser.done(path, **filled(page), note="a word was mended")
     found = [(one.kind, one.due, one.status) for one in follow_up.actions("default", patient=key)]
-    assert found == [("imaging", "2027-01-01", "open"), ("trial", "", "open"), ("imaging", SOON, "done")]
+    assert found == [("imaging", later, "open"), ("trial", "", "open"), ("imaging", SOON, "done")]
     assert set(reviews.decisions("default", patient=key)[-1].actions) == set(plan)
 
 
@@ -319,7 +321,48 @@ def test_on_paper_the_decision_that_holds_stands_first_whatever_was_decided_befo
     said = squeezed(paper(house, key)).partition("decisionssofar")[2]
     made = f"{shown_day(house.now.date())}, by chair"
     assert said.startswith(squeezed(f"TRPC5-EV, Cytotoxic chemotherapy: accepted, {made}. “note 6”"))
-    assert said.index("note6") < said.index(squeezed(f"repeat the test, {made}. “note 5”")) < said.index("amendedsince")
+    assert said.index("note6") < said.index(squeezed(f"repeat the test, {made} (amended since). “note 5”"))
+
+
+def test_on_paper_a_long_note_takes_neither_what_follows_nor_that_a_decision_is_old(house: House) -> None:
+    key = house.visit(FLAGGED, "2025-03-24")
+    browser, path = house.browser("chair"), deciding(house, key)
+    note = "Discussed at length with everybody who was there. " * 30
+    asked = {"disposition": "watch", "note": note, "action": ["imaging"], "due-imaging": SOON}
+    browser.done(path, **seen_in(browser.get(path)), **asked)
+    house.visit(FLAGGED)
+    said = squeezed(paper(house, key)).partition("decisionssofar")[2]
+    old, follows = (
+        squeezed("(before the newest finding)"),
+        squeezed(f"What follows: imaging by {shown_day(SOON)}. “Discussed"),
+    )
+    assert 0 < said.index(old) < said.index(follows)
+
+
+def test_a_decision_that_was_amended_elsewhere_is_none_of_an_agenda_any_more(house: House) -> None:
+    key = house.visit(FLAGGED)
+    chair, path = house.browser("chair"), deciding(house, key)
+    meetings = house.recorder.meetings
+    here = meetings.plan("default", "Board", "2025-12-01", "chair")
+    asked = {"disposition": "accept", "meeting": here, "action": ["imaging"], "due-imaging": SOON}
+    chair.done(path, **seen_in(chair.get(path)), **asked)
+    sheet = meeting_sheet(*meetings.sitting("default", here), {}).agenda[0]
+    assert (len(sheet.actions), "amended" in " ".join(sheet.decisions)) == (1, False)
+    house.now += timedelta(minutes=1)
+    chair.done(path, **seen_in(chair.get(path)), disposition="watch", meeting="")
+    for held in (False, True):
+        if held:
+            house.now += timedelta(minutes=1)
+            meetings.change("default", here, meetings.meeting("default", here).revision, "chair", close=True)
+        sheet = meeting_sheet(*meetings.sitting("default", here), {}).agenda[0]
+        assert sheet.actions == ()
+        assert "accepted" in sheet.decisions[0]
+        assert sheet.decisions[0].endswith("(amended since)")
+        assert "(amended since)" in text_of(chair.get(f"/board/meetings/{here}"))
+    minutes = meeting_sheet(*meetings.sitting("default", here), {})
+    house.now += timedelta(minutes=1)
+    chair.done(path, **seen_in(chair.get(path)), disposition="reject", reason="assay-artefact", meeting="")
+    assert meeting_sheet(*meetings.sitting("default", here), {}) == minutes
 
 
 # who came from an EHR -----------------------------------------------------------------------------------------------------

@@ -98,7 +98,18 @@ def test_a_page_beyond_the_last_shows_the_last(house: House) -> None:
 
 def test_who_came_from_an_ehr_is_offered_no_meeting_to_decide_at(house: House) -> None:
     key = house.visit(FLAGGED)
-    house.recorder.meetings.plan("default", "Breast board", TODAY, "chair")
+    meeting = house.recorder.meetings.plan("default", "Breast board", TODAY, "chair")
     path = deciding(house, key)
     assert '<select id="meeting"' in house.browser("chair").get(path)
-    assert '<select id="meeting"' not in house.launched(key).get(path)
+    launched = house.launched(key)
+    assert '<select id="meeting"' not in launched.get(path)
+    late = house.recorder.meetings.plan("default", "Breast board", SOON, "chair")
+    for at in (meeting, late):  # an address, or a form of their own making
+        page = launched.get(f"{path}?meeting={at}")
+        assert "still to come" not in page
+        assert at not in page
+        refused = launched.post(f"{path}?meeting={at}", **seen_in(page), disposition="accept", meeting=at)
+        assert (refused.status_code, "Choose a meeting that is planned, or none" in refused.text) == (422, True)
+    assert house.recorder.reviews.decisions("default", patient=key) == []
+    assert house.recorder.meetings.agenda("default", meeting) == []
+    launched.done(path, **seen_in(launched.get(path)), disposition="accept")

@@ -105,7 +105,7 @@ class DecisionPages:
     def _form(self, visit: Visit) -> Response:
         self._of_this_patient(visit, "advisory")
         earlier = self._earlier(visit)
-        draft, at = self._as_decided(visit, earlier[-1]) if earlier else Draft(), visit.query.get("meeting", "")
+        draft, at = self._as_decided(visit, earlier[-1]) if earlier else Draft(), _came_from(visit)
         if earlier and self._is_taken_back(earlier[-1]):
             # Of what was said about other data only what is still to be done goes on.
             done = self._done(visit)
@@ -126,7 +126,9 @@ class DecisionPages:
             wrong["actions"] = slips
         if draft.is_late(visit.today) and one_field(form, "late") != "yes":
             wrong["late"] = str(words().problems.late)
-        if to_come := self._to_come(visit, draft.meeting):
+        if visit.visitor.patient and draft.meeting:
+            wrong["meeting"] = str(words().problems.meeting)
+        elif to_come := self._to_come(visit, draft.meeting):
             wrong["meeting"] = words().problems.to_come.format(day=day(to_come))
         if wrong:
             return self._shown(visit, draft, problems=wrong, status=HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -139,7 +141,7 @@ class DecisionPages:
             if isinstance(error, AlreadyDecided):
                 draft = draft.beside(self._earlier(visit)[-1])
             return self._shown(visit, draft, conflict=_came_first(error), status=HTTPStatus.CONFLICT)
-        at = visit.query.get("meeting", "")
+        at = _came_from(visit)
         if at and at == draft.meeting:  # whoever came from an agenda goes on with it
             visit.done = "decided"
             return redirect(f"/board/meetings/{at}")
@@ -168,9 +170,9 @@ class DecisionPages:
         return page(
             "decision", status, visitor=visit.visitor, header=case.header, patient=case.key, age=age_of(case, visit), advised=advised,
             said=advised.said if isinstance(advised, Answer) else None, advisory=advisory, earlier=earlier, seen=len(earlier),
-            draft=draft, at=visit.query.get("meeting", ""), written=bool(visit.form), done=self._done(visit), codes=CODES,
+            draft=draft, at=_came_from(visit), written=bool(visit.form), done=self._done(visit), codes=CODES,
             problems=problems or {}, levels=LEVELS, taken_back=gone, on_taken_back=is_on_taken_back, outdated=outdated,
-            to_come=self._to_come(visit, visit.query.get("meeting", "")),
+            to_come=self._to_come(visit, _came_from(visit)),
             drawing=Markup(svg(case.scene, styled=False)) if case.scene.panels else "",  # noqa: S704 - our own, with every text of a record escaped
             conflict=conflict if advisory.is_open else words().decision.ended, meetings=self._open_meetings(visit),
             may_second=may_second(visit.visitor),
@@ -317,6 +319,11 @@ def _back(visit: Visit, done: str, place: str = "") -> Response:
     """To the case; so that loading the page again repeats nothing."""
     visit.done = done
     return redirect(f"/board/patients/{visit.patient}" + (f"#{place}" if place else ""))
+
+
+def _came_from(visit: Visit) -> str:
+    """The meeting from whose agenda somebody came; "" for none, and for whom an EHR sent about this patient only."""
+    return "" if visit.visitor.patient else visit.query.get("meeting", "")
 
 
 def _filled_in_from(visit: Visit) -> tuple[int, int]:
