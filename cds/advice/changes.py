@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 from cds.advice.advisory import ChangeFromReference, WhyNot
@@ -169,7 +169,7 @@ def would_change(finding: Finding, chart: Chart, book: RuleBook, words: Wording)
         now = days.first == chart.as_of
         yield f"a new sample, drawn {days}, can be judged" if now else f"a sample {days} can be judged"
     if finding.state == "data-quality":
-        yield from (f"it can be judged once {said}" for said in words.settled(finding, chart))
+        yield from _judged_once(words.settled(finding, chart))
     if finding.state == "not-evaluable":
         yield from _made_evaluable(finding, chart, book, words)
 
@@ -206,14 +206,19 @@ def _made_evaluable(finding: Finding, chart: Chart, book: RuleBook, words: Wordi
         yield f"a sample, of which this does not hold, is needed: {', '.join(spoilt)}"
     elif spoilt:
         yield f"another sample, of which this does not hold, can be judged: {', '.join(spoilt)}"
-    yield from (f"it can be judged once {said}" for said in settled)
-    if missing:
-        yield f"it can be judged once this is stated: {', '.join(dict.fromkeys(missing))}"
-    elif "method-changed" in failed:
+    stated = (f"this is stated: {', '.join(dict.fromkeys(missing))}",) if missing else ()
+    yield from _judged_once((*settled, *stated))
+    if "method-changed" in failed and not missing:
         yield from words.meant(finding)
         yield "a sample measured in the same way as its reference can be judged"
     if lacks_reference and (finding.rule.reference != "nadir" or not spoilt):
         yield _reference_wanted(finding, book, words)
+
+
+def _judged_once(conditions: Sequence[str]) -> Iterator[str]:
+    """All that must come first, in one sentence: of several none is enough."""
+    if conditions:
+        yield f"it can be judged once {', and once '.join(conditions)}"
 
 
 _BOUND = "drug-bound"

@@ -98,25 +98,40 @@ def _imaging(asked: list[str], finding: Finding, chart: Chart, words: Wording) -
         against = tuple(words.fact(name) for name in asked if finding.facts[name])
         return Check("imaging", title, FAILED, against)
     seen = imaging_near(finding, chart)
+    far = _too_far(seen, finding, chart)
     if seen is None:
         why = "no response by imaging near the samples" if chart.imaging else "no response by imaging recorded"
-        return Check("imaging", title, NOT_ASKED, (why,))
+        return Check("imaging", title, NOT_ASKED, (why, *far))
     said = f"{seen.response} on {seen.day.isoformat()}"
     if not any(finding.facts[name] for name in asked):
-        return Check("imaging", title, NOT_ASKED, (f"{said}, neither for nor against",))
-    return Check("imaging", title, PASSED, (said,))
+        return Check("imaging", title, NOT_ASKED, (f"{said}, neither for nor against", *far))
+    return Check("imaging", title, PASSED, (said, *far))
+
+
+def _too_far(seen: Imaging | None, finding: Finding, chart: Chart) -> tuple[str, ...]:
+    """That a newer response than the one which was asked is not used, and why; nothing if there is none."""
+    newest = response_near(chart, (one.day for one in chart.imaging), 0)
+    if newest is None or (seen is not None and newest.day <= seen.day):
+        return ()
+    return (
+        f"{newest.response} on {newest.day.isoformat()} is not used: more than {_reach(finding)} days from the samples",
+    )
 
 
 def imaging_near(finding: Finding, chart: Chart) -> Imaging | None:
     """The response that a finding is compared with: the most recent near its samples; of one day, the worse."""
-    within = max((_within(spec) for spec in finding.rule.facts), default=0)
     resting = [result for part in (*finding.parts, finding) for result in (part.latest, *(part.pair or ())) if result]
-    return response_near(chart, (result.collected for result in resting if result.collected), within)
+    return response_near(chart, (result.collected for result in resting if result.collected), _reach(finding))
 
 
 def is_about_imaging(spec: FactSpec) -> bool:
     """Whether a fact asks about imaging: of a rule about a marker, or of one that combines findings."""
     return spec.kind == "imaging" or isinstance(spec.params, ImagingNear)
+
+
+def _reach(finding: Finding) -> int:
+    """So many days imaging may lie from a sample of the finding."""
+    return max((_within(spec) for spec in finding.rule.facts), default=0)
 
 
 def _within(spec: FactSpec) -> int:

@@ -288,8 +288,11 @@ def _why_apart(earlier: Result, later: Result, elements: Sequence[str]) -> str:
     limit = "limit of detection"
     if more := [_SHORT.get(name, name) for name in changed if name != limit]:
         return f"other {_listed(more)}"
-    unstated = [name for name, one, other in apart if None in (one, other) and name != limit]
-    return f"{_listed(unstated)} not stated" if unstated else f"other {limit}"
+    unstated = [(name, one is None) for name, one, other in apart if None in (one, other) and name != limit]
+    if not unstated:
+        return f"other {limit}"
+    before = " before" if all(earlier for _, earlier in unstated) else ""
+    return f"{_listed([name for name, _ in unstated])} not stated{before}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -227,8 +227,8 @@ class Reasoner:
                 if len(group) == 1:
                     shown += group
                     continue
-                # Of several rules that say the same, one speaks that has something to advise.
-                group.sort(key=lambda finding: (finding.state not in finding.rule.advise, bool(finding.parts)))
+                # Of several rules that say the same, one speaks that has something to advise, and that asks about this patient.
+                group.sort(key=_speaks_last)
                 shown.append(msgspec.structs.replace(group[0], also=tuple(other.rule.name for other in group[1:])))
         return tuple(sorted(shown, key=lambda finding: (finding.markers, self._rank[finding.state], finding.rule.name)))
 
@@ -256,6 +256,11 @@ class Reasoner:
                     (name, f"no rule reads it. Withheld rules: {withheld}" if withheld else "no rule reads it")
                 )
         return tuple(silent)
+
+
+def _speaks_last(finding: Finding) -> tuple[bool, bool, bool]:
+    """Of findings that say the same, what lets another speak: nothing to advise, a treatment that is not given, several markers."""
+    return finding.state not in finding.rule.advise, finding.facts.get("applies") is False, bool(finding.parts)
 
 
 def _is_covered(status: str, markers: tuple[str, ...], answers: Iterable[Finding]) -> bool:

@@ -122,6 +122,18 @@ def test_what_is_not_stated_is_asked_for_and_no_other_sample(advise: Advise) -> 
     assert said.would_change == ("it can be judged once this is stated: reagent lot",)
 
 
+def test_of_several_conditions_none_is_said_to_be_enough(advise: Advise) -> None:
+    """A drug that binds the marker, and a sample whose lot nobody knows: both have to be settled."""
+    lines = [Line("anti-pd-l1", ("atezolizumab",), START)]
+    bound = CLEAR | {"drug-tolerance": False}
+    found = chart(result("pdl1-ev", -4, 60), result("pdl1-ev", 77, 200, lot=None, checks=bound), lines=lines)
+    (said,) = [one for one in advise(found) if one.state == "not-evaluable"]
+    assert [one for one in said.would_change if "judged once" in one] == [
+        "it can be judged once its laboratory has stated that the assay tolerates the drug, which then limits the finding to watch, "
+        "and once this is stated: reagent lot"
+    ]
+
+
 def test_another_method_asks_for_a_sample_measured_as_its_reference_was(advise: Advise) -> None:
     (said,) = advise(chart(result("trpc5-ev", -4, 2.0), result("trpc5-ev", 105, 6.3, lot="L2")))
     (step,) = said.would_change

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
@@ -201,12 +202,17 @@ def test_disagreement_with_imaging_names_the_response_and_its_day(advise: Advise
     assert said.would_change[0] == "without what imaging shows it would be: suspected"
 
 
+_UNUSED = "{} on {{}} is not used: more than 28 days from the samples"
+
+
 @pytest.mark.parametrize(
     ("imaging", "outcome", "why"),
     [
         ([(87, "SD")], "not asked", ("SD on {}, neither for nor against",)),
         ([(87, "SD"), (100, "PD")], "passed", ("PD on {}",)),
-        ([(-20, "SD")], "not asked", ("no response by imaging near the samples",)),
+        ([(87, "SD"), (140, "PD")], "not asked", ("SD on {}, neither for nor against", _UNUSED.format("PD"))),
+        ([(-40, "PD"), (140, "NE")], "not asked", ("no response by imaging near the samples", _UNUSED.format("PD"))),
+        ([(-20, "SD")], "not asked", ("no response by imaging near the samples", _UNUSED.format("SD"))),
         ([], "not asked", ("no response by imaging recorded",)),
     ],
 )
@@ -214,13 +220,14 @@ def test_what_imaging_near_the_samples_shows_is_named(
     advise: Advise, imaging: list[tuple[int, str]], outcome: str, why: tuple[str, ...]
 ) -> None:
     scans = [Imaging(day(number), response) for number, response in imaging]
-    single = only(advise(chart(*series("trpc5-ev", TRPC5_RISE), as_of=112, imaging=scans)))
+    single = only(advise(chart(*series("trpc5-ev", TRPC5_RISE), as_of=140, imaging=scans)))
     her2 = Diagnosis(True, metastatic=True, her2=True)
     lines = [Line("her2-targeted", ("trastuzumab",), START)]
     results = [*series("tgfb1-ev", {-4: 40, 77: 130, 105: 140}), *series("pdl1-ev", {-4: 60, 77: 200, 105: 210})]
-    both = advise(chart(*results, as_of=112, lines=lines, diagnosis=her2, imaging=scans))
+    both = advise(chart(*results, as_of=140, lines=lines, diagnosis=her2, imaging=scans))
     (combined,) = [one for one in both if len(one.markers) == 2]
-    named = tuple(text.format(day(imaging[-1][0]).isoformat()) if imaging else text for text in why)
+    last = {response: day(number).isoformat() for number, response in imaging}
+    named = tuple(re.sub(r"^(\w+) on \{\}", lambda found: f"{found[1]} on {last[found[1]]}", text) for text in why)
     for said in (single, combined):
         assert said.state == "suspected"
         assert [(one.outcome, one.why) for one in said.checks if one.name == "imaging"] == [(outcome, named)]

@@ -250,6 +250,9 @@ def test_what_is_not_stated_is_named() -> None:
     bare = result("trpc5-ev", 42, 2.1, lot=None)
     (stop,) = only(drawn_of_chart(chart(result("trpc5-ev", -4, 2.0), bare))).breaks
     assert stop.why == "lot not stated"
+    later = result("trpc5-ev", 42, 2.1)
+    (stop,) = only(drawn_of_chart(chart(result("trpc5-ev", -4, 2.0, lot=None), later))).breaks
+    assert (stop.why, stop.day) == ("lot not stated before", later.collected)
 
 
 def test_values_of_one_day_are_drawn_each_with_their_geometric_mean() -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from cds.advice.cards import is_shown
 from cds.advice.statements import Advisor
-from cds.chart.model import Chart, Line, Result
+from cds.chart.model import Chart, Diagnosis, Line, Operation, Result
 from cds.errors import EngineFault, RuleBookError
 from cds.reasoning.engine import Engine
 from cds.reasoning.loading import default_rulebook, load_rulebook, shipped_rules
@@ -44,6 +44,21 @@ def test_a_conflict_on_pembrolizumab_is_told_by_the_rule_for_it() -> None:
     lines = (Line("anti-pd-1", ("pembrolizumab",), date(2025, 1, 6)),)
     evaluation = REASONER.evaluate(of("pdl1-ev", chart(conflicting), lines=lines))
     assert [finding.rule.name for finding in evaluation.findings] == ["pdl1-rise-on-checkpoint-inhibitor"]
+
+
+def test_a_conflict_is_told_by_the_rule_whose_treatment_is_given() -> None:
+    """Long after an operation, on endocrine therapy: settled, the result could be judged under the treatment alone."""
+    faulty = [result("2025-04-21", 5.0, faults=frozenset({"conflict"}))]
+    lines = (Line("endocrine-therapy", ("letrozole",), date(2024, 9, 1)),)
+    found = of(
+        "hotair-ev",
+        chart(faulty),
+        lines=lines,
+        operations=(Operation(date(2024, 7, 1), True),),
+        diagnosis=Diagnosis(True, metastatic=True, er=True, her2=False),
+    )
+    said = [(one.state, one.rule.name) for one in REASONER.evaluate(found).findings]
+    assert said == [("data-quality", "hotair-rise-on-endocrine-therapy")]
 
 
 def test_a_rule_in_shadow_silences_nothing(tmp_path: Path) -> None:
