@@ -173,12 +173,11 @@ class Meetings:
         return self.trail.write(work)
 
     def remove(self, tenant: str, meeting: str, case: str, by: str) -> None:
-        """Take a case off an agenda. Raises `AlreadyHeld`, and `NotAccepted` for one about which the meeting has decided."""
+        """Take a case off an agenda. Raises `AlreadyHeld`, and `NotAccepted` for one that was carried over, or about which the meeting has decided."""
 
         def work(cases: Sequence[Seat], entry: Entry) -> None:
-            gone = _named_seat(cases, case)
-            if _has_decided(gone.connection, meeting, gone.row["patient_id"]):
-                raise NotAccepted("item", "the meeting has decided about it, and its minutes are to say so")
+            gone = _seat_here(cases, case)
+            _refuse_decided(gone)
             gone.erase(entry)
 
         self._with_agenda(tenant, meeting, somebody(by), work)
@@ -197,10 +196,16 @@ class Meetings:
         self._with_agenda(tenant, meeting, somebody(by), work)
 
     def mark(self, tenant: str, meeting: str, case: str, by: str, *, discussed: bool) -> None:
-        """Say that a case was discussed, or was not after all. Raises `AlreadyHeld`."""
+        """Say that a case was discussed, or was not after all; what is said already stays so.
+
+        Raises `AlreadyHeld`, and `NotAccepted` for one that was carried over, and for one to open again about which the meeting has decided.
+        """
 
         def work(cases: Sequence[Seat], entry: Entry) -> None:
-            _named_seat(cases, case).change(entry, status="discussed" if discussed else "open")
+            one = _seat_here(cases, case)
+            if one.row["status"] == "discussed" and not discussed:
+                _refuse_decided(one)
+            one.change(entry, status="discussed" if discussed else "open")
 
         self._with_agenda(tenant, meeting, somebody(by), work)
 
@@ -315,6 +320,20 @@ def _named_seat(cases: Sequence[Seat], key: str) -> Seat:
         if case.row["id"] == key:
             return case
     raise NoSuchMeeting(f"nothing of id '{key[:40]}' stands on the agenda")
+
+
+def _seat_here(cases: Sequence[Seat], key: str) -> Seat:
+    """A case whose meeting is to say what became of it. Raises `NotAccepted` for one that was carried over."""
+    case = _named_seat(cases, key)
+    if case.row["status"] == "carried":
+        raise NotAccepted("carried", "it was carried over to another meeting, which is to say what becomes of it")
+    return case
+
+
+def _refuse_decided(case: Seat) -> None:
+    """Raises `NotAccepted` for a case about which its meeting has decided."""
+    if _has_decided(case.connection, case.row["meeting_id"], case.row["patient_id"]):
+        raise NotAccepted("item", "the meeting has decided about it, and its minutes are to say so")
 
 
 def _has_decided(connection: Connection, meeting: str, patient: str = "") -> bool:

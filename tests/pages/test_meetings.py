@@ -377,6 +377,36 @@ def test_a_button_of_a_meeting_overwrites_nothing_of_another(house: House) -> No
     assert [one.status for one in house.recorder.meetings.agenda("default", key_of(here))] == ["discussed"]
 
 
+def test_a_stale_page_changes_nothing_of_a_case_that_was_carried_over(house: House) -> None:
+    key = house.visit(FLAGGED)
+    here, other = planned(house, key), planned(house, day=SOON)
+    first, second, meetings = house.browser("chair"), house.browser("chair2"), house.recorder.meetings
+    (item,) = meetings.agenda("default", key_of(here))
+    assert f'value="remove {item.id}"' in second.get(here)
+    first.done(here, do="carry", to=key_of(other))
+    for do in ("discussed", "undiscussed", "remove"):
+        late = second.post(here, do=f"{do} {item.id}")
+        assert (late.status_code, "was carried over to another meeting" in late.text) == (422, True), do
+        assert f'value="{do} {item.id}"' not in late.text, do
+    assert [one.status for place in (here, other) for one in meetings.agenda("default", key_of(place))] == [
+        "carried", "open",
+    ]  # fmt: skip
+
+
+def test_a_stale_page_does_not_open_a_case_that_was_decided(house: House) -> None:
+    key = house.visit(FLAGGED)
+    here, path, meetings = planned(house, key), deciding(house, key), house.recorder.meetings
+    first, second = house.browser("chair"), house.browser("chair2")
+    (item,) = meetings.agenda("default", key_of(here))
+    for _ in range(2):  # a double click
+        second.done(here, do=f"discussed {item.id}")
+    assert f'value="undiscussed {item.id}"' in second.get(here)
+    first.done(path, **seen_in(first.get(path)), disposition="watch", meeting=key_of(here))
+    late = second.post(here, do=f"undiscussed {item.id}")
+    assert (late.status_code, "The meeting has decided about this patient" in late.text) == (422, True)
+    assert [one.status for one in meetings.agenda("default", key_of(here))] == ["discussed"]
+
+
 def test_closing_asks_and_names_who_is_left(house: House) -> None:
     keys = [house.visit(name, DAYS.get(name, ""), family=f"Family{name}") for name in (FLAGGED, WATCHED)]
     here, chair = planned(house, *keys), house.browser("chair")

@@ -296,6 +296,32 @@ def test_a_case_that_is_carried_there_and_back_is_open_again(recorder: Recorder)
     assert holds(recorder)
 
 
+def test_what_became_of_a_case_is_not_overwritten(recorder: Recorder) -> None:
+    meetings, meeting, later = recorder.meetings, planned(recorder, 0, 1), planned(recorder, day="2026-01-12")
+    gone, stays = meetings.agenda(TENANT, meeting)
+    for discussed in (True, True, False, False, True):  # said twice it is said once
+        meetings.mark(TENANT, meeting, stays.id, "chair", discussed=discussed)
+    meetings.carry(TENANT, meeting, later, "chair")
+    before = meetings.agenda(TENANT, meeting)
+    changes: tuple[Callable[[], None], ...] = (
+        lambda: meetings.mark(TENANT, meeting, gone.id, "chair", discussed=True),
+        lambda: meetings.mark(TENANT, meeting, gone.id, "chair", discussed=False),
+        lambda: meetings.remove(TENANT, meeting, gone.id, "chair"),
+    )
+    for change in changes:
+        with pytest.raises(NotAccepted, match="carried over to another meeting") as refused:
+            change()
+        assert refused.value.field == "carried"
+    assert meetings.agenda(TENANT, meeting) == before
+    assert (statuses(recorder, meeting), statuses(recorder, later)) == (["carried", "discussed"], ["open"])
+    decide(recorder, 1, meeting)
+    with pytest.raises(NotAccepted, match="has decided about it"):
+        meetings.mark(TENANT, meeting, stays.id, "chair", discussed=False)
+    meetings.mark(TENANT, meeting, stays.id, "chair", discussed=True)
+    assert statuses(recorder, meeting) == ["carried", "discussed"]
+    assert holds(recorder)
+
+
 def test_an_open_case_that_is_carried_to_where_it_was_discussed_is_open_there(recorder: Recorder) -> None:
     meetings = recorder.meetings
     first, later = planned(recorder, 0, 1, 2), planned(recorder, 0, 1, 2, day="2026-01-12")
