@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -173,7 +173,10 @@ class Meetings:
         return self.trail.write(work)
 
     def remove(self, tenant: str, meeting: str, case: str, by: str) -> None:
-        """Take a case off an agenda. Raises `AlreadyHeld`, and `NotAccepted` for one that was carried over, or about which the meeting has decided."""
+        """Take a case off an agenda.
+
+        Raises `AlreadyHeld`, and `NotAccepted` for one that was carried over, or about which the meeting has decided.
+        """
 
         def work(cases: Sequence[Seat], entry: Entry) -> None:
             gone = _seat_here(cases, case)
@@ -182,15 +185,14 @@ class Meetings:
 
         self._with_agenda(tenant, meeting, somebody(by), work)
 
-    def reorder(self, tenant: str, meeting: str, cases: Sequence[str], by: str) -> None:
-        """Bring an agenda into the order of these cases; cases that are not named stay behind them as they were.
+    def move(self, tenant: str, meeting: str, case: str, by: str, step: Literal[-1, 1]) -> None:
+        """Move a case of an agenda one place up (-1) or down (1), from where it stands by now; at the end it stays. Raises `AlreadyHeld`."""
 
-        Raises `AlreadyHeld`.
-        """
-
-        def work(found: Sequence[Seat], entry: Entry) -> None:
-            first = [_named_seat(found, key) for key in dict.fromkeys(cases)]
-            for position, one in enumerate([*first, *(one for one in found if one not in first)], 1):
+        def work(cases: Sequence[Seat], entry: Entry) -> None:
+            order = list(cases)
+            place = order.index(_named_seat(cases, case))
+            order.insert(max(place + step, 0), order.pop(place))
+            for position, one in enumerate(order, 1):
                 one.change(entry, position=position)
 
         self._with_agenda(tenant, meeting, somebody(by), work)

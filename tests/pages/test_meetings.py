@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from cds.board.sheets import meeting_sheet
 from cds.record.audit import verify
 from cds.record.database import Database
-from tests.pages.boards import FLAGGED, NOW, SOON, TODAY, TWO, WATCHED, House, text_of
+from tests.pages.boards import FLAGGED, NOW, SOON, TODAY, TWO, UNJUDGED, WATCHED, House, text_of
 from tests.pages.test_board import DAYS, deciding, seen_in
 
 FORM = {
@@ -405,6 +406,26 @@ def test_a_stale_page_does_not_open_a_case_that_was_decided(house: House) -> Non
     late = second.post(here, do=f"undiscussed {item.id}")
     assert (late.status_code, "The meeting has decided about this patient" in late.text) == (422, True)
     assert [one.status for one in meetings.agenda("default", key_of(here))] == ["discussed"]
+
+
+def test_of_two_chairs_who_move_cases_neither_loses_a_move(house: House) -> None:
+    keys = [house.visit(name, DAYS.get(name, "")) for name in (FLAGGED, WATCHED, UNJUDGED, TWO)]
+    here, chairs = planned(house, *keys), (house.browser("chair"), house.browser("chair2"))
+
+    def order() -> list[str]:
+        return [one.id for one in house.recorder.meetings.agenda("default", key_of(here))]
+
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(12):
+            first, second, third, last = order()
+            moves = (f"down {first}", f"up {last}")
+            for moved in threads.map(lambda chair, do: chair.post(here, do=do), chairs, moves):
+                assert moved.status_code == 303
+            assert order() == [second, first, last, third]
+    for do, at_an_end in (("up", order()[0]), ("down", order()[-1])):
+        stays = order()
+        chairs[0].done(here, do=f"{do} {at_an_end}")
+        assert order() == stays
 
 
 def test_closing_asks_and_names_who_is_left(house: House) -> None:

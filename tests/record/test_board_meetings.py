@@ -225,7 +225,12 @@ def test_cases_are_added_ordered_and_removed(recorder: Recorder) -> None:
     cases = {case.named.family: case.id for case in meetings.agenda(TENANT, meeting)}
     meetings.add(TENANT, meeting, patient_row(recorder, 1), "chair")  # again
     assert {case.named.family: case.id for case in meetings.agenda(TENANT, meeting)} == cases
-    meetings.reorder(TENANT, meeting, [cases["Name2"], cases["Name0"]], "chair")
+    meetings.move(TENANT, meeting, cases["Name2"], "chair", -1)
+    assert families(recorder, meeting) == ["0", "2", "1"]
+    meetings.move(TENANT, meeting, cases["Name0"], "chair", 1)
+    for _ in range(2):  # at the end it stays
+        meetings.move(TENANT, meeting, cases["Name2"], "chair", -1)
+        meetings.move(TENANT, meeting, cases["Name1"], "chair", 1)
     assert families(recorder, meeting) == ["2", "0", "1"]
     meetings.remove(TENANT, meeting, cases["Name0"], "chair")
     assert families(recorder, meeting) == ["2", "1"]
@@ -234,6 +239,8 @@ def test_cases_are_added_ordered_and_removed(recorder: Recorder) -> None:
     for missing in (cases["Name0"], "nothing"):
         with pytest.raises(NoSuchMeeting):
             meetings.remove(TENANT, meeting, missing, "chair")
+        with pytest.raises(NoSuchMeeting):
+            meetings.move(TENANT, meeting, missing, "chair", 1)
     assert holds(recorder)
 
 
@@ -366,7 +373,7 @@ def test_the_agenda_of_a_held_meeting_stays(recorder: Recorder) -> None:
     changes: tuple[Callable[[], None], ...] = (
         lambda: meetings.add(TENANT, meeting, patient_row(recorder, 1), "chair"),
         lambda: meetings.remove(TENANT, meeting, case.id, "chair"),
-        lambda: meetings.reorder(TENANT, meeting, [case.id], "chair"),
+        lambda: meetings.move(TENANT, meeting, case.id, "chair", 1),
         lambda: meetings.mark(TENANT, meeting, case.id, "chair", discussed=True),
     )
     for change in changes:
@@ -520,7 +527,7 @@ def test_many_add_the_same_patients_at_once(recorder: Recorder, connect: Callabl
 
 def test_agendas_change_while_patients_are_merged(recorder: Recorder, connect: Callable[[], Database]) -> None:
     meeting, later = planned(recorder, 0, 1, 2, 3), planned(recorder, day="2026-01-12")
-    desks = [Meetings(connect()) for _ in range(3)]
+    desks, cases = [Meetings(connect()) for _ in range(3)], recorder.meetings.agenda(TENANT, meeting)
     database = connect()
 
     def work(number: int) -> None:
@@ -529,8 +536,7 @@ def test_agendas_change_while_patients_are_merged(recorder: Recorder, connect: C
         elif number == 9:
             desks[0].carry(TENANT, meeting, later, "chair")
         else:
-            cases = [case.id for case in desks[number % 3].agenda(TENANT, meeting)]
-            desks[number % 3].reorder(TENANT, meeting, cases[number % 4 :], "chair")
+            desks[number % 3].move(TENANT, meeting, cases[number % 4].id, "chair", 1 if number % 2 else -1)
 
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(work, range(14)))

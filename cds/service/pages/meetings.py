@@ -187,20 +187,14 @@ class MeetingPages:
         return redirect(f"/board/patients/{whose}/advisories/{advisory}/decision?meeting={meeting.id}")
 
     def _arrange(self, visit: Visit, do: str, item: str) -> None:
-        """Change the agenda by one case. Raises `NoSuchMeeting` if it is not there (any more), and `AlreadyHeld`."""
+        """Change the agenda by one case. Raises `NoSuchMeeting` if it is not there (any more), `AlreadyHeld`, and `NotAccepted`."""
         tenant, name, meeting = visit.visitor.tenant, visit.visitor.name, visit.path["meeting"]
         if do == "remove":
             self._meetings.remove(tenant, meeting, item, name)
         elif do in ("discussed", "undiscussed"):
             self._meetings.mark(tenant, meeting, item, name, discussed=do == "discussed")
         elif do in ("up", "down"):
-            order = [one.id for one in self._meetings.agenda(tenant, meeting)]
-            if item not in order:
-                raise NotThere
-            place = order.index(item)
-            other = min(max(place + (1 if do == "down" else -1), 0), len(order) - 1)
-            order[place], order[other] = order[other], order[place]
-            self._meetings.reorder(tenant, meeting, order, name)
+            self._meetings.move(tenant, meeting, item, name, 1 if do == "down" else -1)
         else:
             raise NotThere
 
