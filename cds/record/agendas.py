@@ -53,7 +53,7 @@ class Found:
 class Seat:
     """A row of an agenda that is held until the transaction ends."""
 
-    def __init__(self, connection: Connection, row: RowMapping, salt: str):
+    def __init__(self, connection: Connection, row: RowMapping | dict[str, Any], salt: str):
         self.connection, self._salt = connection, salt
         self.row: dict[str, Any] = dict(row)
 
@@ -97,6 +97,11 @@ def seats(connection: Connection, meeting: str) -> Sequence[RowMapping]:
     return connection.execute(wanted).mappings().all()
 
 
+def standing_on(connection: Connection, meeting: str) -> dict[str, dict[str, Any]]:
+    """The rows of an agenda by id, in its order."""
+    return {row["id"]: dict(row) for row in seats(connection, meeting)}
+
+
 def held_seats(connection: Connection, meeting: str) -> list[Seat]:
     """The rows of an agenda in its order, each held until the transaction ends."""
     # In the order in which a merge takes them, which holds their patients: neither waits for the other in a circle.
@@ -118,15 +123,18 @@ def seat(
     *,
     carried_from: str = "",
     status: str = "open",
+    there: dict[str, dict[str, Any]] | None = None,
 ) -> str:
     """Put a patient at the end of an agenda, unless they wait there already; the id of the row.
 
     A case that was carried away from there is opened again, and so is one that was discussed there if an open one is carried to it
     and the meeting has not decided about all that advice claims: else the case would be open nowhere.
+
+    `there` is what `standing_on` gives, where it is read once for many patients: who is put there joins them.
     """
-    there = seats(connection, meeting)
-    last = max((int(one["position"]) for one in there), default=0) + 1
-    mine = [one for one in there if one["patient_id"] == patient["id"]]  # several if two patients were merged
+    there = standing_on(connection, meeting) if there is None else there
+    last = max((int(one["position"]) for one in there.values()), default=0) + 1
+    mine = [one for one in there.values() if one["patient_id"] == patient["id"]]  # several if two patients were merged
     for one in mine:
         if one["status"] == "open":
             if carried_from:  # from there it is asked where the case went
@@ -139,13 +147,15 @@ def seat(
         came = carried_from or mine[0]["carried_from"]
         again = Seat(connection, mine[0], patient["salt"])
         again.change(entry, status=status, position=last, carried_from=came, by=by, at=at)
-        return str(mine[0]["id"])
+        there[again.row["id"]] = again.row
+        return str(again.row["id"])
     row = {
         "id": str(uuid.uuid4()), "patient_id": patient["id"], "meeting_id": meeting, "status": status, "position": last,
         "carried_from": carried_from or None, "by": by, "at": at, "found": None,
     }  # fmt: skip
     connection.execute(insert(tables.agenda), row)
     entry.wrote(tables.agenda, row, patient["salt"])
+    there[str(row["id"])] = row
     return str(row["id"])
 
 

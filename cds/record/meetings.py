@@ -6,11 +6,11 @@ A meeting is nobody's own: minutes stay when a patient is erased, and are to nam
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from cds.calendar import day_of
 from cds.record import tables
@@ -24,6 +24,7 @@ from cds.record.agendas import (
     planned,
     seat,
     seats,
+    standing_on,
 )
 from cds.record.audit import Checkpoints, Entry, append, canonical
 from cds.record.database import Database
@@ -36,6 +37,8 @@ from cds.record.trail import Trail
 _EASTERNMOST = timedelta(hours=14)
 MOST_MINUTES = 10_000
 _MOST_ATTENDEES = 100
+_MOST_AT_ONCE = 200
+"""Patients that are put on an agenda in one transaction: as many as a busy database takes well within its deadline."""
 
 
 class Meetings:
@@ -148,23 +151,21 @@ class Meetings:
 
         Who stands on it already stays where they are; whose case was carried away from it is put there anew.
 
-        Raises `NoSuchPatient`, and `AlreadyHeld`.
+        Raises `NoSuchPatient`, `AlreadyHeld`, and `NotAccepted` for more than a board can mean.
         """
-        by, table = somebody(by), tables.patient.c
+        by, each = somebody(by), list(dict.fromkeys(patients))
+        if len(each) > _MOST_AT_ONCE:
+            raise NotAccepted(
+                "patients", f"At most {_MOST_AT_ONCE} patients are put on an agenda at once. Choose fewer."
+            )
 
         def work(connection: Connection) -> tuple[int, Entry | None]:
-            theirs = select(table.id).where(table.id.in_(patients), table.tenant == tenant)
-            known = set(connection.execute(theirs).scalars())
-            for key in patients:
-                if key not in known:
-                    raise NoSuchPatient(f"The record holds no patient of row '{key[:40]}' (tenant '{tenant}')")
-            # In one order, so that of two who do it neither waits for the other in a circle.
-            rows = {key: held_survivor(connection, key) for key in sorted(known)}
+            rows = _held_survivors(connection, tenant, each)
             planned(connection, tenant, meeting)
-            entries = []
-            for key in patients:
+            there, entries = standing_on(connection, meeting), []
+            for key in each:
                 entry = entry_of(rows[key], by, "agenda")
-                seat(connection, entry, rows[key], meeting, by, self.trail.now())
+                seat(connection, entry, rows[key], meeting, by, self.trail.now(), there=there)
                 entries += [entry] if entry.rows else []
             for entry in entries[:-1]:
                 append(self.database, connection, entry)  # one for each patient
@@ -315,6 +316,22 @@ class Meetings:
     def _begun(self) -> str:
         """The last day that has begun anywhere on earth."""
         return (self.trail.clock().astimezone(UTC) + _EASTERNMOST).date().isoformat()
+
+
+def _held_survivors(connection: Connection, tenant: str, patients: Sequence[str]) -> Mapping[str, RowMapping]:
+    """By row id the patients, of those merged the survivors, held until the transaction ends. Raises `NoSuchPatient`."""
+    table = tables.patient
+    theirs = table.c.id.in_(patients), table.c.tenant == tenant
+    # In one order, so that of two who do it neither waits for the other in a circle.
+    held = select(table).where(*theirs, table.c.merged_into.is_(None)).order_by(table.c.id).with_for_update()
+    found = {row["id"]: row for row in connection.execute(held).mappings()}
+    if len(found) < len(patients):
+        merged = set(connection.execute(select(table.c.id).where(*theirs)).scalars()) - found.keys()
+        found |= {key: held_survivor(connection, key) for key in sorted(merged)}
+    for key in patients:
+        if key not in found:
+            raise NoSuchPatient(f"The record holds no patient of row '{key[:40]}' (tenant '{tenant}')")
+    return found
 
 
 def _named_seat(cases: Sequence[Seat], key: str) -> Seat:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from cds.record import tables
 from cds.record.agendas import AlreadyHeld, Cancelled, ChangedMeanwhile, NoSuchMeeting
@@ -259,6 +259,48 @@ def test_patients_are_put_on_an_agenda_together_or_not_at_all(recorder: Recorder
     assert len(set(entries)) == 3  # of each patient one
     assert "" not in entries
     assert holds(recorder)
+
+
+def test_many_are_put_on_an_agenda_at_one_reading(recorder: Recorder) -> None:
+    meetings, keys = recorder.meetings, [patient_row(recorder, number) for number in range(4)]
+    few, many, later = planned(recorder), planned(recorder, 1, 0), planned(recorder, day="2026-01-12")
+    (case, _) = meetings.agenda(TENANT, many)
+    meetings.mark(TENANT, many, case.id, "chair", discussed=True)
+    assert meetings.carry(TENANT, many, later, "chair") == 1
+    said: list[str] = []
+    event.listen(recorder.database.engine, "before_cursor_execute", lambda *call: said.append(call[2]))
+
+    def reads(meeting: str, *patients: str) -> int:
+        """How often that reads, but for the end of the audit, which is read for each entry as the one that it follows."""
+        said.clear()
+        meetings.add_all(TENANT, meeting, patients, "chair")
+        return sum(one.startswith("SELECT") and "FROM audit" not in one and "pg_advisory" not in one for one in said)
+
+    assert reads(few, keys[2]) == reads(many, *keys[::-1]) > 0
+    assert (families(recorder, many), statuses(recorder, many)) == (
+        ["1", "3", "2", "0"], ["discussed", "open", "open", "open"],
+    )  # fmt: skip
+    assert holds(recorder)
+
+
+def test_who_was_merged_stands_on_an_agenda_once(recorder: Recorder) -> None:
+    meeting, keys = planned(recorder), [patient_row(recorder, number) for number in range(3)]
+    merge(recorder.database, who("Patient/0"), who("Patient/1"), "registry")
+    merge(recorder.database, who("Patient/2"), who("Patient/0"), "registry")
+    assert recorder.meetings.add_all(TENANT, meeting, keys, "chair") == 1
+    assert [case.patient for case in recorder.meetings.agenda(TENANT, meeting)] == [keys[2]]
+    assert holds(recorder)
+
+
+def test_nobody_puts_more_patients_on_an_agenda_at_once_than_a_board_can_mean(recorder: Recorder) -> None:
+    meetings, meeting = recorder.meetings, planned(recorder)
+    keys = [patient_row(recorder, 0), *map(str, range(200))]
+    with pytest.raises(NotAccepted, match="At most 200 patients") as refused:
+        meetings.add_all(TENANT, meeting, keys, "chair")
+    assert refused.value.field == "patients"
+    with pytest.raises(NoSuchPatient):  # as many as there may be
+        meetings.add_all(TENANT, meeting, [*keys[:-1], keys[0]], "chair")
+    assert families(recorder, meeting) == []
 
 
 def test_what_was_not_discussed_is_carried_over(recorder: Recorder) -> None:
