@@ -155,9 +155,7 @@ class Meetings:
         """
         by, each = somebody(by), list(dict.fromkeys(patients))
         if len(each) > _MOST_AT_ONCE:
-            raise NotAccepted(
-                "patients", f"At most {_MOST_AT_ONCE} patients are put on an agenda at once. Choose fewer."
-            )
+            raise NotAccepted("patients", f"at most {_MOST_AT_ONCE} at once")
 
         def work(connection: Connection) -> tuple[int, Entry | None]:
             rows = _held_survivors(connection, tenant, each)

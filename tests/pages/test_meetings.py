@@ -328,6 +328,12 @@ def test_however_many_meetings_are_planned_that_of_today_is_among_them(house: Ho
     assert coming == [others[-1], here, *reversed(others[:-1])]
 
 
+def test_more_patients_than_fit_on_a_list_are_too_many_at_once(house: House) -> None:
+    chair, here = house.browser("chair"), planned(house)
+    refused = chair.post("/board/agenda", meeting=key_of(here), patient=[f"p{number}" for number in range(201)])
+    assert (refused.status_code, "At most 200 patients are put on an agenda at once" in refused.text) == (422, True)
+
+
 def test_new_since_the_last_meeting(house: House) -> None:
     house.now = datetime(2025, 12, 1, 12, tzinfo=UTC)
     house.visit(FLAGGED)
@@ -337,6 +343,7 @@ def test_new_since_the_last_meeting(house: House) -> None:
     house.visit(WATCHED, DAYS[WATCHED])
     page = chair.get("/board?new=yes")
     assert "New since the meeting of 5 Dec 2025" in text_of(page)
+    assert '<option value="yes" selected>New since' in page  # filtered further it stays so
     assert page.count('class="name"') == 1
 
 

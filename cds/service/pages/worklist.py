@@ -16,11 +16,13 @@ from cds.board.words import label, words
 from cds.calendar import beginning
 from cds.reasoning.rulebook import RuleBook
 from cds.record.agendas import AlreadyHeld, NoSuchMeeting
+from cds.record.decisions import NotAccepted
 from cds.record.meetings import Meetings
 from cds.record.sittings import Case, Meeting
 from cds.record.worklist import SORTS, Filter, Row, every, listed
 from cds.service.access.browser import field, number
 from cds.service.access.gate import Act, Gate, NotThere, Visit, redirect
+from cds.service.pages.deciding import problem
 from cds.service.pages.rendering import done_of, file, page
 
 WITHDRAWN = "withdrawn"
@@ -148,6 +150,8 @@ class WorklistPages:
             put = self._meetings.add_all(
                 visit.visitor.tenant, field(visit.form, "meeting"), patients, visit.visitor.name
             )
+        except NotAccepted as error:
+            return self._page(visit, problem(error), HTTPStatus.UNPROCESSABLE_ENTITY)
         except AlreadyHeld:
             return self._page(visit, w.meeting, HTTPStatus.CONFLICT)
         except NoSuchMeeting:
