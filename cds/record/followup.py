@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from sqlalchemy import ColumnElement, Connection, Select, case, insert, select, update
 
-from cds.calendar import day_of
+from cds.calendar import at_place
 from cds.calendar import today as calendar_today
 from cds.record import tables
 from cds.record.audit import Checkpoints, Entry
@@ -18,7 +19,7 @@ from cds.record.codes import CLOSED, MONTHS, NOT_DONE, RESISTANCE, RESPONSES, St
 from cds.record.database import Database
 from cds.record.decisions import AlreadyDecided, Decided, NoSuchAdvisory, NotAccepted, Planned, one_of, somebody
 from cds.record.lifecycle import Standing
-from cds.record.overdue import SINCE, AllOverdue, everything_due, months_after
+from cds.record.overdue import PAGE, AllOverdue, everything_due, months_after, opened_last
 from cds.record.reviews import decided, entry_of, held_advisory
 from cds.record.trail import Trail
 
@@ -72,6 +73,7 @@ class OutcomeDue:
     months: int
     due: str
     stated: Outcome | None = None
+    said: tuple[Outcome, ...] = ()  # everything that was stated of it, also of an earlier opening
 
 
 class FollowUp:
@@ -175,26 +177,22 @@ class FollowUp:
     def clock(self, tenant: str, advisory: str) -> list[OutcomeDue]:
         """The outcomes of an advisory, when each is due, and what was stated last; none of what was withdrawn and never stated."""
         table = tables.advisory.c
+        found = self.database.asked(
+            lambda connection: _clocks(connection, table.id == advisory, table.tenant == tenant)
+        )
+        if advisory not in found:
+            raise NoSuchAdvisory(f"there is no advisory {advisory}")
+        return found[advisory]
 
-        def work(connection: Connection) -> list[OutcomeDue]:
-            wanted = select(SINCE.label("opened"), table.standing).where(table.id == advisory, table.tenant == tenant)
-            row = connection.execute(wanted).first()
-            if row is None:
-                raise NoSuchAdvisory(f"there is no advisory {advisory}")
-            said = _outcomes(connection, select(table.id).where(table.id == advisory))
-            stated = {one.months: one for one in said if one.at >= row.opened}
-            opened = date.fromisoformat(day_of(row.opened))
-            return [
-                OutcomeDue(months, months_after(opened, months).isoformat(), stated.get(months))
-                for months in MONTHS
-                if months in stated or row.standing != Standing.WITHDRAWN
-            ]
+    def clocks(self, tenant: str, patient: str) -> Mapping[str, list[OutcomeDue]]:
+        """The clock of every advisory of a patient (by row id), by advisory."""
+        table = tables.advisory.c
+        mine = table.patient_id == patient, table.tenant == tenant
+        return self.database.asked(lambda connection: _clocks(connection, *mine))
 
-        return self.database.asked(work)
-
-    def overdue(self, tenant: str, today: date, most: int = 500) -> AllOverdue:
-        """Actions whose day has passed, outcomes that nobody stated, and actions to come: of each at most so many, by day."""
-        return self.database.asked(lambda connection: everything_due(connection, tenant, today, most))
+    def overdue(self, tenant: str, today: date, most: int = PAGE, page: int = 1) -> AllOverdue:
+        """A page of actions whose day has passed, outcomes that nobody stated, and actions to come: of each so many, by day."""
+        return self.database.asked(lambda connection: everything_due(connection, tenant, today, most, page))
 
 
 def standing(connection: Connection, advisories: Sequence[str]) -> dict[str, Decided]:
@@ -229,8 +227,24 @@ def actions_where(connection: Connection, *conditions: ColumnElement[bool]) -> l
 
 def _opened(connection: Connection, advisory: str) -> date:
     """The day on which an advisory was opened last."""
-    opened = connection.execute(select(SINCE).where(tables.advisory.c.id == advisory)).scalar_one()
-    return date.fromisoformat(day_of(opened))
+    opened = opened_last(tables.advisory.c.id == advisory)
+    return at_place(connection.execute(select(opened.c.since)).scalar_one()).date()
+
+
+def _clocks(connection: Connection, *of: ColumnElement[bool]) -> dict[str, list[OutcomeDue]]:
+    """The clock of each of those advisories."""
+    said: dict[tuple[str, int], list[Outcome]] = defaultdict(list)
+    for one in _outcomes(connection, select(tables.advisory.c.id).where(*of)):
+        said[one.advisory, one.months].append(one)
+    found: dict[str, list[OutcomeDue]] = {}
+    for row in connection.execute(select(opened_last(*of))):
+        opened, clock = at_place(row.since).date(), found.setdefault(row.id, [])
+        for months in MONTHS:
+            mine = tuple(said[row.id, months])
+            stated = next((one for one in reversed(mine) if one.at >= row.since), None)
+            if stated is not None or row.standing != Standing.WITHDRAWN:
+                clock.append(OutcomeDue(months, months_after(opened, months).isoformat(), stated, mine))
+    return found
 
 
 def _outcomes(connection: Connection, advisories: Select[tuple[str]]) -> list[Outcome]:

@@ -6,25 +6,19 @@ from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, case, exists, func, or_, select
+from sqlalchemy import CTE, ColumnElement, Connection, and_, case, exists, func, or_, select
 
-from cds.calendar import beginning, day_of
+from cds.calendar import at_place, beginning
 from cds.record import tables
 from cds.record.codes import MONTHS, Status
 from cds.record.identity import Identity
 from cds.record.lifecycle import Kind, Standing
 from cds.record.names import NAMED, Named, named
 
-_AGAIN = tables.event.alias("again")
-SINCE = func.coalesce(
-    select(func.max(_AGAIN.c.at))
-    .where(_AGAIN.c.advisory_id == tables.advisory.c.id, _AGAIN.c.kind == Kind.OPENED.value, _AGAIN.c.number > 1)
-    .correlate(tables.advisory)
-    .scalar_subquery(),
-    tables.advisory.c.opened,
-)
-"""When an advisory was opened last: the months of its outcomes are counted from there, for that opening is what is followed up."""
+PAGE = 100
+"""So many of each kind stand on a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +41,9 @@ class Overdue:
 
 @dataclass(frozen=True, slots=True)
 class AllOverdue:
-    """What is overdue of a tenant, actions and outcomes, and the open actions that are still to come, those without a day last;
+    """A page of what is overdue of a tenant, actions and outcomes, and of the open actions to come, those without a day last;
 
-    and how many there are of each, also of those that are left out here.
+    and how many there are of each on all pages. `most`: so many of each stand on one.
     """
 
     actions: list[Overdue]
@@ -58,25 +52,43 @@ class AllOverdue:
     all_outcomes: int
     coming: list[Overdue] = field(default_factory=list)
     all_coming: int = 0
+    most: int = PAGE
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-max(self.all_actions, self.all_outcomes, self.all_coming) // self.most))
 
 
-def everything_due(connection: Connection, tenant: str, today: date, most: int) -> AllOverdue:
-    """What is overdue of a tenant, and what is to come: of each at most so many, by day."""
-    actions, outcomes = overdue_actions(tenant, today), overdue_outcomes(tenant, today)
-    coming = _coming_actions(tenant, today)
+def opened_last(*of: ColumnElement[bool]) -> CTE:
+    """Those advisories, and `since` when each was opened last: from there the months of its outcomes are counted.
+
+    It is grouped so that a database looks each opening up once, however often a statement speaks of it.
+    """
+    advisory, event = tables.advisory, tables.event
+    again = and_(event.c.advisory_id == advisory.c.id, event.c.kind == Kind.OPENED.value, event.c.number > 1)
+    since = func.coalesce(func.max(event.c.at), advisory.c.opened).label("since")
+    wanted = select(advisory.c.id, advisory.c.patient_id, advisory.c.standing, since).outerjoin(event, again)
+    return wanted.where(*of).group_by(advisory.c.id).cte("opened_last")
+
+
+def everything_due(connection: Connection, tenant: str, today: date, most: int, page: int) -> AllOverdue:
+    """A page of what is overdue of a tenant, and of what is to come: of each at most so many, by day."""
+    actions, coming, first = overdue_actions(tenant, today), _coming_actions(tenant, today), most * (page - 1)
+    outcomes = _outcomes_by_day(connection, tenant, today)
 
     def number(conditions: Sequence[ColumnElement[bool]]) -> int:
         return int(connection.execute(select(func.count()).where(*conditions)).scalar_one())
 
     return AllOverdue(
-        _due_actions(connection, tenant, actions, most), number(actions),
-        _overdue_outcomes(connection, tenant, today, outcomes, most), number(outcomes),
-        _due_actions(connection, tenant, coming, most), number(coming),
+        _due_actions(connection, tenant, actions, most, first), number(actions),
+        _overdue_outcomes(connection, tenant, outcomes[first : first + most]), len(outcomes),
+        _due_actions(connection, tenant, coming, most, first), number(coming),
+        most,
     )  # fmt: skip
 
 
 def _due_actions(
-    connection: Connection, tenant: str, conditions: Sequence[ColumnElement[bool]], most: int
+    connection: Connection, tenant: str, conditions: Sequence[ColumnElement[bool]], most: int, first: int
 ) -> list[Overdue]:
     action, advisory, patient, person = tables.action, tables.advisory, tables.patient, tables.person
     wanted = (
@@ -95,6 +107,7 @@ def _due_actions(
         .where(*conditions)
         .order_by(case((action.c.due == "", 1), else_=0), action.c.due, action.c.id)
         .limit(most)
+        .offset(first)
     )
     return [
         Overdue(
@@ -105,34 +118,46 @@ def _due_actions(
     ]  # fmt: skip
 
 
-def _overdue_outcomes(
-    connection: Connection, tenant: str, today: date, conditions: Sequence[ColumnElement[bool]], most: int
-) -> list[Overdue]:
+class _Due(NamedTuple):
+    """An outcome that is overdue; in the order in which they are shown."""
+
+    due: str
+    patient: str  # row id
+    advisory: str
+    months: int
+    opened: str  # day
+
+
+def _outcomes_by_day(connection: Connection, tenant: str, today: date) -> list[_Due]:
+    """Every overdue outcome of a tenant, by the day on which it was due: one of the place, which no database can tell."""
+    counted = _counted(tenant, today)
+    table = counted.c
+    wanted = select(table.patient_id, table.id, table.since, _months_due(counted, today))
+    found = []
+    for patient, advisory, since, months in connection.execute(wanted.where(*_not_stated(counted, today))):
+        opened = at_place(since).date()
+        found.append(_Due(months_after(opened, months).isoformat(), patient, advisory, months, opened.isoformat()))
+    return sorted(found)
+
+
+def _overdue_outcomes(connection: Connection, tenant: str, due: Sequence[_Due]) -> list[Overdue]:
+    """Those outcomes with what is shown of each."""
     advisory, patient, person = tables.advisory, tables.patient, tables.person
     wanted = (
-        select(
-            advisory,
-            SINCE.label("counted"),
-            _months_due(today).label("months"),
-            patient.c.server,
-            patient.c.reference,
-            *NAMED,
-        )
+        select(advisory, patient.c.server, patient.c.reference, *NAMED)
         .join(patient, patient.c.id == advisory.c.patient_id)
         .outerjoin(person, person.c.patient_id == advisory.c.patient_id)
-        .where(*conditions)
-        .order_by(SINCE, advisory.c.id)
-        .limit(most)
+        .where(advisory.c.id.in_([one.advisory for one in due]))
     )
-    found = [
+    rows = {row["id"]: row for row in connection.execute(wanted).mappings()}
+    return [
         Overdue(
-            row["patient_id"], Identity(tenant, row["server"], row["reference"]), named(row), row["id"], row["question"],
-            "outcome", months_after(date.fromisoformat(day_of(row["counted"])), row["months"]).isoformat(), months=row["months"],
-            therapy=row["therapy"], line_start=row["line_start"], opened=day_of(row["counted"]),
+            one.patient, Identity(tenant, row["server"], row["reference"]), named(row), one.advisory, row["question"],
+            "outcome", one.due, months=one.months, therapy=row["therapy"], line_start=row["line_start"], opened=one.opened,
         )
-        for row in connection.execute(wanted).mappings()
+        for one in due
+        if (row := rows.get(one.advisory)) is not None
     ]  # fmt: skip
-    return sorted(found, key=lambda one: (one.due, one.patient, one.advisory))
 
 
 def months_after(day: date, months: int) -> date:
@@ -156,22 +181,30 @@ def _coming_actions(tenant: str, today: date) -> Sequence[ColumnElement[bool]]:
 
 def overdue_outcomes(tenant: str, today: date) -> Sequence[ColumnElement[bool]]:
     """The advisories of which an outcome is due, and neither that nor a later one was stated; withdrawn advice has none."""
-    advisory, outcome = tables.advisory, tables.outcome
+    return _not_stated(_counted(tenant, today), today)
+
+
+def _counted(tenant: str, today: date) -> CTE:
+    """The advisories of which an outcome may be due."""
+    table = tables.advisory.c
+    never_later = table.opened < _bound(today, MONTHS[0])  # than it was opened last: most are left out by this
+    return opened_last(table.tenant == tenant, table.standing != Standing.WITHDRAWN, never_later)
+
+
+def _not_stated(counted: CTE, today: date) -> Sequence[ColumnElement[bool]]:
+    outcome = tables.outcome.c
     stated = exists().where(
-        outcome.c.advisory_id == advisory.c.id, outcome.c.months >= _months_due(today), outcome.c.at >= SINCE
+        outcome.advisory_id == counted.c.id,
+        outcome.months >= _months_due(counted, today),
+        outcome.at >= counted.c.since,
     )
-    return (
-        advisory.c.tenant == tenant,
-        advisory.c.standing != Standing.WITHDRAWN,
-        advisory.c.opened < _bound(today, MONTHS[0]),  # never later than it was opened last: most are left out by this
-        _bound(today, MONTHS[0]) > SINCE,
-        ~stated,
-    )
+    return (counted.c.since < _bound(today, MONTHS[0]), ~stated)
 
 
-def _months_due(today: date) -> ColumnElement[int]:
+def _months_due(counted: CTE, today: date) -> ColumnElement[int]:
     """The last outcome that is due of an advisory, of which one is."""
-    return case(*((_bound(today, months) > SINCE, months) for months in reversed(MONTHS)), else_=MONTHS[0])
+    due = ((counted.c.since < _bound(today, months), months) for months in reversed(MONTHS))
+    return case(*due, else_=MONTHS[0])
 
 
 def _bound(today: date, months: int) -> str:

@@ -117,6 +117,58 @@ def test_what_is_left_out_of_a_long_list_is_counted(house: House, database: Data
     assert (len(found.outcomes), found.all_outcomes) == (2, 2)
 
 
+def test_all_that_is_overdue_is_reached_a_page_at_a_time(house: House) -> None:
+    house.now = datetime(2025, 12, 1, tzinfo=UTC)
+    key = house.visit(FLAGGED, family="Due")
+    (row,) = [one for one in house.recorder.meetings.agenda("default", _meeting(house, key))[0].found or ()]
+    decision = Decision(row.advisory, row.revision, "watch", "chair", actions=(Planned("imaging", "2026-01-01"),))
+    house.recorder.reviews.decide(decision)
+    with house.database.writing() as connection:
+        (action,) = connection.execute(select(tables.action)).mappings().all()
+        due = [(date(2026, 1, 1) + timedelta(days=n)).isoformat() for n in range(1, 220)]
+        copies = [{**action, "id": str(uuid.uuid4()), "due": day} for day in due]
+        connection.execute(insert(tables.action), copies)
+        (advice,) = connection.execute(select(tables.advisory)).mappings().all()
+        copies = [{**advice, "id": str(uuid.uuid4()), "line_start": f"{n:010}"} for n in range(129)]
+        connection.execute(insert(tables.advisory), copies)
+    reader, here = house.browser("reader"), "/board/follow-up"
+
+    def days(page: str) -> list[list[str]]:
+        """The days of each table."""
+        tables_ = page.split("<h2>")[1:]
+        return [re.findall(r'<td data-label="Due">.*?datetime="([^"]+)"', one) for one in tables_]
+
+    pages = [reader.get(f"{here}?page={n}") for n in (1, 2, 3)]
+    shown = [days(page) for page in pages]
+    assert [[len(one) for one in page] for page in shown] == [[100, 100], [100, 30], [20]]
+    assert [day for page in shown for day in page[0]] == ["2026-01-01", *due]
+    for page, said in zip(pages, ("The first 100 of 220", "101 to 200 of 220", "201 to 220 of 220"), strict=True):
+        assert "Actions overdue (220)" in page
+        assert said in text_of(page)
+    assert "Outcomes overdue (130)" in pages[1]
+    assert "101 to 130 of 130" in text_of(pages[1])
+    leads = [re.findall(rf'href="{here}\?page=(\d)">([A-Z]\w+)', page) for page in pages]
+    assert leads == [[("2", "Next")], [("1", "Previous"), ("3", "Next")], [("2", "Previous")]]
+    assert days(reader.get(f"{here}?page=4")) == shown[2]  # the list is shorter than it was
+    for odd in ("", "?page=0", "?page=-1", "?page=x", "?page=99999"):
+        assert days(reader.get(here + odd)) == shown[0], odd
+
+
+def test_a_page_without_what_is_overdue_does_not_say_that_nothing_is(house: House) -> None:
+    house.now = datetime(2025, 12, 1, tzinfo=UTC)
+    key = house.visit(FLAGGED, family="Due")
+    (row,) = [one for one in house.recorder.meetings.agenda("default", _meeting(house, key))[0].found or ()]
+    plan = (Planned("imaging", (NOW.date() + timedelta(days=20)).isoformat()),)
+    house.recorder.reviews.decide(Decision(row.advisory, row.revision, "watch", "chair", actions=plan))
+    with house.database.writing() as connection:
+        (action,) = connection.execute(select(tables.action)).mappings().all()
+        connection.execute(insert(tables.action), [{**action, "id": str(uuid.uuid4())} for _ in range(100)])
+    said = text_of(house.browser("reader").get("/board/follow-up?page=2"))
+    assert "Actions to come (101) 101 to 101 of 101" in said
+    assert "Outcomes overdue" not in said
+    assert "Nothing is overdue." not in said
+
+
 def test_the_record_of_the_rules_tells_no_decision_from_another(house: House) -> None:
     for name, code in (("A01", "watch"), ("A03", "accept"), ("A08", "")):
         key = house.visit(name)

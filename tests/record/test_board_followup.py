@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
 from cds.calendar import today
 from cds.record import tables
@@ -23,12 +23,14 @@ from cds.record.followup import FollowUp
 from cds.record.overdue import AllOverdue, months_after
 from cds.record.precision import precision, wilson
 from cds.record.recorder import Recorder
+from cds.record.worklist import Filter, listed
 from tests.patients.archetypes import patient
 from tests.record.boards import A_SEASON, A_YEAR, TENANT, advisory, behind, rows
 from tests.record.visits import REASONER, asked, visit, who
 
 BOOK = REASONER.rulebook
 TODAY = datetime.now(UTC).date()
+LOOKED_AT = date(2026, 11, 2)
 
 
 @pytest.fixture
@@ -196,11 +198,13 @@ def test_the_day_on_which_an_outcome_is_due_is_one_of_the_place(recorder: Record
             recorder.follow_up.state(TENANT, key, 3, "PD", "yes", "nurse-1")
 
 
+def noon(day: date) -> str:
+    return f"{day}T12:00:00.000000Z"
+
+
 def opened_on(database: Database, key: str, day: date) -> None:
     with database.writing() as connection:  # the tests below are about the clock, not about the chain
-        connection.execute(
-            update(tables.advisory).where(tables.advisory.c.id == key), {"opened": f"{day}T12:00:00.000000Z"}
-        )
+        connection.execute(update(tables.advisory).where(tables.advisory.c.id == key), {"opened": noon(day)})
 
 
 def test_the_clock_of_an_advisory(recorder: Recorder) -> None:
@@ -233,6 +237,53 @@ def test_what_is_overdue(recorder: Recorder) -> None:
     assert follow_up.overdue("elsewhere", date(2027, 1, 1)) == AllOverdue([], 0, [], 0)
     (one,) = follow_up.overdue(TENANT, date(2026, 12, 1)).actions
     assert (one.who.reference, one.question) == ("Patient/a01", "trpc5-rise-on-chemotherapy")
+
+
+def test_every_outcome_that_is_overdue_stands_on_one_page_by_its_day(recorder: Recorder) -> None:
+    """Of advice that was opened anew the months are counted from there; what was stated before says nothing of it."""
+    key, last, database = advisory(recorder.database)[0], date(2026, 7, 1), recorder.database
+    opened_on(database, key, last)
+    expected = [("2026-10-01", key, 3, "2026-07-01")]
+    with database.writing() as connection:
+        (advised,) = connection.execute(select(tables.advisory)).mappings().all()
+        (event,) = connection.execute(select(tables.event)).mappings().all()
+        for number in range(1, 41):
+            one, opened, anew = f"{number:034}-1", last - timedelta(days=12 * number), number % 3 == 0
+            row = {**advised, "id": one, "opened": noon(opened), "line_start": f"{number:010}"}
+            connection.execute(insert(tables.advisory), row)
+            if number % 4 == 0:  # stated on the first day
+                said = {"response": "SD", "resistance": "no", "by": "nurse-1", "at": noon(opened)}
+                row = {"patient_id": row["patient_id"], "advisory_id": one, "months": 3, "number": 1, **said}
+                connection.execute(insert(tables.outcome), {"id": one, **row})
+            for times, days in ((2, 20), (3, 50)) if anew else ():
+                row = {**event, "id": f"{number:034}-{times}", "advisory_id": one, "number": times, "kind": "opened"}
+                connection.execute(insert(tables.event), {**row, "at": noon(opened + timedelta(days=days))})
+            opened += timedelta(days=50 if anew else 0)
+            due = [months for months in MONTHS if months_after(opened, months) < LOOKED_AT]
+            if due and (number % 4 or anew or due[-1] > 3):
+                expected.append((months_after(opened, due[-1]).isoformat(), one, due[-1], opened.isoformat()))
+
+    def found(most: int, page: int = 1) -> list[tuple[str, str, int, str]]:
+        shown = recorder.follow_up.overdue(TENANT, LOOKED_AT, most, page)
+        assert (shown.all_outcomes, shown.pages) == (len(expected), -(-len(expected) // most))
+        return [(one.due, one.advisory, one.months, one.opened) for one in shown.outcomes]
+
+    assert len({months for _, _, months, _ in expected}) == 3
+    assert found(1000) == sorted(expected)
+    assert [one for page in range(1, 8) for one in found(7, page)] == sorted(expected)
+    assert listed(database, TENANT, Filter(), today=LOOKED_AT).counts.outcomes == len(expected)
+
+
+def test_the_clocks_of_a_patient_are_those_of_each_advisory(recorder: Recorder) -> None:
+    key, follow_up = advisory(recorder.database)[0], recorder.follow_up
+    follow_up.state(TENANT, key, 3, "SD", "no", "nurse-1")
+    follow_up.state(TENANT, key, 3, "PD", "yes", "nurse-1", seen=1)
+    (row,) = rows(recorder.database)
+    clocks = follow_up.clocks(TENANT, row.patient)
+    assert clocks == {key: follow_up.clock(TENANT, key)}
+    assert [[one.response for one in due.said] for due in clocks[key]] == [["SD", "PD"], [], []]
+    assert clocks[key][0].stated == clocks[key][0].said[-1]
+    assert follow_up.clocks("elsewhere", row.patient) == {}
 
 
 def test_nothing_is_asked_of_advice_that_was_withdrawn(database: Database) -> None:

@@ -8,6 +8,7 @@ from fastapi import Response
 
 from cds.record.followup import FollowUp
 from cds.record.precision import FEW, precision
+from cds.service.access.browser import number
 from cds.service.access.gate import Act, Gate, Visit
 from cds.service.pages.rendering import page
 
@@ -24,12 +25,17 @@ class OverviewPages:
         gate.add("/board/precision", "GET", Act.VIEW, self._precision)
 
     def _due(self, visit: Visit) -> Response:
-        found = self._follow_up.overdue(visit.visitor.tenant, visit.today)
+        tenant, shown = visit.visitor.tenant, number(visit.query.get("page", ""), digits=4) or 1
+        found = self._follow_up.overdue(tenant, visit.today, page=shown)
+        if shown > found.pages:  # there is less than when somebody kept this address
+            shown = found.pages
+            found = self._follow_up.overdue(tenant, visit.today, page=shown)
         return page(
             "follow_up",
             visitor=visit.visitor,
             here="follow_up",
             overdue=found,
+            shown=shown,
             titles=self._titles,
             therapies=self._therapies,
         )
