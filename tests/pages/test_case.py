@@ -6,6 +6,7 @@ import copy
 import csv
 import io
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 from pypdf import PdfReader
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from cds.board.sheets import meeting_sheet
 from cds.board.words import label
@@ -118,6 +119,34 @@ def test_advice_that_is_opened_again_stands_since_then(house: House) -> None:
              for one in re.findall(r"\?evaluation=([0-9a-f-]{36})", page)]  # fmt: skip
     assert any("advice open since 21 Apr 2025" in said for said in found)
     assert any("no advice stood then; it was opened on 16 Jun 2025" in said for said in found)
+
+
+def test_a_page_asks_for_all_outcomes_at_once(house: House) -> None:
+    """However often advice was opened for a patient, their page asks the record as many questions."""
+    key = house.visit(FLAGGED)
+    browser, asked = house.browser("reader"), []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    def looked() -> tuple[int, str]:
+        asked.clear()
+        page = browser.get(f"/board/patients/{key}")
+        return len(asked), page
+
+    event.listen(house.database.engine, "before_cursor_execute", note)
+    few, _ = looked()
+    with house.database.writing() as connection:
+        (advice,) = connection.execute(select(tables.advisory)).mappings().all()
+        events = connection.execute(select(tables.event)).mappings().all()
+        for number in range(20):
+            one = {"advisory_id": str(uuid.uuid4())}
+            copy = {**advice, "id": one["advisory_id"], "line_start": f"2020-01-{number + 1:02}", "standing": "closed"}
+            connection.execute(insert(tables.advisory), copy)
+            connection.execute(insert(tables.event), [{**row, **one, "id": str(uuid.uuid4())} for row in events])
+    many, page = looked()
+    assert page.count('name="months" value="3"') + text_of(page).count("3 months after") >= 21
+    assert few == many
 
 
 def test_every_reason_of_a_history_has_words(house: House) -> None:

@@ -90,15 +90,14 @@ class PatientPages:
         return {"awaiting": awaiting, "open_meetings": [one for one in planned if one not in awaiting]}
 
     def _outcomes(self, tenant: str, case: Case) -> Iterator[OutcomeRow]:
+        clocks = self._follow_up.clocks(tenant, case.key)
         for advisory, title in case.titles.items():
             advised = case.advised(advisory)
             # In a question about an operation no drug is at issue, so there is nothing to be resistant to.
             of_line = advised is not None and advised.advisory is not None and advised.advisory.therapy
             asks = "resistance" if of_line else "source"
-            said = self._follow_up.outcomes(tenant, advisory)
-            for due in self._follow_up.clock(tenant, advisory):
-                mine = tuple(one for one in said if one.months == due.months)
-                yield OutcomeRow(title, advisory, due.months, due.due, mine, due.stated is not None, asks)
+            for due in clocks.get(advisory, ()):
+                yield OutcomeRow(title, advisory, due.months, due.due, due.said, due.stated is not None, asks)
 
     def _picture(self, visit: Visit) -> Response:
         # To be kept, not shown: it brings its own style, which a page of ours may not have.
