@@ -133,7 +133,12 @@ class Case:
 
     def open_since(self, advice: StoredAdvisory) -> str:
         """The instant since which advice stood when this evaluation was made, for the last one that of today; "" if it did not."""
-        return advice.open_since("" if self.latest else self.visit.at)
+        return advice.open_since(self.known)
+
+    @property
+    def known(self) -> str:
+        """The instant until which it knows what became of advice; "" for all that is known."""
+        return "" if self.latest else self.visit.at
 
     def advised(self, advisory: str) -> Answer | Former | None:
         """An advisory of the patient, with what is said of it."""

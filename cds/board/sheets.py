@@ -17,6 +17,7 @@ from cds.board.words import label, words
 from cds.calendar import day_of
 from cds.drawing import described, svg
 from cds.legible import day, legible
+from cds.reasoning.explanation import figure
 from cds.record.agendas import Found
 from cds.record.cases import StoredAdvisory
 from cds.record.decisions import MOST_NOTE, Decided, Planned
@@ -103,7 +104,16 @@ def _seen(advice: StoredAdvisory) -> str:
 def _standing(case: Case, advice: StoredAdvisory) -> str:
     """Since when advice stands; on an earlier evaluation's sheet since when it stood then, or that it was opened later."""
     w, since = words().patient, case.open_since(advice)
-    return f"{w.open_since if since else w.opened_later} {day(day_of(since or advice.open_since()))}"
+    opened = f"{w.open_since if since else w.opened_later} {day(day_of(since or advice.open_since()))}"
+    return "; ".join(filter(None, (opened, claimed_since(case, advice))))
+
+
+def claimed_since(case: Case, advice: StoredAdvisory) -> str:
+    """Since when advice claims what it claims, where it was opened as something else: "suspected since 5 Sep 2026"; else ""."""
+    since = advice.claimed_since(case.known)
+    if since is None or day_of(since.at) == day_of(case.open_since(advice)):
+        return ""
+    return f"{label('states', since.state)} {words().common.since} {day(day_of(since.at))}"
 
 
 def question(case: Case, answer: Answer, age: Age | None = None) -> Question:
@@ -241,7 +251,7 @@ def _agenda_line(case: OnAgenda, titles: Mapping[str, str], *, held: bool) -> Ag
         born=day(case.named.born) or w.common.unknown,
         number=number_of(case.named, case.who),
         dead=death_told(case.named.died),
-        findings=tuple((one.state, label("states", one.state), _found(one, titles)) for one in case.found or ()),
+        findings=tuple((one.state, label("states", one.state), found_told(one, titles)) for one in case.found or ()),
         decisions=(
             *(said for one in (*case.decisions, *case.outside) for said in _on_agenda(case, one)),
             *_left_open(case, held=held),
@@ -308,9 +318,20 @@ def withdrawal_told(one: Withdrawal) -> str:
     )
 
 
-def _found(one: Found, titles: Mapping[str, str]) -> str:
-    claimed = f"; {words().worklist.claimed} {label('states', one.claim)}" if one.claim not in ("", one.state) else ""
-    return question_title(one, titles) + claimed
+def found_told(one: Found, titles: Mapping[str, str]) -> str:
+    """What a finding of an agenda is about, the newest value over its reference, its day, and what is claimed if that is something else."""
+    w = words()
+    return "; ".join(
+        filter(
+            None,
+            (
+                question_title(one, titles),
+                f"{figure(one.fold)} × {w.paper.of_reference}" if one.fold is not None else "",
+                f"{w.age.sample} {day(one.latest)}" if one.latest else "",
+                f"{w.worklist.claimed} {label('states', one.claim)}" if one.claim not in ("", one.state) else "",
+            ),
+        )
+    )
 
 
 def question_title(asked: Row | Found, titles: Mapping[str, str]) -> str:

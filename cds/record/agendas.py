@@ -48,6 +48,10 @@ class Found:
     claim: str  # state that an open advisory claims; "" for none
     advisory: str  # id; "" if nothing was ever claimed
     revision: int  # of the advisory
+    fold: float | None = (
+        None  # the newest value over its reference; None if nothing is compared, or older minutes kept none
+    )
+    latest: str = ""  # day of the newest sample
 
 
 class Seat:
@@ -186,7 +190,7 @@ def found_now(connection: Connection, patients: Sequence[str]) -> Mapping[str, t
     for row in connection.execute(wanted).mappings():
         one = Found(
             row["question"], tuple(row["markers"].split()), row["therapy"], row["state"], row["claim"],
-            row["advisory_id"] or "", row["revision"] or 0,
+            row["advisory_id"] or "", row["revision"] or 0, row["fold"], row["latest"][:10],
         )  # fmt: skip
         found[row["patient_id"]] += (one,)
     return found
@@ -203,7 +207,20 @@ def keep_found(connection: Connection, meeting: str, entry: Entry) -> None:
 def packed(found: Sequence[Found]) -> str:
     """What was found as it is stored."""
     return canonical(
-        [[one.question, one.markers, one.therapy, one.state, one.claim, one.advisory, one.revision] for one in found]
+        [
+            [
+                one.question,
+                one.markers,
+                one.therapy,
+                one.state,
+                one.claim,
+                one.advisory,
+                one.revision,
+                one.fold,
+                one.latest,
+            ]
+            for one in found
+        ]
     )
 
 

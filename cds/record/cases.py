@@ -81,6 +81,18 @@ class StoredAdvisory:
                 since = ""
         return since
 
+    def claimed_since(self, at: str = "") -> Event | None:
+        """The event since which it claims the state that it claims; None if it stands no more. With `at`, as it was at that instant."""
+        since: Event | None = None
+        for one in self.events:
+            if at and one.at > at:
+                break
+            if one.kind in _ENDING:
+                since = None
+            elif one.kind in CLAIMING and (since is None or since.state != one.state):
+                since = one
+        return since
+
     @property
     def span(self) -> Span:
         """The line or operation that it is about."""

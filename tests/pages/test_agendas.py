@@ -9,7 +9,9 @@ from datetime import timedelta
 import pytest
 from pypdf import PdfReader
 
+from cds.board.sheets import found_told
 from cds.legible import day
+from cds.record.agendas import unpacked
 from cds.record.database import Database
 from cds.record.identity import Identity
 from tests.pages.boards import FLAGGED, NOW, SOON, TODAY, WATCHED, Browser, House, text_of
@@ -132,6 +134,21 @@ def test_nothing_is_decided_at_a_meeting_that_is_still_to_come(house: House) -> 
         True,
     )
     assert house.recorder.reviews.decisions("default", patient=key) == []
+
+
+def test_an_agenda_tells_the_change_and_the_day_of_each_finding(house: House) -> None:
+    key, chair = house.visit(FLAGGED), house.browser("chair")
+    here = planned(house, key)
+    told = "TRPC5-EV, Cytotoxic chemotherapy; 3.32 × of the reference; newest sample 21 Apr 2025"
+    assert told in text_of(chair.get(here))
+    assert told in printed(chair, here)
+    closed(chair, here)
+    house.visit(FLAGGED, "2025-03-24")
+    assert told in text_of(chair.get(here))  # its minutes keep what was found
+    assert told in printed(chair, here)
+    seven = '[["rule", ["trpc5-ev"], "cytotoxic-chemotherapy", "watch", "watch", "a1", 2]]'  # as minutes were kept once
+    (old,) = unpacked(seven)
+    assert found_told(old, {"trpc5-ev": "TRPC5-EV"}) == "TRPC5-EV, cytotoxic-chemotherapy"
 
 
 def test_what_another_meeting_decided_names_that_meeting(house: House) -> None:

@@ -252,6 +252,18 @@ def test_the_list_says_how_old_an_evaluation_and_its_newest_sample_are(house: Ho
         assert sample_age(collected, "2025-04-21") == said, collected
 
 
+def test_since_when_it_is_suspected_stands_beside_since_when_advice_is_open(house: House) -> None:
+    house.now = datetime(2025, 3, 1, tzinfo=UTC)
+    key = house.visit(FLAGGED, "2025-03-24")
+    reader, own = house.browser("reader"), f"/board/patients/{key}"
+    for said in (text_of(reader.get(own)), paper(house, key)):
+        assert squeezed("advice open since 24 Mar 2025") in squeezed(said)
+        assert squeezed("watch since") not in squeezed(said)
+    house.visit(FLAGGED, "2025-04-21")
+    for said in (text_of(reader.get(own)), paper(house, key)):
+        assert squeezed("advice open since 24 Mar 2025; suspected since 21 Apr 2025") in squeezed(said)
+
+
 def test_list_and_page_are_of_the_same_day_though_an_evaluation_changed_nothing(house: House) -> None:
     for seen in ("2025-06-20", "2025-07-04"):
         key = house.visit(UNJUDGED, seen)

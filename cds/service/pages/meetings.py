@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from fastapi import Response
 
 from cds.board.paper import meeting_pdf
-from cds.board.sheets import about_older, before_told, elsewhere, meeting_sheet, withdrawal_told
+from cds.board.sheets import about_older, before_told, elsewhere, found_told, meeting_sheet, withdrawal_told
 from cds.board.words import words
 from cds.record.agendas import AlreadyHeld, Cancelled, ChangedMeanwhile, NoSuchMeeting
 from cds.record.decisions import NotAccepted
@@ -134,7 +134,7 @@ class MeetingPages:
             others=[one for one in planned if one.id != meeting.id], problem=problem,
             draft=standing if draft is None else replace(draft, revision=standing.revision) if first else draft,
             conflict=first and draft is not None, markers=self._titles, done=done_of(visit.done), asking=asking,
-            elsewhere=elsewhere, about_older=about_older, before_told=before_told, withdrawal_told=withdrawal_told, moved=visit.query.get("moved", ""),
+            elsewhere=elsewhere, found_told=found_told, about_older=about_older, before_told=before_told, withdrawal_told=withdrawal_told, moved=visit.query.get("moved", ""),
             was=_digest(standing), waiting=[one for one in cases if one.status == "open" and not one.decisions],
         )  # fmt: skip
 

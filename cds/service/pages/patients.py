@@ -14,7 +14,7 @@ from cds.board.age import Age
 from cds.board.case import Case, Cases
 from cds.board.export import course_csv
 from cds.board.paper import patient_pdf
-from cds.board.sheets import patient_sheet
+from cds.board.sheets import claimed_since, patient_sheet
 from cds.board.taken_back import outdated, taken_back
 from cds.drawing import svg, table_of
 from cds.record.codes import ACTIONS, CLOSED, DISPOSITIONS, LEVELS, NOT_DONE, REASONS, RESISTANCE, RESPONSES
@@ -76,7 +76,7 @@ class PatientPages:
             age=age_of(case, visit),
             drawing=Markup(svg(case.scene, styled=False)),  # noqa: S704 - our own, with every text of a record escaped
             table=table_of(case.scene), decisions=decisions, may_second=may_second(visit.visitor),
-            actions=actions, taken_back=list(taken_back(case, decisions, actions)), outdated=outdated, outcomes=tuple(self._outcomes(tenant, case)),
+            actions=actions, taken_back=list(taken_back(case, decisions, actions)), outdated=outdated, claimed_since=claimed_since, outcomes=tuple(self._outcomes(tenant, case)),
             done=done_of(visit.done), agendas=self._agendas(visit, case),
         )  # fmt: skip
 
