@@ -326,7 +326,7 @@ def found_told(one: Found, titles: Mapping[str, str]) -> str:
             None,
             (
                 question_title(one, titles),
-                f"{figure(one.fold)} × {w.paper.of_reference}" if one.fold is not None else "",
+                f"{figure(one.fold)}\N{NO-BREAK SPACE}× {w.paper.of_reference}" if one.fold is not None else "",
                 f"{w.age.sample} {day(one.latest)}" if one.latest else "",
                 f"{w.worklist.claimed} {label('states', one.claim)}" if one.claim not in ("", one.state) else "",
             ),
