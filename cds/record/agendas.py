@@ -6,7 +6,7 @@ import json
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
@@ -48,9 +48,7 @@ class Found:
     claim: str  # state that an open advisory claims; "" for none
     advisory: str  # id; "" if nothing was ever claimed
     revision: int  # of the advisory
-    fold: float | None = (
-        None  # the newest value over its reference; None if nothing is compared, or older minutes kept none
-    )
+    fold: float | None = None  # the newest value over its reference; None also in minutes that were kept before it was
     latest: str = ""  # day of the newest sample
 
 
@@ -206,22 +204,7 @@ def keep_found(connection: Connection, meeting: str, entry: Entry) -> None:
 
 def packed(found: Sequence[Found]) -> str:
     """What was found as it is stored."""
-    return canonical(
-        [
-            [
-                one.question,
-                one.markers,
-                one.therapy,
-                one.state,
-                one.claim,
-                one.advisory,
-                one.revision,
-                one.fold,
-                one.latest,
-            ]
-            for one in found
-        ]
-    )
+    return canonical([list(astuple(one)) for one in found])
 
 
 def unpacked(stored: str) -> tuple[Found, ...]:
