@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cds.board.sheets import meeting_sheet
+from cds.legible import day
 from cds.record.audit import verify
 from cds.record.database import Database
 from tests.pages.boards import FLAGGED, NOW, SOON, TODAY, TWO, UNJUDGED, WATCHED, House, text_of
@@ -76,7 +77,7 @@ def test_a_meeting_from_plan_to_minutes(house: House) -> None:
     chair.done(here, do=f"undiscussed {items[1]}")
     path = deciding(house, keys[0])
     chair.done(path, **seen_in(chair.get(path)), disposition="watch", meeting=meeting.id)
-    assert "watch 2" in text_of(house.browser("reader").get(here))
+    assert f"watch {day(TODAY)}" in text_of(house.browser("reader").get(here))
     chair.done("/board/meetings", board="Breast board", day=SOON)
     other = next(one for one in meetings.meetings("default") if one.id != meeting.id)
     chair.done(here, do="carry", to=other.id)
